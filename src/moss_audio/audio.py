@@ -1,0 +1,304 @@
+"""Any recording -> mono float32 at 16 kHz. The only loader of the package.
+
+An input is a path, ``bytes``, a binary file object, an ``http(s)`` URL, a ``data:`` URI, a numpy
+array with its rate, or an ``Audio``. Whatever FFmpeg decodes is accepted, the audio of videos
+included; channels are averaged. Nothing else needs to be installed.
+
+Whole or in blocks, the samples are the same: ``load_audio`` joins what ``stream_audio`` gives.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+
+from moss_audio.audio_decode import MediaSource
+from moss_audio.audio_resample import MAX_CHANNELS, SAMPLE_RATE, ArraySource, check_rate, to_16k
+from moss_audio.audio_sources import FetchLimits, describe_bytes_source, open_source
+from moss_audio.errors import AudioError
+
+__all__ = [
+    "SAMPLE_RATE",
+    "Audio",
+    "AudioInput",
+    "AudioStream",
+    "FetchLimits",
+    "audio_duration",
+    "describe_source",
+    "load_audio",
+    "stream_audio",
+]
+
+MAX_TIME_S = 1e8  # three years; a later start or end is a mistake, and would overflow time stamps
+
+
+@dataclass(frozen=True, eq=False)
+class Audio:
+    """A loaded clip.
+
+    ``samples`` [n] float32, mono, 16 kHz. ``source`` names the input in messages. ``warnings``
+    are lines for the user (cut short, damaged). ``start_s`` is where in its source it begins.
+    """
+
+    samples: np.ndarray
+    source: str
+    warnings: tuple[str, ...] = ()
+    start_s: float = 0.0
+
+    def __post_init__(self) -> None:
+        samples = self.samples
+        if not isinstance(samples, np.ndarray) or samples.dtype != np.float32 or samples.ndim != 1:
+            raise AudioError(
+                f"{self.source}: Audio.samples must be a 1-D float32 array at 16 kHz; "
+                "load_audio((array, rate)) makes one"
+            )
+
+    @property
+    def duration_s(self) -> float:
+        return len(self.samples) / SAMPLE_RATE
+
+
+AudioInput = (
+    str | os.PathLike[str] | bytes | BinaryIO | np.ndarray | tuple[np.ndarray, int] | Audio | Path
+)
+
+
+def describe_source(x: AudioInput) -> str:
+    """A name for ``x`` on one line, for messages: the path, the URL without password and query,
+    ``<1234 bytes>``, the array's shape. Never fails."""
+    if isinstance(x, Audio):
+        return x.source
+    if isinstance(x, np.ndarray):
+        return f"<array {list(x.shape)} {x.dtype}>"
+    if isinstance(x, tuple):
+        if len(x) == 2 and isinstance(x[0], np.ndarray):
+            return describe_source(x[0])
+        return f"<tuple of {len(x)}>"
+    return describe_bytes_source(x)
+
+
+def load_audio(
+    x: AudioInput,
+    *,
+    sample_rate: int | None = None,
+    start: float | None = None,
+    end: float | None = None,
+    limits: FetchLimits | None = None,
+) -> Audio:
+    """Load ``x``, or its seconds ``start`` to ``end``, as mono float32 at 16 kHz.
+
+    Args:
+        x: path, bytes, file object, URL, data URI, array or (array, rate), or Audio. Arrays are
+            [n], [channels, n] or [n, channels] (the shorter axis is the channels), floats with
+            full scale 1 or int8/uint8/int16/int32.
+        sample_rate: Hz of a bare array; for nothing else.
+        start, end: seconds; an end beyond the last sample means the last sample. A part is the
+            slice ``round(start * 16000)`` to ``round(end * 16000)`` of the whole: bit for bit
+            for PCM and FLAC at 16 kHz; within float rounding at other rates once ``start`` is
+            late enough to seek; within a container's time stamps for lossy ones.
+        limits: bounds for URLs and pipes.
+
+    A file that is cut short or damaged gives what can be decoded, and says so in ``warnings``.
+
+    Raises:
+        AudioError: one line naming the input: not found, a directory, no permission, not media,
+            no audio stream, empty, NaN or infinite, an absurd rate, a failed download, a part
+            that lies outside.
+    """
+    if isinstance(x, Audio) and sample_rate is None and start is None and end is None:
+        if not len(x.samples):
+            raise AudioError(f"{x.source} holds no audio samples")
+        return x
+    stream = stream_audio(x, sample_rate=sample_rate, start=start, end=end, limits=limits)
+    blocks = list(stream)
+    samples = np.empty(sum(map(len, blocks)), np.float32)
+    position = len(samples)
+    while blocks:  # from the last on, each freed once copied: no second copy of a long recording
+        block = blocks.pop()
+        position -= len(block)
+        samples[position : position + len(block)] = block
+    return Audio(samples, stream.source, tuple(stream.warnings), stream.start_s)
+
+
+def stream_audio(
+    x: AudioInput,
+    *,
+    block_s: float = 30.0,
+    sample_rate: int | None = None,
+    start: float | None = None,
+    end: float | None = None,
+    limits: FetchLimits | None = None,
+) -> AudioStream:
+    """Iterate over ``x`` in blocks [block_s * 16000] float32 (the last one is shorter), which
+    join to exactly ``load_audio``'s samples. Memory depends on ``block_s``, not on the length.
+
+    Arguments and errors are ``load_audio``'s. Arguments are checked at once; the input is opened
+    when the first block is asked for. The iterator's ``warnings`` are complete at its end.
+    """
+    if not (math.isfinite(block_s) and SAMPLE_RATE * block_s >= 1):
+        raise AudioError(f"{describe_source(x)}: block_s {block_s} must be a positive time")
+    return AudioStream(x, block_s, sample_rate, start, end, limits or FetchLimits())
+
+
+class AudioStream(Iterator[np.ndarray]):
+    """Blocks of one input, made by ``stream_audio``. ``source`` and ``start_s`` as in ``Audio``;
+    ``warnings`` grows while reading. ``close`` (or a ``with``) ends it early."""
+
+    def __init__(
+        self,
+        x: AudioInput,
+        block_s: float,
+        sample_rate: int | None,
+        start: float | None,
+        end: float | None,
+        limits: FetchLimits,
+    ) -> None:
+        self.source = describe_source(x)
+        self.warnings: list[str] = []
+        first, last = _sample_range(start, end, self.source)
+        self.start_s = first / SAMPLE_RATE
+        if isinstance(x, Audio):
+            self.warnings.extend(x.warnings)
+            self.start_s += x.start_s
+        self._array = _array_source(x, sample_rate)
+        block_samples = max(1, round(block_s * SAMPLE_RATE))
+        self._blocks = _reblock(self._pieces(x, first, last, limits), block_samples)
+
+    def _pieces(
+        self, x: Any, first: int, last: int | None, limits: FetchLimits
+    ) -> Iterator[np.ndarray]:
+        if self._array is not None:
+            yield from to_16k(self._array, first, last)
+            self.warnings.extend(self._array.warnings)
+            return
+        opened = open_source(x, limits)
+        try:
+            self.warnings.extend(opened.warnings)
+            media = MediaSource(opened.reader, self.source)
+            try:
+                yield from to_16k(media, first, last)
+            finally:
+                media.close()
+                self.warnings.extend(media.warnings)
+        finally:
+            opened.close()
+
+    def __next__(self) -> np.ndarray:
+        return next(self._blocks)
+
+    def close(self) -> None:
+        self._blocks.close()
+
+    def __enter__(self) -> AudioStream:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def audio_duration(x: AudioInput, *, limits: FetchLimits | None = None) -> float | None:
+    """Seconds of ``x`` as its container states (or FFmpeg estimates) them, without decoding; of
+    an array or an Audio, exactly. None when the container does not know, e.g. a live recording.
+
+    Raises ``AudioError`` when ``x`` cannot be opened as audio. A URL is downloaded for it.
+    """
+    if isinstance(x, Audio):
+        return x.duration_s
+    array = _array_source(x, None)
+    if array is not None:
+        return array.duration_s()
+    opened = open_source(x, limits or FetchLimits())
+    try:
+        media = MediaSource(opened.reader, describe_source(x))
+        try:
+            return media.duration_s()
+        finally:
+            media.close()
+    finally:
+        opened.close()
+
+
+def _sample_range(start: float | None, end: float | None, name: str) -> tuple[int, int | None]:
+    for label, value in (("start", start), ("end", end)):
+        if value is not None and not (math.isfinite(value) and 0 <= value <= MAX_TIME_S):
+            raise AudioError(f"{name}: {label} {value} must be seconds from 0 to {MAX_TIME_S:g}")
+    first = round((start or 0.0) * SAMPLE_RATE)
+    if end is None:
+        return first, None
+    last = round(end * SAMPLE_RATE)
+    if last <= first:
+        raise AudioError(f"{name}: end {end} s is not after start {start or 0.0} s")
+    return first, last
+
+
+def _array_source(x: Any, sample_rate: int | None) -> ArraySource | None:
+    """The source for samples in memory; None for encoded media."""
+    name = describe_source(x)
+    if isinstance(x, Audio):
+        if sample_rate not in (None, SAMPLE_RATE):
+            raise AudioError(f"{name}: sample_rate {sample_rate} given, but Audio is at 16000 Hz")
+        return ArraySource(x.samples[None], SAMPLE_RATE, name)
+    if isinstance(x, tuple):
+        if len(x) != 2 or not isinstance(x[0], np.ndarray):
+            raise AudioError(f"{name}: a tuple must be (array, sample rate)")
+        x, rate = x
+        if sample_rate is not None and sample_rate != rate:
+            raise AudioError(f"{name}: two sample rates given, {rate} and {sample_rate}")
+        sample_rate = rate
+    if not isinstance(x, np.ndarray):
+        if sample_rate is not None:
+            raise AudioError(
+                f"{name}: sample_rate is for bare arrays; a media file carries its own"
+            )
+        return None
+    if sample_rate is None:
+        raise AudioError(f"{name}: an array needs its rate; pass (array, rate) or sample_rate=")
+    if isinstance(sample_rate, bool) or not isinstance(
+        sample_rate, (int, float, np.integer, np.floating)
+    ):
+        raise AudioError(f"{name}: sample rate {sample_rate!r} is not a number")
+    return ArraySource(_channels_first(x, name), check_rate(sample_rate, name), name)
+
+
+def _channels_first(x: np.ndarray, name: str) -> np.ndarray:
+    if x.ndim not in (1, 2):
+        raise AudioError(f"{name}: expected [n], [channels, n] or [n, channels]")
+    if x.size == 0:
+        raise AudioError(f"{name} is empty (0 samples)")
+    if x.dtype.kind != "f" and x.dtype.newbyteorder("=") not in (
+        np.int8, np.uint8, np.int16, np.int32,
+    ):  # fmt: skip
+        # int64 and the like have no full scale that recordings use; a guess would be silence
+        raise AudioError(f"{name}: convert it to float (full scale 1), int16 or int32 first")
+    if x.ndim == 1:
+        return x[None]
+    if x.shape[0] > x.shape[1]:
+        x = x.T
+    if x.shape[0] > MAX_CHANNELS:
+        raise AudioError(f"{name} would be {x.shape[0]} channels; at most {MAX_CHANNELS} are taken")
+    return x
+
+
+def _reblock(pieces: Iterator[np.ndarray], block_samples: int) -> Any:
+    """Pieces of any size -> blocks of ``block_samples`` (the last one shorter)."""
+    waiting: list[np.ndarray] = []
+    n_waiting = 0
+    try:
+        for piece in pieces:
+            while n_waiting + len(piece) >= block_samples:
+                cut = block_samples - n_waiting
+                yield np.concatenate([*waiting, piece[:cut]])
+                waiting, n_waiting, piece = [], 0, piece[cut:]
+            if len(piece):
+                waiting.append(piece)
+                n_waiting += len(piece)
+        if waiting:
+            yield np.concatenate(waiting)
+    finally:
+        pieces.close()  # type: ignore[attr-defined]

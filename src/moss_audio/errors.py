@@ -1,0 +1,28 @@
+"""Errors a user can cause. Each carries one line that names the input and the remedy."""
+
+from __future__ import annotations
+
+
+class MossAudioError(ValueError):
+    """Base of every error that a caller's input or environment can cause."""
+
+
+class AudioError(MossAudioError):
+    """An input that is not usable audio: missing, not media, silent by error, or malformed."""
+
+
+class CheckpointError(MossAudioError):
+    """A model folder that is incomplete, inconsistent, or of another architecture."""
+
+
+class PromptError(MossAudioError):
+    """Messages or a raw prompt that cannot be rendered, e.g. clips and placeholders disagree."""
+
+
+class MissingDependencyError(MossAudioError, ImportError):
+    """An optional package is needed; the message names the extra that installs it."""
+
+    def __init__(self, package: str, extra: str, purpose: str) -> None:
+        super().__init__(
+            f"{purpose} needs the package {package!r}: pip install 'moss-audio[{extra}]'"
+        )

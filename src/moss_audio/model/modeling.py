@@ -1,0 +1,330 @@
+"""The whole model: encoder -> adapter and DeepStack mergers -> decoder -> head (spec, section 1).
+
+Shapes: B prompts, L positions, H decoder width, V vocabulary, N audio tokens of all clips.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+from transformers import PreTrainedModel
+from transformers.cache_utils import Cache
+from transformers.generation import GenerationMixin
+from transformers.modeling_outputs import CausalLMOutputWithPast
+
+from moss_audio.errors import PromptError
+from moss_audio.model.adapter import GatedMLP
+from moss_audio.model.config import MossAudioConfig
+from moss_audio.model.decoder import build_decoder
+from moss_audio.model.encoder import MossAudioEncoder
+
+_AUDIO_INPUTS = ("audio_data", "audio_data_seqlens", "audio_input_mask")
+
+
+@dataclass(frozen=True)
+class AudioFeatures:
+    """Clips as the decoder sees them; made once, usable in many prompts.
+
+    Attributes:
+        embeds: adapter output `[N, H]`, clip after clip.
+        deepstack: merger outputs `[N, H]`, one per merger.
+        lengths: tokens of each clip; they sum to N.
+    """
+
+    embeds: torch.Tensor
+    deepstack: tuple[torch.Tensor, ...]
+    lengths: tuple[int, ...]
+
+    def rows(self, index: torch.Tensor) -> AudioFeatures:
+        """The tokens at `index` `[n]`, in that order (clip lengths are no longer known)."""
+        return AudioFeatures(
+            self.embeds[index], tuple(d[index] for d in self.deepstack), (int(index.shape[0]),)
+        )
+
+
+class MossAudioModel(PreTrainedModel, GenerationMixin):
+    """MOSS-Audio. `model.generate(**processor(text=..., audio=...))` is all it takes."""
+
+    config_class = MossAudioConfig
+    config: MossAudioConfig
+    base_model_prefix = ""
+    main_input_name = "input_ids"
+    supports_gradient_checkpointing = True
+    _no_split_modules = ["Qwen3DecoderLayer", "LlamaDecoderLayer", "EncoderLayer"]  # noqa: RUF012
+    _skip_keys_device_placement = ["past_key_values"]  # noqa: RUF012
+    _supports_flash_attn = True
+    _supports_sdpa = True
+    _supports_flex_attn = True
+    _supports_attention_backend = True
+    _tied_weights_keys = {  # noqa: RUF012 (only where config.tie_word_embeddings says so)
+        "lm_head.weight": "language_model.embed_tokens.weight"
+    }
+    # released files may carry the position table that nobody needs
+    _keys_to_ignore_on_load_unexpected = [r"audio_encoder\.embed_positions"]  # noqa: RUF012
+
+    def __init__(self, config: MossAudioConfig) -> None:
+        super().__init__(config)
+        decoder = config.language_config
+        width_in, width_out = config.audio_config.output_dim, decoder.hidden_size
+        self.audio_encoder = MossAudioEncoder(config.audio_config)
+        self.audio_adapter = GatedMLP(width_in, config.adapter_hidden_size, width_out)
+        self.deepstack_audio_merger_list = nn.ModuleList(
+            GatedMLP(width_in, config.adapter_hidden_size, width_out)
+            for _ in range(config.num_deepstack)
+        )
+        self.language_model = build_decoder(decoder)
+        self.lm_head = nn.Linear(width_out, decoder.vocab_size, bias=False)
+        self.post_init()
+
+    @classmethod
+    def from_pretrained(  # type: ignore[override]
+        cls, pretrained_model_name_or_path: str | Path | None, *args: Any, **kwargs: Any
+    ) -> MossAudioModel:
+        """Load a folder or hub id in the released layout, or the embedded nano's folder.
+
+        Strict: a missing, unexpected or misshapen weight is one `CheckpointError` naming it.
+        Everything else as in transformers (`dtype=`, `device_map=`, ...).
+        """
+        from moss_audio.model import checkpoint  # it needs this class
+
+        source = pretrained_model_name_or_path
+        if source is None or kwargs.get("state_dict") is not None:
+            return super().from_pretrained(source, *args, **kwargs)
+        folder = checkpoint.resolve_folder(source, kwargs)
+        if checkpoint.is_embedded(folder):
+            return checkpoint.load_embedded(folder, **kwargs)
+        if kwargs.get("config") is None:
+            kwargs["config"] = checkpoint.load_config(folder)
+        checkpoint.check_weights(folder, kwargs["config"])
+        return super().from_pretrained(folder, *args, **kwargs)
+
+    def get_input_embeddings(self) -> nn.Module:
+        return self.language_model.get_input_embeddings()
+
+    def set_input_embeddings(self, value: nn.Module) -> None:
+        self.language_model.set_input_embeddings(value)
+
+    def get_output_embeddings(self) -> nn.Module:
+        return self.lm_head
+
+    def set_output_embeddings(self, new_embeddings: nn.Linear) -> None:
+        self.lm_head = new_embeddings
+
+    def encode_audio(
+        self, audio_data: torch.Tensor, audio_data_seqlens: torch.Tensor | None = None
+    ) -> AudioFeatures:
+        """Encode clips for the decoder.
+
+        Args:
+            audio_data: log-mel features `[clips, mels, frames]`, padded at the end.
+            audio_data_seqlens: mel frames of each clip `[clips]`; None: all full.
+        """
+        if audio_data_seqlens is None:
+            audio_data_seqlens = torch.full((audio_data.shape[0],), audio_data.shape[-1])
+        encoded = self.audio_encoder(audio_data, audio_data_seqlens)
+        return AudioFeatures(
+            embeds=self.audio_adapter(encoded.tokens),
+            deepstack=tuple(
+                merger(tap)
+                for merger, tap in zip(self.deepstack_audio_merger_list, encoded.taps, strict=False)
+            ),
+            lengths=encoded.lengths,
+        )
+
+    def _place_audio(
+        self,
+        inputs_embeds: torch.Tensor,
+        features: AudioFeatures | None,
+        mask: torch.Tensor | None,
+    ) -> tuple[torch.Tensor, tuple[torch.Tensor, ...]]:
+        """Put audio tokens at their positions; DeepStack features as `[B, L, H]`, zero elsewhere."""
+        positions = 0 if mask is None else int(mask.sum())
+        tokens = 0 if features is None else features.embeds.shape[0]
+        if positions != tokens:
+            raise PromptError(
+                f"the prompt has {positions} audio positions, but the clips give {tokens} audio "
+                "tokens; pass the processor's output unchanged"
+            )
+        if features is None or mask is None:
+            return inputs_embeds, ()
+        where = mask.unsqueeze(-1).expand_as(inputs_embeds)
+        embeds = inputs_embeds.masked_scatter(where, features.embeds.to(inputs_embeds.dtype))
+        empty = torch.zeros_like(inputs_embeds)
+        deepstack = tuple(
+            empty.masked_scatter(where, stream.to(inputs_embeds.dtype))
+            for stream in features.deepstack
+        )
+        return embeds, deepstack
+
+    def hidden_states(
+        self,
+        input_ids: torch.Tensor | None = None,
+        attention_mask: torch.Tensor | None = None,
+        position_ids: torch.Tensor | None = None,
+        past_key_values: Cache | None = None,
+        inputs_embeds: torch.Tensor | None = None,
+        use_cache: bool | None = None,
+        audio_data: torch.Tensor | None = None,
+        audio_data_seqlens: torch.Tensor | None = None,
+        audio_input_mask: torch.Tensor | None = None,
+        audio_features: AudioFeatures | None = None,
+        **kwargs: Any,
+    ) -> Any:
+        """Everything but the head: the decoder's output, `last_hidden_state` `[B, L, H]`.
+
+        Raises:
+            PromptError: if audio positions and audio tokens disagree, also when positions come
+                without any audio.
+        """
+        if audio_features is None and audio_data is not None:
+            audio_features = self.encode_audio(audio_data, audio_data_seqlens)
+        # one new token a step cannot be an audio position: no need to look, nor to synchronise
+        looks = input_ids is not None and (input_ids.shape[1] > 1 or audio_features is not None)
+        if audio_input_mask is None and looks:
+            audio_input_mask = input_ids == self.config.audio_token_id
+        if inputs_embeds is None:
+            inputs_embeds = self.get_input_embeddings()(input_ids)
+        inputs_embeds, deepstack = self._place_audio(
+            inputs_embeds, audio_features, audio_input_mask
+        )
+        return self.language_model(
+            attention_mask=attention_mask,
+            position_ids=position_ids,
+            past_key_values=past_key_values,
+            inputs_embeds=inputs_embeds,
+            use_cache=use_cache,
+            deepstack_features=deepstack,
+            **kwargs,
+        )
+
+    def forward(
+        self,
+        input_ids: torch.Tensor | None = None,
+        attention_mask: torch.Tensor | None = None,
+        position_ids: torch.Tensor | None = None,
+        past_key_values: Cache | None = None,
+        inputs_embeds: torch.Tensor | None = None,
+        labels: torch.Tensor | None = None,
+        use_cache: bool | None = None,
+        audio_data: torch.Tensor | None = None,
+        audio_data_seqlens: torch.Tensor | None = None,
+        audio_input_mask: torch.Tensor | None = None,
+        audio_features: AudioFeatures | None = None,
+        logits_to_keep: int | torch.Tensor = 0,
+        **kwargs: Any,
+    ) -> CausalLMOutputWithPast:
+        """One pass over prompts with audio.
+
+        Args:
+            input_ids: `[B, L]`; audio positions hold `config.audio_token_id`.
+            attention_mask: `[B, past + L]`.
+            position_ids: `[B, L]`; restarting positions mark packed samples.
+            labels: `[B, L]`, -100 where nothing is to be learnt; shifted here.
+            audio_data, audio_data_seqlens: clips of all prompts in order (see `encode_audio`).
+            audio_input_mask: `[B, L]`, True at audio positions; found by id when absent.
+            audio_features: clips encoded before, instead of `audio_data`.
+            logits_to_keep: only the last k positions get logits (0: all).
+
+        Returns:
+            logits `[B, L, V]`, the cache, and the loss when there are labels.
+
+        Raises:
+            PromptError: if audio positions and audio tokens disagree.
+        """
+        loss_kwargs = {k: kwargs.pop(k) for k in ("num_items_in_batch",) if k in kwargs}
+        outputs = self.hidden_states(
+            input_ids=input_ids,
+            attention_mask=attention_mask,
+            position_ids=position_ids,
+            past_key_values=past_key_values,
+            inputs_embeds=inputs_embeds,
+            use_cache=use_cache,
+            audio_data=audio_data,
+            audio_data_seqlens=audio_data_seqlens,
+            audio_input_mask=audio_input_mask,
+            audio_features=audio_features,
+            **kwargs,
+        )
+        hidden = outputs.last_hidden_state
+        keep = slice(-logits_to_keep, None) if isinstance(logits_to_keep, int) else logits_to_keep
+        logits = self.lm_head(hidden[:, keep, :])
+        loss = None
+        if labels is not None:
+            loss = self.loss_function(
+                logits=logits,
+                labels=labels,
+                vocab_size=self.config.language_config.vocab_size,
+                ignore_index=self.config.ignore_index,
+                **loss_kwargs,
+            )
+        return CausalLMOutputWithPast(
+            loss=loss,
+            logits=logits,
+            past_key_values=outputs.past_key_values,
+            hidden_states=outputs.hidden_states,
+        )
+
+    def prepare_inputs_for_generation(
+        self,
+        input_ids: torch.Tensor,
+        past_key_values: Cache | None = None,
+        attention_mask: torch.Tensor | None = None,
+        inputs_embeds: torch.Tensor | None = None,
+        **kwargs: Any,
+    ) -> dict[str, Any]:
+        """Audio goes into the pass that holds its positions, and into no later one."""
+        audio = {k: kwargs.pop(k, None) for k in (*_AUDIO_INPUTS, "audio_features")}
+        seen = past_key_values.get_seq_length() if past_key_values is not None else 0
+        inputs = super().prepare_inputs_for_generation(
+            input_ids,
+            past_key_values=past_key_values,
+            attention_mask=attention_mask,
+            inputs_embeds=inputs_embeds,
+            **kwargs,
+        )
+        given = inputs.get("input_ids")
+        if seen > 0 and (given is None or not bool((given == self.config.audio_token_id).any())):
+            return inputs
+        inputs.update({k: v for k, v in audio.items() if v is not None})
+        mask = inputs.get("audio_input_mask")
+        if mask is not None and given is not None and mask.shape[1] != given.shape[1]:
+            inputs["audio_input_mask"] = mask[:, -given.shape[1] :]
+        return inputs
+
+    def _expand_inputs_for_generation(  # type: ignore[override]
+        self,
+        expand_size: int = 1,
+        is_encoder_decoder: bool = False,
+        input_ids: torch.Tensor | None = None,
+        **model_kwargs: Any,
+    ) -> tuple[torch.Tensor | None, dict[str, Any]]:
+        """Beams and several sequences a prompt: clips are encoded once and their tokens repeated.
+
+        transformers would repeat `audio_data` clip by clip, which is wrong for a prompt of two.
+        """
+        data = model_kwargs.pop("audio_data", None)
+        lengths = model_kwargs.pop("audio_data_seqlens", None)
+        if data is not None and model_kwargs.get("audio_features") is None:
+            model_kwargs["audio_features"] = self.encode_audio(data, lengths)
+        features: AudioFeatures | None = model_kwargs.get("audio_features")
+        if features is not None and expand_size > 1:
+            mask = model_kwargs.get("audio_input_mask")
+            if mask is None and input_ids is not None:
+                mask = input_ids == self.config.audio_token_id
+            if mask is None:
+                raise PromptError("audio in several sequences needs input_ids or audio_input_mask")
+            per_prompt = torch.arange(features.embeds.shape[0], device=mask.device).split(
+                mask.sum(dim=1).tolist()
+            )
+            index = torch.cat([rows for rows in per_prompt for _ in range(expand_size)])
+            model_kwargs["audio_features"] = features.rows(index)
+        return super()._expand_inputs_for_generation(
+            expand_size=expand_size,
+            is_encoder_decoder=is_encoder_decoder,
+            input_ids=input_ids,
+            **model_kwargs,
+        )

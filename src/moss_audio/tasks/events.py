@@ -1,0 +1,231 @@
+"""The sound events of a clip, one a line: `0.00 - 2.50: dog barking`.
+
+Wording: the released checkpoints' own. The score is the event-based F1 of sed_eval: a predicted
+event counts when label, onset (200 ms) and offset (200 ms or half the length, whichever is more)
+fit, each event used once, with as many pairs as possible.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter, deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from moss_audio.errors import MossAudioError
+from moss_audio.result import Event, Timeline
+from moss_audio.tasks.base import WARN_LOOP, answer_part, centiseconds, check_duration
+from moss_audio.tasks.times import CLOCK, TOLERANCE_S, WARN_ORDER, clock_to_seconds
+from moss_audio.text import LOOP_WORDS, detect_repetition, normalize_words, single_line, tail_loop
+
+PROMPT = (
+    "Analyze the audio and describe the main sound events in chronological order. "
+    "Output one event per line using this format:\n"
+    "start_sec - end_sec: event description\n"
+    "Use plain decimal seconds for start_sec and end_sec. "
+    "Cover the full timeline from beginning to end when possible."
+)
+
+ONSET_COLLAR_S = 0.2
+OFFSET_COLLAR_S = 0.2
+OFFSET_SHARE = 0.5
+
+WARN_NO_EVENTS = "no event could be read from the answer"
+WARN_MISSING_END = "an event without an end time ends at the next one's start"
+
+_TO = r"\s*(?:-|\u2010|\u2011|\u2012|\u2013|\u2014|~|\uff5e|to\b)\s*"
+_UNIT = r"\s*(?:s|sec|seconds)?\b"
+_BULLET = r"\s*(?:[-*\u2022]\s*|[0-9]{1,3}[.)]\s+)?[\[(*]*\s*"
+# A range opens an event at the start of a line, or after another on the same line, where it must
+# be unmistakable: decimals on both sides and a colon, so that "3-4 people" stays a description.
+_RANGE = rf"({CLOCK}){_UNIT}{_TO}({CLOCK}){_UNIT}"
+_LINE = re.compile(rf"^{_BULLET}{_RANGE}")
+_OPEN_END = re.compile(rf"^{_BULLET}({CLOCK}){_UNIT}(?:{_TO}(?![0-9]))?\s*[\])]?\s*:\s*")
+_DECIMAL = r"[0-9]{1,6}\.[0-9]{1,6}"
+_INLINE = re.compile(rf"(?<![0-9.:])({_DECIMAL}){_UNIT}{_TO}({_DECIMAL}){_UNIT}\s*:")
+_TRAILING = re.compile(rf"^{_BULLET}(\S.*?)\s*:?\s*[\[(]\s*{_RANGE}\s*[\])]\s*[.;]?\s*$")
+
+
+@dataclass(frozen=True)
+class Events:
+    """The event timeline task."""
+
+    @property
+    def name(self) -> str:
+        return "events"
+
+    @property
+    def prompt(self) -> str:
+        return PROMPT
+
+    def render_answer(self, truth: Timeline) -> str:
+        """One event a line, by start time. Raises MossAudioError for an event without a label."""
+        lines = []
+        for event in sorted(truth.events, key=lambda event: event.start):
+            label = clean_label(event.label)
+            if not label:
+                raise MossAudioError(f"the event at {event.start:.2f} s has no label: name it")
+            lines.append(f"{centiseconds(event.start)} - {centiseconds(event.end)}: {label}")
+        return "\n".join(lines)
+
+    def parse(self, text: str, duration: float) -> Timeline:
+        """Reads any answer: bullets, brackets, clock times, other dashes, a missing end, several
+        events on a line. Events come out sorted by start and inside the clip; lines that are no
+        event are counted in `warnings` and stay in `raw`.
+
+        Raises MossAudioError only for a `duration` that is not a length in seconds.
+        """
+        duration = check_duration(duration)
+        answer, warnings = answer_part(text)
+        found, unread = _read_lines(answer)
+        notes: list[str] = []
+        if unread:
+            notes.append(f"{unread} line{'s' * (unread > 1)} could not be read as an event")
+        if answer and not found:
+            notes.append(WARN_NO_EVENTS)
+        events, moved, open_ended = _settle(found, duration)
+        if open_ended:
+            notes.append(WARN_MISSING_END)
+        if moved:
+            notes.append(WARN_ORDER)
+        events, looped = _cut_loops(events)
+        if looped:
+            notes.append(WARN_LOOP)
+        return Timeline(tuple(events), duration, text, (*warnings, *notes))
+
+    def score(self, result: Timeline, truth: Timeline) -> dict[str, float]:
+        """f1, precision, recall (event-based, see the top of the file), matched, predicted,
+        reference, label_f1 (labels alone, times ignored), and onset_shift_s, the mean absolute
+        shift of matched onsets, when there are any. score is f1. Two empty timelines score 1."""
+        pairs = match_events(truth.events, result.events)
+        n_ref, n_found, hits = len(truth.events), len(result.events), len(pairs)
+        labels = Counter(normalize_label(event.label) for event in result.events)
+        wanted = Counter(normalize_label(event.label) for event in truth.events)
+        f1 = _f1(hits, n_found, n_ref)
+        scores = {
+            "f1": f1,
+            "precision": hits / n_found if n_found else float(not n_ref),
+            "recall": hits / n_ref if n_ref else float(not n_found),
+            "matched": hits,
+            "predicted": n_found,
+            "reference": n_ref,
+            "label_f1": _f1(sum((labels & wanted).values()), n_found, n_ref),
+            "score": f1,
+        }
+        if pairs:
+            shifts = [abs(truth.events[i].start - result.events[j].start) for i, j in pairs]
+            scores["onset_shift_s"] = sum(shifts) / len(shifts)
+        return scores
+
+
+def clean_label(label: str) -> str:
+    """A label on one line that cannot be mistaken for the start of another event."""
+    label = single_line(label)
+    while (shorter := _INLINE.sub(lambda m: m.group().rstrip(": "), label)) != label:
+        label = shorter
+    return label.lstrip(":").strip()
+
+
+def normalize_label(label: str) -> str:
+    """The form in which labels are compared: normalised words without articles and without a
+    leading "sound of"."""
+    words = [word for word in normalize_words(label) if word not in ("a", "an", "the")]
+    if words[:2] in (["sound", "of"], ["sounds", "of"]):
+        words = words[2:] or words
+    return " ".join(words)
+
+
+def match_events(reference: Sequence[Event], found: Sequence[Event]) -> list[tuple[int, int]]:
+    """The largest one-to-one matching of events that fit: pairs (reference, found) of indices.
+
+    Augmenting paths, breadth first: O(events x fitting pairs).
+    """
+    ref_labels = [normalize_label(event.label) for event in reference]
+    found_labels = [normalize_label(event.label) for event in found]
+    fits: list[list[int]] = []
+    for a, label in zip(reference, ref_labels, strict=True):
+        offset_s = max(OFFSET_COLLAR_S, OFFSET_SHARE * (a.end - a.start))
+        fits.append(
+            [
+                j
+                for j, b in enumerate(found)
+                if found_labels[j] == label
+                # Times of hundredths meet the collar exactly, whatever binary floats make of it.
+                and abs(a.start - b.start) <= ONSET_COLLAR_S + 1e-9
+                and abs(a.end - b.end) <= offset_s + 1e-9
+            ]
+        )
+    owner: dict[int, int] = {}
+    for root in range(len(reference)):
+        reached_from: dict[int, int] = {}
+        queue = deque([root])
+        free = None
+        while queue and free is None:
+            i = queue.popleft()
+            for j in fits[i]:
+                if j in reached_from:
+                    continue
+                reached_from[j] = i
+                if j not in owner:
+                    free = j
+                    break
+                queue.append(owner[j])
+        held = {i: j for j, i in owner.items()} if free is not None else {}
+        while free is not None:
+            i = reached_from[free]
+            owner[free] = i
+            free = held.get(i) if i != root else None
+    return sorted((i, j) for j, i in owner.items())
+
+
+def _f1(hits: int, found: int, wanted: int) -> float:
+    return 2 * hits / (found + wanted) if found or wanted else 1.0
+
+
+# An event as written: label, start, end or None where it was left out.
+_Raw = tuple[str, float, float | None]
+
+
+def _read_lines(answer: str) -> tuple[list[_Raw], int]:
+    """All events of the answer as written, and how many non-empty lines held none."""
+    events: list[_Raw] = []
+    unread = 0
+    waiting: tuple[float, float] | None = None  # a range whose label is on the next line
+    for line in answer.splitlines():
+        line = " ".join(line.split())
+        if not line:
+            continue
+        opening = _LINE.match(line)
+        if waiting and not opening:
+            events.append((_label(line), *waiting))
+            waiting = None
+            continue
+        if waiting:
+            unread += 1
+            waiting = None
+        if opening:
+            start, end = clock_to_seconds(opening[1]), clock_to_seconds(opening[2])
+            rest = line[opening.end() :]
+            for match in [*_INLINE.finditer(rest)]:
+                pass
+            pieces = _split_inline(start, end, rest)
+            *full, last = pieces
+            events += full
+            if last[0]:
+                events.append(last)
+            else:
+                waiting = (last[1], last[2])
+        elif match := _TRAILING.match(line):
+            events.append((match[1], clock_to_seconds(match[2]), clock_to_seconds(match[3])))
+        elif (match := _OPEN_END.match(line)) and line[match.end() :]:
+            events.append((line[match.end() :], clock_to_seconds(match[1]), None))
+        else:
+            first = _INLINE.search(line)
+            if first is None:
+                unread += 1
+                continue
+            start, end = float(first[1]), float(first[2])
+            events += [
+                piece for piece in _split_inline(start, end, line[first.end() :]) if piece[0]
+            ]
+    return events, unread + (waiting is not None)

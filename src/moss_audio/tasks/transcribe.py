@@ -1,0 +1,257 @@
+"""Transcription, plain or with sentence or word times.
+
+Wording: the released checkpoints' own, used to the letter since they were trained on it; the
+word-level wording is the sentence-level one with words. The answer with times is
+`[0.32]hello[0.71][0.71]there[1.02]`, seconds with two decimals.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from moss_audio.errors import MossAudioError
+from moss_audio.result import Segment, Transcript, Word
+from moss_audio.tasks.base import WARN_LOOP, answer_part, centiseconds, check_duration
+from moss_audio.tasks.times import Span, cut_runaway, read_stamped
+from moss_audio.text import (
+    align,
+    count_errors,
+    detect_repetition,
+    join_words,
+    normalize_words,
+    single_line,
+)
+
+PROMPT = "Transcribe the audio."
+PROMPT_SENTENCE = (
+    "Transcribe the audio into sentence-level timestamps using the format [xx.xx]text[yy.yy], "
+    "where xx.xx and yy.yy are timestamps with centisecond precision rounded to two decimal "
+    "places. Concatenate consecutive segments without breaks. For example: "
+    "[0.00]hello there[2.01][2.01]the weather is nice today[4.32]. Do not include any additional "
+    "content such as explanations, headings, or annotations."
+)
+PROMPT_WORD = PROMPT_SENTENCE.replace("sentence-level", "word-level").replace(
+    "[0.00]hello there[2.01][2.01]the weather is nice today[4.32]",
+    "[0.00]hello[0.42][0.42]there[0.80]",
+)
+
+# Words are gathered into segments: a new one after a pause, an end of sentence, or this long.
+SEGMENT_GAP_S = 0.8
+SEGMENT_MAX_S = 15.0
+_SENTENCE_END = (".", "!", "?", "\u2026", "\u3002", "\uff01", "\uff1f")
+# A stamp this far off earns nothing in the score.
+SHIFT_LIMIT_S = 1.0
+
+WARN_PHRASES = "several words shared one pair of time stamps, which was divided among them"
+WARN_STAMPS = "time stamps in a plain transcript were removed"
+
+Level = Literal["sentence", "word"]
+
+
+@dataclass(frozen=True)
+class Transcribe:
+    """Speech to text; `timestamps` is None, "sentence" or "word".
+
+    Raises MossAudioError for another value.
+    """
+
+    timestamps: Level | None = None
+
+    def __post_init__(self) -> None:
+        if self.timestamps not in (None, "sentence", "word"):
+            raise MossAudioError(
+                f"timestamps must be None, 'sentence' or 'word', got {self.timestamps!r}"
+            )
+
+    @property
+    def name(self) -> str:
+        return "transcribe" if self.timestamps is None else f"transcribe_{self.timestamps}"
+
+    @property
+    def prompt(self) -> str:
+        return {None: PROMPT, "sentence": PROMPT_SENTENCE, "word": PROMPT_WORD}[self.timestamps]
+
+    def render_answer(self, truth: Transcript) -> str:
+        """The answer to train on. Square brackets in the text become round ones, and spaces
+        inside a word go, so that the answer reads back. Silence is an empty answer.
+
+        Raises MossAudioError when the truth has text but not the times asked for.
+        """
+        if self.timestamps is None:
+            return single_line(truth.text)
+        units = _units(truth, self.timestamps)
+        if truth.text.strip() and not units:
+            raise MossAudioError(
+                f"the transcript {truth.text[:40]!r} has no {self.timestamps} times: give them, or "
+                "use the plain transcription task"
+            )
+        parts = []
+        for unit in units:
+            text = single_line(unit.text).replace("[", "(").replace("]", ")")
+            if self.timestamps == "word":
+                text = text.replace(" ", "")
+            if text:
+                parts.append(f"[{centiseconds(unit.start)}]{text}[{centiseconds(unit.end)}]")
+        return "".join(parts)
+
+    def parse(self, text: str, duration: float) -> Transcript:
+        """Reads any answer; what was repaired is named in `warnings`, all of it stays in `raw`.
+
+        A timed answer without a single stamp gives its text as one segment over the whole clip.
+        Raises MossAudioError only for a `duration` that is not a length in seconds.
+        """
+        duration = check_duration(duration)
+        answer, warnings = answer_part(text)
+        spans, notes = read_stamped(answer, duration)
+        if self.timestamps is None:
+            return self._parse_plain(text, answer, duration, warnings, spans)
+        if not spans:
+            clean, looped = detect_repetition(single_line(answer))
+            notes += [WARN_LOOP] * looped
+            segments = (Segment(clean, 0.0, duration),) if clean else ()
+            return Transcript(
+                clean, segments, duration=duration, raw=text, warnings=(*warnings, *notes)
+            )
+        spans, looped = cut_runaway(spans)
+        notes += [WARN_LOOP] * looped
+        words: tuple[Word, ...] = ()
+        if self.timestamps == "word":
+            words, shared = _spans_to_words(spans)
+            notes += [WARN_PHRASES] * shared
+            segments = segments_from_words(words)
+        else:
+            segments = tuple(Segment(span.text, span.start, span.end) for span in spans)
+        return Transcript(
+            text=join_words([segment.text for segment in segments]),
+            segments=segments,
+            words=words,
+            duration=duration,
+            raw=text,
+            warnings=(*warnings, *notes),
+        )
+
+    def _parse_plain(
+        self, raw: str, answer: str, duration: float, warnings: tuple[str, ...], spans: list[Span]
+    ) -> Transcript:
+        clean = single_line(answer)
+        # One number in brackets is a note in the text; two or more are the timed format.
+        if len(spans) >= 1 and answer.count("[") >= 2:
+            clean = join_words([span.text for span in spans])
+            warnings += (WARN_STAMPS,)
+        clean, looped = detect_repetition(clean)
+        if looped:
+            warnings += (WARN_LOOP,)
+        return Transcript(clean, duration=duration, raw=raw, warnings=warnings)
+
+    def score(self, result: Transcript, truth: Transcript) -> dict[str, float]:
+        """Word errors (characters for Chinese, Japanese and Korean) on normalised text, and for
+        timed tasks the shift of the stamps.
+
+        Always: wer, errors, words, substitutions, deletions, insertions, score. Timed: matched
+        and match_rate (reference stamps that found their counterpart), and, when there are any,
+        start_shift_s and end_shift_s, the mean absolute shifts over matched words. At sentence
+        level a start counts when a reference segment's first word is matched to the first word of
+        a segment, an end likewise with last words.
+        """
+        counts = count_errors(normalize_words(truth.text), normalize_words(result.text))
+        scores: dict[str, float] = {
+            "wer": counts.rate,
+            "errors": counts.errors,
+            "words": counts.words,
+            "substitutions": counts.substitutions,
+            "deletions": counts.deletions,
+            "insertions": counts.insertions,
+        }
+        wording = max(0.0, 1.0 - counts.rate)
+        if self.timestamps is None:
+            return {**scores, "score": wording}
+        reference, found = _units(truth, self.timestamps), _units(result, self.timestamps)
+        starts, ends = _shifts(reference, found)
+        # Pieces of pure punctuation have no counterpart to find.
+        total = sum(1 for unit in reference if normalize_words(unit.text))
+        scores["matched"] = (len(starts) + len(ends)) / 2
+        scores["match_rate"] = scores["matched"] / total if total else float(not found)
+        if starts:
+            scores["start_shift_s"] = sum(starts) / len(starts)
+        if ends:
+            scores["end_shift_s"] = sum(ends) / len(ends)
+        timing = sum(max(0.0, 1.0 - shift / SHIFT_LIMIT_S) for shift in (*starts, *ends))
+        timing = timing / (2 * total) if total else float(not found)
+        return {**scores, "score": (wording + timing) / 2}
+
+
+def segments_from_words(words: Sequence[Word]) -> tuple[Segment, ...]:
+    """Gathers words into segments at pauses of `SEGMENT_GAP_S`, ends of sentences, and after
+    `SEGMENT_MAX_S` seconds."""
+    groups: list[list[Word]] = []
+    for word in words:
+        group = groups[-1] if groups else []
+        if (
+            not group
+            or group[-1].text.rstrip("\"'\u201d\u2019)").endswith(_SENTENCE_END)
+            or word.start - group[-1].end >= SEGMENT_GAP_S
+            or word.end - group[0].start > SEGMENT_MAX_S
+        ):
+            groups.append(group := [])
+        group.append(word)
+    return tuple(
+        Segment(
+            join_words([word.text for word in group]),
+            group[0].start,
+            max(word.end for word in group),
+            tuple(group),
+        )
+        for group in groups
+    )
+
+
+def _spans_to_words(spans: Sequence[Span]) -> tuple[tuple[Word, ...], bool]:
+    """One word a span; a span of several words is divided in proportion to their lengths."""
+    words: list[Word] = []
+    shared = False
+    for span in spans:
+        texts = span.text.split()
+        shared = shared or len(texts) > 1
+        total, done = sum(map(len, texts)), 0
+        length_s = span.end - span.start
+        for text in texts:
+            start = span.start + length_s * done / total
+            done += len(text)
+            end = span.end if done == total else span.start + length_s * done / total
+            words.append(Word(text, start, end))
+    return tuple(words), shared
+
+
+def _units(transcript: Transcript, level: Level) -> Sequence[Word | Segment]:
+    if level == "sentence":
+        return transcript.segments
+    return transcript.words or [w for segment in transcript.segments for w in segment.words]
+
+
+def _shifts(
+    reference: Sequence[Word | Segment], found: Sequence[Word | Segment]
+) -> tuple[list[float], list[float]]:
+    """Absolute shifts in seconds of the starts and ends that belong to equal, aligned words."""
+    ref, hyp = _edges(reference), _edges(found)
+    starts, ends = [], []
+    for i, j in align([item[0] for item in ref], [item[0] for item in hyp]):
+        if i is None or j is None or ref[i][0] != hyp[j][0]:
+            continue
+        (_, a, a_first, a_last), (_, b, b_first, b_last) = ref[i], hyp[j]
+        if a_first and b_first:
+            starts.append(abs(a.start - b.start))
+        if a_last and b_last:
+            ends.append(abs(a.end - b.end))
+    return starts, ends
+
+
+def _edges(units: Sequence[Word | Segment]) -> list[tuple[str, Word | Segment, bool, bool]]:
+    """Normalised words in order: (word, its unit, first in the unit, last in the unit)."""
+    out = []
+    for unit in units:
+        words = normalize_words(unit.text)
+        for k, word in enumerate(words):
+            out.append((word, unit, k == 0, k == len(words) - 1))
+    return out

@@ -1,0 +1,1 @@
+"""Tiny models, tokenizers and clips for tests: ours, and those of users."""
