@@ -163,19 +163,18 @@ def test_downmix_is_the_mean(channels: int) -> None:
     rng = np.random.default_rng(channels)
     samples = rng.integers(-30_000, 30_000, (channels, 5_000)).astype(np.int16)
     expected = samples.mean(axis=0) / 32768
-    np.testing.assert_allclose(
-        load_audio(pcm_wav(samples, 16_000)).samples, expected, atol=1e-7
-    )
+    np.testing.assert_allclose(load_audio(pcm_wav(samples, 16_000)).samples, expected, atol=1e-7)
     np.testing.assert_allclose(load_audio((samples, 16_000)).samples, expected, atol=1e-7)
 
 
 def test_sample_formats() -> None:
     ramp = np.linspace(-0.9, 0.9, 4_000).astype(np.float32)
-    for codec, scale in (("pcm_u8", 2**-7), ("pcm_f32le", 1e-4), ("pcm_f64le", 1e-4),
-                         ("pcm_s32le", 1e-4), ("pcm_s64le", 1e-4), ("pcm_mulaw", 0.05)):  # fmt: skip
-        data = encode((ramp[None] * 32767).astype(np.int16), 16_000, "matroska"
-                      if codec == "pcm_mulaw_" else "wav", codec)  # fmt: skip
-        np.testing.assert_allclose(load_audio(data).samples, ramp, atol=scale, err_msg=codec)
+    tolerances = {"pcm_u8": 0.0079, "pcm_mulaw": 0.05}
+    for codec in ("pcm_u8", "pcm_f32le", "pcm_f64le", "pcm_s32le", "pcm_s64le", "pcm_mulaw"):
+        data = encode((ramp[None] * 32767).astype(np.int16), 16_000, "wav", codec)
+        np.testing.assert_allclose(
+            load_audio(data).samples, ramp, atol=tolerances.get(codec, 1e-4), err_msg=codec
+        )
 
 
 def test_rate_and_layout_may_change_in_mid_file() -> None:
@@ -247,11 +246,24 @@ def test_a_part_is_the_slice_of_the_whole(
         np.testing.assert_array_equal(part.samples, expected)
     elif tolerance is None:
         np.testing.assert_allclose(part.samples, expected, atol=1e-6)
-    else:  # Matroska times are whole milliseconds, so allow some shift and compare levels
-        assert abs(len(part.samples) - len(expected)) <= 32
-        n = min(len(part.samples), len(expected))
-        correlation = np.corrcoef(part.samples[:n], expected[:n])[0, 1]
-        assert correlation > (0.9 if name == "webm" else 0.999)
+    else:  # Matroska's times are whole milliseconds: up to 16 samples of shift
+        shifts = range(-16, 17)
+        inner, first = part.samples[100:-100], round(start * SAMPLE_RATE) + 100
+        errors = {
+            shift: np.sqrt(
+                np.mean((inner - whole.samples[first + shift : first + shift + len(inner)]) ** 2)
+            )
+            for shift in shifts
+        }
+        best = min(shifts, key=lambda shift: errors[shift])
+        assert abs(len(part.samples) - len(expected)) <= abs(best) + 1
+        assert name == "webm" or best == 0
+        # AAC fills bands with noise that depends on where decoding began; the rest agrees.
+        assert errors[best] < (0.1 * inner.std() if codec_of(name) == "aac" else 1e-5)
+
+
+def codec_of(name: str) -> str:
+    return FORMATS[name][1]
 
 
 def test_a_late_part_is_sought_not_decoded_to(tmp_path: Path) -> None:
@@ -289,8 +301,9 @@ def test_a_sought_part_of_an_array(at: float, rate: int) -> None:
     whole = load_audio((x, rate)).samples
     part = load_audio((x, rate), start=at, end=at + 2)
     first = round(at * SAMPLE_RATE)
-    np.testing.assert_allclose(part.samples, whole[first : first + 32_000],
-                               atol=1e-4 if rate == 11_127 else 2e-6)
+    np.testing.assert_allclose(
+        part.samples, whole[first : first + 32_000], atol=1e-4 if rate == 11_127 else 2e-6
+    )
 
 
 @pytest.mark.parametrize("name", FORMATS)
@@ -356,8 +369,9 @@ def test_every_kind_of_input_gives_the_same(clip: Path) -> None:
     uri = "data:audio/wav;base64," + base64.b64encode(data).decode()
     quoted = "data:audio/wav," + "".join(f"%{byte:02x}" for byte in data)
     with clip.open("rb") as handle:
-        for x in (clip, str(clip), clip.as_uri(), data, bytearray(data), io.BytesIO(data), handle,
-                  uri, uri.rstrip("="), quoted, (expected, 16_000), Audio(expected, "me")):  # fmt: skip
+        inputs: list[Any] = [clip, str(clip), clip.as_uri(), data, bytearray(data), handle]
+        inputs += [io.BytesIO(data), uri, uri.rstrip("="), quoted, (expected, 16_000)]
+        for x in [*inputs, Audio(expected, "me")]:
             np.testing.assert_array_equal(load_audio(x).samples, expected)
             assert audio_duration(x) == pytest.approx(0.5)
     assert load_audio(clip).source == str(clip)
@@ -369,7 +383,12 @@ def test_every_kind_of_input_gives_the_same(clip: Path) -> None:
 def test_what_cannot_seek_is_read_to_its_end_first(clip: Path) -> None:
     data = encode(tone(1, 44_100), 44_100, "ipod", "aac")  # its index is at the end
     read_end, write_end = os.pipe()
-    writer = threading.Thread(target=lambda: (os.write(write_end, data), os.close(write_end)))
+
+    def write() -> None:
+        with os.fdopen(write_end, "wb") as out:
+            out.write(data)
+
+    writer = threading.Thread(target=write)
     writer.start()
     with os.fdopen(read_end, "rb") as handle:
         np.testing.assert_array_equal(load_audio(handle).samples, load_audio(data).samples)

@@ -292,6 +292,7 @@ def _download_error(name: str, limits: FetchLimits, error: BaseException) -> Bas
     if isinstance(error, AudioError):
         return error
     if isinstance(error, urllib.error.HTTPError):
+        error.close()
         return AudioError(f"{name}: the server answered {error.code} {printable(error.reason)}")
     reason = getattr(error, "reason", error)
     if isinstance(reason, TimeoutError):

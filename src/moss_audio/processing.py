@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -110,11 +111,14 @@ class MossAudioProcessor(ProcessorMixin):
         Raises:
             CheckpointError: names the folder and what is missing or malformed in it.
         """
+        # Released folders name remote code in their auto_map; unset, transformers would stop and
+        # ask at the terminal whether to run it. Everything needed is here, so it never runs.
+        kwargs["trust_remote_code"] = False
         try:
             return super().from_pretrained(pretrained_model_name_or_path, **kwargs)
         except CheckpointError:
             raise
-        except (OSError, ValueError, TypeError, KeyError) as error:
+        except Exception as error:  # a damaged tokenizer.json raises a bare Exception
             reason = " ".join(str(error).split())
             raise CheckpointError(
                 f"no processor in {str(pretrained_model_name_or_path)!r}: {reason}"
@@ -267,9 +271,9 @@ class MossAudioProcessor(ProcessorMixin):
         value = clip.value
         if isinstance(value, torch.Tensor):
             value = value.detach().cpu().float().numpy()
-        rate = None
-        if isinstance(value, np.ndarray):
-            rate = clip.sampling_rate or sampling_rate or SAMPLE_RATE
+        rate = clip.sampling_rate
+        if rate is None and isinstance(value, np.ndarray):
+            rate = SAMPLE_RATE if sampling_rate is None else sampling_rate
         loaded = load_audio(value, sample_rate=rate, start=clip.start_s, end=clip.end_s)
         mel = log_mel(loaded.samples, self.n_mels)
         if num_tokens(mel.shape[-1]) < 1:
@@ -450,4 +454,8 @@ def _part_clip(part: AudioPart) -> _Clip | None:
     if not values:
         return None
     fields = part.fields
+    for key in ("sampling_rate", "start", "end"):
+        number = fields.get(key)
+        if number is not None and (isinstance(number, bool) or not isinstance(number, Real)):
+            raise PromptError(f"an audio part has {key}={number!r}: give a number")
     return _Clip(values[0], fields.get("sampling_rate"), fields.get("start"), fields.get("end"))

@@ -242,7 +242,11 @@ def count_errors(reference: Sequence[Hashable], hypothesis: Sequence[Hashable]) 
 
 
 def tail_loop(
-    items: Sequence[Hashable], *, max_period: int, min_repeats: int = LOOP_REPEATS, min_span: int = 0
+    items: Sequence[Hashable],
+    *,
+    max_period: int,
+    min_repeats: int = LOOP_REPEATS,
+    min_span: int = 0,
 ) -> int | None:
     """How many items to keep when `items` ends in a loop, so that one occurrence stays.
 

@@ -51,7 +51,7 @@ def test_every_marker_stands_at_its_second(n_tokens: int) -> None:
     ids, mask = expand_clip(n_tokens, AUDIO, DIGITS)
     heard = 0
     written = ""
-    for token_id, is_audio in zip(ids + [AUDIO], mask + [True], strict=True):
+    for token_id, is_audio in zip([*ids, AUDIO], [*mask, True], strict=True):
         if is_audio:
             if written:
                 assert heard == int(written) * 12.5

@@ -272,7 +272,7 @@ def test_the_chat_template_gives_the_same_ids(
     assert raw.audio_mask == rendered.audio_mask
 
 
-@pytest.mark.parametrize("system", ["", None, "it's \"so\" \\ {{x}} %} \n\u2028\U0001f600"])
+@pytest.mark.parametrize("system", ["", None, 'it\'s "so" \\ {{x}} %} \n\u2028\U0001f600'])
 def test_the_template_carries_any_default_system_text(
     system: str | None, tokenizer: Any, spec: PromptSpec
 ) -> None:

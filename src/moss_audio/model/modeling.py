@@ -20,7 +20,7 @@ from moss_audio.errors import PromptError
 from moss_audio.model.adapter import GatedMLP
 from moss_audio.model.config import MossAudioConfig
 from moss_audio.model.decoder import build_decoder
-from moss_audio.model.encoder import MossAudioEncoder
+from moss_audio.model.encoder import EncoderOutput, MossAudioEncoder
 
 _AUDIO_INPUTS = ("audio_data", "audio_data_seqlens", "audio_input_mask")
 
@@ -78,6 +78,7 @@ class MossAudioModel(PreTrainedModel, GenerationMixin):
         )
         self.language_model = build_decoder(decoder)
         self.lm_head = nn.Linear(width_out, decoder.vocab_size, bias=False)
+        self.loss_type = "ForCausalLM"  # shifts the labels, honours num_items_in_batch
         self.post_init()
 
     @classmethod
@@ -125,7 +126,10 @@ class MossAudioModel(PreTrainedModel, GenerationMixin):
         """
         if audio_data_seqlens is None:
             audio_data_seqlens = torch.full((audio_data.shape[0],), audio_data.shape[-1])
-        encoded = self.audio_encoder(audio_data, audio_data_seqlens)
+        return self.adapt(self.audio_encoder(audio_data, audio_data_seqlens))
+
+    def adapt(self, encoded: EncoderOutput) -> AudioFeatures:
+        """Carry the encoder's output to the decoder's width: adapter and mergers."""
         return AudioFeatures(
             embeds=self.audio_adapter(encoded.tokens),
             deepstack=tuple(

@@ -82,8 +82,9 @@ def render(
             an assistant message with ``"thinking": ""``; it is prompt there too, without loss.
 
     Returns:
-        ids and masks. The ids rendered for messages[:k] with a generation prompt are a prefix of
-        those rendered for messages[:k+1] where message k is an assistant's without thinking.
+        ids and masks. What is rendered for messages[:k] with a generation prompt opens what is
+        rendered for messages[:k+1] where message k is the assistant's (with `enable_thinking`
+        False: where its thinking is "").
 
     Raises:
         PromptError: malformed messages, or another number of clips than of `audio_tokens`.

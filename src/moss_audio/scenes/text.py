@@ -88,12 +88,12 @@ class Vocabulary:
 
     def __init__(self) -> None:
         self.words: set[str] = set()
-        self.plain: list[str] = []
         for path in _WORD_LISTS:
             if path.exists():
                 self.words |= set(path.read_text(encoding="utf-8").split())
         if not self.words:
             raise MissingDependencyError("wamerican", "scenes", "The text of the scenes")
+        self.listed = frozenset(self.words)  # before WordNet's thousands of Latin names
         self.lemmas: list[str] = []
         for part in ("noun", "verb", "adj", "adv"):
             index = _WORDNET / f"index.{part}"
@@ -110,6 +110,8 @@ class Vocabulary:
         """Whether a written word (no punctuation) is an English word with one way to say it."""
         low = word.lower()
         if low in _BANNED or (_ROMAN.fullmatch(low) and low not in _NOT_ROMAN):
+            return False
+        if not re.search(r"[aeiouy]", low):
             return False
         if len(word) > 1 and word != word.capitalize() and word != low and "'" not in word:
             return False
@@ -186,12 +188,13 @@ def load(path: Path) -> dict[str, dict[str, list[str]]]:
 
 def _words(vocabulary: Vocabulary, rng: random.Random) -> Iterator[str]:
     """Single words and short phrases: lemmas, list words, and adjective-noun pairs."""
-    singles = sorted(w for w in vocabulary.words if len(w) > 2 and vocabulary.knows(w))
+    singles = sorted(w for w in vocabulary.words & vocabulary.listed if vocabulary.knows(w))
     for word in singles:
         if not word.endswith("'s"):
             yield _dress(word, rng)
+    listed = vocabulary.listed
     for lemma in sorted(set(vocabulary.lemmas)):
-        if 2 <= len(lemma.split()) <= 4:
+        if 2 <= len(lemma.split()) <= 4 and all(w in listed for w in lemma.split()):
             yield _dress(lemma, rng)
 
 

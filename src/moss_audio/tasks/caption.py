@@ -44,9 +44,7 @@ class Describe:
             warnings += (WARN_LOOP,)
         return Caption(clean, duration, text, warnings)
 
-    def score(
-        self, result: Caption, truth: Caption, facts: Sequence[str] = ()
-    ) -> dict[str, float]:
+    def score(self, result: Caption, truth: Caption, facts: Sequence[str] = ()) -> dict[str, float]:
         """token_precision, token_recall, token_f1 against the reference text, articles left out.
 
         facts: what the caption must name; "rain|rainfall" accepts either. A fact is named when

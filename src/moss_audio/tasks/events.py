@@ -44,6 +44,8 @@ _OPEN_END = re.compile(rf"^{_BULLET}({CLOCK}){_UNIT}(?:{_TO}(?![0-9]))?\s*[\])]?
 _DECIMAL = r"[0-9]{1,6}\.[0-9]{1,6}"
 _INLINE = re.compile(rf"(?<![0-9.:])({_DECIMAL}){_UNIT}{_TO}({_DECIMAL}){_UNIT}\s*:")
 _TRAILING = re.compile(rf"^{_BULLET}(\S.*?)\s*:?\s*[\[(]\s*{_RANGE}\s*[\])]\s*[.;]?\s*$")
+# What may stand between a range and its description: `]:`, `**:`, ` - `.
+_AFTER_RANGE = re.compile(r"^[\])*\s]*(?::|[-\u2013\u2014](?=\s))?\s*")
 
 
 @dataclass(frozen=True)
@@ -83,12 +85,12 @@ class Events:
             notes.append(f"{unread} line{'s' * (unread > 1)} could not be read as an event")
         if answer and not found:
             notes.append(WARN_NO_EVENTS)
+        found, looped = _cut_loops(found, duration)
         events, moved, open_ended = _settle(found, duration)
         if open_ended:
             notes.append(WARN_MISSING_END)
         if moved:
             notes.append(WARN_ORDER)
-        events, looped = _cut_loops(events)
         if looped:
             notes.append(WARN_LOOP)
         return Timeline(tuple(events), duration, text, (*warnings, *notes))
@@ -206,15 +208,12 @@ def _read_lines(answer: str) -> tuple[list[_Raw], int]:
         if opening:
             start, end = clock_to_seconds(opening[1]), clock_to_seconds(opening[2])
             rest = line[opening.end() :]
-            for match in [*_INLINE.finditer(rest)]:
-                pass
-            pieces = _split_inline(start, end, rest)
-            *full, last = pieces
+            *full, (label, start, end) = _split_inline(start, end, rest)
             events += full
-            if last[0]:
-                events.append(last)
+            if label:
+                events.append((label, start, end))
             else:
-                waiting = (last[1], last[2])
+                waiting = (start, end)
         elif match := _TRAILING.match(line):
             events.append((match[1], clock_to_seconds(match[2]), clock_to_seconds(match[3])))
         elif (match := _OPEN_END.match(line)) and line[match.end() :]:
@@ -225,7 +224,67 @@ def _read_lines(answer: str) -> tuple[list[_Raw], int]:
                 unread += 1
                 continue
             start, end = float(first[1]), float(first[2])
-            events += [
-                piece for piece in _split_inline(start, end, line[first.end() :]) if piece[0]
-            ]
+            pieces = _split_inline(start, end, line[first.end() :])
+            events += [piece for piece in pieces if piece[0]]
     return events, unread + (waiting is not None)
+
+
+def _label(rest: str) -> str:
+    """The description after a range, without the punctuation that joins the two."""
+    return _AFTER_RANGE.sub("", rest, count=1).strip()
+
+
+def _split_inline(start: float, end: float, rest: str) -> list[tuple[str, float, float]]:
+    """The event whose range stands before `rest`, and any further ones inside it."""
+    pieces: list[tuple[str, float, float]] = []
+    position = 0
+    for match in _INLINE.finditer(rest):
+        pieces.append((_label(rest[position : match.start()]).rstrip(" ,;"), start, end))
+        start, end, position = float(match[1]), float(match[2]), match.end()
+    pieces.append((_label(rest[position:]), start, end))
+    return pieces
+
+
+def _settle(found: Sequence[_Raw], duration: float) -> tuple[list[Event], bool, bool]:
+    """Events by start and inside [0, duration]; whether any time was moved; whether any end was
+    missing."""
+    by_start = sorted(found, key=lambda event: event[1])
+    moved = by_start != list(found)
+    open_ended = False
+    events: list[Event] = []
+    for i, (label, start, end) in enumerate(by_start):
+        if end is None:
+            open_ended = True
+            end = by_start[i + 1][1] if i + 1 < len(by_start) else max(start, duration)
+        inside_start = min(start, duration)
+        inside_end = max(inside_start, min(end, duration))
+        far = max(abs(inside_start - start), abs(inside_end - end))
+        moved = moved or far > TOLERANCE_S
+        events.append(Event(label, inside_start, inside_end))
+    return events, moved, open_ended
+
+
+def _cut_loops(found: Sequence[_Raw], duration: float) -> tuple[list[_Raw], bool]:
+    """Cuts identical events at the end of the answer down to one; True if there were some.
+
+    A dog may bark ten times, so the times must be equal too. Beyond the end of the clip all times
+    are: a runaway answer goes on counting there.
+    """
+    cut = list(found)
+    flagged = False
+    while cut:
+        keys = [
+            (label, min(start, duration), None if end is None else min(end, duration))
+            for label, start, end in cut
+        ]
+        keep = tail_loop(keys, max_period=LOOP_WORDS)
+        if keep is None:
+            label, start, end = cut[-1]
+            clean, looped = detect_repetition(label)
+            if not looped:
+                break
+            cut[-1] = (clean, start, end)
+        else:
+            cut = cut[:keep]
+        flagged = True
+    return cut, flagged

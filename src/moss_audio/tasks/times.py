@@ -47,7 +47,7 @@ class Span:
 
 
 def clock_to_seconds(text: str) -> float:
-    """"1:02.5" -> 62.5; the text must match `CLOCK`."""
+    """ "1:02.5" -> 62.5; the text must match `CLOCK`."""
     seconds = 0.0
     for part in text.split(":"):
         seconds = seconds * 60 + float(part)

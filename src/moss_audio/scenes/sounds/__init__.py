@@ -1,0 +1,1 @@
+"""Synthesised and recorded sound events."""

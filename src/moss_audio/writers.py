@@ -1,0 +1,464 @@
+"""Results as files: txt, json, srt, vtt, tsv and Praat's TextGrid, one class a format.
+
+Times are rounded here, once, to milliseconds. Formats of timed text take a transcript or a
+timeline; a caption or an answer has no times and goes to txt or json.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import re
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, ClassVar, Protocol
+
+from moss_audio.errors import MossAudioError
+from moss_audio.result import Answer, Caption, Result, Timeline, Transcript
+from moss_audio.text import is_cjk, join_words, single_line
+
+# A subtitle of at most two lines of this many characters can be read while it shows; Chinese,
+# Japanese and Korean characters are about twice as wide.
+LINE_CHARS = 42
+LINE_CHARS_CJK = 20
+CUE_LINES = 2
+# Shorter cues only flash; players skip those of no length.
+MIN_CUE_S = 0.1
+
+
+class Writer(Protocol):
+    """A file format. `extension` has no dot; `render` gives the whole file as text, ending in a
+    newline, and raises MossAudioError for a result that the format cannot hold."""
+
+    name: ClassVar[str]
+    extension: ClassVar[str]
+
+    def render(self, result: Result) -> str: ...
+
+
+def get_writer(name: str) -> Writer:
+    """The writer of a format by name, whatever its case. Raises MossAudioError if unknown."""
+    writers: dict[str, type[Writer]] = {
+        "txt": TxtWriter,
+        "json": JsonWriter,
+        "srt": SrtWriter,
+        "vtt": VttWriter,
+        "tsv": TsvWriter,
+        "textgrid": TextGridWriter,
+    }
+    writer = writers.get(str(name).lower().lstrip("."))
+    if writer is None:
+        raise MossAudioError(f"unknown format {name!r}: choose one of {', '.join(writers)}")
+    return writer()
+
+
+def write_atomic(path: str | os.PathLike[str], text: str) -> None:
+    """Writes UTF-8 text so that `path` holds the old file or the whole new one, never a part.
+
+    A temporary file in the same folder is written, synced and moved into place; on any failure it
+    is removed. A link is followed, an existing file keeps its permissions. Raises MossAudioError
+    naming the path when the system refuses.
+    """
+    target = Path(os.path.realpath(path))
+    temporary = target.with_name(f".{target.name[:100]}.{secrets.token_hex(6)}.tmp")
+    try:
+        # Opened by hand rather than with tempfile, so that the user's umask applies.
+        handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(text.encode("utf-8", "replace"))
+                file.flush()
+                os.fsync(file.fileno())
+            if target.exists():
+                os.chmod(temporary, target.stat().st_mode & 0o7777)
+            os.replace(temporary, target)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        raise MossAudioError(
+            f"cannot write {os.fspath(path)!r}: {error.strerror or error}; "
+            "choose a writable folder with --output-dir"
+        ) from error
+
+
+def write_result(path: str | os.PathLike[str], result: Result, format_name: str) -> None:
+    """Renders `result` in the named format and writes it atomically."""
+    write_atomic(path, get_writer(format_name).render(result))
+
+
+# ------------------------------------------------------------------------------------- formats
+
+
+class TxtWriter:
+    """Text alone: a transcript's segments one a line, a timeline as `0.00 - 2.50: label`."""
+
+    name: ClassVar[str] = "txt"
+    extension: ClassVar[str] = "txt"
+
+    def render(self, result: Result) -> str:
+        if isinstance(result, Transcript):
+            lines = [single_line(segment.text) for segment in result.segments]
+            lines = [line for line in lines if line] or [single_line(result.text)]
+        elif isinstance(result, Timeline):
+            lines = [
+                f"{event.start:.2f} - {event.end:.2f}: {single_line(event.label)}"
+                for event in result.events
+            ]
+        else:
+            lines = result.text.strip().splitlines()
+        return "".join(f"{line}\n" for line in lines if line or len(lines) > 1)
+
+
+class JsonWriter:
+    """`to_dict()` with times in seconds rounded to milliseconds; lossless but for that."""
+
+    name: ClassVar[str] = "json"
+    extension: ClassVar[str] = "json"
+
+    def render(self, result: Result) -> str:
+        data = _round(result.to_dict())
+        return json.dumps(data, ensure_ascii=False, indent=2, allow_nan=False) + "\n"
+
+
+class SrtWriter:
+    """SubRip. The format has no escapes: `-->` becomes `->` and anything like a style tag gets
+    other brackets, so that the words stay visible."""
+
+    name: ClassVar[str] = "srt"
+    extension: ClassVar[str] = "srt"
+
+    def render(self, result: Result) -> str:
+        blocks = []
+        for number, cue in enumerate(_cues(result, self.name), start=1):
+            text = "\n".join(_srt_text(line) for line in cue.lines)
+            times = f"{_clock(cue.start_ms, ',')} --> {_clock(cue.end_ms, ',')}"
+            blocks.append(f"{number}\n{times}\n{text}\n")
+        return "\n".join(blocks)
+
+
+class VttWriter:
+    """WebVTT; `&`, `<` and `>` are escaped, which takes care of `-->` too."""
+
+    name: ClassVar[str] = "vtt"
+    extension: ClassVar[str] = "vtt"
+
+    def render(self, result: Result) -> str:
+        blocks = ["WEBVTT\n"]
+        for cue in _cues(result, self.name):
+            text = "\n".join(
+                line.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+                for line in cue.lines
+            )
+            times = f"{_clock(cue.start_ms, '.')} --> {_clock(cue.end_ms, '.')}"
+            blocks.append(f"{times}\n{text}\n")
+        return "\n".join(blocks)
+
+
+class TsvWriter:
+    """Tab-separated start_s, end_s, text: the finest times there are (words, else segments)."""
+
+    name: ClassVar[str] = "tsv"
+    extension: ClassVar[str] = "tsv"
+
+    def render(self, result: Result) -> str:
+        rows = ["start_s\tend_s\ttext\n"]
+        for item in _timed(result, self.name, finest=True):
+            rows.append(f"{item.start:.3f}\t{item.end:.3f}\t{item.text}\n")
+        return "".join(rows)
+
+
+class TextGridWriter:
+    """Praat's long text format: interval tiers that cover the whole clip, gaps as empty intervals.
+
+    A transcript has the tiers `words` (when there are word times) and `segments`. An interval tier
+    cannot overlap: overlapping words or segments meet where the later one starts, overlapping
+    events go to further tiers, `events 2`, `events 3`...
+    """
+
+    name: ClassVar[str] = "textgrid"
+    extension: ClassVar[str] = "TextGrid"
+
+    def render(self, result: Result) -> str:
+        segments = _intervals(_timed(result, self.name))
+        tiers: list[tuple[str, list[_Interval]]] = []
+        if isinstance(result, Timeline):
+            for i, layer in enumerate(_layers(segments), start=1):
+                tiers.append((f"events {i}" if i > 1 else "events", layer))
+        else:
+            if isinstance(result, Transcript) and _has_words(result):
+                words = _intervals(_timed(result, self.name, finest=True))
+                tiers.append(("words", _without_overlap(words)))
+            tiers.append(("segments", _without_overlap(segments)))
+        duration = 0.0 if isinstance(result, Answer) else result.duration
+        ends = [interval.end_ms for _, tier in tiers for interval in tier]
+        end_ms = max([_ms(duration), 1, *ends])
+        lines = [
+            'File type = "ooTextFile"',
+            'Object class = "TextGrid"',
+            "",
+            "xmin = 0",
+            f"xmax = {_praat(end_ms)}",
+            "tiers? <exists>",
+            f"size = {len(tiers)}",
+            "item []:",
+        ]
+        for number, (name, tier) in enumerate(tiers, start=1):
+            complete = _with_gaps(tier, end_ms)
+            lines += [
+                f"    item [{number}]:",
+                '        class = "IntervalTier"',
+                f'        name = "{name}"',
+                "        xmin = 0",
+                f"        xmax = {_praat(end_ms)}",
+                f"        intervals: size = {len(complete)}",
+            ]
+            for k, interval in enumerate(complete, start=1):
+                text = interval.text.replace('"', '""')
+                lines += [
+                    f"        intervals [{k}]:",
+                    f"            xmin = {_praat(interval.start_ms)}",
+                    f"            xmax = {_praat(interval.end_ms)}",
+                    f'            text = "{text}"',
+                ]
+        return "\n".join(lines) + "\n"
+
+
+# ------------------------------------------------------------------------- times and timed text
+
+
+@dataclass(frozen=True)
+class _Timed:
+    """One line of text with its times in seconds; `words` are its own timed words, if known."""
+
+    text: str
+    start: float
+    end: float
+    words: tuple[_Timed, ...] = ()
+
+
+def _timed(result: Result, format_name: str, *, finest: bool = False) -> list[_Timed]:
+    """The timed texts of a result by start, empty ones left out. A transcript without times is
+    one text over the whole clip. Raises MossAudioError for a result without times."""
+    if isinstance(result, Caption | Answer):
+        kind = type(result).__name__.lower()
+        raise MossAudioError(
+            f"a result of kind {kind!r} has no times and cannot be written as {format_name}: "
+            "use txt or json"
+        )
+    if isinstance(result, Timeline):
+        items = [_Timed(single_line(e.label), e.start, e.end) for e in result.events]
+    elif finest and _has_words(result):
+        items = _words(result)
+    elif result.segments:
+        items = [
+            _Timed(
+                single_line(s.text),
+                s.start,
+                s.end,
+                tuple(_Timed(single_line(w.text), w.start, w.end) for w in s.words),
+            )
+            for s in result.segments
+        ]
+    elif result.words:
+        items = _words(result)
+    else:
+        items = [_Timed(single_line(result.text), 0.0, result.duration)]
+    for item in items:
+        if not (math.isfinite(item.start) and math.isfinite(item.end)):
+            raise MossAudioError(f"{item.text[:40]!r} has a time that is not finite: correct it")
+    kept = [
+        replace(item, start=max(0.0, item.start), end=max(0.0, item.start, item.end))
+        for item in items
+        if item.text
+    ]
+    return sorted(kept, key=lambda item: item.start)
+
+
+def _has_words(transcript: Transcript) -> bool:
+    return bool(transcript.words) or any(segment.words for segment in transcript.segments)
+
+
+def _words(transcript: Transcript) -> list[_Timed]:
+    words = transcript.words or [w for segment in transcript.segments for w in segment.words]
+    return [_Timed(single_line(word.text), word.start, word.end) for word in words]
+
+
+def _ms(seconds: float) -> int:
+    """The one rounding of written times."""
+    return round(seconds * 1000)
+
+
+def _clock(ms: int, point: str) -> str:
+    """3723004 -> "01:02:03,004"; hours grow beyond two digits when they have to."""
+    seconds, ms = divmod(ms, 1000)
+    minutes, seconds = divmod(seconds, 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours:02d}:{minutes:02d}:{seconds:02d}{point}{ms:03d}"
+
+
+def _praat(ms: int) -> str:
+    return f"{ms / 1000:.3f}".rstrip("0").rstrip(".")
+
+
+def _round(value: Any) -> Any:
+    if isinstance(value, float):
+        return round(value, 3)
+    if isinstance(value, dict):
+        return {key: _round(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_round(item) for item in value]
+    if isinstance(value, str):  # a lone surrogate is no text that UTF-8 could hold
+        return value.encode("utf-8", "replace").decode("utf-8")
+    return value
+
+
+# ------------------------------------------------------------------------------------ subtitles
+
+
+@dataclass(frozen=True)
+class _Cue:
+    lines: tuple[str, ...]
+    start_ms: int
+    end_ms: int
+
+
+_TAG = re.compile(r"<(?=/?[a-zA-Z])|(?<=[a-zA-Z\"'])>")
+
+
+def _srt_text(line: str) -> str:
+    while "-->" in line:
+        line = line.replace("-->", "->")
+    line = _TAG.sub(lambda m: "\u2039" if m.group() == "<" else "\u203a", line)
+    return line.replace("{\\", "(\\")
+
+
+def _cues(result: Result, format_name: str) -> list[_Cue]:
+    """Readable cues: long speech in several, none shorter than `MIN_CUE_S`, all inside the clip
+    where it is long enough."""
+    duration = 0.0 if isinstance(result, Answer) else result.duration
+    cues = []
+    for item in _timed(result, format_name):
+        # An event keeps one cue: its label has no parts that follow each other in time.
+        split = isinstance(result, Transcript)
+        for lines, start, end in _pieces(item) if split else [(_wrap(item.text), *_span(item))]:
+            if end - start < MIN_CUE_S:
+                end = start + MIN_CUE_S
+                if duration >= MIN_CUE_S and end > duration:
+                    start, end = duration - MIN_CUE_S, duration
+            cues.append(_Cue(tuple(lines), _ms(start), _ms(end)))
+    return sorted(cues, key=lambda cue: cue.start_ms)
+
+
+def _span(item: _Timed) -> tuple[float, float]:
+    return item.start, item.end
+
+
+def _wrap(text: str) -> list[str]:
+    """Lines of at most `LINE_CHARS` columns, broken between words, inside runs of Chinese or
+    Japanese, and inside words longer than a line."""
+    lines = [""]
+    for word in text.split():
+        breakable = _columns(word) > LINE_CHARS
+        for k, token in enumerate(word if breakable else [word]):
+            glue = " " if lines[-1] and k == 0 else ""
+            if lines[-1] and _columns(lines[-1] + glue + token) > LINE_CHARS:
+                lines.append(token)
+            else:
+                lines[-1] += glue + token
+    return lines
+
+
+def _columns(text: str) -> float:
+    if text.isascii():
+        return len(text)
+    return sum(LINE_CHARS / LINE_CHARS_CJK if is_cjk(char) else 1 for char in text)
+
+
+def _pieces(item: _Timed) -> list[tuple[list[str], float, float]]:
+    """A text of more than `CUE_LINES` lines as several of that many: (lines, start, end).
+
+    Their times come from the words' when these spell the text, else from the share of characters.
+    """
+    lines = _wrap(item.text)
+    lengths = [len("".join(line.split())) for line in lines]
+    total = sum(lengths)
+    owners = [word for word in item.words for _ in "".join(word.text.split())]
+    pieces: list[tuple[list[str], float, float]] = []
+    done = 0
+    for first in range(0, len(lines), CUE_LINES):
+        begin, done = done, done + sum(lengths[first : first + CUE_LINES])
+        if len(owners) == total:
+            start, end = owners[begin].start, owners[done - 1].end
+        else:
+            length_s = item.end - item.start
+            start = item.start + length_s * begin / total
+            end = item.start + length_s * done / total
+        pieces.append((lines[first : first + CUE_LINES], start, end))
+    if len(pieces) == 1:
+        return [(lines, item.start, item.end)]
+    return pieces
+
+
+# ------------------------------------------------------------------------------------- TextGrid
+
+
+@dataclass(frozen=True)
+class _Interval:
+    text: str
+    start_ms: int
+    end_ms: int
+
+
+def _intervals(items: Sequence[_Timed]) -> list[_Interval]:
+    """Every text as an interval of at least 1 ms, which Praat needs."""
+    return [
+        _Interval(item.text, start := _ms(item.start), max(start + 1, _ms(item.end)))
+        for item in items
+    ]
+
+
+def _layers(intervals: Sequence[_Interval]) -> list[list[_Interval]]:
+    """Intervals, by start, on as few tiers as hold them without overlap; at least one tier."""
+    layers: list[list[_Interval]] = [[]]
+    for interval in intervals:
+        for layer in layers:
+            if not layer or layer[-1].end_ms <= interval.start_ms:
+                layer.append(interval)
+                break
+        else:
+            layers.append([interval])
+    return layers
+
+
+def _without_overlap(intervals: Sequence[_Interval]) -> list[_Interval]:
+    """Overlapping neighbours meet where the later one starts; those that start together are
+    joined into one interval, so that no text is lost."""
+    out: list[_Interval] = []
+    for interval in intervals:
+        last = out[-1] if out else None
+        if last is not None and last.start_ms == interval.start_ms:
+            text = join_words([last.text, interval.text])
+            out[-1] = _Interval(text, last.start_ms, max(last.end_ms, interval.end_ms))
+            continue
+        if last is not None and last.end_ms > interval.start_ms:
+            out[-1] = replace(last, end_ms=interval.start_ms)
+        out.append(interval)
+    return out
+
+
+def _with_gaps(intervals: Sequence[_Interval], end_ms: int) -> list[_Interval]:
+    """The intervals with empty ones between them, so that they cover 0 to `end_ms`."""
+    out: list[_Interval] = []
+    position = 0
+    for interval in intervals:
+        if interval.start_ms > position:
+            out.append(_Interval("", position, interval.start_ms))
+        out.append(interval)
+        position = interval.end_ms
+    if position < end_ms:
+        out.append(_Interval("", position, end_ms))
+    return out
