@@ -21,7 +21,10 @@ from moss_audio.text import (
         ("Press 1, then 42!", "press one then forty two"),
         ("twenty-one 21 1,999", "twenty one twenty one one thousand nine hundred ninety nine"),
         ("007 and 12345", "zero zero seven and one two three four five"),
-        ("3.5% on the 21st, 12th, 30th", "three point five percent on the twenty first twelfth thirtieth"),
+        (
+            "3.5% on the 21st, 12th, 30th",
+            "three point five percent on the twenty first twelfth thirtieth",
+        ),
         ("\u4eca\u65e5\u306f3\u500b", "\u4eca \u65e5 \u306f 3 \u500b"),
         ("\uff21\uff22\uff23 caf\u00e9", "abc caf\u00e9"),
         ("'quoted' \u2014 _x_", "quoted x"),
@@ -83,7 +86,9 @@ def test_runaway_is_cut_to_one(text, clean):
     assert detect_repetition(text) == (clean, True)
 
 
-@pytest.mark.parametrize("text", ["", "no no no no", "\u54c8\u54c8\u54c8\u54c8\u54c8", "well...", "a b c"])
+@pytest.mark.parametrize(
+    "text", ["", "no no no no", "\u54c8\u54c8\u54c8\u54c8\u54c8", "well...", "a b c"]
+)
 def test_ordinary_repetition_stays(text):
     assert detect_repetition(text) == (text, False)
 
@@ -104,7 +109,10 @@ def test_split_thinking():
 
 def test_join_words():
     assert join_words(["hello", "there", "!"]) == "hello there!"
-    assert join_words(["\u4f60", "\u597d", "\uff0c", "\u4e16\u754c"]) == "\u4f60\u597d\uff0c\u4e16\u754c"
+    assert (
+        join_words(["\u4f60", "\u597d", "\uff0c", "\u4e16\u754c"])
+        == "\u4f60\u597d\uff0c\u4e16\u754c"
+    )
     assert join_words(["\uc548\ub155", "\uc138\uacc4"]) == "\uc548\ub155 \uc138\uacc4"
 
 

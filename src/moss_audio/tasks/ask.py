@@ -41,7 +41,7 @@ class Ask:
         flagged. Raises MossAudioError only for a `duration` that is not a length in seconds."""
         check_duration(duration)
         thinking, answer, closed = split_thinking(text)
-        warnings = () if closed else (WARN_THINKING_OPEN,)
+        warnings: tuple[str, ...] = () if closed else (WARN_THINKING_OPEN,)
         answer, looped = detect_repetition(answer)
         if thinking is not None:
             thinking, looped_inside = detect_repetition(thinking)

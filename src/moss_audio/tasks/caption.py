@@ -52,10 +52,7 @@ class Describe:
         """
         found, wanted = _tokens(result.text), _tokens(truth.text)
         common = sum((Counter(found) & Counter(wanted)).values())
-        if found or wanted:
-            f1 = 2 * common / (len(found) + len(wanted))
-        else:
-            f1 = 1.0
+        f1 = 2 * common / (len(found) + len(wanted)) if found or wanted else 1.0
         scores = {
             "token_precision": common / len(found) if found else float(not wanted),
             "token_recall": common / len(wanted) if wanted else float(not found),

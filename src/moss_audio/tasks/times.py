@@ -120,9 +120,13 @@ def read_stamped(answer: str, duration: float) -> tuple[list[Span], list[str]]:
             limit = duration + TOLERANCE_S if end is None else end
             if start <= float(match[2]) <= limit:
                 token, end = match[1], float(match[2])
-        if closing and end is not None and (match := _BARE_START.match(token)):
-            if start <= float(match[1]) <= end:
-                token, start = match[2], float(match[1])
+        if (
+            closing
+            and end is not None
+            and (match := _BARE_START.match(token))
+            and start <= float(match[1]) <= end
+        ):
+            token, start = match[2], float(match[1])
         if end is None:
             warnings.append(WARN_LAST)
             end = start + max(0.1, len(token) * SECONDS_PER_CHAR)

@@ -110,9 +110,9 @@ class Transcribe:
         if not spans:
             clean, looped = detect_repetition(single_line(answer))
             notes += [WARN_LOOP] * looped
-            segments = (Segment(clean, 0.0, duration),) if clean else ()
+            whole = (Segment(clean, 0.0, duration),) if clean else ()
             return Transcript(
-                clean, segments, duration=duration, raw=text, warnings=(*warnings, *notes)
+                clean, whole, duration=duration, raw=text, warnings=(*warnings, *notes)
             )
         spans, looped = cut_runaway(spans)
         notes += [WARN_LOOP] * looped

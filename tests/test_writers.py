@@ -1,0 +1,246 @@
+import io
+import json
+import os
+import stat
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from moss_audio import writers
+from moss_audio.errors import MossAudioError
+from moss_audio.result import (
+    Answer,
+    Caption,
+    Event,
+    Segment,
+    Timeline,
+    Transcript,
+    Word,
+    result_from_dict,
+)
+from moss_audio.text import single_line
+from moss_audio.writers import get_writer, write_atomic, write_result
+
+pysubs2 = pytest.importorskip("pysubs2")
+webvtt = pytest.importorskip("webvtt")
+textgrid_io = pytest.importorskip("praatio.textgrid")
+
+WORDS = (Word("Hello", 0.5, 0.9), Word('"there"', 1.0, 1.4), Word("friend", 3661.2, 3661.5))
+TRANSCRIPT = Transcript(
+    'Hello "there" friend',
+    (Segment('Hello "there"', 0.5, 1.4, WORDS[:2]), Segment("friend", 3661.2, 3661.5, WORDS[2:])),
+    WORDS,
+    3700.0,
+)
+TIMELINE = Timeline(
+    (Event("rain", 0.0, 9.0), Event("dog --> cat", 1.0, 2.0), Event("horn", 2.0, 2.0)), 10.0
+)
+TIMED = ("srt", "vtt", "tsv", "textgrid")
+
+
+def grid(text, tmp_path, empty=True):
+    path = tmp_path / "x.TextGrid"
+    path.write_text(text, encoding="utf-8")
+    return textgrid_io.openTextgrid(str(path), includeEmptyIntervals=empty)
+
+
+def srt(text):
+    return [(e.start, e.end, e.plaintext) for e in pysubs2.SSAFile.from_string(text, "srt")]
+
+
+def vtt(text):
+    return list(webvtt.from_buffer(io.StringIO(text)))
+
+
+def test_srt_reads_back():
+    text = get_writer("srt").render(TRANSCRIPT)
+    assert srt(text) == [(500, 1400, 'Hello "there"'), (3661200, 3661500, "friend")]
+    assert text.startswith("1\n00:00:00,500 --> 00:00:01,400\n")
+    assert "\n2\n01:01:01,200 --> 01:01:01,500\n" in text
+
+
+def test_vtt_reads_back():
+    cues = vtt(get_writer("vtt").render(TIMELINE))
+    assert [c.text for c in cues] == ["rain", "dog --&gt; cat", "horn"]
+    assert [(c.start, c.end) for c in cues][2] == ("00:00:02.000", "00:00:02.100")
+    events = pysubs2.SSAFile.from_string(get_writer("vtt").render(TRANSCRIPT), "vtt")
+    assert [(e.start, e.end) for e in events] == [(500, 1400), (3661200, 3661500)]
+
+
+def test_timeline_srt_keeps_every_cue():
+    assert [c[2] for c in srt(get_writer("srt").render(TIMELINE))] == ["rain", "dog -> cat", "horn"]
+
+
+def test_tsv_gives_the_finest_times():
+    rows = [line.split("\t") for line in get_writer("tsv").render(TRANSCRIPT).splitlines()]
+    assert rows[0] == ["start_s", "end_s", "text"] and len(rows) == 4
+    assert rows[1] == ["0.500", "0.900", "Hello"]
+    plain = get_writer("tsv").render(Transcript("a\tb\nc", duration=2.0))
+    assert plain.splitlines()[1] == "0.000\t2.000\ta b c"
+
+
+def test_textgrid_reads_back(tmp_path):
+    read = grid(get_writer("TextGrid").render(TRANSCRIPT), tmp_path, empty=False)
+    assert list(read.tierNames) == ["words", "segments"]
+    assert read.maxTimestamp == 3700
+    assert [tuple(e) for e in read.getTier("words").entries] == [
+        (w.start, w.end, w.text) for w in WORDS
+    ]
+    assert [e.label for e in read.getTier("segments").entries] == ['Hello "there"', "friend"]
+
+
+def test_textgrid_tiers_are_complete(tmp_path):
+    read = grid(get_writer("textgrid").render(TRANSCRIPT), tmp_path)
+    for name in read.tierNames:
+        entries = read.getTier(name).entries
+        assert entries[0].start == 0 and entries[-1].end == 3700
+        assert all(a.end == b.start for a, b in zip(entries[:-1], entries[1:], strict=True))
+
+
+def test_overlapping_events_get_their_own_tier(tmp_path):
+    read = grid(get_writer("textgrid").render(TIMELINE), tmp_path, empty=False)
+    assert list(read.tierNames) == ["events", "events 2"]
+    assert [tuple(e) for e in read.getTier("events 2").entries] == [
+        (1.0, 2.0, "dog --> cat"),
+        (2.0, 2.001, "horn"),
+    ]
+
+
+def test_overlapping_words_meet_and_none_is_lost(tmp_path):
+    words = (Word("a", 0.0, 1.0), Word("b", 0.6, 1.2), Word("c", 0.6, 0.6), Word("d", 3.0, 3.0))
+    result = Transcript("a b c d", (), words, 3.0)
+    entries = grid(get_writer("textgrid").render(result), tmp_path, False).getTier("words").entries
+    assert [tuple(e) for e in entries] == [
+        (0.0, 0.6, "a"),
+        (0.6, 1.2, "b c"),
+        (3.0, 3.001, "d"),
+    ]
+
+
+def test_txt():
+    assert get_writer("txt").render(TRANSCRIPT) == 'Hello "there"\nfriend\n'
+    assert get_writer("txt").render(Transcript("hi there", duration=1.0)) == "hi there\n"
+    assert get_writer("txt").render(TIMELINE).splitlines()[0] == "0.00 - 9.00: rain"
+    assert get_writer("txt").render(Caption("One.\n\nTwo.")) == "One.\n\nTwo.\n"
+    assert get_writer("txt").render(Answer("yes", "hm")) == "yes\n"
+    assert get_writer("txt").render(Transcript("")) == ""
+
+
+@pytest.mark.parametrize("result", [TRANSCRIPT, TIMELINE, Caption("x", 1.0), Answer("y", "z")])
+def test_json_reads_back(result):
+    assert result_from_dict(json.loads(get_writer("json").render(result))) == result
+
+
+def test_json_rounds_to_milliseconds():
+    text = get_writer("json").render(Timeline((Event("a", 1 / 3, 2 / 3),), 1.0))
+    assert json.loads(text)["events"] == [{"label": "a", "start": 0.333, "end": 0.667}]
+
+
+@pytest.mark.parametrize("name", TIMED)
+@pytest.mark.parametrize("result", [Caption("x"), Answer("y")])
+def test_no_times_no_timed_format(name, result):
+    with pytest.raises(MossAudioError, match="use txt or json"):
+        get_writer(name).render(result)
+
+
+def test_unknown_format():
+    with pytest.raises(MossAudioError, match="docx"):
+        get_writer("docx")
+
+
+def test_long_speech_becomes_readable_cues():
+    words = tuple(Word(f"word{k}", k * 0.5, k * 0.5 + 0.4) for k in range(60))
+    text = " ".join(w.text for w in words)
+    timed = Transcript(text, (Segment(text, 0.0, 30.0, words),), words, 30.0)
+    cues = srt(get_writer("srt").render(timed))
+    assert len(cues) > 4 and cues[0][0] == 0 and cues[-1][1] == 29900
+    assert all(len(line) <= 42 for c in cues for line in c[2].split("\n"))
+    assert all(c[2].count("\n") < 2 for c in cues)
+    assert " ".join(c[2].replace("\n", " ") for c in cues) == text
+    for start, _, cue in cues:  # each starts with its first word
+        assert start == next(round(w.start * 1000) for w in words if w.text == cue.split()[0])
+    plain = srt(get_writer("srt").render(Transcript(text, duration=30.0)))
+    assert (plain[0][0], plain[-1][1]) == (0, 30000) and len(plain) == len(cues)
+
+
+def test_chinese_is_split_without_spaces():
+    text = "\u4f60\u597d" * 50
+    cues = srt(get_writer("srt").render(Transcript(text, duration=20.0)))
+    assert "".join(c[2].replace("\n", "") for c in cues) == text
+    assert all(len(line) <= 20 for c in cues for line in c[2].split("\n"))
+
+
+def test_zero_length_cue_at_the_end_of_the_clip_stays_inside():
+    text = get_writer("srt").render(Timeline((Event("click", 5.0, 5.0),), 5.0))
+    assert srt(text) == [(4900, 5000, "click")]
+
+
+def test_style_tags_stay_visible():
+    result = Transcript("<b>bold</b> {\\an8}x a < b ----> c", duration=9.0)
+    assert srt(get_writer("srt").render(result))[0][2] == (
+        "\u2039b\u203abold\u2039/b\u203a (\\an8}x a < b -> c"
+    )
+
+
+nasty = st.text(
+    alphabet=st.one_of(st.characters(), st.sampled_from('<>-&"\n\r\t\x00\u2028\x85{\\} 1')),
+    max_size=30,
+)
+spans = st.lists(st.tuples(nasty, st.floats(0, 20), st.floats(0, 20)), max_size=5)
+
+
+@settings(max_examples=60, deadline=None)
+@given(spans)
+def test_any_text_survives_every_format(tmp_path_factory, items):
+    events = tuple(Event(t, min(a, b), max(a, b)) for t, a, b in items)
+    segments = tuple(Segment(e.label, e.start, e.end) for e in events)
+    shown = [e for e in events if single_line(e.label)]
+    for result in (Timeline(events, 20.0), Transcript("x", segments, duration=20.0)):
+        subtitles = vtt(get_writer("vtt").render(result))
+        assert len(subtitles) == get_writer("vtt").render(result).count(" --> ")
+        assert len(subtitles) == len(shown)  # texts here are too short to be split
+        text = get_writer("srt").render(result)
+        assert text.count("-->") == len(shown)
+        assert len(pysubs2.SSAFile.from_string(text, "srt")) == len(shown)
+        assert len(get_writer("tsv").render(result).splitlines()) == len(shown) + 1
+        read = grid(get_writer("textgrid").render(result), tmp_path_factory.mktemp("g"), empty=True)
+        for name in read.tierNames:
+            entries = read.getTier(name).entries
+            assert entries[0].start == 0 and entries[-1].end == read.maxTimestamp
+        json.loads(get_writer("json").render(result))
+
+
+def test_write_atomic(tmp_path):
+    path = tmp_path / "a.txt"
+    write_result(path, Caption("h\u00e9"), "txt")
+    assert path.read_bytes() == "h\u00e9\n".encode()
+    path.chmod(0o640)
+    write_atomic(path, "new\n")
+    assert path.read_text() == "new\n"
+    assert stat.S_IMODE(path.stat().st_mode) == 0o640
+    link = tmp_path / "link.txt"
+    link.symlink_to(path)
+    write_atomic(link, "through\n")
+    assert link.is_symlink() and path.read_text() == "through\n"
+    assert sorted(os.listdir(tmp_path)) == ["a.txt", "link.txt"]
+
+
+@pytest.mark.parametrize("step", ["replace", "fsync"])
+def test_failed_write_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch, step):
+    path = tmp_path / "a.txt"
+    path.write_text("old")
+
+    def fail(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(writers.os, step, fail)
+    with pytest.raises(MossAudioError, match=r"a\.txt.*No space left"):
+        write_atomic(path, "new")
+    assert os.listdir(tmp_path) == ["a.txt"] and path.read_text() == "old"
+
+
+def test_missing_folder_is_one_line(tmp_path):
+    with pytest.raises(MossAudioError, match="nowhere") as caught:
+        write_atomic(tmp_path / "nowhere" / "a.txt", "x")
+    assert "\n" not in str(caught.value)
