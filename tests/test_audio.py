@@ -222,9 +222,8 @@ def long_files() -> dict[str, bytes]:
     made = {}
     for name, (container, codec, rate, _) in FORMATS.items():
         loud = np.repeat(rng.uniform(0.05, 0.5, 100), rate // 2)
-        noise = rng.normal(0, 0.25, 50 * rate).cumsum()
-        noise = np.clip((noise - soxr.resample(soxr.resample(noise, 10, 1), 1, 10)[: len(noise)])
-                        * loud, -0.9, 0.9)  # fmt: skip
+        noise = np.convolve(rng.uniform(-1.5, 1.5, 50 * rate), np.ones(8) / 8, "same") * loud
+        noise = noise.clip(-0.9, 0.9)
         samples = np.round(noise[None] * 32767).astype(np.int16)
         made[name] = encode(samples, rate, container, codec)
     return made
@@ -320,9 +319,9 @@ def test_blocks_join_to_the_whole(name: str, block_s: float) -> None:
 
 def test_streaming_memory_does_not_grow_with_the_length(tmp_path: Path) -> None:
     peaks = []
-    for minutes in (1, 20):
+    for minutes in (1, 10):
         path = tmp_path / f"{minutes}.wav"
-        path.write_bytes(pcm_wav(np.zeros((1, minutes * 60 * 8_000), np.int16), 8_000))
+        path.write_bytes(pcm_wav(np.zeros((1, minutes * 60 * 4_000), np.int16), 4_000))
         tracemalloc.start()
         total = sum(len(block) for block in stream_audio(path, block_s=10))
         peaks.append(tracemalloc.get_traced_memory()[1])

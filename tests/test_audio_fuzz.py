@@ -6,6 +6,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -133,7 +134,7 @@ def test_300_broken_inputs(
     for i, (name, content) in enumerate(inputs):
         path = tmp_path / name
         path.write_bytes(content)
-        outcome = within_limit(lambda path=path: load_audio(path), name)
+        outcome = within_limit(partial(load_audio, path), name)
         if isinstance(outcome, AudioError):
             refused += 1
             message = str(outcome)
@@ -195,9 +196,7 @@ def test_broken_late_parts_also_end(sound_files: dict[str, bytes]) -> None:
         whole = encode(tone(26, rate), rate, container, codec)
         for breaker in (truncate, flip_bits, overwrite, cut_a_hole):
             broken = breaker(rng, whole)
-            outcome = within_limit(
-                lambda broken=broken: load_audio(broken, start=23.0, end=24.0), name
-            )
+            outcome = within_limit(partial(load_audio, broken, start=23.0, end=24.0), name)
             if isinstance(outcome, AudioError):
                 assert len(str(outcome).splitlines()) == 1
             else:

@@ -60,7 +60,7 @@ class MediaSource:
             stream: Any = self._container.streams.best("audio")
         except AudioError:
             raise
-        except (av.FFmpegError, OSError, ValueError, RuntimeError) as error:
+        except (av.FFmpegError, OSError, IndexError, ValueError, RuntimeError) as error:
             raise AudioError(
                 f"{self.name} is not an audio file that can be read ({one_line(error)})"
             ) from error
@@ -170,12 +170,13 @@ class MediaSource:
                         self._stopped = True
                         return
                 return
-            except (av.FFmpegError, OSError) as error:
+            except AudioError:
+                raise
+            # IndexError: PyAV meets a packet of a stream that appeared only in mid-file.
+            except (av.FFmpegError, OSError, IndexError, ValueError, RuntimeError):
                 self._note_damage(decoded_s)
                 demux_errors += 1
-                if demux_errors >= MAX_DEMUX_ERRORS_IN_A_ROW or not isinstance(
-                    error, av.FFmpegError
-                ):
+                if demux_errors >= MAX_DEMUX_ERRORS_IN_A_ROW:
                     self._stopped = True
                     return
 
@@ -203,7 +204,9 @@ class MediaSource:
                         # Packets that lean on ones before the landing point fail: not damage.
                         self._bad_packets = 0
                         return index, itertools.chain([frame], frames)
-        except (av.FFmpegError, OSError, OverflowError):
+        except AudioError:
+            raise
+        except (av.FFmpegError, OSError, OverflowError, ValueError, RuntimeError):
             pass
         self._open()
         return None

@@ -75,7 +75,9 @@ def _hz_to_mel(hz: np.ndarray) -> np.ndarray:
 
 
 def _mel_to_hz(mel: np.ndarray) -> np.ndarray:
-    return np.where(mel >= 15.0, 1000.0 * np.exp((np.log(6.4) / 27.0) * (mel - 15.0)), mel * 200 / 3)
+    return np.where(
+        mel >= 15.0, 1000.0 * np.exp((np.log(6.4) / 27.0) * (mel - 15.0)), mel * 200 / 3
+    )
 
 
 @functools.lru_cache(maxsize=8)
@@ -117,7 +119,9 @@ def normalize_log_mel(log10_mel: torch.Tensor, maximum: float | torch.Tensor) ->
 def _as_samples(samples: Any) -> torch.Tensor:
     tensor = torch.as_tensor(samples, dtype=torch.float32)
     if tensor.ndim != 1:
-        raise AudioError(f"features need mono samples of shape [n], got shape {tuple(tensor.shape)}")
+        raise AudioError(
+            f"features need mono samples of shape [n], got shape {tuple(tensor.shape)}"
+        )
     return tensor
 
 

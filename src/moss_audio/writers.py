@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import math
 import os
-import re
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -125,8 +124,8 @@ class JsonWriter:
 
 
 class SrtWriter:
-    """SubRip. The format has no escapes: `-->` becomes `->` and anything like a style tag gets
-    other brackets, so that the words stay visible."""
+    """SubRip. The format has no escapes: `-->` becomes `->`, and angle brackets become
+    single quotation marks of that shape, since readers take whatever is between them for a style tag and drop it."""
 
     name: ClassVar[str] = "srt"
     extension: ClassVar[str] = "srt"
@@ -326,13 +325,11 @@ class _Cue:
     end_ms: int
 
 
-_TAG = re.compile(r"<(?=/?[a-zA-Z])|(?<=[a-zA-Z\"'])>")
-
-
 def _srt_text(line: str) -> str:
     while "-->" in line:
         line = line.replace("-->", "->")
-    line = _TAG.sub(lambda m: "\u2039" if m.group() == "<" else "\u203a", line)
+    if "<" in line:  # readers drop everything from there to the next ">"
+        line = line.replace("<", "\u2039").replace(">", "\u203a")
     return line.replace("{\\", "(\\")
 
 

@@ -137,9 +137,7 @@ def check_weights(folder: Path, config: MossAudioConfig) -> None:
     tied = bool(config.tie_word_embeddings)
     missing = [n for n in expected if n not in stored and not (tied and n == "lm_head.weight")]
     unexpected = [
-        n
-        for n in stored
-        if n not in expected and not n.startswith("audio_encoder.embed_positions")
+        n for n in stored if n not in expected and not n.startswith("audio_encoder.embed_positions")
     ]
     misshapen = [
         f"{n} has shape {list(stored[n])}, expected {list(shape)}"

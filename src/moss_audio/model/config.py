@@ -107,7 +107,10 @@ class MossAudioEncoderConfig(PretrainedConfig):
                     f"deepstack_encoder_layer_indexes names layer {tap}, but the encoder has "
                     f"layers 0 to {self.encoder_layers - 1}"
                 )
-        if sorted(set(self.deepstack_encoder_layer_indexes)) != self.deepstack_encoder_layer_indexes:
+        if (
+            sorted(set(self.deepstack_encoder_layer_indexes))
+            != self.deepstack_encoder_layer_indexes
+        ):
             found.append(
                 "deepstack_encoder_layer_indexes "
                 f"{self.deepstack_encoder_layer_indexes} must rise, without repeats"
@@ -194,7 +197,9 @@ class MossAudioConfig(PretrainedConfig):
         for key in ("num_key_value_heads", "head_dim", "max_position_embeddings", "rms_norm_eps"):
             if getattr(decoder, key, None) is not None:
                 kwargs[key] = getattr(decoder, key)
-        kwargs.setdefault("tie_word_embeddings", bool(getattr(decoder, "tie_word_embeddings", False)))
+        kwargs.setdefault(
+            "tie_word_embeddings", bool(getattr(decoder, "tie_word_embeddings", False))
+        )
         # the head belongs to the whole model: both levels say the same
         decoder.tie_word_embeddings = kwargs["tie_word_embeddings"]
         super().__init__(**kwargs)
@@ -212,7 +217,9 @@ class MossAudioConfig(PretrainedConfig):
         """Raise one CheckpointError that lists every problem, or return."""
         found = self.audio_config.problems()
         if self.deepstack_num_inject_layers is not None and self.deepstack_num_inject_layers < 0:
-            found.append(f"deepstack_num_inject_layers {self.deepstack_num_inject_layers} is negative")
+            found.append(
+                f"deepstack_num_inject_layers {self.deepstack_num_inject_layers} is negative"
+            )
         decoder = self.language_config
         if self.num_deepstack > decoder.num_hidden_layers:
             found.append(

@@ -226,9 +226,7 @@ class MossAudioEncoder(nn.Module):
         positions = _halved(valid)
         return x[:, : int(positions.max())], positions
 
-    def _to_tokens(
-        self, x: torch.Tensor, mask: torch.Tensor, valid: torch.Tensor
-    ) -> torch.Tensor:
+    def _to_tokens(self, x: torch.Tensor, mask: torch.Tensor, valid: torch.Tensor) -> torch.Tensor:
         """`[C, S, D]` -> valid tokens of all chunks `[n, output_dim]`."""
         if self.config.stem == "conv1d_stack4":
             c, s, d = x.shape

@@ -98,9 +98,7 @@ def write_fixed(
     config.save_pretrained(folder)
     write_processor_config(config, folder)
     (folder / PARTS_FILE).write_text(
-        json.dumps(
-            {"fixed": [ENCODER_FILE, DECODER_FILE], "trained": TRAINED_FILE}, indent=2
-        )
+        json.dumps({"fixed": [ENCODER_FILE, DECODER_FILE], "trained": TRAINED_FILE}, indent=2)
         + "\n"
     )
 

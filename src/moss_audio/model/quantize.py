@@ -125,9 +125,7 @@ def save_packed(path: Path, tensors: Mapping[str, tuple[torch.Tensor, int]]) -> 
         else:
             stored.update({f"{name}:{k}": v for k, v in pack(tensor, bits).items()})
     temporary = path.with_name(path.name + ".tmp")
-    save_file(
-        stored, str(temporary), metadata={"format": FORMAT, "index": json.dumps(index)}
-    )
+    save_file(stored, str(temporary), metadata={"format": FORMAT, "index": json.dumps(index)})
     temporary.replace(path)
 
 

@@ -79,7 +79,9 @@ def question(scene: Scene, rng: random.Random) -> tuple[str, str]:
         ]
         count = labels.count(label)
         if label != SPEECH and count < len(_NUMBERS):
-            choices.append((f"How many times is the {label} heard?", _NUMBERS[count].capitalize() + "."))
+            choices.append(
+                (f"How many times is the {label} heard?", _NUMBERS[count].capitalize() + ".")
+            )
     if scene.sentences:
         said = " ".join(s.text for s in scene.sentences)
         choices += [("What is said?", said)] * 2

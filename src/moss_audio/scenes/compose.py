@@ -18,7 +18,7 @@ from moss_audio.scenes.voices import UnalignedError, Utterance, Voice, open_voic
 
 LONGEST_S = 15.0
 # Mean seconds a scene, to turn shares of the hours into shares of the scenes.
-_MEAN_S = {"speech": 6.0, "events": 8.0, "mixed": 8.5, "music": 9.0, "silence": 5.0}
+_MEAN_S = {"speech": 4.3, "events": 7.7, "mixed": 6.5, "music": 9.7, "silence": 4.9}
 _TRIES = 60
 
 Texts = dict[str, dict[str, list[str]]]
@@ -100,7 +100,7 @@ class Composer:
         parts: list[np.ndarray] = [np.zeros(int(lead * SR), np.float32)]
         draft = Draft(np.zeros(0, np.float32), voice=speaker)
         at = parts[0].size
-        count = 1 if single else int(rng.choice((1, 2, 3, 4), p=(0.58, 0.25, 0.12, 0.05)))
+        count = 1 if single else int(rng.choice((1, 2, 3, 4), p=(0.5, 0.27, 0.15, 0.08)))
         for i in range(count):
             said = self._utterance(split, engine, speaker, single=single)
             body, shift = _cut(said)

@@ -23,9 +23,7 @@ class LoraLinear(nn.Module):
         super().__init__()
         self.base = base.requires_grad_(False)
         scale = base.in_features**-0.5
-        self.down = nn.Parameter(
-            torch.randn(rank, base.in_features, generator=generator) * scale
-        )
+        self.down = nn.Parameter(torch.randn(rank, base.in_features, generator=generator) * scale)
         self.up = nn.Parameter(torch.zeros(base.out_features, rank))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:

@@ -115,9 +115,7 @@ def make_sample(
     return Sample(samples, messages, words)
 
 
-def pack(
-    samples: Sequence[Sample], tokenizer: Any, spec: PromptSpec, n_mels: int
-) -> Batch:
+def pack(samples: Sequence[Sample], tokenizer: Any, spec: PromptSpec, n_mels: int) -> Batch:
     """One packed row of all samples."""
     ids: list[int] = []
     labels: list[int] = []
