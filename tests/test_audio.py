@@ -535,6 +535,8 @@ def test_damage_in_mid_file_is_skipped_and_reported() -> None:
     audio = load_audio(bytes(data))
     assert 1 < audio.duration_s <= 4.1
     assert any("damaged" in warning for warning in audio.warnings)
+    part = load_audio(bytes(data), end=audio.duration_s - 0.2)
+    assert any("damaged" in warning for warning in part.warnings)
 
 
 def test_nothing_reaches_the_terminal(capfd: pytest.CaptureFixture[str]) -> None:

@@ -1,4 +1,5 @@
 import io
+import itertools
 import json
 import os
 import stat
@@ -74,7 +75,8 @@ def test_timeline_srt_keeps_every_cue():
 
 def test_tsv_gives_the_finest_times():
     rows = [line.split("\t") for line in get_writer("tsv").render(TRANSCRIPT).splitlines()]
-    assert rows[0] == ["start_s", "end_s", "text"] and len(rows) == 4
+    assert rows[0] == ["start_s", "end_s", "text"]
+    assert len(rows) == 4
     assert rows[1] == ["0.500", "0.900", "Hello"]
     plain = get_writer("tsv").render(Transcript("a\tb\nc", duration=2.0))
     assert plain.splitlines()[1] == "0.000\t2.000\ta b c"
@@ -94,8 +96,9 @@ def test_textgrid_tiers_are_complete(tmp_path):
     read = grid(get_writer("textgrid").render(TRANSCRIPT), tmp_path)
     for name in read.tierNames:
         entries = read.getTier(name).entries
-        assert entries[0].start == 0 and entries[-1].end == 3700
-        assert all(a.end == b.start for a, b in zip(entries[:-1], entries[1:], strict=True))
+        assert entries[0].start == 0
+        assert entries[-1].end == 3700
+        assert all(a.end == b.start for a, b in itertools.pairwise(entries))
 
 
 def test_overlapping_events_get_their_own_tier(tmp_path):
@@ -154,14 +157,17 @@ def test_long_speech_becomes_readable_cues():
     text = " ".join(w.text for w in words)
     timed = Transcript(text, (Segment(text, 0.0, 30.0, words),), words, 30.0)
     cues = srt(get_writer("srt").render(timed))
-    assert len(cues) > 4 and cues[0][0] == 0 and cues[-1][1] == 29900
+    assert len(cues) > 4
+    assert cues[0][0] == 0
+    assert cues[-1][1] == 29900
     assert all(len(line) <= 42 for c in cues for line in c[2].split("\n"))
     assert all(c[2].count("\n") < 2 for c in cues)
     assert " ".join(c[2].replace("\n", " ") for c in cues) == text
     for start, _, cue in cues:  # each starts with its first word
         assert start == next(round(w.start * 1000) for w in words if w.text == cue.split()[0])
     plain = srt(get_writer("srt").render(Transcript(text, duration=30.0)))
-    assert (plain[0][0], plain[-1][1]) == (0, 30000) and len(plain) == len(cues)
+    assert (plain[0][0], plain[-1][1]) == (0, 30000)
+    assert len(plain) == len(cues)
 
 
 def test_chinese_is_split_without_spaces():
@@ -207,7 +213,8 @@ def test_any_text_survives_every_format(tmp_path_factory, items):
         read = grid(get_writer("textgrid").render(result), tmp_path_factory.mktemp("g"), empty=True)
         for name in read.tierNames:
             entries = read.getTier(name).entries
-            assert entries[0].start == 0 and entries[-1].end == read.maxTimestamp
+            assert entries[0].start == 0
+            assert entries[-1].end == read.maxTimestamp
         json.loads(get_writer("json").render(result))
 
 
@@ -222,7 +229,8 @@ def test_write_atomic(tmp_path):
     link = tmp_path / "link.txt"
     link.symlink_to(path)
     write_atomic(link, "through\n")
-    assert link.is_symlink() and path.read_text() == "through\n"
+    assert link.is_symlink()
+    assert path.read_text() == "through\n"
     assert sorted(os.listdir(tmp_path)) == ["a.txt", "link.txt"]
 
 
@@ -237,7 +245,8 @@ def test_failed_write_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch
     monkeypatch.setattr(writers.os, step, fail)
     with pytest.raises(MossAudioError, match=r"a\.txt.*No space left"):
         write_atomic(path, "new")
-    assert os.listdir(tmp_path) == ["a.txt"] and path.read_text() == "old"
+    assert os.listdir(tmp_path) == ["a.txt"]
+    assert path.read_text() == "old"
 
 
 def test_missing_folder_is_one_line(tmp_path):

@@ -47,7 +47,7 @@ class MediaSource:
         self._open()
 
     def _open(self) -> None:
-        self.close()
+        self._release()
         self._bad_packets = 0
         self._first_bad_s = 0.0
         self._stopped = False
@@ -76,10 +76,16 @@ class MediaSource:
         context.thread_count = 1  # audio decoders gain nothing from threads
         self._stream = stream
 
-    def close(self) -> None:
+    def _release(self) -> None:
         if self._container is not None:
             self._container.close()
             self._container = None
+
+    def close(self) -> None:
+        """Let go of the file; ``warnings`` is complete afterwards."""
+        if self._container is not None:
+            self._report_damage()
+        self._release()
 
     def duration_s(self) -> float | None:
         """What the container says, in seconds; may be an estimate; None when it says nothing."""
@@ -127,25 +133,21 @@ class MediaSource:
             n_waiting += len(waiting[-1])
         if n_waiting:
             yield Chunk(rate, position, np.concatenate(waiting))
-        self._report_damage()
 
     def _report_damage(self) -> None:
         if self._bad_packets:
-            near = (
-                "" if self._first_bad_s is None else f", the first near {self._first_bad_s:.2f} s"
-            )
             what = "packet was" if self._bad_packets == 1 else "packets were"
             self.warnings.append(
-                f"{self.name} is damaged: {self._bad_packets} {what} skipped{near}; "
-                "later times may be early by what is lost"
+                f"{self.name} is damaged: {self._bad_packets} {what} skipped, the first near "
+                f"{self._first_bad_s:.2f} s; later times may be early by what is lost"
             )
         if self._stopped:
             self.warnings.append(f"{self.name}: reading stopped at damage that does not end")
 
-    def _frames(self) -> Iterator[Any]:
-        """Decoded frames in order, skipping what is damaged, never without end."""
+    def _frames(self, decoded_s: float = 0.0) -> Iterator[Any]:
+        """Decoded frames in order, skipping what is damaged, never without end. They begin at
+        about ``decoded_s``, which only dates damage."""
         bad = silent = demux_errors = 0
-        decoded_s = 0.0
         while True:
             try:
                 for packet in self._container.demux(self._stream):
@@ -194,7 +196,7 @@ class MediaSource:
                 origin = first.pts * first.time_base
                 target = int((origin + Fraction(from_s)) / self._stream.time_base)
                 self._container.seek(target, stream=self._stream, backward=True)
-                frames = self._frames()
+                frames = self._frames(from_s)
                 frame = next(frames, None)
                 if frame is not None and frame.pts is not None and frame.time_base:
                     offset_s = frame.pts * frame.time_base - origin

@@ -82,7 +82,7 @@ def _mel_to_hz(mel: np.ndarray) -> np.ndarray:
 
 @functools.lru_cache(maxsize=8)
 def mel_filters(n_mels: int) -> torch.Tensor:
-    """Slaney-normalised triangular filters from 0 to 8000 Hz, float32 `[n_fft // 2 + 1, n_mels]`."""
+    """Slaney-normalised triangles from 0 to 8000 Hz, float32 `[n_fft // 2 + 1, n_mels]`."""
     bins = np.linspace(0, SAMPLE_RATE / 2, N_FFT // 2 + 1)
     low, high = _hz_to_mel(np.array([0.0, SAMPLE_RATE / 2]))
     edges = _mel_to_hz(np.linspace(low, high, n_mels + 2))
@@ -99,7 +99,7 @@ def _window() -> torch.Tensor:
 
 
 def _log_mel_frames(padded: torch.Tensor, n_frames: int, n_mels: int) -> torch.Tensor:
-    """log10 mel energies of already padded samples, `[n_mels, n_frames]`; frame i starts at 160 i."""
+    """log10 mel energies `[n_mels, n_frames]` of padded samples; frame i starts at 160 i."""
     out = torch.empty(n_mels, n_frames)
     filters, window = mel_filters(n_mels), _window()
     for first in range(0, n_frames, _BLOCK_FRAMES):

@@ -14,10 +14,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from transformers import BatchFeature, ProcessorMixin
+from transformers import AutoProcessor, BatchFeature, ProcessorMixin
 
 from moss_audio.errors import CheckpointError, PromptError
 from moss_audio.features import HOP_SAMPLES, N_FFT, SAMPLE_RATE, log_mel, num_tokens
+from moss_audio.model.config import MossAudioConfig
 from moss_audio.prompt import (
     AudioPart,
     PromptSpec,
@@ -459,3 +460,8 @@ def _part_clip(part: AudioPart) -> _Clip | None:
         if number is not None and (isinstance(number, bool) or not isinstance(number, Real)):
             raise PromptError(f"an audio part has {key}={number!r}: give a number")
     return _Clip(values[0], fields.get("sampling_rate"), fields.get("start"), fields.get("end"))
+
+
+# `AutoProcessor` finds the class of a folder through its configuration, and `AutoTokenizer`, which
+# reads the tokenizer for us, needs to know that configuration: importing it has registered it.
+AutoProcessor.register(MossAudioConfig, MossAudioProcessor, exist_ok=True)

@@ -22,11 +22,14 @@ LOOP_WORDS = 8
 LOOP_CHARS = 32
 LOOP_SPAN_CHARS = 24
 
+# fmt: off
 _ONES = (
-    "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen "
-    "fifteen sixteen seventeen eighteen nineteen"
-).split()
-_TENS = "twenty thirty forty fifty sixty seventy eighty ninety".split()
+    "zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten",
+    "eleven", "twelve", "thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen",
+    "nineteen",
+)
+# fmt: on
+_TENS = ("twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety")
 _IRREGULAR_ORDINALS = {
     "one": "first",
     "two": "second",
@@ -192,6 +195,27 @@ def align(
     Returns pairs (reference index, hypothesis index) in order; None on the left is an insertion,
     on the right a deletion. Ties prefer pairing over leaving out. O(n m) time, n m bytes.
     """
+    # A shared beginning or end is always part of some least-edits alignment; most of a good
+    # transcript is such, and the table below grows with the product of what is left.
+    head = 0
+    while head < min(len(reference), len(hypothesis)) and reference[head] == hypothesis[head]:
+        head += 1
+    tail = 0
+    while (
+        tail < min(len(reference), len(hypothesis)) - head
+        and reference[len(reference) - 1 - tail] == hypothesis[len(hypothesis) - 1 - tail]
+    ):
+        tail += 1
+    n, m = len(reference) - tail, len(hypothesis) - tail
+    middle = _align_table(reference[head:n], hypothesis[head:m])
+    pairs: list[tuple[int | None, int | None]] = [(k, k) for k in range(head)]
+    pairs += [(None if i is None else i + head, None if j is None else j + head) for i, j in middle]
+    return pairs + [(n + k, m + k) for k in range(tail)]
+
+
+def _align_table(
+    reference: Sequence[Hashable], hypothesis: Sequence[Hashable]
+) -> list[tuple[int | None, int | None]]:
     n, m = len(reference), len(hypothesis)
     ids: dict[Hashable, int] = {}
     ref = [ids.setdefault(item, len(ids)) for item in reference]

@@ -124,8 +124,8 @@ class JsonWriter:
 
 
 class SrtWriter:
-    """SubRip. The format has no escapes: `-->` becomes `->`, and angle brackets become
-    single quotation marks of that shape, since readers take whatever is between them for a style tag and drop it."""
+    """SubRip. The format has no escapes: `-->` becomes `->`, and angle brackets become single
+    quotation marks of that shape, since readers drop what is between them as a style tag."""
 
     name: ClassVar[str] = "srt"
     extension: ClassVar[str] = "srt"

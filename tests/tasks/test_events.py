@@ -62,7 +62,8 @@ def test_forms_that_mean_the_same(text):
 def test_what_is_no_event_is_counted_and_kept():
     text = "Here you go:\n0.00 - 2.50: birds\nThat is all."
     result = TASK.parse(text, 5.0)
-    assert len(result.events) == 1 and result.raw == text
+    assert len(result.events) == 1
+    assert result.raw == text
     assert result.warnings == ("2 lines could not be read as an event",)
     assert WARN_NO_EVENTS in TASK.parse("I hear nothing.", 5.0).warnings
     assert TASK.parse("", 5.0) == Timeline((), 5.0)
@@ -86,7 +87,8 @@ def test_a_dog_may_bark_ten_times_but_a_loop_is_cut():
     barks = "\n".join(f"{k}.00 - {k}.50: dog barking" for k in range(10))
     assert len(parsed(barks, 10.0)) == 10
     result = TASK.parse(barks, 4.0)  # six of them beyond the end of the clip
-    assert len(result.events) == 5 and WARN_LOOP in result.warnings
+    assert len(result.events) == 5
+    assert WARN_LOOP in result.warnings
     assert len(parsed("0.00 - 1.00: cat\n" + "1.00 - 2.00: dog\n" * 50)) == 2
 
 

@@ -62,6 +62,10 @@ def resolve_folder(source: str | Path, options: Mapping[str, Any] | None = None)
         ) from error
 
 
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split()) or type(error).__name__
+
+
 def load_config(folder: Path) -> MossAudioConfig:
     """The checked configuration of a checkpoint folder."""
     path = folder / "config.json"
@@ -69,14 +73,19 @@ def load_config(folder: Path) -> MossAudioConfig:
         raise CheckpointError(f"{folder}: no config.json, so this is not a checkpoint folder")
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+    except (OSError, ValueError) as error:  # also UnicodeDecodeError, JSONDecodeError
         raise CheckpointError(f"{path}: not readable as JSON ({error})") from error
-    kind = values.get("model_type")
+    kind = values.get("model_type") if isinstance(values, dict) else None
     if kind != MossAudioConfig.model_type:
         raise CheckpointError(
             f"{path}: model_type {kind!r}, expected {MossAudioConfig.model_type!r}"
         )
-    return MossAudioConfig.from_dict(values)
+    try:
+        return MossAudioConfig.from_dict(values)
+    except CheckpointError as error:
+        raise CheckpointError(f"{path}: {str(error).removeprefix('config.json: ')}") from error
+    except Exception as error:  # a field of a type that nothing can be made of
+        raise CheckpointError(f"{path}: {_one_line(error)}") from error
 
 
 def weight_files(folder: Path) -> list[Path]:
@@ -84,10 +93,13 @@ def weight_files(folder: Path) -> list[Path]:
     index = folder / INDEX_FILE
     if index.is_file():
         try:
-            names = sorted(set(json.loads(index.read_text())["weight_map"].values()))
-        except (KeyError, json.JSONDecodeError) as error:
-            raise CheckpointError(f"{index}: damaged ({error!r})") from error
-        files = [folder / name for name in names]
+            weight_map = json.loads(index.read_text(encoding="utf-8"))["weight_map"]
+            names = sorted(set(weight_map.values()))
+            files = [folder / name for name in names]
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            raise CheckpointError(
+                f"{index}: damaged ({_one_line(error)}); download it again"
+            ) from error
     else:
         files = [folder / SINGLE_FILE]
     for path in files:
@@ -108,7 +120,7 @@ def stored_shapes(folder: Path) -> dict[str, tuple[int, ...]]:
                     shapes[name] = tuple(file.get_slice(name).get_shape())
         except Exception as error:
             raise CheckpointError(
-                f"{path}: not a readable safetensors file ({error}); download it again"
+                f"{path}: not a readable safetensors file ({_one_line(error)}); download it again"
             ) from error
     return shapes
 
@@ -133,7 +145,14 @@ def check_weights(folder: Path, config: MossAudioConfig) -> None:
     Raises:
         CheckpointError: one line with every missing, unexpected and misshapen weight.
     """
-    stored, expected = stored_shapes(folder), expected_shapes(config)
+    compare_shapes(folder, stored_shapes(folder), config)
+
+
+def compare_shapes(
+    folder: Path, stored: Mapping[str, tuple[int, ...]], config: MossAudioConfig
+) -> None:
+    """`check_weights` for shapes that are known already."""
+    expected = expected_shapes(config)
     tied = bool(config.tie_word_embeddings)
     missing = [n for n in expected if n not in stored and not (tied and n == "lm_head.weight")]
     unexpected = [
@@ -163,15 +182,22 @@ def is_embedded(folder: Path) -> bool:
 
 
 def load_embedded(folder: Path, **kwargs: Any) -> MossAudioModel:
-    """The model of a folder of quantised parts; bfloat16 unless `dtype` says otherwise."""
+    """The model of a folder of quantised parts; bfloat16 unless `dtype` says otherwise.
+
+    Raises:
+        CheckpointError: as `check_weights`, and for damaged parts.
+    """
     from moss_audio.model import nano
     from moss_audio.model.modeling import MossAudioModel
 
     dtype = kwargs.pop("dtype", None) or kwargs.pop("torch_dtype", None)
     if dtype in (None, "auto"):
         dtype = torch.bfloat16
+    elif isinstance(dtype, str):
+        dtype = getattr(torch, dtype.removeprefix("torch."))
     config = kwargs.pop("config", None) or load_config(folder)
     state = nano.load_parts(folder, dtype)
+    compare_shapes(folder, {name: tuple(tensor.shape) for name, tensor in state.items()}, config)
     for name in ("revision", "cache_dir", "token", "local_files_only"):
         kwargs.pop(name, None)
     return MossAudioModel.from_pretrained(

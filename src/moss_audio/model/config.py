@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from transformers import LlamaConfig, PretrainedConfig, Qwen3Config
+from transformers import AutoConfig, LlamaConfig, PretrainedConfig, Qwen3Config
 
 from moss_audio.errors import CheckpointError
 from moss_audio.features import FRAMES_PER_TOKEN
@@ -22,6 +22,35 @@ AUDIO_END_ID = 151670
 STEMS = ("conv2d", "conv1d_stack4")
 STACK = 4  # 50-Hz frames joined into one 12.5-Hz token by the conv1d_stack4 stem
 DECODERS: dict[str, type[PretrainedConfig]] = {"qwen3": Qwen3Config, "llama": LlamaConfig}
+
+_SIZES = (
+    "d_model",
+    "output_dim",
+    "num_mel_bins",
+    "encoder_layers",
+    "encoder_attention_heads",
+    "encoder_ffn_dim",
+    "downsample_hidden_size",
+    "conv_chunksize",
+)
+
+
+def _is_int(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _size_problems(config: PretrainedConfig, names: Sequence[str]) -> list[str]:
+    """One line for every field of `names` that is not a positive whole number."""
+    return [
+        f"{name} {getattr(config, name)!r} must be a positive whole number"
+        for name in names
+        if not _is_int(getattr(config, name)) or getattr(config, name) < 1
+    ]
+
+
+def has_sliding_window(config: PretrainedConfig) -> bool:
+    """Whether a decoder asks for sliding-window layers, which no released model has."""
+    return "sliding_attention" in (getattr(config, "layer_types", None) or [])
 
 
 class MossAudioEncoderConfig(PretrainedConfig):
@@ -94,27 +123,28 @@ class MossAudioEncoderConfig(PretrainedConfig):
 
     def problems(self) -> list[str]:
         """Everything wrong with this configuration, one line each."""
-        found = []
+        taps = self.deepstack_encoder_layer_indexes
+        found = _size_problems(self, _SIZES)
+        if not _is_int(self.n_window):
+            found.append(f"n_window {self.n_window!r} must be a whole number")
+        if not all(_is_int(tap) for tap in taps):
+            found.append(f"deepstack_encoder_layer_indexes {taps} must be whole numbers")
+        if found:  # the checks below compute with these
+            return found
         if self.n_window <= 0 or self.chunk_frames % FRAMES_PER_TOKEN:
             found.append(
                 f"n_window {self.n_window}: a chunk of {self.chunk_frames} frames must be a "
                 f"positive multiple of {FRAMES_PER_TOKEN} (n_window divisible by "
                 f"{FRAMES_PER_TOKEN // 2})"
             )
-        for tap in self.deepstack_encoder_layer_indexes:
+        for tap in taps:
             if not 0 <= tap < self.encoder_layers:
                 found.append(
                     f"deepstack_encoder_layer_indexes names layer {tap}, but the encoder has "
                     f"layers 0 to {self.encoder_layers - 1}"
                 )
-        if (
-            sorted(set(self.deepstack_encoder_layer_indexes))
-            != self.deepstack_encoder_layer_indexes
-        ):
-            found.append(
-                "deepstack_encoder_layer_indexes "
-                f"{self.deepstack_encoder_layer_indexes} must rise, without repeats"
-            )
+        if sorted(set(taps)) != taps:
+            found.append(f"deepstack_encoder_layer_indexes {taps} must rise, without repeats")
         if self.d_model % self.encoder_attention_heads:
             found.append(
                 f"d_model {self.d_model} is not divisible by encoder_attention_heads "
@@ -135,15 +165,21 @@ class MossAudioEncoderConfig(PretrainedConfig):
 
 
 def _decoder_config(value: Any) -> PretrainedConfig:
-    if isinstance(value, PretrainedConfig):
-        return value
-    values = dict(value or {})
-    family = values.pop("model_type", "qwen3")
+    given = isinstance(value, PretrainedConfig)
+    values = {} if given else dict(value or {})
+    family = value.model_type if given else values.pop("model_type", "qwen3")
     if family not in DECODERS:
         raise CheckpointError(
-            f"language_config.model_type {family!r} is not one of {', '.join(DECODERS)}"
+            f"config.json: language_config.model_type {family!r} is not one of "
+            f"{', '.join(DECODERS)}"
         )
-    return DECODERS[family](**values)
+    if given:
+        return value
+    try:
+        return DECODERS[family](**values)
+    except Exception as error:  # transformers validates with kinds of errors of its own
+        reason = " ".join(str(error).split())
+        raise CheckpointError(f"config.json: language_config: {reason}") from error
 
 
 class MossAudioConfig(PretrainedConfig):
@@ -162,7 +198,11 @@ class MossAudioConfig(PretrainedConfig):
 
     model_type = "moss_audio"
     is_composition = True
-    sub_configs = {"audio_config": MossAudioEncoderConfig}  # noqa: RUF012 (transformers' own form)
+    # `attn_implementation` and `dtype` reach the parts that are named here
+    sub_configs = {  # noqa: RUF012 (transformers' own form)
+        "audio_config": MossAudioEncoderConfig,
+        "language_config": AutoConfig,
+    }
 
     def __init__(
         self,
@@ -211,25 +251,34 @@ class MossAudioConfig(PretrainedConfig):
         taps = len(self.audio_config.deepstack_encoder_layer_indexes)
         if self.deepstack_num_inject_layers is None:
             return taps
-        return min(taps, int(self.deepstack_num_inject_layers))
+        return min(taps, self.deepstack_num_inject_layers)
 
     def check(self) -> None:
         """Raise one CheckpointError that lists every problem, or return."""
         found = self.audio_config.problems()
-        if self.deepstack_num_inject_layers is not None and self.deepstack_num_inject_layers < 0:
-            found.append(
-                f"deepstack_num_inject_layers {self.deepstack_num_inject_layers} is negative"
-            )
+        found += _size_problems(self, ("adapter_hidden_size",))
         decoder = self.language_config
-        if self.num_deepstack > decoder.num_hidden_layers:
+        count = self.deepstack_num_inject_layers
+        if count is not None and not _is_int(count):
+            found.append(f"deepstack_num_inject_layers {count!r} must be a whole number or null")
+        elif count is not None and count < 0:
+            found.append(f"deepstack_num_inject_layers {count} is negative")
+        elif self.num_deepstack > decoder.num_hidden_layers:
             found.append(
                 f"{self.num_deepstack} DeepStack mergers, but the decoder has only "
                 f"{decoder.num_hidden_layers} layers"
             )
-        for name in ("audio_token_id", "audio_start_id", "audio_end_id"):
+        names = ("audio_token_id", "audio_start_id", "audio_end_id")
+        for name in names:
             value = getattr(self, name)
-            if not 0 <= value < decoder.vocab_size:
+            if not _is_int(value):
+                found.append(f"{name} {value!r} must be a whole number")
+            elif not 0 <= value < decoder.vocab_size:
                 found.append(f"{name} {value} is outside the vocabulary of {decoder.vocab_size}")
+        if len({str(getattr(self, name)) for name in names}) < len(names):
+            found.append(f"{', '.join(names)} must be three different ids")
+        if has_sliding_window(decoder):
+            found.append("language_config: sliding-window attention is not supported")
         if found:
             raise CheckpointError("config.json: " + "; ".join(found))
 

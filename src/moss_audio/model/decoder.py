@@ -6,7 +6,7 @@ over the layers is ours, because that is where the DeepStack features are added.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -16,10 +16,25 @@ from transformers.masking_utils import create_causal_mask
 from transformers.modeling_outputs import BaseModelOutputWithPast
 
 from moss_audio.errors import CheckpointError
+from moss_audio.model.config import has_sliding_window
 
 
 class _DeepStackDecoder:
     """Forward of a decoder that adds `deepstack_features[i]` to the output of layer i."""
+
+    def _apply(self: Any, fn: Callable[[torch.Tensor], torch.Tensor], recurse: bool = True) -> Any:
+        """Moves and casts as usual, but the rotary frequencies stay float32.
+
+        In bfloat16 they are off by up to 0.4 %, which is whole turns at the positions of a long
+        clip; transformers keeps them only when it loads in bfloat16, not in `.to(bfloat16)`.
+        """
+        kept = dict(self.rotary_emb.named_buffers(recurse=False))
+        moved = super()._apply(fn, recurse)  # type: ignore[misc]
+        for name, buffer in kept.items():
+            now = getattr(self.rotary_emb, name)
+            if now.dtype != buffer.dtype:
+                setattr(self.rotary_emb, name, buffer.to(now.device))
+        return moved
 
     def forward(
         self: Any,
@@ -51,6 +66,9 @@ class _DeepStackDecoder:
             inputs_embeds = self.embed_tokens(input_ids)
         if use_cache is None:
             use_cache = bool(self.config.use_cache) and not self.training
+        # An empty cache of our own must not hide packed samples from the mask, which looks for
+        # restarting positions only where nothing is cached.
+        given_cache = past_key_values
         if use_cache and past_key_values is None:
             past_key_values = DynamicCache(config=self.config)
         if position_ids is None:
@@ -63,7 +81,7 @@ class _DeepStackDecoder:
                 config=self.config,
                 inputs_embeds=inputs_embeds,
                 attention_mask=attention_mask,
-                past_key_values=past_key_values,
+                past_key_values=given_cache,
                 position_ids=position_ids,
             )
         else:
@@ -115,6 +133,6 @@ def build_decoder(config: PretrainedConfig) -> PreTrainedModel:
     Raises:
         CheckpointError: if sliding-window layers are asked for (the released models have none).
     """
-    if "sliding_attention" in (getattr(config, "layer_types", None) or []):
+    if has_sliding_window(config):
         raise CheckpointError("language_config: sliding-window attention is not supported")
     return _FAMILIES[config.model_type](config)

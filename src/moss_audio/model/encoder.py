@@ -92,7 +92,7 @@ class EncoderLayer(GradientCheckpointingLayer):
 
 @dataclass(frozen=True)
 class EncoderOutput:
-    """Tokens of all clips, one after the other: `tokens [N, output_dim]`, `taps` of the same shape."""
+    """Tokens of all clips, one after the other: `tokens` and every tap `[N, output_dim]`."""
 
     tokens: torch.Tensor
     taps: tuple[torch.Tensor, ...]
@@ -100,7 +100,7 @@ class EncoderOutput:
 
 
 class MossAudioEncoder(nn.Module):
-    """Encodes any number of clips; every chunk is independent of its neighbours and of the batch."""
+    """Encodes any number of clips; a chunk depends on neither its neighbours nor the batch."""
 
     def __init__(self, config: MossAudioEncoderConfig) -> None:
         super().__init__()

@@ -139,13 +139,8 @@ class MossAudioModel(PreTrainedModel, GenerationMixin):
             lengths=encoded.lengths,
         )
 
-    def _place_audio(
-        self,
-        inputs_embeds: torch.Tensor,
-        features: AudioFeatures | None,
-        mask: torch.Tensor | None,
-    ) -> tuple[torch.Tensor, tuple[torch.Tensor, ...]]:
-        """Put audio tokens at their positions; DeepStack features as `[B, L, H]`, zero elsewhere."""
+    @staticmethod
+    def _check_count(mask: torch.Tensor | None, features: AudioFeatures | None) -> None:
         positions = 0 if mask is None else int(mask.sum())
         tokens = 0 if features is None else features.embeds.shape[0]
         if positions != tokens:
@@ -153,6 +148,15 @@ class MossAudioModel(PreTrainedModel, GenerationMixin):
                 f"the prompt has {positions} audio positions, but the clips give {tokens} audio "
                 "tokens; pass the processor's output unchanged"
             )
+
+    def _place_audio(
+        self,
+        inputs_embeds: torch.Tensor,
+        features: AudioFeatures | None,
+        mask: torch.Tensor | None,
+    ) -> tuple[torch.Tensor, tuple[torch.Tensor, ...]]:
+        """Put audio tokens at their positions; DeepStack as `[B, L, H]`, zero elsewhere."""
+        self._check_count(mask, features)
         if features is None or mask is None:
             return inputs_embeds, ()
         where = mask.unsqueeze(-1).expand_as(inputs_embeds)
@@ -283,6 +287,7 @@ class MossAudioModel(PreTrainedModel, GenerationMixin):
         """Audio goes into the pass that holds its positions, and into no later one."""
         audio = {k: kwargs.pop(k, None) for k in (*_AUDIO_INPUTS, "audio_features")}
         seen = past_key_values.get_seq_length() if past_key_values is not None else 0
+        mask: torch.Tensor | None = audio.pop("audio_input_mask")
         inputs = super().prepare_inputs_for_generation(
             input_ids,
             past_key_values=past_key_values,
@@ -291,12 +296,26 @@ class MossAudioModel(PreTrainedModel, GenerationMixin):
             **kwargs,
         )
         given = inputs.get("input_ids")
-        if seen > 0 and (given is None or not bool((given == self.config.audio_token_id).any())):
+        width = (inputs["inputs_embeds"] if given is None else given).shape[1]
+        if mask is None and seen > 0:
             return inputs
+        if mask is not None and mask.shape[1] != width:
+            # The mask covers the prompt; this pass is a part of it (a cached turn before it, or
+            # prefill in chunks), or all of it and what was generated since, or only the latter,
+            # which is text whatever its id.
+            if width == 1 and seen >= mask.shape[1]:
+                return inputs
+            part = mask[:, seen : seen + width]
+            features: AudioFeatures | None = audio["audio_features"]
+            if features is not None and features.embeds.shape[0] == int(mask.sum()):
+                rows = (mask.flatten().cumsum(0) - 1).view_as(mask)[:, seen : seen + width]
+                audio["audio_features"] = features.rows(rows[part])
+            mask = torch.nn.functional.pad(part, (0, width - part.shape[1]))
+        if mask is not None:
+            inputs["audio_input_mask"] = mask
+            if not bool(mask.any()):
+                return inputs
         inputs.update({k: v for k, v in audio.items() if v is not None})
-        mask = inputs.get("audio_input_mask")
-        if mask is not None and given is not None and mask.shape[1] != given.shape[1]:
-            inputs["audio_input_mask"] = mask[:, -given.shape[1] :]
         return inputs
 
     def _expand_inputs_for_generation(  # type: ignore[override]
@@ -314,13 +333,20 @@ class MossAudioModel(PreTrainedModel, GenerationMixin):
         lengths = model_kwargs.pop("audio_data_seqlens", None)
         if data is not None and model_kwargs.get("audio_features") is None:
             model_kwargs["audio_features"] = self.encode_audio(data, lengths)
+        mask = model_kwargs.get("audio_input_mask")
+        if mask is None and input_ids is not None:
+            # looked for once, in the prompt: a generated id is text even where it is this one
+            mask = input_ids == self.config.audio_token_id
+            model_kwargs["audio_input_mask"] = mask
         features: AudioFeatures | None = model_kwargs.get("audio_features")
+        cache = model_kwargs.get("past_key_values")
+        if cache is None or cache.get_seq_length() == 0:
+            # (with a cache, the clips of earlier turns need not be given again)
+            self._check_count(mask, features)
         if features is not None and expand_size > 1:
-            mask = model_kwargs.get("audio_input_mask")
-            if mask is None and input_ids is not None:
-                mask = input_ids == self.config.audio_token_id
             if mask is None:
                 raise PromptError("audio in several sequences needs input_ids or audio_input_mask")
+            self._check_count(mask, features)
             per_prompt = torch.arange(features.embeds.shape[0], device=mask.device).split(
                 mask.sum(dim=1).tolist()
             )

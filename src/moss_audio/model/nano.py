@@ -1,4 +1,4 @@
-"""Builds nano from its two public parts: `moss-audio build-nano` (specification of the folder below).
+"""Builds nano from its two public parts: `moss-audio build-nano` writes the folder below.
 
     config.json              sizes; one model with the released ones
     processor_config.json    ids, time markers, mel settings
@@ -169,21 +169,49 @@ def assemble(
             target = name.removesuffix(LORA_UP)
             if target not in state:
                 raise CheckpointError(f"{TRAINED_FILE}: {name} has no weight to be added to")
-            delta = tensor.float() @ trained[target + LORA_DOWN].float()
+            down = trained.get(target + LORA_DOWN)
+            if down is None:
+                raise CheckpointError(f"{TRAINED_FILE}: {name} has no {target}{LORA_DOWN}")
+            shape = (tensor.shape[0], down.shape[1])
+            if tensor.shape[1] != down.shape[0] or shape != tuple(fixed[target].shape):
+                raise CheckpointError(
+                    f"{TRAINED_FILE}: {name} {list(tensor.shape)} times {list(down.shape)} does "
+                    f"not fit a weight of {list(fixed[target].shape)}"
+                )
+            delta = tensor.float() @ down.float()
             state[target] = (fixed[target].float() + delta).to(dtype)
         elif name == AUDIO_ROWS:
+            if EMBEDDING not in fixed:
+                raise CheckpointError(f"{DECODER_FILE}: missing {EMBEDDING}")
+            if tensor.ndim != 2 or tensor.shape[1] != fixed[EMBEDDING].shape[1]:
+                raise CheckpointError(
+                    f"{TRAINED_FILE}: {name} has shape {list(tensor.shape)}, expected "
+                    f"[ids, {fixed[EMBEDDING].shape[1]}]"
+                )
             state[EMBEDDING] = torch.cat([fixed[EMBEDDING].to(dtype), tensor.to(dtype)])
         elif not name.endswith(LORA_DOWN):
             state[name] = tensor.to(dtype)  # also a fixed weight that was trained further
-    state[HEAD] = state[EMBEDDING]
+    if EMBEDDING in state:  # its absence is reported with everything else that is missing
+        state[HEAD] = state[EMBEDDING]
     return state
 
 
 def load_parts(folder: Path, dtype: torch.dtype = torch.bfloat16) -> dict[str, torch.Tensor]:
-    """The state dict of the folder that `build` (and training) wrote."""
-    parts = json.loads((folder / PARTS_FILE).read_text())
+    """The state dict of the folder that `build` (and training) wrote.
+
+    Raises:
+        CheckpointError: if a part is missing, damaged, or does not fit the others.
+    """
+    try:
+        parts = json.loads((folder / PARTS_FILE).read_text(encoding="utf-8"))
+        fixed_files = [folder / name for name in parts["fixed"]]
+        trained_file = folder / parts["trained"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise CheckpointError(
+            f"{folder / PARTS_FILE}: damaged ({error!r}); reinstall or rebuild the folder"
+        ) from error
     fixed: dict[str, torch.Tensor] = {}
-    for file in parts["fixed"]:
-        fixed.update(load_packed(folder / file, torch.float32))
-    trained = load_packed(folder / parts["trained"], torch.float32)
+    for file in fixed_files:
+        fixed.update(load_packed(file, torch.float32))
+    trained = load_packed(trained_file, torch.float32)
     return assemble(fixed, trained, dtype)

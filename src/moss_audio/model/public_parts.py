@@ -79,16 +79,29 @@ class _Reader:
     """Little-endian values from a memory map, in order."""
 
     def __init__(self, path: Path) -> None:
+        self.path = path
+        self.at = 0
+        if path.stat().st_size == 0:  # nothing to map
+            raise self._cut_short()
         with path.open("rb") as file:
             self.data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-        self.at = 0
+
+    def _cut_short(self) -> CheckpointError:
+        return CheckpointError(f"{self.path}: cut short; install its package again")
+
+    def need(self, at: int, count: int) -> None:
+        """Raise a CheckpointError unless the file has `count` bytes from `at` on."""
+        if at + count > len(self.data):
+            raise self._cut_short()
 
     def value(self, code: str) -> Any:
+        self.need(self.at, struct.calcsize("<" + code))
         (value,) = struct.unpack_from("<" + code, self.data, self.at)
         self.at += struct.calcsize("<" + code)
         return value
 
     def bytes(self, count: int) -> bytes:
+        self.need(self.at, count)
         self.at += count
         return self.data[self.at - count : self.at]
 
@@ -148,23 +161,27 @@ def read_gguf(path: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
     start = reader.at + -reader.at % alignment
     tensors = {}
     for name, shape, kind, offset in entries:
-        flat = _dequantise(reader.data, start + offset, int(np.prod(shape)), kind, name)
+        flat = _dequantise(reader, start + offset, int(np.prod(shape)), kind, name)
         tensors[name] = torch.from_numpy(flat.reshape(shape))
     return metadata, tensors
 
 
-def _dequantise(data: Any, at: int, count: int, kind: int, name: str) -> np.ndarray:
+def _dequantise(reader: _Reader, at: int, count: int, kind: int, name: str) -> np.ndarray:
+    data = reader.data
     if kind == _F32:
+        reader.need(at, 4 * count)
         return np.frombuffer(data, np.float32, count, at).copy()
     blocks = count // _BLOCK
     if kind == _Q4_1:
         layout = np.dtype([("scale", "<f2"), ("low", "<f2"), ("codes", "u1", (_BLOCK // 2,))])
+        reader.need(at, layout.itemsize * blocks)
         raw = np.frombuffer(data, layout, blocks, at)
         codes = np.concatenate([raw["codes"] & 15, raw["codes"] >> 4], axis=1).astype(np.float32)
         values = codes * raw["scale"].astype(np.float32)[:, None]
         return (values + raw["low"].astype(np.float32)[:, None]).reshape(-1)
     if kind == _Q8_0:
         layout = np.dtype([("scale", "<f2"), ("codes", "i1", (_BLOCK,))])
+        reader.need(at, layout.itemsize * blocks)
         raw = np.frombuffer(data, layout, blocks, at)
         scales = raw["scale"].astype(np.float32)[:, None]
         return (raw["codes"].astype(np.float32) * scales).reshape(-1)

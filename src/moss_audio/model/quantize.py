@@ -50,6 +50,17 @@ def _best_range(groups: torch.Tensor, top: int) -> tuple[torch.Tensor, torch.Ten
     return best_scale, best_zero
 
 
+def _float16_up(values: torch.Tensor) -> torch.Tensor:
+    """Positive float32 to the next float16 that is not below it.
+
+    A range rounded down would clip the largest scale of its groups, badly so for small weights,
+    whose ranges lie among the coarse subnormal numbers.
+    """
+    rounded = values.to(torch.float16)
+    above = (rounded.view(torch.int16) + 1).view(torch.float16)  # the next positive float16
+    return torch.where(rounded.to(torch.float32) < values, above, rounded)
+
+
 def pack(weight: torch.Tensor, bits: int) -> dict[str, torch.Tensor]:
     """Quantise a tensor of any shape.
 
@@ -66,7 +77,7 @@ def pack(weight: torch.Tensor, bits: int) -> dict[str, torch.Tensor]:
     ranges = torch.stack(
         [scale.view(-1, SUPER).amax(1) / 255, zero.abs().view(-1, SUPER).amax(1) / 127], dim=1
     )
-    ranges = ranges.clamp(min=6e-8).to(torch.float16)
+    ranges = _float16_up(ranges.clamp(min=6e-8))
     spread = ranges.to(torch.float32).repeat_interleave(SUPER, 0)
     scale8 = (scale / spread[:, 0]).round().clamp(0, 255)
     zero8 = (zero / spread[:, 1]).round().clamp(-127, 127)
@@ -115,7 +126,7 @@ def unpack(
 
 
 def save_packed(path: Path, tensors: Mapping[str, tuple[torch.Tensor, int]]) -> None:
-    """Write tensors, each with its bits (16: kept as float16), to one safetensors file, atomically."""
+    """Write tensors, each with its bits (16: as float16), to one safetensors file, atomically."""
     stored: dict[str, torch.Tensor] = {}
     index: dict[str, dict[str, object]] = {}
     for name, (tensor, bits) in tensors.items():

@@ -43,7 +43,8 @@ _LINE = re.compile(rf"^{_BULLET}{_RANGE}")
 _OPEN_END = re.compile(rf"^{_BULLET}({CLOCK}){_UNIT}(?:{_TO}(?![0-9]))?\s*[\])]?\s*:\s*")
 _DECIMAL = r"[0-9]{1,6}\.[0-9]{1,6}"
 _INLINE = re.compile(rf"(?<![0-9.:])({_DECIMAL}){_UNIT}{_TO}({_DECIMAL}){_UNIT}\s*:")
-_TRAILING = re.compile(rf"^{_BULLET}(\S.*?)\s*:?\s*[\[(]\s*{_RANGE}\s*[\])]\s*[.;]?\s*$")
+_TRAILING = re.compile(rf"[\[(]\s*{_RANGE}\s*[\])]\s*[.;]?$")
+_LEADING_BULLET = re.compile(rf"^{_BULLET}")
 # What may stand between a range and its description: `]:`, `**:`, ` - `.
 _AFTER_RANGE = re.compile(r"^[\])*\s]*(?::|[-\u2013\u2014](?=\s))?\s*")
 
@@ -214,8 +215,8 @@ def _read_lines(answer: str) -> tuple[list[_Raw], int]:
                 events.append((label, start, end))
             else:
                 waiting = (start, end)
-        elif match := _TRAILING.match(line):
-            events.append((match[1], clock_to_seconds(match[2]), clock_to_seconds(match[3])))
+        elif (match := _closing_range(line)) and (label := _before_range(line, match)):
+            events.append((label, clock_to_seconds(match[1]), clock_to_seconds(match[2])))
         elif (match := _OPEN_END.match(line)) and line[match.end() :]:
             events.append((line[match.end() :], clock_to_seconds(match[1]), None))
         else:
@@ -227,6 +228,17 @@ def _read_lines(answer: str) -> tuple[list[_Raw], int]:
             pieces = _split_inline(start, end, line[first.end() :])
             events += [piece for piece in pieces if piece[0]]
     return events, unread + (waiting is not None)
+
+
+def _closing_range(line: str) -> re.Match[str] | None:
+    """A range in brackets at the end of the line, `dog barking (0.0 - 2.5)`. Only the last bracket
+    is tried: a search over all of them would take time squared on a line of nothing else."""
+    return _TRAILING.match(line, max(0, line.rfind("("), line.rfind("[")))
+
+
+def _before_range(line: str, closing: re.Match[str]) -> str:
+    label = line[: closing.start()]
+    return _LEADING_BULLET.sub("", label, count=1).rstrip(": ")
 
 
 def _label(rest: str) -> str:

@@ -20,6 +20,10 @@ _STAMP = re.compile(
 )
 # What is left of a stamp when the answer ran into its token limit: `[`, `[1`, `[1.`, `[1:0`.
 _CUT_STAMP = re.compile(rf"{_OPEN}\s*[0-9:]*\.?[0-9]?\s*$")
+# Both times in front of the text, `[0.32-0.71]word`.
+_PAIR = re.compile(
+    rf"{_OPEN}\s*({CLOCK})\s*s?\s*[-\u2013~,]\s*({CLOCK})\s*s?\s*{_CLOSE}([^\[\uff3b\u3010]+)"
+)
 _BARE = re.compile(rf"(?<![0-9.:\w])({_HUNDREDTHS})(?![0-9.:\w])")
 _BARE_END = re.compile(rf"^(.*\S)\s+({_HUNDREDTHS})$", re.DOTALL)
 _BARE_START = re.compile(rf"^({_HUNDREDTHS})\s+(\S.*)$", re.DOTALL)
@@ -56,6 +60,7 @@ def clock_to_seconds(text: str) -> float:
 
 def _tokens(answer: str, duration: float) -> list[str | float]:
     """Stamps as floats, text between them as stripped, non-empty strings."""
+    answer = _PAIR.sub(r"[\1]\3[\2]", answer)
     pattern = _STAMP
     if not _STAMP.search(answer) and _all_bare(answer, duration):
         pattern = _BARE
@@ -107,7 +112,8 @@ def read_stamped(answer: str, duration: float) -> tuple[list[Span], list[str]]:
             continue
         start = tokens[i - 1] if i > 0 else None
         end = tokens[i + 1] if i + 1 < len(tokens) else None
-        assert not isinstance(start, str) and not isinstance(end, str)  # chunks never touch
+        assert not isinstance(start, str)
+        assert not isinstance(end, str)
         if closing and end is not None and _SEPARATORS.issuperset(token.replace(" ", "")):
             continue  # punctuation between `...end]` and `[start...`
         if start is None:

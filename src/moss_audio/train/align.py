@@ -27,7 +27,12 @@ from moss_audio.scenes.reader import load_scenes
 from moss_audio.train.augment import AugmentConfig
 from moss_audio.train.loop import LoopConfig, Stage, load_config, log_to, run
 from moss_audio.train.samples import IGNORE, Batch, SampleStream, batches
-from moss_audio.train.setup import adapter_parameters, exported, load_for_training
+from moss_audio.train.setup import (
+    adapter_parameters,
+    exported,
+    load_for_training,
+    mixed_precision,
+)
 
 
 @dataclass(frozen=True)
@@ -94,7 +99,7 @@ def main(config_path: Path, overrides: dict[str, Any] | None = None) -> bool:
     vocabulary = torch.full((model.config.language_config.vocab_size,), IGNORE)
     vocabulary[torch.tensor(seen)] = torch.arange(len(seen))
     table = model.get_parameter(EMBEDDING)[torch.tensor(seen)]
-    table_unit = F.normalize(table.float(), dim=-1).to(torch.bfloat16)
+    table_unit = F.normalize(table.float(), dim=-1).to(table.dtype)
     log(f"align: {len(seen)} word pieces")
     parameters = adapter_parameters(model, mergers=False)
 
@@ -113,9 +118,9 @@ def main(config_path: Path, overrides: dict[str, Any] | None = None) -> bool:
         spoken = torch.tensor(targets) != IGNORE
         with torch.no_grad():
             encoded = model.audio_encoder(batch.audio_data, batch.audio_data_seqlens).tokens
-        with torch.autocast("cpu", torch.bfloat16):
+        with mixed_precision(model):
             predicted = model.audio_adapter(encoded[spoken])
-            logits = F.normalize(predicted.float(), dim=-1).to(torch.bfloat16) @ table_unit.T
+            logits = F.normalize(predicted.float(), dim=-1).to(table.dtype) @ table_unit.T
         target = target[spoken]
         cross_entropy = F.cross_entropy(logits.float() * config.scale, target)
         size = table.float().square().mean()

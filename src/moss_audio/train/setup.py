@@ -8,17 +8,18 @@ from typing import Any
 import torch
 
 from moss_audio.model.checkpoint import load_config
+from moss_audio.model.dtypes import fast_dtype
 from moss_audio.model.modeling import MossAudioModel
 from moss_audio.model.nano import AUDIO_ROWS, EMBEDDING
 from moss_audio.prompt import PromptSpec
 
 
 def load_for_training(folder: Path) -> tuple[MossAudioModel, Any, PromptSpec]:
-    """The model (all frozen, bfloat16, adapters float32), its tokenizer and its prompt."""
+    """The model (all frozen, in the CPU's fast type, adapters float32), tokenizer and prompt."""
     from transformers import AutoTokenizer
 
     config = load_config(folder)
-    model = MossAudioModel.from_pretrained(folder, dtype=torch.bfloat16)
+    model = MossAudioModel.from_pretrained(folder, dtype=fast_dtype("cpu"))
     model.requires_grad_(False)
     model.train()
     # masters of what is trained are float32; autocast rounds them for each product
@@ -43,3 +44,9 @@ def exported(model: MossAudioModel) -> dict[str, torch.Tensor]:
     tensors = {n: p.detach() for n, p in adapter_parameters(model, mergers=True).items()}
     tensors[AUDIO_ROWS] = model.get_parameter(EMBEDDING)[-3:].detach().float()
     return tensors
+
+
+def mixed_precision(model: MossAudioModel) -> torch.autocast:
+    """Autocast to the frozen weights' type; off where that is float32."""
+    dtype = model.get_parameter(EMBEDDING).dtype
+    return torch.autocast("cpu", dtype=torch.bfloat16, enabled=dtype == torch.bfloat16)

@@ -24,7 +24,12 @@ from moss_audio.train.augment import AugmentConfig
 from moss_audio.train.lora import add_lora, lora_tensors
 from moss_audio.train.loop import LoopConfig, Stage, load_config, log_to, run
 from moss_audio.train.samples import IGNORE, Batch, SampleStream, batches
-from moss_audio.train.setup import adapter_parameters, exported, load_for_training
+from moss_audio.train.setup import (
+    adapter_parameters,
+    exported,
+    load_for_training,
+    mixed_precision,
+)
 
 
 @dataclass(frozen=True)
@@ -76,7 +81,7 @@ def main(config_path: Path, overrides: dict[str, Any] | None = None) -> bool:
         ids = batch.input_ids
         with torch.no_grad():
             encoded = model.audio_encoder(batch.audio_data, batch.audio_data_seqlens)
-        with torch.autocast("cpu", torch.bfloat16):
+        with mixed_precision(model):
             features = model.adapt(encoded)
             # only the audio tokens' rows of the embedding learn
             table = rows.to(embedding.dtype)

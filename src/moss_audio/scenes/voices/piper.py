@@ -103,8 +103,11 @@ class PiperVoice:
         owners, word = [-1] * len(ids), 0
         for g, (group, sharers) in enumerate(zip(groups, sizes, strict=True)):
             if g:
+                # A word's first consonant begins to sound within the space before it (measured
+                # on initial s and sh), so the space is its own, except after a pause.
+                paused = groups[g - 1][-1] in _SILENT
                 ids += [*self._ids[" "], *pad]
-                owners += [-1] * (len(self._ids[" "]) + len(pad))
+                owners += [-1 if paused else word] * (len(self._ids[" "]) + len(pad))
             counts = np.cumsum([len(self._alone(w.strip(",.?!").lower())) for w in
                                 texts[word : word + sharers]])
             for i, phoneme in enumerate(group):

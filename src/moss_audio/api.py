@@ -1,0 +1,236 @@
+"""`moss_audio.load(...)` and what it gives: transcripts, captions, timelines and answers."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from moss_audio.audio import AudioInput, load_audio
+from moss_audio.engine.base import GenerationOptions, Request
+from moss_audio.errors import CheckpointError, MossAudioError
+from moss_audio.pipeline import MAX_CLIP_S, Job, OnError, Progress, prompt_limit_s, run
+from moss_audio.result import Answer, Caption, Timeline, Transcript
+from moss_audio.tasks import Task, get_task
+
+if TYPE_CHECKING:
+    import torch
+
+    from moss_audio.engine.torch_engine import TorchEngine
+
+EMBEDDED = "nano"
+Inputs = AudioInput | Sequence[AudioInput]
+
+
+def load(
+    name: str | Path = EMBEDDED,
+    *,
+    device: str | torch.device | None = None,
+    dtype: str | torch.dtype | None = None,
+    batch_size: int | None = None,
+    revision: str | None = None,
+    window_s: float | None = None,
+) -> MossAudio:
+    """Load a checkpoint.
+
+    Args:
+        name: "nano" (the embedded one), a folder, or a hub id "owner/name".
+        device: cuda, mps, cpu; None takes the best there is.
+        dtype: bfloat16, float16, float32; None takes what the device computes fast.
+        batch_size: prompts decoded at once; None chooses by device.
+        revision: of a hub id.
+        window_s: seconds of the windows in which recordings are transcribed; None takes the
+            checkpoint's own, else 300.
+
+    Raises:
+        CheckpointError: one line, if there is no such checkpoint or it is incomplete.
+        MossAudioError: for a device or dtype that is not possible.
+    """
+    from moss_audio.engine.torch_engine import TorchEngine, choose_device, choose_dtype
+    from moss_audio.model import checkpoint
+    from moss_audio.model.modeling import MossAudioModel
+    from moss_audio.processing import MossAudioProcessor
+
+    chosen = choose_device(device)
+    chosen_dtype = choose_dtype(chosen, dtype)
+    if str(name) == EMBEDDED:
+        folder = checkpoint.embedded_folder()
+        if not checkpoint.is_embedded(folder):
+            raise CheckpointError(
+                f"the embedded checkpoint is not in {folder}: reinstall moss-audio, or build one "
+                "(moss-audio build-nano) and give its folder"
+            )
+    else:
+        folder = checkpoint.resolve_folder(name, {"revision": revision})
+    with _quiet():
+        processor = MossAudioProcessor.from_pretrained(folder)
+        model = MossAudioModel.from_pretrained(folder, dtype=chosen_dtype).to(chosen)
+    engine = TorchEngine(
+        model,
+        processor,
+        batch_size=batch_size,
+        window_s=window_s if window_s is not None else checkpoint.window_seconds(folder),
+    )
+    return MossAudio(engine, name=str(name))
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """No progress bar and no notes of transformers on the terminal while loading."""
+    from transformers.utils import logging
+
+    verbosity, bar = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(verbosity)
+        if bar:
+            logging.enable_progress_bar()
+
+
+class MossAudio:
+    """A loaded checkpoint.
+
+    An input `x` is anything `load_audio` accepts: a path, URL, bytes, file object, (array, rate).
+    A list of inputs gives a list of results, in order; all of them share batches. A recording
+    longer than a window is walked in windows cut at silences, and its results are joined.
+
+    Every method also takes
+
+    - `start`, `end`: the part of each input, in seconds. Times in results count from `start`.
+    - `sample_rate`: Hz of bare arrays.
+    - `progress`: called with the seconds of audio done and those in all (None: unknown).
+    - `on_error`: "raise", or "return" to get an input's error in the place of its result.
+    - the fields of `GenerationOptions` (`max_new_tokens`, `temperature`, `seed`, ...).
+
+    and raises `AudioError` for an input that is not usable audio, `MossAudioError` for an option
+    that does not exist.
+    """
+
+    def __init__(self, engine: TorchEngine, name: str = "") -> None:
+        self.engine = engine
+        self.name = name
+
+    def __repr__(self) -> str:
+        return f"MossAudio({self.name!r}, device={str(self.engine.device)!r})"
+
+    @property
+    def window_s(self) -> float:
+        """The longest stretch that is transcribed in one prompt, in seconds."""
+        return min(MAX_CLIP_S, self.engine.window_s or MAX_CLIP_S, self._limit_s)
+
+    @property
+    def _limit_s(self) -> float:
+        return prompt_limit_s(self.engine.max_positions)
+
+    def transcribe(
+        self, x: Inputs, timestamps: str | None = None, **options: Any
+    ) -> Transcript | list[Transcript] | Any:
+        """What is said; silence gives an empty transcript.
+
+        Args:
+            timestamps: None, "sentence" (times in `segments`) or "word" (also in `words`).
+        """
+        task = get_task("transcribe", timestamps=timestamps)
+        return self._run(x, [task], options, windowed=True, silence=True)
+
+    def events(self, x: Inputs, **options: Any) -> Timeline | list[Timeline] | Any:
+        """The sound events with their times."""
+        return self._run(x, [get_task("events")], options, windowed=True, silence=True)
+
+    def caption(self, x: Inputs, **options: Any) -> Caption | list[Caption] | Any:
+        """A description; of a recording longer than a window, one line a window with its times."""
+        return self._run(x, [get_task("caption")], options, windowed=True)
+
+    def ask(
+        self, x: Inputs | None, question: str | Sequence[str], **options: Any
+    ) -> Answer | list[Answer] | Any:
+        """The answer to a question about the whole recording, which must fit into one prompt.
+
+        Args:
+            x: one input or a list; None asks without audio.
+            question: one, or a list, which gives a list of answers (for each input). The clip
+                is encoded and read once for all of them, and remembered for the next call.
+            options: among them `thinking` and `thinking_budget` (tokens).
+        """
+        several = not isinstance(question, str)
+        questions = [question] if isinstance(question, str) else list(question)
+        if not questions:
+            raise MossAudioError("no question is given")
+        tasks = [get_task("ask", question=one) for one in questions]
+        if x is None:
+            answers = [self._ask_text(task, options) for task in tasks]
+            return answers if several else answers[0]
+        return self._run(x, tasks, options, windowed=False, several=several)
+
+    def stream(
+        self,
+        x: AudioInput | None,
+        question: str,
+        *,
+        start: float | None = None,
+        end: float | None = None,
+        sample_rate: int | None = None,
+        **options: Any,
+    ) -> Iterator[str]:
+        """The answer to a question in pieces, as it is written; thinking included."""
+        clips = []
+        if x is not None:
+            clips = [load_audio(x, sample_rate=sample_rate, start=start, end=end)]
+        prompt = get_task("ask", question=question).prompt
+        request = Request.question(prompt, *clips, options=_options(options)[0])
+        return self.engine.stream(request)
+
+    def _ask_text(self, task: Task[Any], options: dict[str, Any]) -> Answer:
+        request = Request.question(task.prompt, options=_options(options)[0])
+        answer: Answer = task.parse(self.engine.generate([request])[0].text, 0.0)
+        return answer
+
+    def _run(
+        self,
+        x: Any,
+        tasks: Sequence[Task[Any]],
+        options: dict[str, Any],
+        *,
+        windowed: bool,
+        silence: bool = False,
+        several: bool = False,
+    ) -> Any:
+        options = dict(options)
+        on_error: OnError = options.pop("on_error", "raise")
+        progress: Progress | None = options.pop("progress", None)
+        part = {key: options.pop(key, None) for key in ("start", "end", "sample_rate")}
+        decoding, bounded = _options(options)
+        job = Job(
+            tuple(tasks),
+            decoding,
+            bounded=bounded,
+            window_s=self.window_s if windowed else None,
+            limit_s=self._limit_s,
+            skip_silence=silence,
+            **part,
+        )
+        many = isinstance(x, list)
+        found = run(
+            self.engine,
+            x if many else [x],
+            job,
+            batch_size=self.engine.batch_size,
+            on_error=on_error,
+            progress=progress,
+        )
+        rows = [
+            row if isinstance(row, MossAudioError) or several else row[0] for row in found
+        ]
+        return rows if many else rows[0]
+
+
+def _options(given: dict[str, Any]) -> tuple[GenerationOptions, bool]:
+    """Decoding options, and whether the answer's length is ours to bound."""
+    if given.get("num_return_sequences", 1) != 1:
+        raise MossAudioError("num_return_sequences: use engine.generate for several answers")
+    defaults = GenerationOptions(stop_repetition=True)
+    return defaults.changed(**given), "max_new_tokens" not in given

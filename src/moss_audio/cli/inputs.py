@@ -1,0 +1,221 @@
+"""What FILE arguments stand for: files, folders, patterns, URLs and stdin, each with the name
+that its outputs get."""
+
+from __future__ import annotations
+
+import glob
+import io
+import os
+import re
+import sys
+import unicodedata
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePath
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+from moss_audio.errors import AudioError
+
+# What is picked up from a folder. A file that is named itself may be called anything.
+MEDIA_SUFFIXES = frozenset(
+    ".3gp .aac .ac3 .aif .aifc .aiff .amr .ape .asf .au .avi .caf .dts .flac .flv .m2ts .m4a .m4b "
+    ".m4v .mka .mkv .mov .mp2 .mp3 .mp4 .mpeg .mpg .mpga .mts .oga .ogg .ogv .opus .ra .rm .snd "
+    ".spx .ts .tta .vob .w64 .wav .wave .weba .webm .wma .wmv .wv".split()
+)
+STDIN = "-"
+_URL = re.compile(r"^(https?://|data:)", re.IGNORECASE)
+_UNSAFE = re.compile(r'[\x00-\x1f<>:"/\\|?*]+')
+_STEM_CHARS = 120  # longer names are refused by file systems once an extension is added
+
+
+@dataclass(frozen=True)
+class Input:
+    """One recording to listen to.
+
+    `name` is how it was given, for messages; `source` is what the loader takes (None: stdin);
+    `stem` is the relative path of its outputs, without an extension.
+    """
+
+    name: str
+    source: str | None
+    stem: PurePath
+
+    def open(self) -> Any:
+        """What `load_audio` takes. Stdin is read here, whole: most containers need to seek."""
+        if self.source is not None:
+            return self.source
+        return _Stdin(sys.stdin.buffer.read())
+
+
+class _Stdin(io.BytesIO):
+    name = "<stdin>"  # what messages call it
+
+
+@dataclass(frozen=True)
+class Found:
+    """The recordings behind the arguments, in order, and one line for each that has none."""
+
+    inputs: tuple[Input, ...]
+    problems: tuple[str, ...]
+
+
+def is_input(argument: str) -> bool:
+    """Whether an argument stands for recordings: something that exists, a pattern that matches
+    something, a URL, or `-`."""
+    return (
+        argument == STDIN
+        or bool(_URL.match(argument))
+        or os.path.lexists(argument)
+        or (glob.has_magic(argument) and next(glob.iglob(argument, recursive=True), None) is not None)
+    )
+
+
+def find_inputs(arguments: Sequence[str]) -> Found:
+    """Resolve FILE arguments. A file that is named twice is listened to once; every input gets a
+    stem of its own, so that no output overwrites another's."""
+    inputs: list[Input] = []
+    problems: list[str] = []
+    seen: set[str] = set()
+    for argument in arguments:
+        try:
+            for found in _resolve(argument):
+                key = found.source if found.source is not None else STDIN
+                if not _URL.match(key) and key != STDIN:
+                    key = os.path.abspath(key)
+                if key not in seen:
+                    seen.add(key)
+                    inputs.append(found)
+        except AudioError as error:
+            problems.append(str(error))
+    return Found(tuple(_with_own_stems(inputs)), tuple(problems))
+
+
+def _resolve(argument: str) -> Iterator[Input]:
+    if argument == STDIN:
+        if sys.stdin is None or sys.stdin.isatty():
+            raise AudioError("-: stdin is a terminal; pipe a recording in, or name a file")
+        yield Input("<stdin>", None, PurePath("stdin"))
+    elif _URL.match(argument):
+        from moss_audio.audio_sources import describe_bytes_source
+
+        yield Input(describe_bytes_source(argument), argument, PurePath(_url_stem(argument)))
+    elif os.path.isdir(argument):
+        yield from _folder(argument, argument)
+    elif os.path.lexists(argument):
+        yield _file(argument, os.path.dirname(argument))
+    elif glob.has_magic(argument):
+        yield from _pattern(argument)
+    else:
+        raise AudioError(f"{argument}: no such file; check the name")
+
+
+def _file(path: str, base: str) -> Input:
+    inside = os.path.relpath(path, base or ".")
+    return Input(path, path, PurePath(inside).with_name(_stem(PurePath(path).name)))
+
+
+def _stem(name: str) -> str:
+    """A file's name without its extension; what follows a dot is one only if it looks like one
+    (`talk.mp3`, but not `take 1. evening`)."""
+    stem, suffix = os.path.splitext(name)
+    if not re.fullmatch(r"\.\w{1,5}", suffix):
+        stem = name
+    return stem[:_STEM_CHARS] or "audio"
+
+
+def _folder(folder: str, base: str) -> Iterator[Input]:
+    """Media files of a folder and its subfolders, by name; hidden ones are left out."""
+    found = False
+    for parent, folders, files in os.walk(folder, onerror=_unreadable):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        for name in sorted(files):
+            if not name.startswith(".") and os.path.splitext(name)[1].lower() in MEDIA_SUFFIXES:
+                found = True
+                yield _file(os.path.join(parent, name), base)
+    if not found:
+        raise AudioError(f"{folder}: no recordings in this folder; name the files if they have "
+                         "unusual extensions")
+
+
+def _unreadable(error: OSError) -> None:
+    raise AudioError(f"{error.filename}: cannot be listed ({error.strerror}); check who may read it")
+
+
+def _pattern(pattern: str) -> Iterator[Input]:
+    # Subfolders below the fixed part of a pattern are kept in the outputs' names.
+    fixed = []
+    for part in PurePath(pattern).parts[:-1]:
+        if glob.has_magic(part):
+            break
+        fixed.append(part)
+    base = str(PurePath(*fixed)) if fixed else ""
+    matches = sorted(glob.glob(pattern, recursive=True))
+    if not matches:
+        raise AudioError(f"{pattern}: no such file, and nothing matches it as a pattern")
+    files = [match for match in matches if not os.path.isdir(match)]
+    for match in files:
+        yield _file(match, base)
+    if not files:  # `recordings*` that names folders means what is in them
+        for match in matches:
+            yield from _folder(match, base)
+
+
+def _url_stem(url: str) -> str:
+    if url[:5].lower() == "data:":
+        return "data"
+    try:
+        path = unquote(urlsplit(url).path)
+    except ValueError:
+        path = ""
+    return _stem(_UNSAFE.sub("_", path.rstrip("/").rpartition("/")[2]) or "audio")
+
+
+# ------------------------------------------------------------------- stems that never collide
+
+
+def _key(stem: PurePath) -> str:
+    """Equal for stems that some file system takes for the same name."""
+    return unicodedata.normalize("NFC", str(stem)).casefold()
+
+
+def _with_own_stems(inputs: Sequence[Input]) -> list[Input]:
+    """Equal stems are told apart by their folders, then by their extensions, then by numbers."""
+    result = list(inputs)
+    local = [i for i in _clashing(result) if _is_file(result[i])]
+    parents = {i: os.path.dirname(os.path.abspath(str(result[i].source))) for i in local}
+    if len(set(parents.values())) > 1:
+        shared = Path(os.path.commonpath(list(parents.values())))
+        _rename(result, local, lambda i: Path(parents[i]).relative_to(shared) / result[i].stem.name)
+    _rename(
+        result,
+        [i for i in _clashing(result) if _is_file(result[i])],
+        lambda i: result[i].stem.with_name(Path(str(result[i].source)).name),
+    )
+    taken: set[str] = set()
+    for i, item in enumerate(result):
+        stem, number = item.stem, 1
+        while _key(stem) in taken:
+            number += 1
+            stem = item.stem.with_name(f"{item.stem.name}-{number}")
+        taken.add(_key(stem))
+        result[i] = replace(item, stem=stem)
+    return result
+
+
+def _is_file(item: Input) -> bool:
+    return item.source is not None and not _URL.match(item.source)
+
+
+def _clashing(inputs: Sequence[Input]) -> list[int]:
+    counts = Counter(_key(item.stem) for item in inputs)
+    return [i for i, item in enumerate(inputs) if counts[_key(item.stem)] > 1]
+
+
+def _rename(
+    inputs: list[Input], indices: Iterable[int], stem: Callable[[int], PurePath]
+) -> None:
+    renamed = {i: replace(inputs[i], stem=PurePath(stem(i))) for i in indices}
+    for i, item in renamed.items():
+        inputs[i] = item

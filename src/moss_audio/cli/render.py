@@ -1,0 +1,88 @@
+"""Results as text: what a format's writer gives, one JSON line a file, or several answers."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from moss_audio.errors import MossAudioError
+from moss_audio.result import Answer, Event, Result, Timeline, Transcript
+from moss_audio.writers import JsonWriter, TxtWriter, get_writer
+
+FORMATS = ("txt", "json", "srt", "vtt", "tsv", "textgrid")
+UNTIMED_FORMATS = ("txt", "json")
+PLAIN = "txt"
+
+
+@dataclass(frozen=True)
+class Rendering:
+    """How one run's results are written.
+
+    `formats` are writers' names; `show_times` adds times to plain text, for a transcript whose
+    times were asked for without naming a format; `questions` are those of `ask`, in order.
+    """
+
+    formats: tuple[str, ...] = (PLAIN,)
+    show_times: bool = False
+    questions: tuple[str, ...] = ()
+
+    def extension(self, format_name: str) -> str:
+        return get_writer(format_name).extension
+
+    def text(self, results: Sequence[Result], format_name: str) -> str:
+        """The content of a file, ending in a newline. `results` has one entry, or one a question."""
+        if format_name == "json":
+            return json.dumps(self.data(results), ensure_ascii=False, indent=2) + "\n"
+        if len(results) > 1:
+            return "\n".join(
+                f"Q: {' '.join(question.split())}\nA: {_plain(answer)}"
+                for question, answer in zip(self.questions, results, strict=True)
+            )
+        (result,) = results
+        if format_name != PLAIN:
+            return get_writer(format_name).render(result)
+        return _plain(result, self.show_times)
+
+    def data(self, results: Sequence[Result]) -> dict[str, Any]:
+        """A file's results as JSON types; several answers become a list under `answers`."""
+        parts: list[dict[str, Any]] = [json.loads(JsonWriter().render(r)) for r in results]
+        if not self.questions:
+            return parts[0]
+        answers = [
+            {"question": question, **part}
+            for question, part in zip(self.questions, parts, strict=True)
+        ]
+        return answers[0] if len(answers) == 1 else {"type": "answers", "answers": answers}
+
+    def json_line(self, name: str, results: Sequence[Result]) -> str:
+        """One line of JSON that names its file."""
+        return json.dumps({"file": name, **self.data(results)}, ensure_ascii=False) + "\n"
+
+
+def _plain(result: Result, show_times: bool = False) -> str:
+    if isinstance(result, Answer) and result.thinking:
+        thinking = "".join(f"  {line}\n" for line in result.thinking.strip().splitlines())
+        return f"(thinking)\n{thinking}{TxtWriter().render(result)}"
+    if show_times and isinstance(result, Transcript) and (result.words or result.segments):
+        # The lines of a timeline: times come first, in the one place where they are rounded.
+        spans = tuple(Event(x.text, x.start, x.end) for x in result.words or result.segments)
+        return TxtWriter().render(Timeline(spans, result.duration))
+    return TxtWriter().render(result)
+
+
+def check_formats(formats: Sequence[str], *, timed: bool) -> tuple[str, ...]:
+    """Formats in the order given, once each, in lower case.
+
+    Raises:
+        MossAudioError: for an unknown one, or one that needs times where there are none.
+    """
+    names = tuple(dict.fromkeys(name.strip().lower().lstrip(".") for name in formats))
+    allowed = FORMATS if timed else UNTIMED_FORMATS
+    for name in names:
+        if name not in FORMATS:
+            raise MossAudioError(f"unknown format {name!r}: choose one of {', '.join(FORMATS)}")
+        if name not in allowed:
+            raise MossAudioError(f"{name} holds text with times; here choose {' or '.join(allowed)}")
+    return names

@@ -1,0 +1,182 @@
+"""What an engine takes and gives: requests, options, generations, and the protocol itself."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
+from typing import Any, Literal, Protocol
+
+import numpy as np
+
+from moss_audio.errors import MossAudioError
+
+Messages = Sequence[Mapping[str, Any]]
+# A clip of a request: float32 mono samples `[n]` at 16 kHz, or what `Engine.encode` returned.
+ClipLike = Any
+
+FinishReason = Literal["stop", "stop_string", "length", "repetition"]
+
+
+@dataclass(frozen=True)
+class GenerationOptions:
+    """How an answer is decoded. The defaults are greedy.
+
+    Attributes:
+        max_new_tokens: upper bound of the answer, thinking included.
+        temperature: 0 is greedy; otherwise logits are divided by it and sampled.
+        top_p: sample only from the smallest set of tokens with this much probability.
+        top_k: sample only from the k likeliest tokens; 0 is all.
+        seed: of this request alone; an answer does not depend on what else is in the batch.
+        stop: the answer ends before the first of these strings.
+        thinking: True opens a think block, False an empty one, None leaves it to the model.
+        thinking_budget: tokens after which an open think block is closed; None is no bound.
+        num_return_sequences: answers a request; the i-th is that of the seed `seed + i`.
+        stop_repetition: end an answer that repeats the same tokens over and over.
+
+    Raises:
+        MossAudioError: naming the option and its value.
+    """
+
+    max_new_tokens: int = 512
+    temperature: float = 0.0
+    top_p: float = 1.0
+    top_k: int = 0
+    seed: int = 0
+    stop: tuple[str, ...] = ()
+    thinking: bool | None = None
+    thinking_budget: int | None = None
+    num_return_sequences: int = 1
+    stop_repetition: bool = False
+
+    def __post_init__(self) -> None:
+        if isinstance(self.stop, str):
+            object.__setattr__(self, "stop", (self.stop,))
+        elif isinstance(self.stop, list):
+            object.__setattr__(self, "stop", tuple(self.stop))
+        _whole(self, "max_new_tokens", 1)
+        _whole(self, "top_k", 0)
+        _whole(self, "seed", 0)
+        _whole(self, "num_return_sequences", 1)
+        if self.thinking_budget is not None:
+            _whole(self, "thinking_budget", 0)
+        for name, top in (("temperature", math.inf), ("top_p", 1.0)):
+            value = getattr(self, name)
+            good = isinstance(value, int | float) and not isinstance(value, bool)
+            if not good or not math.isfinite(value) or not 0 <= value <= top:
+                bound = "0 or more" if top == math.inf else "above 0 and at most 1"
+                raise MossAudioError(f"{name}={value!r}: give a number, {bound}")
+        if self.top_p == 0:
+            raise MossAudioError("top_p=0: give a number above 0 and at most 1")
+        if not isinstance(self.stop, tuple) or any(not isinstance(s, str) or not s for s in self.stop):
+            raise MossAudioError(f"stop={self.stop!r}: give a text or several, none of them empty")
+        if self.thinking not in (None, True, False):
+            raise MossAudioError(f"thinking={self.thinking!r}: give True, False or None")
+
+    @classmethod
+    def names(cls) -> tuple[str, ...]:
+        """The options there are."""
+        return tuple(entry.name for entry in fields(cls))
+
+    def changed(self, **changes: Any) -> GenerationOptions:
+        """A copy with other values. Raises MossAudioError for an option that does not exist."""
+        unknown = sorted(set(changes) - set(self.names()))
+        if unknown:
+            raise MossAudioError(
+                f"unknown option {unknown[0]!r}; there are {', '.join(self.names())}"
+            )
+        return replace(self, **changes)
+
+
+def _whole(options: GenerationOptions, name: str, least: int) -> None:
+    value = getattr(options, name)
+    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
+        raise MossAudioError(f"{name}={value!r}: give a whole number, {least} or more")
+
+
+@dataclass(frozen=True, eq=False)
+class Request:
+    """One prompt and its clips.
+
+    Attributes:
+        messages: a conversation as in `moss_audio.prompt`; its audio parts need no clip.
+        clips: one for each audio part, in order: float32 mono samples `[n]` at 16 kHz, or handles
+            from `Engine.encode`.
+        options: how to decode.
+        reuse: keep the clips' encoding and prefill for later requests on the same clips. Not
+            worth it for the windows of a long recording, which nobody asks about twice.
+    """
+
+    messages: Messages
+    clips: tuple[ClipLike, ...] = ()
+    options: GenerationOptions = field(default_factory=GenerationOptions)
+    reuse: bool = True
+
+    @classmethod
+    def question(
+        cls,
+        question: str,
+        *clips: ClipLike,
+        options: GenerationOptions | None = None,
+        reuse: bool = True,
+    ) -> Request:
+        """A single user turn: the clips, then the question, as the processor writes it."""
+        content = [*({"type": "audio"} for _ in clips), {"type": "text", "text": question}]
+        message = {"role": "user", "content": content}
+        return cls((message,), clips, options or GenerationOptions(), reuse)
+
+
+@dataclass(frozen=True)
+class Generation:
+    """One answer.
+
+    Attributes:
+        text: without control tokens; a think block stays in it.
+        token_ids: what was generated, without the end token.
+        finish_reason: "stop" (the model ended it), "stop_string", "length", or "repetition".
+        prompt_tokens: positions of the prompt, audio included.
+        alternatives: the further answers where `num_return_sequences` is above 1.
+    """
+
+    text: str
+    token_ids: tuple[int, ...]
+    finish_reason: FinishReason
+    prompt_tokens: int
+    alternatives: tuple[Generation, ...] = ()
+
+
+class Session(Protocol):
+    """One clip, kept encoded and prefilled, for any number of questions."""
+
+    def ask(
+        self, question: str, options: GenerationOptions | None = None
+    ) -> Generation: ...
+
+    def stream(
+        self, question: str, options: GenerationOptions | None = None
+    ) -> Iterator[str]: ...
+
+    def close(self) -> None: ...
+
+
+class Engine(Protocol):
+    """Runs a model. One request at a time or thousands: the engine forms the batches."""
+
+    def generate(
+        self,
+        requests: Sequence[Request],
+        on_result: Callable[[int, Generation], None] | None = None,
+    ) -> list[Generation]:
+        """Answers in the order of the requests; `on_result(index, answer)` as each is done."""
+
+    def stream(self, request: Request) -> Iterator[str]:
+        """The answer in pieces of whole characters; joined they are `Generation.text`."""
+
+    def encode(self, clip: np.ndarray) -> ClipLike:
+        """A handle that stands for the clip in requests, without encoding it again."""
+
+    def open(self, clip: ClipLike) -> Session:
+        """A session on one clip: its prompt prefix is computed now and reused."""
+
+    def check(self, request: Request) -> int:
+        """Positions of the prompt. Raises MossAudioError if the request cannot be answered."""

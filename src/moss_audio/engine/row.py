@@ -1,0 +1,164 @@
+"""The state of one answer while it is decoded: its tokens, its text, why it ended."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from moss_audio.engine.base import FinishReason, Generation, GenerationOptions
+from moss_audio.engine.detokenize import Detokenizer
+from moss_audio.engine.sampling import Sampler
+from moss_audio.errors import MossAudioError
+from moss_audio.prompt import ChatVocabulary
+from moss_audio.text import tail_loop
+
+# Said when the thinking budget is used up, so that the answer follows from what was thought.
+TRANSITION = "\n\nThat is enough thought; I answer with what I have.\n"
+# A run of up to this many tokens, over and over: speech and event lists do not do that.
+_LOOP_EVERY, _LOOP_PERIOD, _LOOP_REPEATS, _LOOP_SPAN = 16, 24, 8, 64
+
+
+@dataclass(frozen=True)
+class ThinkIds:
+    """Ids of a thinking checkpoint: the marks, and what is written when they are forced."""
+
+    start: int
+    end: int
+    opening: tuple[int, ...]  # `<think>` and a newline
+    closing: tuple[int, ...]  # the transition, `</think>` and an empty line
+
+    @classmethod
+    def of(cls, vocabulary: ChatVocabulary) -> ThinkIds | None:
+        """None for a tokenizer without think tokens."""
+        start, end = vocabulary.think_start, vocabulary.think_end
+        if start is None or end is None:
+            return None
+        return cls(
+            start,
+            end,
+            (start, *vocabulary.encode_plain("\n")),
+            (*vocabulary.encode_plain(TRANSITION), end, *vocabulary.encode_plain("\n\n")),
+        )
+
+
+def check_thinking(options: GenerationOptions, think: ThinkIds | None) -> None:
+    """Raises MossAudioError when thinking is asked of a checkpoint that cannot think."""
+    if think is None and (options.thinking or options.thinking_budget is not None):
+        asked = "thinking=True" if options.thinking else "thinking_budget"
+        raise MossAudioError(
+            f"{asked}: this checkpoint has no <think> tokens; leave it out, or load a Thinking "
+            "checkpoint"
+        )
+
+
+class Row:
+    """One answer in the making.
+
+    Args:
+        options: of its request.
+        member: which of `num_return_sequences` it is; shifts the seed.
+        max_new_tokens: `options.max_new_tokens`, or fewer where the positions run out.
+        eos_ids: tokens that end it.
+        think: None for a checkpoint without think tokens.
+    """
+
+    def __init__(
+        self,
+        options: GenerationOptions,
+        member: int,
+        max_new_tokens: int,
+        prompt_tokens: int,
+        tokenizer: Any,
+        eos_ids: frozenset[int],
+        think: ThinkIds | None,
+    ) -> None:
+        self.sampler = Sampler(options, options.seed + member)
+        self.tokens: list[int] = []
+        self.finish_reason: FinishReason | None = None
+        self._options = options
+        self._max_new_tokens = max_new_tokens
+        self._prompt_tokens = prompt_tokens
+        self._text = Detokenizer(tokenizer, options.stop)
+        self._eos_ids = eos_ids
+        self._think = think
+        self._thinking = False
+        self._thought_tokens = 0
+        self._forced: deque[int] = deque()
+        if think is not None and options.thinking:
+            self._forced.extend(think.opening)
+
+    @property
+    def forced(self) -> int | None:
+        """The token that has to come next whatever the logits say."""
+        return self._forced[0] if self._forced else None
+
+    def push(self, token_id: int) -> None:
+        """Take the next token."""
+        was_forced = bool(self._forced)
+        if was_forced:
+            self._forced.popleft()
+        elif token_id in self._eos_ids:
+            self._finish("stop")
+            return
+        self.tokens.append(token_id)
+        self._text.push(token_id)
+        self._watch_thinking(token_id, counted=not was_forced)
+        if self._text.stopped:
+            self._finish("stop_string")
+        elif len(self.tokens) >= self._max_new_tokens:
+            self._finish("length")
+        elif self._options.stop_repetition and len(self.tokens) % _LOOP_EVERY == 0:
+            keep = tail_loop(
+                self.tokens,
+                max_period=_LOOP_PERIOD,
+                min_repeats=_LOOP_REPEATS,
+                min_span=_LOOP_SPAN,
+            )
+            if keep is not None:
+                self._finish("repetition")
+
+    def take_text(self) -> str:
+        """Text that is certain and was not taken before."""
+        return self._text.take(final=self.finish_reason is not None)
+
+    def generation(self) -> Generation:
+        """The finished answer."""
+        assert self.finish_reason is not None
+        return Generation(
+            self._text.text, tuple(self.tokens), self.finish_reason, self._prompt_tokens
+        )
+
+    def _finish(self, reason: FinishReason) -> None:
+        self.finish_reason = reason
+        self._text.finish()
+        if self._text.stopped:  # the last bytes may have completed a stop string
+            self.finish_reason = "stop_string"
+
+    def _watch_thinking(self, token_id: int, *, counted: bool) -> None:
+        if self._think is None:
+            return
+        if token_id == self._think.start:
+            self._thinking, self._thought_tokens = True, 0
+        elif token_id == self._think.end:
+            self._thinking = False
+        elif self._thinking and counted:
+            self._thought_tokens += 1
+        budget = self._options.thinking_budget
+        used_up = budget is not None and self._thought_tokens >= budget
+        if self._thinking and used_up and not self._closing():
+            self._forced.extend(self._think.closing)
+
+    def _closing(self) -> bool:
+        return self._think is not None and self._think.end in self._forced
+
+
+def members(generations: Sequence[Generation]) -> Generation:
+    """The answers of one request as one: the first, with the others as its alternatives."""
+    first, *others = generations
+    if not others:
+        return first
+    return Generation(
+        first.text, first.token_ids, first.finish_reason, first.prompt_tokens, tuple(others)
+    )

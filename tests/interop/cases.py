@@ -1,0 +1,88 @@
+"""The prompts that both implementations answer: which clips, which markers, which text."""
+
+from __future__ import annotations
+
+import base64
+import io
+import wave
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from moss_audio.features import SAMPLE_RATE
+from tests.interop import checkpoints
+
+NEW_TOKENS = 24
+CHAT = "chat"  # the one request that goes through the chat template
+PLACEHOLDER = "<|audio_bos|><|AUDIO|><|audio_eos|>"
+CHAT_QUESTION = "Which sounds are there, and when?"
+LENGTHS_S = (0.3, 3.99, 4.0, 4.05, 9.4, 33.0)  # around one 4-s chunk, and many
+# In a prompt of two clips the stem sees every chunk padded to the longest one. That changes
+# nothing where each clip fills a chunk, or where both are equally long.
+EVEN_PAIRS_S = ((4.0, 33.0), (9.4, 4.05), (4.05, 4.0), (0.3, 0.3), (3.99, 3.99))
+# Here it does: the shorter clip, one unfilled chunk, meets padding that it does not meet alone.
+UNEVEN_PAIRS_S = ((0.3, 9.4), (33.0, 3.99), (0.3, 3.99))
+
+
+@dataclass(frozen=True)
+class Case:
+    """A prompt with its clips, all made anew so that no cache of vLLM can know them."""
+
+    name: str
+    lengths_s: tuple[float, ...]
+    time_markers: bool
+    text: str
+    seed: int
+
+    @property
+    def prompt(self) -> str:
+        """The prompt written out, audio placeholders and control tokens included."""
+        audio = PLACEHOLDER * len(self.lengths_s)
+        user = f"{audio}\n{self.text}" if audio else self.text
+        return (
+            "<|im_start|>system\nYou are a helpful assistant.<|im_end|>\n"
+            f"<|im_start|>user\n{user}<|im_end|>\n<|im_start|>assistant\n"
+        )
+
+    def clips(self) -> list[np.ndarray]:
+        """The clips, float32 mono at 16 kHz."""
+        return [
+            checkpoints.clip(seconds, 100 * self.seed + index)
+            for index, seconds in enumerate(self.lengths_s)
+        ]
+
+
+def _cases() -> list[Case]:
+    found = []
+    for markers in (True, False):
+        mark = "markers" if markers else "plain"
+        for lengths in [*((s,) for s in LENGTHS_S), *EVEN_PAIRS_S, *UNEVEN_PAIRS_S]:
+            name = "+".join(f"{s:g}s" for s in lengths) + f"-{mark}"
+            text = "Transcribe the audio." if len(lengths) == 1 else "Compare the two clips."
+            found.append(Case(name, tuple(lengths), markers, text, seed=len(found) + 1))
+    found.append(Case("text-only", (), True, "Say 12 words.", seed=0))
+    return found
+
+
+CASES = _cases()
+UNEVEN = {case.name for case in CASES if case.lengths_s in UNEVEN_PAIRS_S}
+
+
+def chat_messages(kind: str) -> list[dict[str, Any]]:
+    """One question about one clip, in OpenAI's form (`audio_url`) or in ours (`audio`)."""
+    url = _wav_url(checkpoints.clip(2.5, seed=7))
+    part: dict[str, Any] = {"type": "audio", "url": url}
+    if kind == "audio_url":
+        part = {"type": "audio_url", "audio_url": {"url": url}}
+    return [{"role": "user", "content": [part, {"type": "text", "text": CHAT_QUESTION}]}]
+
+
+def _wav_url(samples: np.ndarray) -> str:
+    out = io.BytesIO()
+    with wave.open(out, "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(SAMPLE_RATE)
+        file.writeframes((samples * 32_767).astype("<i2").tobytes())
+    return "data:audio/wav;base64," + base64.b64encode(out.getvalue()).decode("ascii")
