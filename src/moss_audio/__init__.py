@@ -14,6 +14,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from moss_audio.api import MossAudio as MossAudio
+    from moss_audio.api import load as load
     from moss_audio.errors import AudioError as AudioError
     from moss_audio.errors import CheckpointError as CheckpointError
     from moss_audio.errors import MissingDependencyError as MissingDependencyError
@@ -21,8 +23,6 @@ if TYPE_CHECKING:
     from moss_audio.errors import PromptError as PromptError
     from moss_audio.model import MossAudioConfig as MossAudioConfig
     from moss_audio.model import MossAudioModel as MossAudioModel
-    from moss_audio.pipeline import MossAudio as MossAudio
-    from moss_audio.pipeline import load as load
     from moss_audio.processing import MossAudioProcessor as MossAudioProcessor
     from moss_audio.result import Answer as Answer
     from moss_audio.result import Caption as Caption
@@ -36,8 +36,8 @@ __version__ = "0.1.0"
 
 # Where each public name lives. A table rather than imports: see the module docstring.
 _HOME = {
-    "load": "pipeline",
-    "MossAudio": "pipeline",
+    "load": "api",
+    "MossAudio": "api",
     "MossAudioConfig": "model",
     "MossAudioModel": "model",
     "MossAudioProcessor": "processing",

@@ -29,20 +29,28 @@ _JOIN_S = 0.25
 WARN_SILENT = "the recording is silent, so the model was not asked"
 
 
+@dataclass(frozen=True)
+class Span:
+    """Where a window lies in its recording, in seconds."""
+
+    start_s: float
+    duration_s: float
+
+    @property
+    def end_s(self) -> float:
+        return self.start_s + self.duration_s
+
+
 @dataclass(frozen=True, eq=False)
 class Window:
-    """A stretch of a recording: samples `[n]` at 16 kHz, and where they begin."""
+    """A stretch of a recording: samples `[n]` at 16 kHz, and the second in which they begin."""
 
     samples: np.ndarray
     start_s: float
 
     @property
-    def duration_s(self) -> float:
-        return samples_to_seconds(len(self.samples))
-
-    @property
-    def end_s(self) -> float:
-        return self.start_s + self.duration_s
+    def span(self) -> Span:
+        return Span(self.start_s, samples_to_seconds(len(self.samples)))
 
 
 def frame_energy(samples: np.ndarray) -> np.ndarray:
@@ -103,16 +111,14 @@ def windows(blocks: Iterable[np.ndarray], window_s: float) -> Iterator[Window]:
         yield Window(pending, samples_to_seconds(start))
 
 
-def join(parts: Sequence[tuple[Window | None, Result]]) -> Result:
-    """The result of a recording from those of its windows, in order, times shifted.
+def join(parts: Sequence[tuple[Span, Result]]) -> Result:
+    """The result of a recording from those of its windows (at least one, in order), times shifted.
 
-    Args:
-        parts: at least one; each window may have dropped its samples.
+    Captions and answers become a line a window, with its times.
     """
-    results = [result for _, result in parts]
+    spans, results = [span for span, _ in parts], [result for _, result in parts]
     if len(parts) == 1:
         return results[0]
-    spans = [window for window, _ in parts if window is not None]
     raw = "\n".join(result.raw for result in results)
     warnings = tuple(
         f"from {span.start_s:.2f} s: {warning}"
@@ -148,7 +154,7 @@ def join(parts: Sequence[tuple[Window | None, Result]]) -> Result:
     return Answer(lines, None, raw, warnings)
 
 
-def _join_events(spans: Sequence[Window], results: Sequence[Result]) -> tuple[Event, ...]:
+def _join_events(spans: Sequence[Span], results: Sequence[Result]) -> tuple[Event, ...]:
     """Events of all windows; one that a cut divided is one again."""
     joined: list[Event] = []
     for span, result in zip(spans, results, strict=True):

@@ -18,7 +18,7 @@ from moss_audio.audio import Audio, AudioInput, audio_duration, stream_audio
 from moss_audio.engine.base import Engine, Generation, GenerationOptions, Request
 from moss_audio.errors import AudioError, MossAudioError
 from moss_audio.features import HOP_SAMPLES, SAMPLE_RATE, TOKENS_PER_SECOND
-from moss_audio.longform import WARN_SILENT, Window, is_silent, join, windows
+from moss_audio.longform import WARN_SILENT, Span, Window, is_silent, join, windows
 from moss_audio.result import Result
 from moss_audio.tasks.base import WARN_LOOP, Task
 
@@ -90,38 +90,25 @@ def run(
         raise MossAudioError(f"on_error={on_error!r}: give 'raise' or 'return'")
     prompts = [task.prompt for task in job.tasks]  # a bad question shows before anything runs
     states = [_Input(x, len(prompts)) for x in inputs]
-    total_s = _total_seconds(inputs, job) if progress is not None else None
-    done_s = 0.0
+    report = _Report(progress, inputs, job)
     items = _items(engine, states, job, prompts, on_error)
     while chunk := list(islice(items, _QUEUE_BATCHES * batch_size)):
-        asked = [item for item in chunk if item.request is not None]
-        answers = iter(engine.generate([item.request for item in asked if item.request is not None]))
+        asked = [(item, item.request) for item in chunk if item.request is not None]
+        report.add(sum(item.span.duration_s for item in chunk if item.request is None))
+        answers = iter(
+            engine.generate(
+                [request for _, request in asked],
+                lambda index, _, asked=asked: report.add(asked[index][0].span.duration_s),  # type: ignore[misc]
+            )
+        )
         for item in chunk:
-            task = job.tasks[item.task]
+            task, duration_s = job.tasks[item.task], item.span.duration_s
             if item.request is None:
-                result = task.parse("", item.window.duration_s)
+                result = task.parse("", duration_s)
             else:
-                result = _read(task, next(answers), item.window.duration_s)
-            # the samples are not needed any more; their place in the recording is
-            span = _Span(item.window.start_s, item.window.duration_s)
-            item.input.parts[item.task].append((span, result))
-            if item.task == len(job.tasks) - 1:
-                done_s += item.window.duration_s
-        if progress is not None:
-            progress(done_s, None if total_s is None else max(total_s, done_s))
+                result = _read(task, next(answers), duration_s)
+            item.input.parts[item.task].append((item.span, result))
     return [_finish(state, job) for state in states]
-
-
-@dataclass(frozen=True)
-class _Span:
-    """A window without its samples."""
-
-    start_s: float
-    duration_s: float
-
-    @property
-    def end_s(self) -> float:
-        return self.start_s + self.duration_s
 
 
 class _Input:
@@ -129,7 +116,7 @@ class _Input:
 
     def __init__(self, x: AudioInput, n_tasks: int) -> None:
         self.x = x
-        self.parts: list[list[tuple[_Span, Result]]] = [[] for _ in range(n_tasks)]
+        self.parts: list[list[tuple[Span, Result]]] = [[] for _ in range(n_tasks)]
         self.warnings: Sequence[str] = ()
         self.error: MossAudioError | None = None
         self.silent = True
@@ -137,12 +124,30 @@ class _Input:
 
 @dataclass(frozen=True, eq=False)
 class _Item:
-    """A window and a task; `request` is None for silence."""
+    """A task on a window; `request` is None for silence."""
 
     input: _Input
     task: int
-    window: Window
+    span: Span
     request: Request | None
+
+
+class _Report:
+    """Calls `progress` with the audio done so far; an input with two tasks is done after both."""
+
+    def __init__(self, progress: Progress | None, inputs: Sequence[AudioInput], job: Job) -> None:
+        self._progress = progress
+        self._n_tasks = len(job.tasks)
+        self._done_s = 0.0
+        self._total_s = None if progress is None else _total_seconds(inputs, job)
+
+    def add(self, seconds: float) -> None:
+        if self._progress is None or not seconds:
+            return
+        self._done_s += seconds / self._n_tasks
+        # a container's stated length may be a little off
+        total_s = None if self._total_s is None else max(self._total_s, self._done_s)
+        self._progress(self._done_s, total_s)
 
 
 def _items(
@@ -156,12 +161,12 @@ def _items(
                 for index, prompt in enumerate(prompts):
                     request = None
                     if not silent:
-                        options = _bounded(job, job.tasks[index].name, window.duration_s)
+                        options = _bounded(job, job.tasks[index].name, window.span.duration_s)
                         request = Request.question(
                             prompt, window.samples, options=options, reuse=single
                         )
                         engine.check(request)
-                    yield _Item(state, index, window, request)
+                    yield _Item(state, index, window.span, request)
         except MossAudioError as error:
             if on_error == "raise":
                 raise
@@ -172,15 +177,16 @@ def _windows(state: _Input, job: Job) -> Iterator[tuple[Window, bool]]:
     """Windows of an input, each with whether it is the whole input."""
     end = job.end
     if job.window_s is None:
-        # one sample more than a prompt can hold is enough to know that it is too long
+        # a second more than a prompt can hold is enough to know that it is too long
         most = (job.start or 0.0) + job.limit_s + 1.0
         end = most if end is None else min(end, most)
+    rate = job.sample_rate if isinstance(state.x, np.ndarray) else None
     with stream_audio(
-        state.x, block_s=_BLOCK_S, start=job.start, end=end, sample_rate=job.sample_rate
+        state.x, block_s=_BLOCK_S, start=job.start, end=end, sample_rate=rate
     ) as stream:
         state.warnings = stream.warnings
         if job.window_s is None:
-            found: Iterable[Window] = [Window(np.concatenate(list(stream)), 0.0)]
+            found: Iterable[Window] = [Window(np.concatenate([*stream]), 0.0)]
         else:
             found = windows(stream, job.window_s)
         held: Window | None = None
@@ -191,7 +197,7 @@ def _windows(state: _Input, job: Job) -> Iterator[tuple[Window, bool]]:
         if held is None:
             return
         alone = held.start_s == 0.0
-        if alone and job.window_s is None and held.duration_s > job.limit_s:
+        if alone and job.window_s is None and held.span.duration_s > job.limit_s:
             raise AudioError(
                 f"{stream.source} is longer than the {job.limit_s:.0f} s that fit into one prompt "
                 "of this checkpoint: give start and end"
@@ -200,7 +206,7 @@ def _windows(state: _Input, job: Job) -> Iterator[tuple[Window, bool]]:
             yield held, alone
         elif alone:
             raise AudioError(
-                f"{stream.source} is {held.duration_s:.4f} s long, too short for an audio token: "
+                f"{stream.source} is {held.span.duration_s:.4f} s long, too short for an audio token: "
                 f"give at least {HOP_SAMPLES / SAMPLE_RATE:g} s"
             )
 

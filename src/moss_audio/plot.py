@@ -9,6 +9,7 @@ import io
 import os
 import secrets
 import textwrap
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,11 +24,12 @@ from moss_audio.result import Timeline, Transcript
 IMAGE_SUFFIXES = (".png", ".svg", ".pdf")
 
 _COLUMNS = 2000  # of waveform and spectrogram; more than a screen shows
+_MELS = 80
 _SPECTROGRAM_S = 60.0  # computed at a time, a bound on memory
 _LABEL_CHARS = 28  # a longer label is wrapped,
 _LABEL_LINES = 2  # and then cut
 _MAX_ROWS = 40  # different labels drawn; further ones share the last row
-_WORD_LANES = 6
+_WORD_LANES = 4
 _DPI = 120
 _MARGIN_IN, _WAVE_IN, _SPECTROGRAM_IN, _ROW_IN = 1.0, 1.1, 1.9, 0.34
 # Fonts with Chinese, Japanese and Korean characters, where one is installed.
@@ -68,16 +70,14 @@ def plot_result(
     path: str | os.PathLike[str],
     *,
     title: str | None = None,
-    offset_s: float = 0.0,
 ) -> None:
     """Draw `result` over `audio` into a png, svg or pdf file, whole or not at all.
 
     Args:
         result: a timeline (a row for each label), or a transcript with word or segment times.
-        audio: the clip.
+        audio: the clip that the result's times count from.
         path: the file; its extension names the format.
         title: shown on top; the clip's source by default.
-        offset_s: what the result's times say at the first sample of `audio`.
 
     Raises:
         MissingDependencyError: without matplotlib.
@@ -86,26 +86,27 @@ def plot_result(
     check_plot(path)
     from matplotlib import rc_context
 
-    with rc_context({"font.family": _installed_fonts(), "svg.fonttype": "path"}):
-        figure = _draw(result, audio, title or audio.source, offset_s)
+    settings = {"font.family": _installed_fonts(), "svg.fonttype": "path"}
+    with rc_context(settings), warnings.catch_warnings():
+        # A script that no installed font has is drawn as boxes; nobody can do more about it here.
+        warnings.filterwarnings("ignore", message="Glyph .* missing")
+        figure = _draw(result, audio, title or audio.source)
         buffer = io.BytesIO()
         figure.savefig(buffer, format=Path(path).suffix.lower()[1:], dpi=_DPI)
     _write(Path(path), buffer.getvalue())
 
 
-def _draw(
-    result: Timeline | Transcript, audio: Audio, title: str, offset_s: float
-) -> Any:
+def _draw(result: Timeline | Transcript, audio: Audio, title: str) -> Any:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    first, last = offset_s, offset_s + max(audio.duration_s, 0.01)
+    last = max(audio.duration_s, 0.01)
     rows = _rows(result) if isinstance(result, Timeline) else []
     words = _words(result) if isinstance(result, Transcript) else []
     n_rows = max(1, len(rows)) if isinstance(result, Timeline) else _WORD_LANES
     heights = [_WAVE_IN, _SPECTROGRAM_IN, n_rows * _ROW_IN + 0.15]
     # Words need room beside each other, events do not.
-    width_in = float(np.clip(0.55 * (last - first), 11, 36)) if words else 12.0
+    width_in = float(np.clip(0.55 * last, 11, 36)) if words else 12.0
     total_in = sum(heights) + _MARGIN_IN
     figure = Figure(figsize=(width_in, total_in))
     FigureCanvasAgg(figure)
@@ -123,8 +124,8 @@ def _draw(
             "hspace": 0.09,
         },
     )
-    _waveform(axes[0], audio, first, last)
-    _spectrogram(axes[1], audio, first, last)
+    _waveform(axes[0], audio, last)
+    _spectrogram(axes[1], audio, last)
     if isinstance(result, Timeline):
         _events(axes[2], rows)
     else:
@@ -132,7 +133,7 @@ def _draw(
     # A dollar sign would start mathematics.
     axes[0].set_title(_shorten(title, 110).replace("$", r"\$"), fontsize=10, loc="left")
     axes[2].set_xlabel("seconds", fontsize=9)
-    axes[2].set_xlim(first, last)
+    axes[2].set_xlim(0.0, last)
     for axis in axes:
         axis.tick_params(labelsize=8)
     for axis in axes[:2]:
@@ -140,14 +141,14 @@ def _draw(
     return figure
 
 
-def _waveform(axis: Any, audio: Audio, first: float, last: float) -> None:
+def _waveform(axis: Any, audio: Audio, last: float) -> None:
     """The lowest and highest sample of each column, so that no click is lost."""
     samples = audio.samples if len(audio.samples) else np.zeros(1, np.float32)
     columns = min(_COLUMNS, len(samples))
     edges = np.linspace(0, len(samples), columns, endpoint=False).astype(int)
     low, high = np.minimum.reduceat(samples, edges), np.maximum.reduceat(samples, edges)
     axis.fill_between(
-        np.linspace(first, last, columns), low, high, color="#33658a", linewidth=0.4,
+        np.linspace(0.0, last, columns), low, high, color="#33658a", linewidth=0.4,
         edgecolor="#33658a",
     )  # fmt: skip
     top = max(float(np.abs(samples).max()) * 1.08, 1e-3)
@@ -155,13 +156,14 @@ def _waveform(axis: Any, audio: Audio, first: float, last: float) -> None:
     axis.set_yticks([])
     axis.set_ylabel("wave", fontsize=9)
     axis.grid(axis="x", color="#dddddd", linewidth=0.6)
+    axis.set_axisbelow(True)
 
 
-def _spectrogram(axis: Any, audio: Audio, first: float, last: float) -> None:
+def _spectrogram(axis: Any, audio: Audio, last: float) -> None:
     axis.imshow(
         _mel_picture(audio.samples),
         origin="lower", aspect="auto", cmap="magma", interpolation="nearest",
-        extent=(first, last, 0, 1), vmin=-6.0, vmax=0.0,
+        extent=(0.0, last, 0, 1), vmin=-6.0, vmax=0.0,
     )  # fmt: skip
     ticks = [250, 500, 1000, 2000, 4000]
     top = _mel(8000.0)
@@ -176,30 +178,27 @@ def _mel(hertz: float) -> float:
 
 
 def _mel_picture(samples: np.ndarray) -> np.ndarray:
-    """log10 of mel power, [bands, at most 2 * _COLUMNS], its loudest value at 0."""
-    from moss_audio.features import FRAMES_PER_SECOND, log_mel
+    """log10 of mel power, [bands, about _COLUMNS or fewer], its loudest value at 0."""
+    from moss_audio.features import LogMelStream, num_frames
 
-    n_frames = max(1, len(samples) // (SAMPLE_RATE // FRAMES_PER_SECOND))
-    group = max(1, n_frames // _COLUMNS)  # frames of one column
-    # A block at a time, each of whole columns; the model's own features, undone to log10 power.
-    block = max(1, int(_SPECTROGRAM_S * FRAMES_PER_SECOND) // group) * group
-    hop = SAMPLE_RATE // FRAMES_PER_SECOND
-    pieces = []
-    for at in range(0, n_frames, block):
-        part = samples[at * hop : (at + block) * hop]
-        if len(part) < 2 * hop:
-            continue
-        peak = float(np.abs(part).max())
-        # Features are relative to a block's loudest moment: a common gain keeps blocks alike.
-        mel = np.asarray(log_mel(part / peak if peak > 0 else part, n_mels=80)) * 4 - 4
-        mel = mel + (2 * np.log10(peak) if peak > 0 else -10.0)
-        usable = mel.shape[1] // group * group
-        if usable:
-            pieces.append(mel[:, :usable].reshape(mel.shape[0], -1, group).max(2))
-    if not pieces:
-        return np.full((80, 1), -10.0)
-    picture = np.concatenate(pieces, axis=1)
-    return picture - picture.max()
+    stream = LogMelStream(_MELS)
+    group = max(1, -(-num_frames(len(samples)) // _COLUMNS))  # frames of one column
+    block = round(_SPECTROGRAM_S * SAMPLE_RATE)
+    kept = np.empty((_MELS, 0), np.float32)  # frames that do not fill a column yet
+    columns = []
+    for at in range(0, len(samples), block):
+        frames = stream.push(samples[at : at + block]).numpy()
+        kept = np.concatenate([kept, frames], axis=1)
+        full = kept.shape[1] // group * group
+        columns.append(kept[:, :full].reshape(_MELS, -1, group).max(2))
+        kept = kept[:, full:]
+    kept = np.concatenate([kept, stream.finish().numpy()], axis=1)
+    if kept.shape[1]:
+        columns.append(kept.max(1, keepdims=True))
+    picture = np.concatenate(columns, axis=1) if columns else np.empty((_MELS, 0), np.float32)
+    if not picture.size:  # shorter than one frame
+        return np.full((_MELS, 1), -10.0, np.float32)
+    return np.asarray(picture - picture.max())
 
 
 def _rows(timeline: Timeline) -> list[tuple[str, list[_Span]]]:

@@ -24,16 +24,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
         from moss_audio.cli.app import run
 
         code = run(list(sys.argv[1:] if arguments is None else arguments))
-        sys.stdout.flush()
     except KeyboardInterrupt:  # before or after a command; within one, the app says more
         return INTERRUPTED
+    try:
+        sys.stdout.flush()
     except BrokenPipeError:
         _silence_stdout()
         return PIPE_CLOSED
     except OSError as error:
         _silence_stdout()
-        print(f"error: cannot write the output: {error.strerror or error}", file=sys.stderr)
-        return 1
+        if code == 0:
+            print(f"error: cannot write to stdout: {error.strerror or error}", file=sys.stderr)
+        return code or 1
     return code
 
 

@@ -8,9 +8,11 @@ import typer
 from typer.core import TyperGroup
 
 from moss_audio import __version__
-from moss_audio.cli import INTERRUPTED, build_nano, info, listen, scenes, train
+from moss_audio.cli import INTERRUPTED, PIPE_CLOSED, build_nano, info, listen, scenes, train
 from moss_audio.cli.messages import complain
 from moss_audio.errors import MossAudioError
+
+_TORCH_MEMORY = "OutOfMemoryError"
 
 
 class _Group(TyperGroup):
@@ -25,7 +27,16 @@ class _Group(TyperGroup):
         except MossAudioError as error:
             complain(str(error))
             raise typer.Exit(1) from None
-        except MemoryError:
+        except BrokenPipeError:
+            raise typer.Exit(PIPE_CLOSED) from None  # its reader has seen enough
+        except OSError as error:
+            name = f"{error.filename}: " if error.filename else ""
+            complain(f"{name}{error.strerror or error}")
+            raise typer.Exit(1) from None
+        except (MemoryError, RuntimeError) as error:
+            # torch's own class, told by its name so that torch need not be imported for it
+            if not isinstance(error, MemoryError) and type(error).__name__ != _TORCH_MEMORY:
+                raise
             complain("out of memory: use a smaller --batch-size or a part with --start and --end")
             raise typer.Exit(1) from None
 

@@ -42,6 +42,11 @@ class Input:
     source: str | None
     stem: PurePath
 
+    @property
+    def is_local(self) -> bool:
+        """Whether it is a file here, neither a URL nor stdin."""
+        return self.source is not None and not _URL.match(self.source)
+
     def open(self) -> Any:
         """What `load_audio` takes. Stdin is read here, whole: most containers need to seek."""
         if self.source is not None:
@@ -112,8 +117,10 @@ def _resolve(argument: str) -> Iterator[Input]:
 
 
 def _file(path: str, base: str) -> Input:
-    inside = os.path.relpath(path, base or ".")
-    return Input(path, path, PurePath(inside).with_name(_stem(PurePath(path).name)))
+    inside = PurePath(os.path.relpath(path, base or "."))
+    if os.pardir in inside.parts:  # an output never leaves its folder
+        inside = PurePath(inside.name)
+    return Input(path, path, inside.with_name(_stem(inside.name)))
 
 
 def _stem(name: str) -> str:
@@ -169,7 +176,7 @@ def _url_stem(url: str) -> str:
         path = unquote(urlsplit(url).path)
     except ValueError:
         path = ""
-    return _stem(_UNSAFE.sub("_", path.rstrip("/").rpartition("/")[2]) or "audio")
+    return _stem(_UNSAFE.sub("_", path.rstrip("/").rpartition("/")[2]).strip(". ") or "audio")
 
 
 # ------------------------------------------------------------------- stems that never collide
@@ -183,14 +190,14 @@ def _key(stem: PurePath) -> str:
 def _with_own_stems(inputs: Sequence[Input]) -> list[Input]:
     """Equal stems are told apart by their folders, then by their extensions, then by numbers."""
     result = list(inputs)
-    local = [i for i in _clashing(result) if _is_file(result[i])]
+    local = [i for i in _clashing(result) if result[i].is_local]
     parents = {i: os.path.dirname(os.path.abspath(str(result[i].source))) for i in local}
     if len(set(parents.values())) > 1:
         shared = Path(os.path.commonpath(list(parents.values())))
         _rename(result, local, lambda i: Path(parents[i]).relative_to(shared) / result[i].stem.name)
     _rename(
         result,
-        [i for i in _clashing(result) if _is_file(result[i])],
+        [i for i in _clashing(result) if result[i].is_local],
         lambda i: result[i].stem.with_name(Path(str(result[i].source)).name),
     )
     taken: set[str] = set()
@@ -202,10 +209,6 @@ def _with_own_stems(inputs: Sequence[Input]) -> list[Input]:
         taken.add(_key(stem))
         result[i] = replace(item, stem=stem)
     return result
-
-
-def _is_file(item: Input) -> bool:
-    return item.source is not None and not _URL.match(item.source)
 
 
 def _clashing(inputs: Sequence[Input]) -> list[int]:

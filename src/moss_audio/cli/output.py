@@ -55,8 +55,15 @@ class Stdout:
         if self._headers:
             text = ("\n" if self._count else "") + f"==> {item.name} <==\n{text}"
         self._count += 1
-        sys.stdout.write(text)
-        sys.stdout.flush()
+        try:
+            sys.stdout.write(text)
+            sys.stdout.flush()
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            raise HopelessOutputError(
+                f"cannot write to stdout: {error.strerror or error}"
+            ) from error
 
 
 class Folder:

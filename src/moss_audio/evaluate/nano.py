@@ -24,7 +24,8 @@ from typing import Any
 from moss_audio.api import MossAudio, load
 from moss_audio.audio import load_audio
 from moss_audio.errors import MossAudioError
-from moss_audio.result import Event, Segment, Timeline, Transcript, Word
+from moss_audio.features import SAMPLE_RATE
+from moss_audio.result import Event, Segment, Timeline, Transcript
 from moss_audio.scenes.answers import timeline
 from moss_audio.scenes.reader import Scene, load_scenes
 from moss_audio.tasks import get_task
@@ -78,7 +79,7 @@ def _truth(scene: Scene) -> Transcript:
 
 
 def _clips(scenes: Sequence[Scene]) -> list[Any]:
-    return [s.samples().astype("float32") / 32768.0 for s in scenes]
+    return [(s.samples().astype("float32") / 32768.0, SAMPLE_RATE) for s in scenes]
 
 
 def human(model: MossAudio, limit: int | None) -> dict[str, Any]:

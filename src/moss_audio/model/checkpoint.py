@@ -149,10 +149,14 @@ def check_weights(folder: Path, config: MossAudioConfig) -> None:
 
 
 def compare_shapes(
-    folder: Path, stored: Mapping[str, tuple[int, ...]], config: MossAudioConfig
+    folder: Path,
+    stored: Mapping[str, tuple[int, ...]],
+    config: MossAudioConfig,
+    expected: Mapping[str, tuple[int, ...]] | None = None,
 ) -> None:
     """`check_weights` for shapes that are known already."""
-    expected = expected_shapes(config)
+    if expected is None:
+        expected = expected_shapes(config)
     tied = bool(config.tie_word_embeddings)
     missing = [n for n in expected if n not in stored and not (tied and n == "lm_head.weight")]
     unexpected = [
@@ -181,6 +185,31 @@ def is_embedded(folder: Path) -> bool:
     return (folder / PARTS_FILE).is_file()
 
 
+def window_seconds(folder: Path) -> float | None:
+    """The longest clip in seconds that a checkpoint handles well: `window_s` in `parts.json` or
+    `processor_config.json`. None where nobody says.
+
+    Raises:
+        CheckpointError: if the entry is no positive number.
+    """
+    from moss_audio.model import nano
+
+    if is_embedded(folder):
+        return float(nano.read_parts(folder)["window_s"])
+    path = folder / "processor_config.json"
+    if not path.is_file():
+        return None
+    try:
+        value = json.loads(path.read_text(encoding="utf-8")).get("window_s")
+    except (OSError, ValueError, AttributeError) as error:
+        raise CheckpointError(f"{path}: not readable as JSON ({error})") from error
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float) or not value > 0:
+        raise CheckpointError(f"{path}: window_s {value!r} must be a positive number of seconds")
+    return float(value)
+
+
 def load_embedded(folder: Path, **kwargs: Any) -> MossAudioModel:
     """The model of a folder of quantised parts; bfloat16 unless `dtype` says otherwise.
 
@@ -197,9 +226,33 @@ def load_embedded(folder: Path, **kwargs: Any) -> MossAudioModel:
         dtype = getattr(torch, dtype.removeprefix("torch."))
     config = kwargs.pop("config", None) or load_config(folder)
     state = nano.load_parts(folder, dtype)
-    compare_shapes(folder, {name: tuple(tensor.shape) for name, tensor in state.items()}, config)
     for name in ("revision", "cache_dir", "token", "local_files_only"):
         kwargs.pop(name, None)
-    return MossAudioModel.from_pretrained(
-        None, config=config, state_dict=state, dtype=dtype, **kwargs
-    )
+    if kwargs:  # device_map and the like are transformers' own business
+        return MossAudioModel.from_pretrained(
+            None, config=config, state_dict=state, dtype=dtype, **kwargs
+        )
+    return _assign(folder, config, state, dtype)
+
+
+def _assign(
+    folder: Path, config: MossAudioConfig, state: dict[str, torch.Tensor], dtype: torch.dtype
+) -> MossAudioModel:
+    """A model around the given weights: nothing is initialised at random, nothing copied."""
+    from moss_audio.model.modeling import MossAudioModel
+
+    config.dtype = dtype
+    with torch.device("meta"):
+        model = MossAudioModel(config)
+    expected = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
+    stored = {name: tuple(tensor.shape) for name, tensor in state.items()}
+    compare_shapes(folder, stored, config, expected)
+    model.load_state_dict(state, strict=False, assign=True)
+    model.tie_weights()
+    # the rotary table is the one thing that no file holds; it is made anew, off the meta device
+    decoder: Any = model.language_model
+    decoder.rotary_emb = type(decoder.rotary_emb)(config=config.language_config)
+    left = [n for n, t in (*model.named_parameters(), *model.named_buffers()) if t.is_meta]
+    if left:
+        raise CheckpointError(f"{folder}: no values for {_list(left)}; reinstall or rebuild it")
+    return model.eval()

@@ -34,6 +34,8 @@ HEAD = "lm_head.weight"
 AUDIO_ROWS = "audio_token_rows"  # embeddings of the audio ids, appended to the public table
 LORA_DOWN, LORA_UP = ".lora_down", ".lora_up"  # weight += up @ down
 
+WINDOW_S = 15.0  # nano learns from clips of up to 15 to 20 s; longer recordings go in windows
+
 _ENCODER_BITS, _DECODER_BITS = 8, 4
 
 
@@ -202,16 +204,27 @@ def load_parts(folder: Path, dtype: torch.dtype = torch.bfloat16) -> dict[str, t
     Raises:
         CheckpointError: if a part is missing, damaged, or does not fit the others.
     """
-    try:
-        parts = json.loads((folder / PARTS_FILE).read_text(encoding="utf-8"))
-        fixed_files = [folder / name for name in parts["fixed"]]
-        trained_file = folder / parts["trained"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise CheckpointError(
-            f"{folder / PARTS_FILE}: damaged ({error!r}); reinstall or rebuild the folder"
-        ) from error
+    parts = read_parts(folder)
+    trained = load_packed(folder / parts["trained"], torch.float32)
+    # what LoRA is added to is rounded once, after the sum; all else at once
+    exact = {name.removesuffix(LORA_UP) for name in trained if name.endswith(LORA_UP)}
     fixed: dict[str, torch.Tensor] = {}
-    for file in fixed_files:
-        fixed.update(load_packed(file, torch.float32))
-    trained = load_packed(trained_file, torch.float32)
+    for file in parts["fixed"]:
+        fixed.update(load_packed(folder / file, dtype, exact))
     return assemble(fixed, trained, dtype)
+
+
+def read_parts(folder: Path) -> dict[str, Any]:
+    """The checked `parts.json`: "fixed" (file names), "trained" (a file name), and "window_s".
+
+    Raises:
+        CheckpointError: if it is not readable or lacks an entry.
+    """
+    path = folder / PARTS_FILE
+    try:
+        parts = json.loads(path.read_text(encoding="utf-8"))
+        fixed, trained = [str(name) for name in parts["fixed"]], str(parts["trained"])
+        window_s = float(parts.get("window_s", WINDOW_S))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise CheckpointError(f"{path}: damaged ({error!r}); reinstall or rebuild it") from error
+    return {"fixed": fixed, "trained": trained, "window_s": window_s}

@@ -8,7 +8,7 @@ groups share one float16 range each and are themselves 8-bit numbers. So 4-bit c
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 import torch
@@ -21,6 +21,7 @@ FORMAT = "moss_audio.grouped.v1"
 GROUP = 32  # weights that share a scale and a zero
 SUPER = 16  # groups that share the ranges of scales and zeros
 BITS = (4, 5, 6, 8)
+_BLOCK_GROUPS = 4096  # unpacked at once: half a megabyte of float32 stays in the cache
 # Candidate shrink factors of a group's range: clipping its extremes often lowers the error.
 _SHRINK = (1.0, 0.95, 0.9, 0.85, 0.8)
 
@@ -105,24 +106,37 @@ def pack(weight: torch.Tensor, bits: int) -> dict[str, torch.Tensor]:
 def unpack(
     packed: Mapping[str, torch.Tensor], bits: int, shape: tuple[int, ...], dtype: torch.dtype
 ) -> torch.Tensor:
-    """The weights that `pack` stored, as `dtype`."""
-    codes = packed["codes"]
-    if bits < 8:
-        codes = torch.stack([codes & 15, codes >> 4], dim=1).view(-1)
-    if bits in (5, 6):
-        width = bits - 4
-        per_byte = 8 // width
-        shifts = torch.arange(per_byte, dtype=torch.uint8) * width
-        high = (packed["high"][:, None] >> shifts) & (2**width - 1)
-        codes = codes | (high.view(-1) << 4)
+    """The weights that `pack` stored, as `dtype`; computed in float32, block by block."""
+    codes, n_groups = packed["codes"], packed["scales"].shape[0]
     spread = packed["ranges"].to(torch.float32).repeat_interleave(SUPER, 0)
-    scale = packed["scales"][:, 0].to(torch.float32) * spread[:, 0]
-    zero = (packed["scales"][:, 1].to(torch.float32) - 128) * spread[:, 1]
-    groups = codes.view(-1, GROUP).to(torch.float32).mul_(scale[:, None]).add_(zero[:, None])
+    scale = (packed["scales"][:, 0].to(torch.float32) * spread[:, 0])[:, None]
+    zero = ((packed["scales"][:, 1].to(torch.float32) - 128) * spread[:, 1])[:, None]
+    out = torch.empty(n_groups, GROUP, dtype=dtype)
+    room = torch.empty(min(n_groups, _BLOCK_GROUPS), GROUP)
+    per_group = codes.shape[0] // n_groups  # bytes of the low codes
+    for first in range(0, n_groups, _BLOCK_GROUPS):
+        last = min(first + _BLOCK_GROUPS, n_groups)
+        low = codes[first * per_group : last * per_group].view(-1, per_group)
+        values = room[: last - first]
+        if bits == 8:
+            values.copy_(low)
+        else:
+            values[:, 0::2] = low & 15
+            values[:, 1::2] = low >> 4
+        if bits in (5, 6):
+            width = bits - 4
+            per_byte = 8 // width
+            shifts = torch.arange(per_byte, dtype=torch.uint8) * width
+            part = packed["high"][first * GROUP // per_byte : last * GROUP // per_byte]
+            high = ((part[:, None] >> shifts) & (2**width - 1)) << 4
+            values += high.view(-1, GROUP)
+        torch.mul(values, scale[first:last], out=values)
+        torch.add(values, zero[first:last], out=values)
+        out[first:last] = values
     count = 1
     for size in shape:
         count *= size
-    return groups.view(-1)[:count].reshape(shape).to(dtype)
+    return out.view(-1)[:count].view(shape)
 
 
 def save_packed(path: Path, tensors: Mapping[str, tuple[torch.Tensor, int]]) -> None:
@@ -140,8 +154,10 @@ def save_packed(path: Path, tensors: Mapping[str, tuple[torch.Tensor, int]]) -> 
     temporary.replace(path)
 
 
-def load_packed(path: Path, dtype: torch.dtype) -> dict[str, torch.Tensor]:
-    """Read what `save_packed` wrote.
+def load_packed(
+    path: Path, dtype: torch.dtype, exact: Collection[str] = ()
+) -> dict[str, torch.Tensor]:
+    """Read what `save_packed` wrote, as `dtype`, but the tensors named in `exact` as float32.
 
     Raises:
         CheckpointError: if the file is missing, damaged or of another format.
@@ -158,12 +174,13 @@ def load_packed(path: Path, dtype: torch.dtype) -> dict[str, torch.Tensor]:
             tensors: dict[str, torch.Tensor] = {}
             for name, entry in json.loads(metadata["index"]).items():
                 bits, shape = int(entry["bits"]), tuple(entry["shape"])
+                wanted = torch.float32 if name in exact else dtype
                 if bits == 16:
-                    tensors[name] = file.get_tensor(name).to(dtype)
+                    tensors[name] = file.get_tensor(name).to(wanted)
                     continue
                 keys = ("codes", "scales", "ranges") + (("high",) if bits in (5, 6) else ())
                 packed = {key: file.get_tensor(f"{name}:{key}") for key in keys}
-                tensors[name] = unpack(packed, bits, shape, dtype)
+                tensors[name] = unpack(packed, bits, shape, wanted)
             return tensors
     except CheckpointError:
         raise

@@ -49,9 +49,8 @@ def caption(scene: Scene) -> str:
     text = text[0].upper() + text[1:] + "."
     music: dict[str, Any] | None = scene.music
     if music:
-        facts = [str(music[k]) for k in ("tempo_band", "mode", "instrument") if music.get(k)]
-        if facts:
-            text += " Music: " + ", ".join(facts) + "."
+        mode = str(music["key"]).split()[-1]
+        text += f" The music is {music['tempo']}, in a {mode} key, played on {music['instrument']}."
     return text
 
 
@@ -82,6 +81,12 @@ def question(scene: Scene, rng: random.Random) -> tuple[str, str]:
             choices.append(
                 (f"How many times is the {label} heard?", _NUMBERS[count].capitalize() + ".")
             )
+    if scene.music:
+        choices += [
+            ("Which instrument plays?", str(scene.music["instrument"]).capitalize() + "."),
+            ("Is the music slow, medium or fast?", str(scene.music["tempo"]).capitalize() + "."),
+            ("Is the key major or minor?", str(scene.music["key"]).split()[-1].capitalize() + "."),
+        ]
     if scene.sentences:
         said = " ".join(s.text for s in scene.sentences)
         choices += [("What is said?", said)] * 2

@@ -42,7 +42,11 @@ class Draft:
 
         def tidy(items: list[dict[str, Any]]) -> list[dict[str, Any]]:
             rounded = [
-                {**i, "start": round(max(0.0, i["start"]), 3), "end": round(min(limit, i["end"]), 3)}
+                {
+                    **i,
+                    "start": round(max(0.0, i["start"]), 3),
+                    "end": round(min(limit, i["end"]), 3),
+                }
                 for i in items
             ]
             return sorted(rounded, key=lambda i: (i["start"], i["end"]))

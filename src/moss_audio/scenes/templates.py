@@ -62,7 +62,9 @@ _VERBS = (
     "write"
 ).split()
 _PEOPLE = "I we you they".split()
-_WHO = "he she my brother my mother the teacher our neighbor the driver everyone somebody".split(" ")
+_WHO = "he she my brother my mother the teacher our neighbor the driver everyone somebody".split(
+    " "
+)
 _PLACE_PHRASES = (
     "at home,at work,in the kitchen,near the station,behind the house,on the table,by the door,"
     "in the garden,at the airport,under the bridge,next to the window,in the car,on the train,"

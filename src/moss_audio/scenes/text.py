@@ -29,7 +29,9 @@ _PROMPTS = Path("/usr/share/doc/asterisk-core-sounds-en/core-sounds-en.txt.gz")
 
 _SHAPE = re.compile(r"[A-Za-z][A-Za-z']*,?(?: [A-Za-z][A-Za-z']*,?)*[.?!]?")
 _ROMAN = re.compile(r"(?=[ivxlcdm])m*(?:cm|cd|d?c*)(?:xc|xl|l?x*)(?:ix|iv|v?i*)")
-_NOT_ROMAN = frozenset("i mix dim did mill livid vivid civic mild ill mid lid mimic dill civil".split())
+_NOT_ROMAN = frozenset(
+    "i mix dim did mill livid vivid civic mild ill mid lid mimic dill civil".split()
+)
 # Abbreviations (read out in full by some voices) and slurs.
 _BANNED = frozenset(
     """mr mrs ms dr st etc vs jr sr inc ltd co no. vol fig esp cf ie eg viz jan feb mar apr jun jul

@@ -21,8 +21,8 @@ from moss_audio.model.nano import AUDIO_ROWS, EMBEDDING, TRAINED_FILE
 from moss_audio.model.quantize import save_packed
 from moss_audio.scenes.reader import load_scenes
 from moss_audio.train.augment import AugmentConfig
-from moss_audio.train.lora import add_lora, lora_tensors
 from moss_audio.train.loop import LoopConfig, Stage, load_config, log_to, run
+from moss_audio.train.lora import add_lora, lora_tensors
 from moss_audio.train.samples import IGNORE, Batch, SampleStream, batches
 from moss_audio.train.setup import (
     adapter_parameters,

@@ -7,7 +7,9 @@ import numpy as np
 from moss_audio.scenes.sounds.tones import SR, Rng, fade, time_axis, tone
 
 
-def shaped(rng: Rng, seconds: float, low_hz: float, high_hz: float, slope: float = 0.0) -> np.ndarray:
+def shaped(
+    rng: Rng, seconds: float, low_hz: float, high_hz: float, slope: float = 0.0
+) -> np.ndarray:
     """Gaussian noise between two frequencies; power falls by `slope` * 3 dB an octave. [n]"""
     n = int(seconds * SR)
     spectrum = np.fft.rfft(rng.standard_normal(n))
@@ -75,7 +77,9 @@ def explosion(rng: Rng) -> np.ndarray:
 
 def gunshot(rng: Rng) -> np.ndarray:
     n = int(rng.integers(1, 4))
-    return sequence(rng, [burst(rng, 0.5, 100, 7500, rng.uniform(12, 22)) for _ in range(n)], 0.5, 0.4)
+    return sequence(
+        rng, [burst(rng, 0.5, 100, 7500, rng.uniform(12, 22)) for _ in range(n)], 0.5, 0.4
+    )
 
 
 def knocking(rng: Rng) -> np.ndarray:
@@ -83,7 +87,9 @@ def knocking(rng: Rng) -> np.ndarray:
     hits = []
     for _ in range(int(rng.integers(2, 6))):
         t = time_axis(0.15)
-        hits.append(burst(rng, 0.15, 80, 1200, 45) + 0.5 * np.sin(2 * np.pi * f * t) * np.exp(-t * 40))
+        hits.append(
+            burst(rng, 0.15, 80, 1200, 45) + 0.5 * np.sin(2 * np.pi * f * t) * np.exp(-t * 40)
+        )
     return sequence(rng, hits, rng.uniform(0.17, 0.4), 0.12)
 
 
@@ -93,7 +99,10 @@ def clicks(rng: Rng) -> np.ndarray:
 
 
 def typing(rng: Rng) -> np.ndarray:
-    hits = [burst(rng, 0.06, 600, 6500, 90) * rng.uniform(0.4, 1) for _ in range(int(rng.integers(8, 25)))]
+    hits = [
+        burst(rng, 0.06, 600, 6500, 90) * rng.uniform(0.4, 1)
+        for _ in range(int(rng.integers(8, 25)))
+    ]
     return sequence(rng, hits, rng.uniform(0.1, 0.2), 0.6)
 
 
@@ -104,7 +113,10 @@ def clock(rng: Rng) -> np.ndarray:
 
 
 def footsteps(rng: Rng) -> np.ndarray:
-    hits = [burst(rng, 0.14, 80, 1800, 30) * rng.uniform(0.6, 1) for _ in range(int(rng.integers(4, 10)))]
+    hits = [
+        burst(rng, 0.14, 80, 1800, 30) * rng.uniform(0.6, 1)
+        for _ in range(int(rng.integers(4, 10)))
+    ]
     return sequence(rng, hits, rng.uniform(0.35, 0.65), 0.06)
 
 
@@ -120,7 +132,10 @@ def heartbeat(rng: Rng) -> np.ndarray:
     gap = rng.uniform(0.7, 1.1)
     t = time_axis(0.16)
     thump = np.sin(2 * np.pi * rng.uniform(45, 70) * t) * np.exp(-t * 25)
-    beats = [np.concatenate([thump, np.zeros(int(0.1 * SR)), 0.7 * thump]) for _ in range(int(rng.integers(3, 7)))]
+    beats = [
+        np.concatenate([thump, np.zeros(int(0.1 * SR)), 0.7 * thump])
+        for _ in range(int(rng.integers(3, 7)))
+    ]
     return sequence(rng, beats, gap, 0.03)
 
 
@@ -128,7 +143,10 @@ def engine(rng: Rng) -> np.ndarray:
     seconds = rng.uniform(2.5, 6)
     n = int(seconds * SR)
     f = np.interp(np.arange(n), np.linspace(0, n, 5), rng.uniform(35, 110, 5))
-    return fade(tone(f, seconds, tuple(rng.uniform(0.2, 1, 16))) * 0.3 + shaped(rng, seconds, 40, 900, 1), 100)
+    return fade(
+        tone(f, seconds, tuple(rng.uniform(0.2, 1, 16))) * 0.3 + shaped(rng, seconds, 40, 900, 1),
+        100,
+    )
 
 
 def helicopter(rng: Rng) -> np.ndarray:

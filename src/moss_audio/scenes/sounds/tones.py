@@ -24,7 +24,9 @@ def fade(x: np.ndarray, ms: float = 5.0) -> np.ndarray:
     return out
 
 
-def tone(hz: float | np.ndarray, seconds: float, harmonics: tuple[float, ...] = (1.0,)) -> np.ndarray:
+def tone(
+    hz: float | np.ndarray, seconds: float, harmonics: tuple[float, ...] = (1.0,)
+) -> np.ndarray:
     """A sum of harmonics on a constant or moving pitch; hz: a number or [n]."""
     n = int(seconds * SR)
     phase = 2 * np.pi * np.cumsum(np.broadcast_to(hz, (n,))) / SR
@@ -125,7 +127,9 @@ def chime(rng: Rng) -> np.ndarray:
     t = time_axis(0.8)
     for i, f in enumerate(notes):
         a = int(i * gap * SR)
-        out[a : a + t.size] += (np.sin(2 * np.pi * f * t) + 0.3 * np.sin(4 * np.pi * f * t)) * np.exp(-t * 5)
+        out[a : a + t.size] += (
+            np.sin(2 * np.pi * f * t) + 0.3 * np.sin(4 * np.pi * f * t)
+        ) * np.exp(-t * 5)
     return fade(out, 3)
 
 
@@ -179,7 +183,9 @@ def birds(rng: Rng) -> np.ndarray:
         s = rng.uniform(0.05, 0.22)
         n = int(s * SR)
         t = np.linspace(0, 1, n)
-        f = rng.uniform(2200, 5200) * (1 + rng.uniform(-0.35, 0.35) * t + 0.1 * np.sin(2 * np.pi * t * rng.uniform(0, 6)))
+        f = rng.uniform(2200, 5200) * (
+            1 + rng.uniform(-0.35, 0.35) * t + 0.1 * np.sin(2 * np.pi * t * rng.uniform(0, 6))
+        )
         parts += [tone(f, s) * np.hanning(n), np.zeros(int(rng.uniform(0.03, 0.3) * SR))]
     return np.concatenate(parts[:-1]).astype(np.float32)
 
@@ -187,7 +193,9 @@ def birds(rng: Rng) -> np.ndarray:
 def crickets(rng: Rng) -> np.ndarray:
     seconds = rng.uniform(2, 5)
     t = time_axis(seconds)
-    pulses = (np.sin(2 * np.pi * t * rng.uniform(22, 40)) > 0) * (np.sin(2 * np.pi * t * rng.uniform(1, 2.5)) > -0.3)
+    pulses = (np.sin(2 * np.pi * t * rng.uniform(22, 40)) > 0) * (
+        np.sin(2 * np.pi * t * rng.uniform(1, 2.5)) > -0.3
+    )
     smooth = np.convolve(pulses, np.hanning(64) / 32, "same")
     return fade(np.sin(2 * np.pi * rng.uniform(3600, 5000) * t) * smooth)
 

@@ -60,6 +60,13 @@ class Voice(Protocol):
         ...
 
 
+def seed_c_library(rng: np.random.Generator) -> None:
+    """Seed the C library's rand(), from which some engines draw their noise."""
+    import ctypes
+
+    ctypes.CDLL(None).srand(ctypes.c_uint(int(rng.integers(1, 2**31))))
+
+
 def to_16k(samples: np.ndarray, rate: float) -> np.ndarray:
     """Resample float32 mono audio [n] at `rate` Hz to 16 kHz."""
     import soxr

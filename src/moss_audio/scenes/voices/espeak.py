@@ -8,7 +8,13 @@ from typing import Any
 import numpy as np
 
 from moss_audio.errors import MissingDependencyError
-from moss_audio.scenes.voices.base import UnalignedError, Utterance, VoiceInfo, finish
+from moss_audio.scenes.voices.base import (
+    UnalignedError,
+    Utterance,
+    VoiceInfo,
+    finish,
+    seed_c_library,
+)
 
 _SYNCHRONOUS = 2  # AUDIO_OUTPUT_SYNCHRONOUS
 _WORD = 1  # espeakEVENT_WORD
@@ -49,7 +55,8 @@ class EspeakVoice:
             lib: Any = c.CDLL("libespeak-ng.so.1")
         except OSError as error:
             raise MissingDependencyError("libespeak-ng1", "scenes", "The espeak voice") from error
-        self._rate = lib.espeak_Initialize(_SYNCHRONOUS, 0, None, 0)
+        lib.espeak_Initialize.argtypes = [c.c_int, c.c_int, c.c_char_p, c.c_int]
+        self._rate = int(lib.espeak_Initialize(_SYNCHRONOUS, 0, None, 0))
         if self._rate <= 0:
             raise MissingDependencyError("espeak-ng-data", "scenes", "The espeak voice")
         lib.espeak_SetSynthCallback.argtypes = [_Callback]
@@ -70,12 +77,17 @@ class EspeakVoice:
     def speak(self, text: str, speaker: str, rng: np.random.Generator) -> Utterance:
         """Say one sentence. Raises UnalignedError if its words run together."""
         lib = self._lib
+        # The oscillators' phases outlive a sentence; a fresh start makes the sound repeatable.
+        lib.espeak_Terminate()
+        lib.espeak_Initialize(_SYNCHRONOUS, 0, None, 0)
+        lib.espeak_SetSynthCallback(self._callback)
         if lib.espeak_SetVoiceByName(b"gmw/" + speaker.split("/", 1)[1].encode()) != 0:
             raise MissingDependencyError("espeak-ng-data", "scenes", f"The voice {speaker}")
         lib.espeak_SetParameter(_RATE, int(rng.uniform(130, 190)), 0)
         lib.espeak_SetParameter(_PITCH, int(rng.uniform(35, 65)), 0)
         lib.espeak_SetParameter(_RANGE, int(rng.uniform(30, 80)), 0)
         self._blocks, self._events = [], []
+        seed_c_library(rng)
         raw = text.encode("ascii") + b"\0"
         lib.espeak_Synth(raw, len(raw), 0, _POS_CHARACTER, 0, _ASCII, None, None)
         lib.espeak_Synchronize()
@@ -88,7 +100,9 @@ class EspeakVoice:
             raise UnalignedError(f"{speaker}: {len(starts)} word events for {len(texts)} words")
         ends = [*starts[1:], samples.size / self._rate]
         # A pause follows punctuation: leave a gap there, so that the end is found by energy.
-        ends = [e - 0.015 * t.endswith((",", ".", "?", "!")) for t, e in zip(texts, ends, strict=True)]
+        ends = [
+            e - 0.015 * t.endswith((",", ".", "?", "!")) for t, e in zip(texts, ends, strict=True)
+        ]
         return finish(samples, self._rate, texts, list(zip(starts, ends, strict=True)), speaker)
 
     def _collect(self, wav: Any, n: int, events: Any) -> int:

@@ -8,7 +8,13 @@ from typing import Any
 import numpy as np
 
 from moss_audio.errors import MissingDependencyError
-from moss_audio.scenes.voices.base import UnalignedError, Utterance, VoiceInfo, finish
+from moss_audio.scenes.voices.base import (
+    UnalignedError,
+    Utterance,
+    VoiceInfo,
+    finish,
+    seed_c_library,
+)
 
 _VOICES = ("slt", "awb", "kal16", "rms")
 # (pitch by resampling, tempo stretch): the first of a voice is as recorded.
@@ -86,6 +92,7 @@ class FliteVoice:
         voice = self._voices[name]
         features = c.cast(voice, c.POINTER(_VoiceHead)).contents.features
         self._lib.flite_feat_set_float(features, b"duration_stretch", stretch)
+        seed_c_library(rng)
         utterance = self._lib.flite_synth_text(text.encode("ascii"), voice)
         if not utterance:
             raise UnalignedError(f"{speaker}: cannot say {text!r}")

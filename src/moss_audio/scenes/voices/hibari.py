@@ -21,7 +21,7 @@ _DURATIONS = "/Clip_output_0"
 # The graph's durations run late against its sound, as those of the Kokoro teacher do: consonants
 # that begin a word sound 75 ms (three units) before it. Measured on the rise of initial s and sh.
 _LATE_S = 0.075
-_PUNCTUATION = frozenset(";:,.!?—…\"()“” ")
+_PUNCTUATION = frozenset(';:,.!?—…"()“” ')
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,15 @@ _DURATIONS = "/Ceil_output_0"  # frames per phoneme id in the exported VITS grap
 _HOP_SAMPLES = 256
 _SILENT = frozenset(" ,.?!;:-_^$'\"")
 # (pitch by resampling, length scale): the first is the voice as trained.
-_VARIANTS = ((1.0, 1.0), (0.9, 0.9), (1.1, 1.1), (0.94, 1.05), (1.06, 0.95), (1.17, 1.1), (0.85, 0.9))
+_VARIANTS = (
+    (1.0, 1.0),
+    (0.9, 0.9),
+    (1.1, 1.1),
+    (0.94, 1.05),
+    (1.06, 0.95),
+    (1.17, 1.1),
+    (0.85, 0.9),
+)
 
 
 class PiperVoice:
@@ -108,8 +116,9 @@ class PiperVoice:
                 paused = groups[g - 1][-1] in _SILENT
                 ids += [*self._ids[" "], *pad]
                 owners += [-1 if paused else word] * (len(self._ids[" "]) + len(pad))
-            counts = np.cumsum([len(self._alone(w.strip(",.?!").lower())) for w in
-                                texts[word : word + sharers]])
+            counts = np.cumsum(
+                [len(self._alone(w.strip(",.?!").lower())) for w in texts[word : word + sharers]]
+            )
             for i, phoneme in enumerate(group):
                 mine = [*self._ids.get(phoneme, []), *pad]
                 if len(mine) == len(pad):

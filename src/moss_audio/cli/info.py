@@ -1,0 +1,189 @@
+"""`info`: what a checkpoint is made of, and whether it is whole."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from moss_audio.errors import CheckpointError, MossAudioError
+
+if TYPE_CHECKING:
+    from moss_audio.model.config import MossAudioConfig
+
+# Parts of the model by the first component of a weight's name, in the order of the flow.
+_PARTS = {
+    "audio_encoder": "encoder",
+    "audio_adapter": "adapter",
+    "deepstack_audio_merger_list": "mergers",
+    "language_model": "decoder",
+    "lm_head": "head",
+}
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command(epilog="Example: moss-audio info nano")(info)
+
+
+def info(
+    model: Annotated[str, typer.Argument(help="nano (embedded), a folder, or a hub id.")] = "nano",
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Show a checkpoint's architecture and sizes, and check that its weights are whole."""
+    from moss_audio.model import checkpoint
+
+    folder = checkpoint.embedded_folder() if model == "nano" else checkpoint.resolve_folder(model)
+    if not folder.is_dir():
+        raise CheckpointError(f"{folder}: the embedded checkpoint is missing; reinstall moss-audio")
+    config = checkpoint.load_config(folder)
+    facts = describe(folder, config)
+    problem = None
+    try:
+        check(folder, config)
+    except MossAudioError as error:
+        problem = str(error)
+    facts["ok"] = problem is None
+    if problem is not None:
+        facts["problem"] = problem
+    if as_json:
+        typer.echo(json.dumps(facts, ensure_ascii=False, indent=2))
+    else:
+        typer.echo(_table(facts))
+    if problem is not None:
+        raise CheckpointError(problem)
+
+
+def describe(folder: Path, config: MossAudioConfig) -> dict[str, Any]:
+    """The facts of a checkpoint as JSON types. Sizes follow from the configuration alone."""
+    from moss_audio.features import FRAMES_PER_SECOND, TOKENS_PER_SECOND
+    from moss_audio.model import checkpoint
+
+    audio, decoder = config.audio_config, config.language_config
+    parameters = dict.fromkeys(_PARTS.values(), 0)
+    for name, shape in checkpoint.expected_shapes(config).items():
+        if name == "lm_head.weight" and config.tie_word_embeddings:
+            continue  # the embedding, counted with the decoder
+        count = 1
+        for size in shape:
+            count *= size
+        parameters[_PARTS[name.split(".", 1)[0]]] += count
+    embedded = checkpoint.is_embedded(folder)
+    return {
+        "folder": str(folder),
+        "layout": "embedded" if embedded else "released",
+        "architecture": (config.architectures or ["MossAudioModel"])[0],
+        "parameters": {**parameters, "total": sum(parameters.values())},
+        "weight_bytes": sum(path.stat().st_size for path in folder.glob("*.safetensors")),
+        "encoder": {
+            "stem": audio.stem,
+            "mel_bins": audio.num_mel_bins,
+            "layers": audio.encoder_layers,
+            "width": audio.d_model,
+            "token_width": audio.output_dim,
+            "heads": audio.encoder_attention_heads,
+            "chunk_s": audio.chunk_frames / FRAMES_PER_SECOND,
+            "taps": list(audio.deepstack_encoder_layer_indexes),
+        },
+        "mergers": config.num_deepstack,
+        "decoder": {
+            "family": decoder.model_type,
+            "layers": decoder.num_hidden_layers,
+            "width": decoder.hidden_size,
+            "heads": decoder.num_attention_heads,
+            "kv_heads": decoder.num_key_value_heads,
+            "vocabulary": decoder.vocab_size,
+            "max_positions": decoder.max_position_embeddings,
+            "tied_head": bool(config.tie_word_embeddings),
+        },
+        "tokens": {
+            "per_second": TOKENS_PER_SECOND,
+            "audio": config.audio_token_id,
+            "start": config.audio_start_id,
+            "end": config.audio_end_id,
+        },
+    }
+
+
+def check(folder: Path, config: MossAudioConfig) -> None:
+    """Raises CheckpointError, one line, unless every weight is there, readable and in shape, and
+    the tokenizer's files are, too."""
+    from moss_audio.model import checkpoint
+
+    if not checkpoint.is_embedded(folder):
+        checkpoint.check_weights(folder, config)
+    else:
+        _check_embedded(folder, config)
+    for name in ("tokenizer.json", "processor_config.json"):
+        path = folder / name
+        if not path.is_file() and not (name == "tokenizer.json" and _slow_tokenizer(folder)):
+            raise CheckpointError(f"{path}: missing; download the checkpoint again")
+
+
+def _slow_tokenizer(folder: Path) -> bool:
+    """Qwen's older form: a vocabulary and merges in two files."""
+    return (folder / "vocab.json").is_file() and (folder / "merges.txt").is_file()
+
+
+def _check_embedded(folder: Path, config: MossAudioConfig) -> None:
+    """The quantised parts, put together as loading does, against the configuration."""
+    from moss_audio.model import checkpoint, nano
+
+    stored = {name: tuple(t.shape) for name, t in nano.load_parts(folder).items()}
+    expected = checkpoint.expected_shapes(config)
+    wrong = [f"missing {name}" for name in expected if name not in stored]
+    wrong += [f"unexpected {name}" for name in stored if name not in expected]
+    wrong += [
+        f"{name} has shape {list(stored[name])}, expected {list(shape)}"
+        for name, shape in expected.items()
+        if name in stored and stored[name] != shape
+    ]
+    if wrong:
+        more = f" and {len(wrong) - 4} more" if len(wrong) > 4 else ""
+        raise CheckpointError(
+            f"{folder}: weights do not fit config.json: {'; '.join(wrong[:4])}{more}; "
+            "reinstall moss-audio or rebuild the folder"
+        )
+
+
+def _table(facts: dict[str, Any]) -> str:
+    encoder, decoder, tokens = facts["encoder"], facts["decoder"], facts["tokens"]
+    parameters = facts["parameters"]
+    sizes = ", ".join(f"{k} {_count(v)}" for k, v in parameters.items() if k != "total" and v)
+    taps = ", ".join(map(str, encoder["taps"])) or "none"
+    rows = [
+        ("folder", facts["folder"]),
+        ("architecture", f"{facts['architecture']} ({facts['layout']} layout)"),
+        ("parameters", f"{_count(parameters['total'])}: {sizes}"),
+        ("weights", f"{facts['weight_bytes'] / 1e6:,.1f} MB on disk"),
+        (
+            "encoder",
+            f"stem {encoder['stem']}, {encoder['layers']} layers of width {encoder['width']}, "
+            f"{encoder['heads']} heads, {encoder['mel_bins']} mel bins",
+        ),
+        ("chunks", f"{encoder['chunk_s']:g} s, tokens of width {encoder['token_width']}"),
+        ("taps", f"after layers {taps}; {facts['mergers']} DeepStack mergers"),
+        (
+            "decoder",
+            f"{decoder['family']}, {decoder['layers']} layers of width {decoder['width']}, "
+            f"{decoder['heads']} heads ({decoder['kv_heads']} for keys and values), "
+            f"{'tied' if decoder['tied_head'] else 'untied'} head",
+        ),
+        ("vocabulary", f"{decoder['vocabulary']}, {decoder['max_positions']} positions"),
+        (
+            "audio tokens",
+            f"{tokens['per_second']:g} a second; ids {tokens['audio']} (audio), "
+            f"{tokens['start']} (start), {tokens['end']} (end)",
+        ),
+        ("check", "ok" if facts["ok"] else "failed"),
+    ]
+    return "\n".join(f"{name:<14}{value}" for name, value in rows)
+
+
+def _count(number: int) -> str:
+    for unit, size in (("B", 1e9), ("M", 1e6), ("K", 1e3)):
+        if number >= size:
+            return f"{number / size:.2f} {unit}"
+    return str(number)

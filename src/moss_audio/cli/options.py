@@ -1,0 +1,120 @@
+"""Options that several commands share, each with its help."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+_DECODING = "Decoding"
+_OUTPUT = "Output"
+_MODEL = "Model"
+
+Files = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="FILE",
+        help="Recordings or videos: files, folders (with their subfolders), patterns such as "
+        "'*.mp3', URLs, or - for stdin.",
+        show_default=False,
+    ),
+]
+Model = Annotated[
+    str,
+    typer.Option(
+        "--model", "-m", help="nano (embedded), a folder, or a hub id.", rich_help_panel=_MODEL
+    ),
+]
+Device = Annotated[
+    str | None,
+    typer.Option("--device", help="cuda, mps or cpu; the best there is.", rich_help_panel=_MODEL),
+]
+Dtype = Annotated[
+    str | None,
+    typer.Option(
+        "--dtype",
+        help="bfloat16, float16 or float32; what the device computes fast.",
+        rich_help_panel=_MODEL,
+    ),
+]
+BatchSize = Annotated[
+    int | None,
+    typer.Option(
+        "--batch-size",
+        min=1,
+        help="Prompts decoded together; chosen by device.",
+        rich_help_panel=_MODEL,
+    ),
+]
+Formats = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--format",
+        "-f",
+        help="txt, json, srt, vtt, tsv or textgrid; repeat it for several.",
+        rich_help_panel=_OUTPUT,
+    ),
+]
+PlainFormats = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--format", "-f", help="txt or json; repeat it for both.", rich_help_panel=_OUTPUT
+    ),
+]
+OutputDir = Annotated[
+    Path | None,
+    typer.Option(
+        "--output-dir",
+        "-o",
+        help="Write a file for each recording there instead of printing.",
+        rich_help_panel=_OUTPUT,
+    ),
+]
+Overwrite = Annotated[
+    bool | None,
+    typer.Option(
+        "--overwrite/--skip-existing",
+        help="Replace results that exist, or go on where a run ended. Without either, existing "
+        "results are an error.",
+        rich_help_panel=_OUTPUT,
+        show_default=False,
+    ),
+]
+Plot = Annotated[
+    Path | None,
+    typer.Option(
+        "--plot",
+        help="Draw waveform, spectrogram and the result: a png, svg or pdf file; for several "
+        "recordings a folder. Needs the extra 'plot'.",
+        rich_help_panel=_OUTPUT,
+    ),
+]
+Start = Annotated[
+    float | None,
+    typer.Option(
+        "--start", min=0.0, help="Seconds to begin at; times count from there."
+    ),
+]
+End = Annotated[
+    float | None,
+    typer.Option("--end", min=0.0, help="Seconds to end at."),
+]
+Temperature = Annotated[
+    float,
+    typer.Option(
+        "--temperature", min=0.0, help="0 is greedy; above it samples.", rich_help_panel=_DECODING
+    ),
+]
+Seed = Annotated[
+    int, typer.Option("--seed", min=0, help="Of the sampling.", rich_help_panel=_DECODING)
+]
+MaxNewTokens = Annotated[
+    int | None,
+    typer.Option(
+        "--max-new-tokens",
+        min=1,
+        help="Longest answer; by default it follows the recording's length.",
+        rich_help_panel=_DECODING,
+    ),
+]

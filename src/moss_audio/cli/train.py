@@ -1,0 +1,69 @@
+"""`train align` and `train sft`: run or resume a stage that a YAML file describes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib import import_module, util
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from moss_audio.cli import INTERRUPTED
+from moss_audio.errors import MissingDependencyError, MossAudioError
+
+Config = Annotated[Path, typer.Option("--config", "-c", help="The stage's YAML file.")]
+Changes = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="KEY=VALUE",
+        help="Change a field of the file; a dot goes into a table; the value is YAML. Repeatable.",
+    ),
+]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the group."""
+    group = typer.Typer(no_args_is_help=True, help="Train a checkpoint, stage by stage.")
+    example = "Example: moss-audio train {} --config configs/nano/{}.yaml --set loop.steps=500"
+    group.command("align", epilog=example.format("align", "align"))(align)
+    group.command("sft", epilog=example.format("sft", "sft"))(sft)
+    app.add_typer(group, name="train")
+
+
+def align(config: Config, changes: Changes = None) -> None:
+    """Teach the adapter which word piece is spoken when. The same command resumes."""
+    _run("align", config, changes)
+
+
+def sft(config: Config, changes: Changes = None) -> None:
+    """Teach the decoder to listen, on all tasks together. The same command resumes."""
+    _run("sft", config, changes)
+
+
+def _run(stage: str, config: Path, changes: Sequence[str] | None) -> None:
+    if util.find_spec("yaml") is None:
+        raise MissingDependencyError("pyyaml", "train", "training")
+    overrides = parse_changes(changes or ())
+    if not import_module(f"moss_audio.train.{stage}").main(config, overrides):
+        # The loop has saved and said so; a script must not take this for the end.
+        raise typer.Exit(INTERRUPTED)
+
+
+def parse_changes(changes: Sequence[str]) -> dict[str, Any]:
+    """`["loop.steps=500"]` -> `{"loop.steps": 500}`. Raises MossAudioError for anything else."""
+    import yaml
+
+    found: dict[str, Any] = {}
+    for change in changes:
+        key, equals, value = change.partition("=")
+        key = key.strip()
+        if not equals or not key or not all(key.split(".")):
+            raise typer.BadParameter(f"{change!r} is not KEY=VALUE", param_hint="--set")
+        try:
+            found[key] = yaml.safe_load(value)
+        except yaml.YAMLError as error:
+            reason = str(error).splitlines()[0]
+            raise MossAudioError(f"--set {change}: the value is not YAML ({reason})") from error
+    return found
