@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import base64
-import io
-import wave
+import struct
 from dataclasses import dataclass
 from typing import Any
 
@@ -79,10 +78,11 @@ def chat_messages(kind: str) -> list[dict[str, Any]]:
 
 
 def _wav_url(samples: np.ndarray) -> str:
-    out = io.BytesIO()
-    with wave.open(out, "wb") as file:
-        file.setnchannels(1)
-        file.setsampwidth(2)
-        file.setframerate(SAMPLE_RATE)
-        file.writeframes((samples * 32_767).astype("<i2").tobytes())
-    return "data:audio/wav;base64," + base64.b64encode(out.getvalue()).decode("ascii")
+    """A float32 WAV: vLLM without soundfile reads 16-bit samples as whole numbers, unscaled."""
+    rate, ieee_float = SAMPLE_RATE, 3
+    form = struct.pack("<HHIIHH", ieee_float, 1, rate, 4 * rate, 4, 32)
+    data = samples.astype("<f4").tobytes()
+    body = b"WAVEfmt " + struct.pack("<I", len(form)) + form
+    body += b"data" + struct.pack("<I", len(data)) + data
+    wav = b"RIFF" + struct.pack("<I", len(body)) + body
+    return "data:audio/wav;base64," + base64.b64encode(wav).decode("ascii")

@@ -99,9 +99,7 @@ def test_the_tokenizer_has_the_ids_that_vllm_expects(folders: Callable[[str], Pa
 
 @by_case(cases.CASES)
 @by_checkpoint
-def test_prompt_ids_agree(
-    name: str, case: cases.Case, served: Callable[[str], Served]
-) -> None:
+def test_prompt_ids_agree(name: str, case: cases.Case, served: Callable[[str], Served]) -> None:
     run = served(name)
     batch = inputs(run, case)
     assert batch["input_ids"][0].tolist() == run.answers[case.name]["prompt_ids"]
@@ -109,9 +107,7 @@ def test_prompt_ids_agree(
 
 @by_case(EVEN)
 @by_checkpoint
-def test_greedy_tokens_agree(
-    name: str, case: cases.Case, served: Callable[[str], Served]
-) -> None:
+def test_greedy_tokens_agree(name: str, case: cases.Case, served: Callable[[str], Served]) -> None:
     run = served(name)
     assert_same(answer(run, inputs(run, case)), run.answers[case.name])
 

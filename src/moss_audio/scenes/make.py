@@ -13,11 +13,9 @@ import numpy as np
 
 from moss_audio.errors import MossAudioError
 from moss_audio.scenes import text
-from moss_audio.scenes.compose import Composer, Texts
+from moss_audio.scenes.compose import Composer
 from moss_audio.scenes.config import ScenesConfig, read_config
 from moss_audio.scenes.reader import AUDIO, COMPLETED, SAMPLE_RATE, TRUTH
-
-_TEXTS: dict[str, Texts] = {}  # one entry a process: the sentences, read once for all its shards
 
 
 def shard_count(config: ScenesConfig) -> int:
@@ -56,13 +54,12 @@ def _run(config_path: Path, out: Path, todo: list[int], total: int, workers: int
 
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     with tqdm(total=total, initial=total - len(todo), unit="shard", mininterval=5) as bar:
-        if workers <= 1:
-            for index in todo:
-                make_shard(config_path, out, index)
-                bar.update()
-            return
-        # Spawned, not forked: the speech libraries keep state that does not survive a fork.
-        with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+        # A new process for each shard, spawned: the speech libraries keep state from sentence to
+        # sentence that neither survives a fork nor can be reset, and shards must be repeatable.
+        context = get_context("spawn")
+        with ProcessPoolExecutor(
+            max(1, workers), mp_context=context, max_tasks_per_child=1
+        ) as pool:
             jobs = [pool.submit(make_shard, config_path, out, index) for index in todo]
             for job in as_completed(jobs):
                 job.result()
@@ -72,11 +69,8 @@ def _run(config_path: Path, out: Path, todo: list[int], total: int, workers: int
 def make_shard(config_path: Path, out: Path, index: int) -> Path:
     """Compose one shard and put it in place whole. The same config and index: the same bytes."""
     config = read_config(config_path)
-    key = str(out)
-    if key not in _TEXTS:
-        _TEXTS[key] = text.load(out / "sentences.tsv")
     seed = int(np.random.SeedSequence([config.seed, index]).generate_state(1)[0])
-    composer = Composer(config, _TEXTS[key], seed)
+    composer = Composer(config, text.load(out / "sentences.tsv"), seed)
     name = f"shard-{index:05d}"
     part = out / f".{name}.tmp-{os.getpid()}"
     shutil.rmtree(part, ignore_errors=True)

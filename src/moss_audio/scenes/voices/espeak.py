@@ -42,7 +42,11 @@ _Callback = c.CFUNCTYPE(c.c_int, c.POINTER(c.c_short), c.c_int, c.POINTER(_Event
 
 
 class EspeakVoice:
-    """Speakers `espeak/LANGUAGE+VARIANT`; rate and pitch vary a little with each sentence."""
+    """Speakers `espeak/LANGUAGE+VARIANT`; rate and pitch vary a little with each sentence.
+
+    The library's oscillators run on from sentence to sentence: the sound repeats exactly only in
+    a new process that says the same sentences in the same order.
+    """
 
     info = VoiceInfo(
         engine="espeak-ng 1.51",
@@ -77,10 +81,6 @@ class EspeakVoice:
     def speak(self, text: str, speaker: str, rng: np.random.Generator) -> Utterance:
         """Say one sentence. Raises UnalignedError if its words run together."""
         lib = self._lib
-        # The oscillators' phases outlive a sentence; a fresh start makes the sound repeatable.
-        lib.espeak_Terminate()
-        lib.espeak_Initialize(_SYNCHRONOUS, 0, None, 0)
-        lib.espeak_SetSynthCallback(self._callback)
         if lib.espeak_SetVoiceByName(b"gmw/" + speaker.split("/", 1)[1].encode()) != 0:
             raise MissingDependencyError("espeak-ng-data", "scenes", f"The voice {speaker}")
         lib.espeak_SetParameter(_RATE, int(rng.uniform(130, 190)), 0)
