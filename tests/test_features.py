@@ -61,9 +61,7 @@ def reference(samples: np.ndarray, n_mels: int) -> np.ndarray:
 
 @settings(max_examples=150)
 @given(signals, st.sampled_from((80, 128)))
-def test_equals_the_reference_extractor(
-    signal: tuple[str, int, int], n_mels: int
-) -> None:
+def test_equals_the_reference_extractor(signal: tuple[str, int, int], n_mels: int) -> None:
     samples = make_signal(*signal)
     ours = log_mel(samples, n_mels)
     assert ours.dtype == torch.float32
@@ -75,9 +73,7 @@ def test_equals_the_reference_extractor(
 @pytest.mark.parametrize("n_samples", [160, 199, 200, 201, 319, 320, 400, 16_000, 163_841, 250_007])
 def test_equals_the_reference_at_the_edges_and_over_block_borders(n_samples: int) -> None:
     samples = make_signal("noise", n_samples, seed=n_samples)
-    np.testing.assert_allclose(
-        log_mel(samples).numpy(), reference(samples, 128), atol=1e-4, rtol=0
-    )
+    np.testing.assert_allclose(log_mel(samples).numpy(), reference(samples, 128), atol=1e-4, rtol=0)
 
 
 @pytest.mark.parametrize("n_mels", [80, 128])

@@ -222,9 +222,7 @@ class MossAudio:
             on_error=on_error,
             progress=progress,
         )
-        rows = [
-            row if isinstance(row, MossAudioError) or several else row[0] for row in found
-        ]
+        rows = [row if isinstance(row, MossAudioError) or several else row[0] for row in found]
         return rows if many else rows[0]
 
 

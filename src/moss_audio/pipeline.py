@@ -206,8 +206,8 @@ def _windows(state: _Input, job: Job) -> Iterator[tuple[Window, bool]]:
             yield held, alone
         elif alone:
             raise AudioError(
-                f"{stream.source} is {held.span.duration_s:.4f} s long, too short for an audio token: "
-                f"give at least {HOP_SAMPLES / SAMPLE_RATE:g} s"
+                f"{stream.source} is {held.span.duration_s:.4f} s long, too short for an audio "
+                f"token: give at least {HOP_SAMPLES / SAMPLE_RATE:g} s"
             )
 
 

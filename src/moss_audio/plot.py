@@ -86,7 +86,7 @@ def plot_result(
     check_plot(path)
     from matplotlib import rc_context
 
-    settings = {"font.family": _installed_fonts(), "svg.fonttype": "path"}
+    settings: dict[Any, Any] = {"font.family": _installed_fonts(), "svg.fonttype": "path"}
     with rc_context(settings), warnings.catch_warnings():
         # A script that no installed font has is drawn as boxes; nobody can do more about it here.
         warnings.filterwarnings("ignore", message="Glyph .* missing")
@@ -216,7 +216,7 @@ def _events(axis: Any, rows: Sequence[tuple[str, list[_Span]]]) -> None:
     """A row for each label, named at the left, where names cannot run into each other."""
     from matplotlib import colormaps
 
-    colors = colormaps["tab10"].colors
+    colors = [colormaps["tab10"](i) for i in range(10)]
     for at, (_, spans) in enumerate(rows):
         bars = [(span.start, max(span.end - span.start, 0.0)) for span in spans]
         color = colors[at % len(colors)]

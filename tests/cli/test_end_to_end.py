@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -31,10 +31,9 @@ def nano() -> Any:
 
 
 @pytest.fixture(autouse=True)
-def _loaded(nano: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def _loaded(nano: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """Commands get the model that is loaded already."""
     monkeypatch.setattr("moss_audio.api.load", lambda name, **options: nano)
-    yield
 
 
 @pytest.fixture
@@ -71,7 +70,9 @@ def test_events(run: Run, clip: Path) -> None:
 
 
 def test_ask(run: Run, clip: Path) -> None:
-    done = run("ask", clip, "-q", "What is heard?", "-q", "Is someone speaking?", "-f", "json", *_SHORT)
+    done = run(
+        "ask", clip, "-q", "What is heard?", "-q", "Is someone speaking?", "-f", "json", *_SHORT
+    )
     assert done.code == 0
     assert len(json.loads(done.out)["answers"]) == 2
 

@@ -36,9 +36,7 @@ def test_an_existing_name_with_brackets_is_no_pattern(clips: Path) -> None:
     assert _stems(odd) == ["take [1]"]
 
 
-def test_a_file_named_twice_is_taken_once(
-    clips: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_file_named_twice_is_taken_once(clips: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(clips)
     assert _stems("a.wav", clips / "a.wav", "./sub/../a.wav") == ["a"]
 
@@ -66,7 +64,15 @@ def test_urls_are_named_by_their_last_part() -> None:
     assert item.name == "https://example.org/talk.mp3"
 
 
-@pytest.mark.parametrize("url", ["http://e.org/..%2f..%2fetc%2fpasswd", "http://e.org/%00a%2fb.mp3", "http://e.org/%2e", "http://e.org/.%2e"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://e.org/..%2f..%2fetc%2fpasswd",
+        "http://e.org/%00a%2fb.mp3",
+        "http://e.org/%2e",
+        "http://e.org/.%2e",
+    ],
+)
 def test_a_url_cannot_choose_another_folder(url: str) -> None:
     (stem,) = _stems(url)
     assert "/" not in stem
@@ -82,7 +88,9 @@ def test_a_pattern_cannot_lead_an_output_out_of_its_folder(
 
 def test_what_is_missing_is_a_problem_of_its_own(clips: Path, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
-    found = find_inputs([f"{clips}/x.wav", str(clips / "a.wav"), f"{clips}/*.ogg", f"{tmp_path}/empty"])
+    found = find_inputs(
+        [f"{clips}/x.wav", str(clips / "a.wav"), f"{clips}/*.ogg", f"{tmp_path}/empty"]
+    )
     assert [item.stem.as_posix() for item in found.inputs] == ["a"]
     missing, pattern, empty = found.problems
     assert "x.wav: no such file" in missing

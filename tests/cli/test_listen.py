@@ -32,8 +32,8 @@ def test_text_goes_to_stdout_and_nothing_else_does(run: Run, model: Any, clips: 
 def test_options_reach_the_model(run: Run, model: Any, clips: Path) -> None:
     done = run(
         "transcribe", clips / "a.wav", "--model", "some/where", "--device", "cpu", "--dtype",
-        "float32", "--batch-size", 3, "--start", 0.1, "--end", 0.3, "--temperature", 0.7, "--seed", 5,
-        "--max-new-tokens", 9, "-t", "word",
+        "float32", "--batch-size", 3, "--start", 0.1, "--end", 0.3, "--temperature", 0.7,
+        "--seed", 5, "--max-new-tokens", 9, "-t", "word",
     )  # fmt: skip
     assert done.code == 0
     assert model.loads == [("some/where", {"device": "cpu", "dtype": "float32", "batch_size": 3})]
@@ -59,7 +59,13 @@ def test_times_that_were_asked_for_are_in_the_text(run: Run, model: Any, clips: 
 
 @pytest.mark.parametrize(
     ("formats", "level"),
-    [("txt", None), ("json", None), ("srt", "sentence"), ("srt textgrid", "word"), ("TSV", "sentence")],
+    [
+        ("txt", None),
+        ("json", None),
+        ("srt", "sentence"),
+        ("srt textgrid", "word"),
+        ("TSV", "sentence"),
+    ],
 )
 def test_a_format_brings_the_times_it_needs(
     run: Run, model: Any, clips: Path, tmp_path: Path, formats: str, level: str | None
@@ -90,9 +96,7 @@ def test_headers_are_for_a_terminal(
     from moss_audio.cli import output
 
     text = output.sys.stdout.getvalue()
-    assert text == (
-        f"==> {clips}/a.wav <==\nA tone.\n\n==> {clips}/b c.wav <==\nA tone.\n"
-    )
+    assert text == (f"==> {clips}/a.wav <==\nA tone.\n\n==> {clips}/b c.wav <==\nA tone.\n")
 
 
 class _Terminal(io.StringIO):
@@ -196,7 +200,10 @@ def test_several_questions_are_asked_of_every_file(run: Run, model: Any, clips: 
     assert done.out == part * 2
     lines = run("ask", clips / "a.wav", "-q", "Who?", "-q", "When?", "-f", "json").out
     answers = json.loads(lines)["answers"]
-    assert [(a["question"], a["text"]) for a in answers] == [("Who?", "re: Who?"), ("When?", "re: When?")]
+    assert [(a["question"], a["text"]) for a in answers] == [
+        ("Who?", "re: Who?"),
+        ("When?", "re: When?"),
+    ]
     (single,) = _lines(run("ask", clips / "a.wav", "-q", "Who?", "-f", "json").out)
     assert json.loads(single)["question"] == "Who?"
 
@@ -204,7 +211,11 @@ def test_several_questions_are_asked_of_every_file(run: Run, model: Any, clips: 
 def test_the_last_argument_may_be_the_question(run: Run, model: Any, clips: Path) -> None:
     assert run("ask", clips / "a.wav", "Who is it?").out == "re: Who is it?\n"
     # A file with spaces in its name is a file, and with -q everything is.
-    for arguments in ((clips / "a.wav", clips / "b c.wav"), (clips / "a.wav", "Who?"), ("Who is it?",)):
+    for arguments in (
+        (clips / "a.wav", clips / "b c.wav"),
+        (clips / "a.wav", "Who?"),
+        ("Who is it?",),
+    ):
         done = run("ask", *arguments)
         assert done.code == 2, arguments
         assert done.out == ""
@@ -309,9 +320,7 @@ def test_a_full_disk_ends_the_run_and_keeps_what_is_done(
     assert sorted(path.name for path in out.rglob("*") if path.is_file()) == ["a.txt", "b c.txt"]
 
 
-def test_an_interrupt_keeps_what_is_done(
-    run: Run, model: Any, clips: Path, tmp_path: Path
-) -> None:
+def test_an_interrupt_keeps_what_is_done(run: Run, model: Any, clips: Path, tmp_path: Path) -> None:
     model.engine.batch_size = 1
 
     def fail(name: str) -> None:

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from tests.interop import checkpoints
 
 from moss_audio.features import SAMPLE_RATE
-from tests.interop import checkpoints
 
 NEW_TOKENS = 24
 CHAT = "chat"  # the one request that goes through the chat template
@@ -53,7 +53,7 @@ class Case:
 
 
 def _cases() -> list[Case]:
-    found = []
+    found: list[Case] = []
     for markers in (True, False):
         mark = "markers" if markers else "plain"
         for lengths in [*((s,) for s in LENGTHS_S), *EVEN_PAIRS_S, *UNEVEN_PAIRS_S]:

@@ -14,7 +14,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-
 from tests.interop import cases, checkpoints
 
 _WORKER = Path(__file__).with_name("vllm_worker.py")

@@ -14,11 +14,11 @@ from typing import Any
 
 import pytest
 import torch
+from tests.interop import cases, checkpoints
+from tests.interop.conftest import Served
 
 from moss_audio.features import num_tokens
 from moss_audio.model.encoder import EncoderOutput
-from tests.interop import cases, checkpoints
-from tests.interop.conftest import Served
 
 # Float32 sums of other order differ by about 1e-4 here; a wrong weight or position by whole units.
 LOGPROB_TOLERANCE = 5e-3

@@ -79,9 +79,7 @@ def test_a_deepstack_stream_changes_nothing_before_its_layer(
         features[changed] = torch.zeros(1, 12, 32)
         features[changed][0, 5] = 1.0
         after = decoder(ids(), deepstack_features=features, output_hidden_states=True)
-    for index, (old, new) in enumerate(
-        zip(before.hidden_states, after.hidden_states, strict=True)
-    ):
+    for index, (old, new) in enumerate(zip(before.hidden_states, after.hidden_states, strict=True)):
         assert torch.equal(old, new) == (index <= changed)
         assert torch.equal(old[:, :5], new[:, :5])  # causal
 

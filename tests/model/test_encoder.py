@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+import tiny_models as tiny
 import torch
 from torch import nn
 from torch.nn import functional as F
@@ -15,7 +16,6 @@ from moss_audio.errors import AudioError
 from moss_audio.features import num_tokens
 from moss_audio.model.config import MossAudioEncoderConfig
 from moss_audio.model.encoder import MossAudioEncoder, sinusoids
-import tiny_models as tiny
 
 STEMS: list[dict[str, Any]] = [{}, tiny.WHISPER_STEM]
 both_stems = pytest.mark.parametrize("stem", STEMS, ids=["conv2d", "conv1d_stack4"])

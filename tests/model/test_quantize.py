@@ -107,7 +107,9 @@ def test_packing_again_changes_little_and_is_repeatable(bits: int) -> None:
     for key, tensor in pack(weight, bits).items():
         assert torch.equal(tensor, first[key])
     once = through(weight, bits)
-    assert (through(once, bits) - once).abs().max() < 2 * (through(weight, bits) - weight).abs().max()
+    assert (through(once, bits) - once).abs().max() < 2 * (
+        through(weight, bits) - weight
+    ).abs().max()
 
 
 def test_other_widths_are_refused() -> None:

@@ -74,7 +74,7 @@ def scramble(module: torch.nn.Module, seed: int = 0) -> None:
                 weight.copy_(torch.randn(weight.shape, generator=generator) * 0.1)
 
 
-def model(seed: int = 0, **kwargs: Any) -> MossAudioModel:
+def model(seed: int = 1, **kwargs: Any) -> MossAudioModel:
     """A float32 model in evaluation mode with scaled-up random weights."""
     built = MossAudioModel(config(**kwargs)).eval()
     scramble(built, seed)

@@ -1,3 +1,4 @@
+# ruff: noqa: PT018
 """Scenes: the same seed gives the same bytes, the test sentences stay out, the truth is sane."""
 
 from __future__ import annotations
@@ -118,7 +119,7 @@ def test_resuming_keeps_finished_shards_and_refuses_another_config(scenes: Path)
 def test_recorded_prompts_are_never_said() -> None:
     prompts = text.prompt_texts()
     assert len(prompts) > 400 and "activated" in prompts
-    known = sorted(prompts)[:50] + ["A garden gate is open."]
+    known = [*sorted(prompts)[:50], "A garden gate is open."]
     vocabulary = text.Vocabulary()
     rng = random.Random(0)
     raw = [k.capitalize() + "." for k in known[:-1]] + known[-1:]

@@ -20,20 +20,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command line (the process's own by default) and return the exit code."""
     if arguments is None:
         _forgiving_streams()
+    code = 0
     try:
         from moss_audio.cli.app import run
 
         code = run(list(sys.argv[1:] if arguments is None else arguments))
+        sys.stdout.flush()
     except KeyboardInterrupt:  # before or after a command; within one, the app says more
         return INTERRUPTED
-    try:
-        sys.stdout.flush()
     except BrokenPipeError:
         _silence_stdout()
         return PIPE_CLOSED
     except OSError as error:
         _silence_stdout()
-        if code == 0:
+        if code == 0:  # a command that failed has said why
             print(f"error: cannot write to stdout: {error.strerror or error}", file=sys.stderr)
         return code or 1
     return code

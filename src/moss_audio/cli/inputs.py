@@ -19,11 +19,13 @@ from urllib.parse import unquote, urlsplit
 from moss_audio.errors import AudioError
 
 # What is picked up from a folder. A file that is named itself may be called anything.
-MEDIA_SUFFIXES = frozenset(
-    ".3gp .aac .ac3 .aif .aifc .aiff .amr .ape .asf .au .avi .caf .dts .flac .flv .m2ts .m4a .m4b "
-    ".m4v .mka .mkv .mov .mp2 .mp3 .mp4 .mpeg .mpg .mpga .mts .oga .ogg .ogv .opus .ra .rm .snd "
-    ".spx .ts .tta .vob .w64 .wav .wave .weba .webm .wma .wmv .wv".split()
-)
+MEDIA_SUFFIXES = frozenset((
+    ".3gp", ".aac", ".ac3", ".aif", ".aifc", ".aiff", ".amr", ".ape", ".asf", ".au", ".avi",
+    ".caf", ".dts", ".flac", ".flv", ".m2ts", ".m4a", ".m4b", ".m4v", ".mka", ".mkv", ".mov",
+    ".mp2", ".mp3", ".mp4", ".mpeg", ".mpg", ".mpga", ".mts", ".oga", ".ogg", ".ogv", ".opus",
+    ".ra", ".rm", ".snd", ".spx", ".ts", ".tta", ".vob", ".w64", ".wav", ".wave", ".weba",
+    ".webm", ".wma", ".wmv", ".wv",
+))  # fmt: skip
 STDIN = "-"
 _URL = re.compile(r"^(https?://|data:)", re.IGNORECASE)
 _UNSAFE = re.compile(r'[\x00-\x1f<>:"/\\|?*]+')
@@ -73,7 +75,10 @@ def is_input(argument: str) -> bool:
         argument == STDIN
         or bool(_URL.match(argument))
         or os.path.lexists(argument)
-        or (glob.has_magic(argument) and next(glob.iglob(argument, recursive=True), None) is not None)
+        or (
+            glob.has_magic(argument)
+            and next(glob.iglob(argument, recursive=True), None) is not None
+        )
     )
 
 
@@ -142,12 +147,16 @@ def _folder(folder: str, base: str) -> Iterator[Input]:
                 found = True
                 yield _file(os.path.join(parent, name), base)
     if not found:
-        raise AudioError(f"{folder}: no recordings in this folder; name the files if they have "
-                         "unusual extensions")
+        raise AudioError(
+            f"{folder}: no recordings in this folder; name the files if they have "
+            "unusual extensions"
+        )
 
 
 def _unreadable(error: OSError) -> None:
-    raise AudioError(f"{error.filename}: cannot be listed ({error.strerror}); check who may read it")
+    raise AudioError(
+        f"{error.filename}: cannot be listed ({error.strerror}); check who may read it"
+    )
 
 
 def _pattern(pattern: str) -> Iterator[Input]:
@@ -216,9 +225,7 @@ def _clashing(inputs: Sequence[Input]) -> list[int]:
     return [i for i, item in enumerate(inputs) if counts[_key(item.stem)] > 1]
 
 
-def _rename(
-    inputs: list[Input], indices: Iterable[int], stem: Callable[[int], PurePath]
-) -> None:
+def _rename(inputs: list[Input], indices: Iterable[int], stem: Callable[[int], PurePath]) -> None:
     renamed = {i: replace(inputs[i], stem=PurePath(stem(i))) for i in indices}
     for i, item in renamed.items():
         inputs[i] = item

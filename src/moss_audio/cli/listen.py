@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from enum import Enum
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -19,7 +19,7 @@ from moss_audio.errors import MossAudioError
 from moss_audio.result import Result, Timeline, Transcript
 
 
-class Timestamps(str, Enum):
+class Timestamps(StrEnum):
     """Levels of `transcribe --timestamps`."""
 
     none = "none"
@@ -93,8 +93,8 @@ def transcribe(
         _decoding(temperature, seed, max_new_tokens), plot,
     )  # fmt: skip
     names = _formats(formats, timed=True)
-    level = timestamps.value if timestamps is not None else _needed_level(names, plot is not None)
-    level = None if level == "none" else level
+    chosen = timestamps or Timestamps(_needed_level(names, plot is not None))
+    level = None if chosen is Timestamps.none else chosen.value
     show_times = formats is None and timestamps is not None and level is not None
     _run(common, Rendering(names, show_times), "transcribe", {"timestamps": level})
 
@@ -275,9 +275,7 @@ def _output(common: _Common, rendering: Rendering, found: Found) -> Output:
             existing = "overwrite"
         return Folder(common.output_dir, rendering, existing)  # type: ignore[arg-type]
     if common.overwrite is not None:
-        raise typer.BadParameter(
-            "only with --output-dir", param_hint="--overwrite/--skip-existing"
-        )
+        raise typer.BadParameter("only with --output-dir", param_hint="--overwrite/--skip-existing")
     try:
         check_stdout(rendering, n_inputs)
     except MossAudioError as error:

@@ -92,9 +92,7 @@ Plot = Annotated[
 ]
 Start = Annotated[
     float | None,
-    typer.Option(
-        "--start", min=0.0, help="Seconds to begin at; times count from there."
-    ),
+    typer.Option("--start", min=0.0, help="Seconds to begin at; times count from there."),
 ]
 End = Annotated[
     float | None,

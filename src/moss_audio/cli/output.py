@@ -14,7 +14,6 @@ from moss_audio.cli.messages import plural
 from moss_audio.cli.render import PLAIN, Rendering
 from moss_audio.errors import MossAudioError
 from moss_audio.result import Result
-from moss_audio.writers import write_atomic
 
 Existing = Literal["ask", "overwrite", "skip"]
 
@@ -98,10 +97,10 @@ class Folder:
         return list(inputs)
 
     def put(self, item: Input, results: Sequence[Result]) -> None:
+        from moss_audio.writers import write_atomic
+
         # Rendered first: a result that a format refuses leaves no half of its files.
-        rendered = [
-            (path, self._rendering.text(results, name)) for path, name in self.paths(item)
-        ]
+        rendered = [(path, self._rendering.text(results, name)) for path, name in self.paths(item)]
         for path, text in rendered:
             try:
                 make_folder(path.parent)

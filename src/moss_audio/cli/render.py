@@ -1,4 +1,7 @@
-"""Results as text: what a format's writer gives, one JSON line a file, or several answers."""
+"""Results as text: what a format's writer gives, one JSON line a file, or several answers.
+
+The writers are imported where they are used: they bring in numpy, and --help should not.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,6 @@ from typing import Any
 
 from moss_audio.errors import MossAudioError
 from moss_audio.result import Answer, Event, Result, Timeline, Transcript
-from moss_audio.writers import JsonWriter, TxtWriter, get_writer
 
 FORMATS = ("txt", "json", "srt", "vtt", "tsv", "textgrid")
 UNTIMED_FORMATS = ("txt", "json")
@@ -29,10 +31,14 @@ class Rendering:
     questions: tuple[str, ...] = ()
 
     def extension(self, format_name: str) -> str:
+        from moss_audio.writers import get_writer
+
         return get_writer(format_name).extension
 
     def text(self, results: Sequence[Result], format_name: str) -> str:
-        """The content of a file, ending in a newline. `results` has one entry, or one a question."""
+        """A file's content, ending in a newline. `results` has one entry, or one a question."""
+        from moss_audio.writers import get_writer
+
         if format_name == "json":
             return json.dumps(self.data(results), ensure_ascii=False, indent=2) + "\n"
         if len(results) > 1:
@@ -47,6 +53,8 @@ class Rendering:
 
     def data(self, results: Sequence[Result]) -> dict[str, Any]:
         """A file's results as JSON types; several answers become a list under `answers`."""
+        from moss_audio.writers import JsonWriter
+
         parts: list[dict[str, Any]] = [json.loads(JsonWriter().render(r)) for r in results]
         if not self.questions:
             return parts[0]
@@ -62,6 +70,8 @@ class Rendering:
 
 
 def _plain(result: Result, show_times: bool = False) -> str:
+    from moss_audio.writers import TxtWriter
+
     if isinstance(result, Answer) and result.thinking:
         thinking = "".join(f"  {line}\n" for line in result.thinking.strip().splitlines())
         return f"(thinking)\n{thinking}{TxtWriter().render(result)}"
@@ -84,5 +94,7 @@ def check_formats(formats: Sequence[str], *, timed: bool) -> tuple[str, ...]:
         if name not in FORMATS:
             raise MossAudioError(f"unknown format {name!r}: choose one of {', '.join(FORMATS)}")
         if name not in allowed:
-            raise MossAudioError(f"{name} holds text with times; here choose {' or '.join(allowed)}")
+            raise MossAudioError(
+                f"{name} holds text with times; here choose {' or '.join(allowed)}"
+            )
     return names

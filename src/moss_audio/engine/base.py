@@ -68,7 +68,8 @@ class GenerationOptions:
                 raise MossAudioError(f"{name}={value!r}: give a number, {bound}")
         if self.top_p == 0:
             raise MossAudioError("top_p=0: give a number above 0 and at most 1")
-        if not isinstance(self.stop, tuple) or any(not isinstance(s, str) or not s for s in self.stop):
+        texts = self.stop if isinstance(self.stop, tuple) else (None,)
+        if any(not isinstance(text, str) or not text for text in texts):
             raise MossAudioError(f"stop={self.stop!r}: give a text or several, none of them empty")
         if self.thinking not in (None, True, False):
             raise MossAudioError(f"thinking={self.thinking!r}: give True, False or None")
@@ -148,13 +149,9 @@ class Generation:
 class Session(Protocol):
     """One clip, kept encoded and prefilled, for any number of questions."""
 
-    def ask(
-        self, question: str, options: GenerationOptions | None = None
-    ) -> Generation: ...
+    def ask(self, question: str, options: GenerationOptions | None = None) -> Generation: ...
 
-    def stream(
-        self, question: str, options: GenerationOptions | None = None
-    ) -> Iterator[str]: ...
+    def stream(self, question: str, options: GenerationOptions | None = None) -> Iterator[str]: ...
 
     def close(self) -> None: ...
 

@@ -37,7 +37,8 @@ class _Layer(DynamicLayer):
         self._show(length)
 
     def _show(self, length: int) -> None:
-        assert self._key_room is not None and self._value_room is not None
+        assert self._key_room is not None
+        assert self._value_room is not None
         self._used = length
         self.keys = self._key_room[:, :, :length]
         self.values = self._value_room[:, :, :length]
@@ -47,7 +48,8 @@ class _Layer(DynamicLayer):
     ) -> tuple[torch.Tensor, torch.Tensor]:
         if not self.is_initialized:
             self.reserve(key_states, key_states.shape[0], 0)
-        assert self._key_room is not None and self._value_room is not None
+        assert self._key_room is not None
+        assert self._value_room is not None
         end = self._used + key_states.shape[2]
         if end > self._key_room.shape[2]:
             old_keys, old_values, used = self._key_room, self._value_room, self._used
@@ -61,7 +63,8 @@ class _Layer(DynamicLayer):
         return self.keys, self.values
 
     def keep_rows(self, rows: torch.Tensor) -> None:
-        assert self._key_room is not None and self._value_room is not None
+        assert self._key_room is not None
+        assert self._value_room is not None
         self._key_room = self._key_room.index_select(0, rows)
         self._value_room = self._value_room.index_select(0, rows)
         self._show(self._used)
@@ -96,7 +99,7 @@ class Prefix:
 
 
 def split_rows(cache: Cache, lengths: Sequence[int]) -> list[Prefix]:
-    """One prefix a row of a left-padded cache, as views: the last `lengths[i]` positions of row i."""
+    """A prefix a row of a left-padded cache, as views: the last `lengths[i]` positions of row i."""
     return [
         Prefix(
             tuple(

@@ -52,7 +52,9 @@ def choose_device(device: str | torch.device | None = None) -> torch.device:
     if there and chosen.type == "cuda" and chosen.index is not None:
         there = chosen.index < torch.cuda.device_count()
     if not there:
-        raise MossAudioError(f"device {str(device)!r} is not available here; leave it out to choose")
+        raise MossAudioError(
+            f"device {str(device)!r} is not available here; leave it out to choose"
+        )
     return chosen
 
 
@@ -69,7 +71,7 @@ def choose_dtype(device: torch.device, dtype: str | torch.dtype | None = None) -
         names = {"bfloat16": torch.bfloat16, "float16": torch.float16, "float32": torch.float32}
         names |= {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
         chosen = names.get(dtype) if isinstance(dtype, str) else dtype
-        if chosen not in names.values():
+        if chosen is None or chosen not in names.values():
             raise MossAudioError(f"dtype {dtype!r}: give bfloat16, float16 or float32")
         return chosen
     if device.type == "cuda":

@@ -108,8 +108,10 @@ class MossAudioEncoder(nn.Module):
         width = config.d_model
         if config.stem == "conv2d":
             channels = config.downsample_hidden_size
-            self.conv1 = nn.Conv2d(1, channels, 3, stride=2, padding=1)
-            self.conv2 = nn.Conv2d(channels, channels, 3, stride=2, padding=1)
+            self.conv1: nn.Conv1d | nn.Conv2d = nn.Conv2d(1, channels, 3, stride=2, padding=1)
+            self.conv2: nn.Conv1d | nn.Conv2d = nn.Conv2d(
+                channels, channels, 3, stride=2, padding=1
+            )
             self.conv3 = nn.Conv2d(channels, channels, 3, stride=2, padding=1)
             self.stem_proj = nn.Linear(channels * num_tokens(config.num_mel_bins), width)
         else:

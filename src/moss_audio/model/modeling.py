@@ -191,8 +191,11 @@ class MossAudioModel(PreTrainedModel, GenerationMixin):
         if audio_features is None and audio_data is not None:
             audio_features = self.encode_audio(audio_data, audio_data_seqlens)
         # one new token a step cannot be an audio position: no need to look, nor to synchronise
-        looks = input_ids is not None and (input_ids.shape[1] > 1 or audio_features is not None)
-        if audio_input_mask is None and looks:
+        if (
+            audio_input_mask is None
+            and input_ids is not None
+            and (input_ids.shape[1] > 1 or audio_features is not None)
+        ):
             audio_input_mask = input_ids == self.config.audio_token_id
         if inputs_embeds is None:
             inputs_embeds = self.get_input_embeddings()(input_ids)

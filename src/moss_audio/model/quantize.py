@@ -113,7 +113,7 @@ def unpack(
     zero = ((packed["scales"][:, 1].to(torch.float32) - 128) * spread[:, 1])[:, None]
     out = torch.empty(n_groups, GROUP, dtype=dtype)
     room = torch.empty(min(n_groups, _BLOCK_GROUPS), GROUP)
-    per_group = codes.shape[0] // n_groups  # bytes of the low codes
+    per_group = codes.shape[0] // max(n_groups, 1)  # bytes of the low codes
     for first in range(0, n_groups, _BLOCK_GROUPS):
         last = min(first + _BLOCK_GROUPS, n_groups)
         low = codes[first * per_group : last * per_group].view(-1, per_group)

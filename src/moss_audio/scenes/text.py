@@ -1,3 +1,4 @@
+# ruff: noqa: SIM905  (word lists read best as running text)
 """Sentences to say: dictionary glosses and examples, quotations, words, and templates.
 
 Every sentence is written exactly as it is spoken: ASCII letters, apostrophes and , . ? ! only.
@@ -249,7 +250,8 @@ def _fortunes() -> Iterator[str]:
 
 
 def _gcide_quotes() -> Iterator[str]:
-    text = gzip.open(_GCIDE, "rt", encoding="utf-8", errors="replace").read()
+    with gzip.open(_GCIDE, "rt", encoding="utf-8", errors="replace") as file:
+        text = file.read()
     for match in re.finditer(r'"([A-Z][^"\[\]{}]{12,130})"\s+--', text):
         yield _capital(" ".join(match.group(1).split()))
     for match in re.finditer(r"\n   (?:\d+\. )?([A-Z][a-z][^.\[\]{}\"\\]{15,120}\.)", text):

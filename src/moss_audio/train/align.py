@@ -10,7 +10,7 @@ Deviations: mergers are not trained here (they act inside the decoder); no capti
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ from moss_audio.model.modeling import MossAudioModel
 from moss_audio.model.nano import EMBEDDING, TRAINED_FILE
 from moss_audio.model.quantize import save_packed
 from moss_audio.result import Word
-from moss_audio.scenes.reader import load_scenes
+from moss_audio.scenes.reader import Scene, load_scenes
 from moss_audio.train.augment import AugmentConfig
 from moss_audio.train.loop import LoopConfig, Stage, load_config, log_to, run
 from moss_audio.train.samples import IGNORE, Batch, SampleStream, batches
@@ -50,17 +50,57 @@ class AlignConfig:
     seed: int = 0
 
 
+def _pieces(index: int, word: Word, tokenizer: Any) -> list[int]:
+    return tokenizer.encode((" " if index else "") + word.text, add_special_tokens=False)
+
+
 def frame_targets(words: tuple[Word, ...], n_tokens: int, tokenizer: Any) -> list[int]:
     """The word piece spoken at the middle of each audio token, `IGNORE` between words."""
     targets = [IGNORE] * n_tokens
     for index, word in enumerate(words):
-        pieces = tokenizer.encode((" " if index else "") + word.text, add_special_tokens=False)
+        pieces = _pieces(index, word, tokenizer)
         first = round(word.start * TOKENS_PER_SECOND - 0.5)
         last = max(first + 1, round(word.end * TOKENS_PER_SECOND - 0.5) + 1)
         for at in range(max(0, first), min(n_tokens, last)):
             share = (at - first) / (last - first)
             targets[at] = pieces[min(len(pieces) - 1, int(share * len(pieces)))]
     return targets
+
+
+class SpokenPieces:
+    """The word pieces of a set of scenes, and the loss of adapter outputs against them."""
+
+    def __init__(
+        self, scenes: Sequence[Scene], tokenizer: Any, embedding: torch.Tensor, scale: float
+    ) -> None:
+        self.tokenizer, self.scale = tokenizer, scale
+        pieces: set[int] = set()
+        for scene in scenes:
+            for i, word in enumerate(scene.words):
+                pieces.update(_pieces(i, word, tokenizer))
+        seen = torch.tensor(sorted(pieces))
+        self.index = torch.full((embedding.shape[0],), IGNORE)
+        self.index[seen] = torch.arange(len(seen))
+        self.table = embedding[seen].detach()
+        self.unit = F.normalize(self.table.float(), dim=-1).to(embedding.dtype)
+        self.size = self.table.float().square().mean()
+
+    def targets(self, batch: Batch) -> torch.Tensor:
+        """Row of `table` for each audio token of a batch `[N]`, `IGNORE` between words."""
+        out: list[int] = []
+        for words, n_frames in zip(batch.words, batch.audio_data_seqlens.tolist(), strict=True):
+            out += frame_targets(words, num_tokens(n_frames), self.tokenizer)
+        target = torch.tensor(out)
+        return torch.where(target == IGNORE, IGNORE, self.index[target.clamp(min=0)])
+
+    def loss(
+        self, predicted: torch.Tensor, target: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Cosine cross-entropy, and squared distance in units of the embedding's own size."""
+        unit = F.normalize(predicted.float(), dim=-1).to(self.unit.dtype)
+        cross_entropy = F.cross_entropy((unit @ self.unit.T).float() * self.scale, target)
+        distance = (predicted.float() - self.table[target].float()).square().mean() / self.size
+        return cross_entropy, distance
 
 
 def standardise_inputs(model: MossAudioModel, batch: Batch) -> None:
@@ -88,19 +128,8 @@ def main(config_path: Path, overrides: dict[str, Any] | None = None) -> bool:
     log(f"align: {len(scenes)} scenes with words")
     n_mels = model.config.audio_config.num_mel_bins
     tasks = {"transcribe": 1.0}
-    seen = sorted(
-        {
-            piece
-            for scene in scenes
-            for i, w in enumerate(scene.words)
-            for piece in tokenizer.encode((" " if i else "") + w.text, add_special_tokens=False)
-        }
-    )
-    vocabulary = torch.full((model.config.language_config.vocab_size,), IGNORE)
-    vocabulary[torch.tensor(seen)] = torch.arange(len(seen))
-    table = model.get_parameter(EMBEDDING)[torch.tensor(seen)]
-    table_unit = F.normalize(table.float(), dim=-1).to(table.dtype)
-    log(f"align: {len(seen)} word pieces")
+    spoken = SpokenPieces(scenes, tokenizer, model.get_parameter(EMBEDDING), config.scale)
+    log(f"align: {len(spoken.table)} word pieces")
     parameters = adapter_parameters(model, mergers=False)
 
     def data(position: int) -> Iterator[tuple[Batch, int]]:
@@ -111,20 +140,13 @@ def main(config_path: Path, overrides: dict[str, Any] | None = None) -> bool:
         standardise_inputs(model, next(data(0))[0])
 
     def loss(batch: Batch) -> tuple[torch.Tensor, float, int]:
-        targets: list[int] = []
-        for words, n_frames in zip(batch.words, batch.audio_data_seqlens.tolist(), strict=True):
-            targets += frame_targets(words, num_tokens(n_frames), tokenizer)
-        target = vocabulary[torch.tensor(targets).clamp(min=0)]
-        spoken = torch.tensor(targets) != IGNORE
+        targets = spoken.targets(batch)
+        inside = targets != IGNORE
         with torch.no_grad():
             encoded = model.audio_encoder(batch.audio_data, batch.audio_data_seqlens).tokens
         with mixed_precision(model):
-            predicted = model.audio_adapter(encoded[spoken])
-            logits = F.normalize(predicted.float(), dim=-1).to(table.dtype) @ table_unit.T
-        target = target[spoken]
-        cross_entropy = F.cross_entropy(logits.float() * config.scale, target)
-        size = table.float().square().mean()
-        distance = (predicted.float() - table[target].float()).square().mean() / size
+            predicted = model.audio_adapter(encoded[inside])
+            cross_entropy, distance = spoken.loss(predicted, targets[inside])
         return cross_entropy + config.regression * distance, batch.audio_s, len(targets)
 
     def finish() -> None:

@@ -27,12 +27,12 @@ IGNORE = -100
 
 # Shares of the tasks by kind of scene: what can be asked of it sensibly.
 TASK_SHARES: Mapping[str, Mapping[str, float]] = {
-    "speech": {"transcribe": 0.56, "transcribe_word": 0.17, "transcribe_sentence": 0.1,
-               "events": 0.06, "caption": 0.05, "ask": 0.06},
-    "events": {"events": 0.58, "caption": 0.2, "ask": 0.17, "transcribe": 0.05},
-    "mixed": {"transcribe": 0.3, "transcribe_word": 0.1, "transcribe_sentence": 0.05,
-              "events": 0.33, "caption": 0.12, "ask": 0.1},
-    "music": {"events": 0.35, "caption": 0.35, "ask": 0.15, "transcribe": 0.15},
+    "speech": {"transcribe": 0.7, "transcribe_word": 0.1, "transcribe_sentence": 0.05,
+               "events": 0.05, "caption": 0.04, "ask": 0.06},
+    "events": {"events": 0.62, "caption": 0.18, "ask": 0.15, "transcribe": 0.05},
+    "mixed": {"transcribe": 0.4, "transcribe_word": 0.06, "transcribe_sentence": 0.04,
+              "events": 0.3, "caption": 0.1, "ask": 0.1},
+    "music": {"events": 0.35, "caption": 0.3, "ask": 0.2, "transcribe": 0.15},
     "silence": {"transcribe": 0.5, "events": 0.25, "caption": 0.1, "ask": 0.15},
 }  # fmt: skip
 
@@ -57,6 +57,7 @@ class Batch:
     audio_data: torch.Tensor
     audio_data_seqlens: torch.Tensor
     audio_s: float
+    segments: list[int] = field(default_factory=list)  # length of each sample in the row
     words: list[tuple[Word, ...]] = field(default_factory=list)
 
 
@@ -120,6 +121,7 @@ def pack(samples: Sequence[Sample], tokenizer: Any, spec: PromptSpec, n_mels: in
     ids: list[int] = []
     labels: list[int] = []
     positions: list[int] = []
+    segments: list[int] = []
     mask: list[bool] = []
     mels = []
     for sample in samples:
@@ -137,6 +139,7 @@ def pack(samples: Sequence[Sample], tokenizer: Any, spec: PromptSpec, n_mels: in
             for i, learn in zip(rendered.input_ids[1:], rendered.loss_mask[1:], strict=True)
         ]
         positions += list(range(len(rendered.input_ids)))
+        segments.append(len(rendered.input_ids))
     lengths = [mel.shape[1] for mel in mels]
     data = torch.zeros(len(mels), n_mels, max(lengths))
     for row, mel in zip(data, mels, strict=True):
@@ -149,6 +152,7 @@ def pack(samples: Sequence[Sample], tokenizer: Any, spec: PromptSpec, n_mels: in
         audio_data=data,
         audio_data_seqlens=torch.tensor(lengths),
         audio_s=sum(len(s.samples) for s in samples) / SAMPLE_RATE,
+        segments=segments,
         words=[s.words for s in samples],
     )
 

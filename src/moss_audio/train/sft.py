@@ -20,6 +20,8 @@ from torch.nn import functional as F
 from moss_audio.model.nano import AUDIO_ROWS, EMBEDDING, TRAINED_FILE
 from moss_audio.model.quantize import save_packed
 from moss_audio.scenes.reader import load_scenes
+from moss_audio.train.align import AlignConfig, SpokenPieces
+from moss_audio.train.attention import use_packed_attention
 from moss_audio.train.augment import AugmentConfig
 from moss_audio.train.loop import LoopConfig, Stage, load_config, log_to, run
 from moss_audio.train.lora import add_lora, lora_tensors
@@ -44,6 +46,7 @@ class SftConfig:
     adapter_lr: float = 4e-4
     lora_lr: float = 8e-4
     lora_rank: int = 16
+    align_weight: float = 0.1  # of the alignment loss, which goes on beside the decoder's
     batch_tokens: int = 500  # audio tokens a step
     adapter_bits: int = 5  # bits of the shipped adapter and mergers
     lora_bits: int = 6
@@ -61,6 +64,7 @@ def main(config_path: Path, overrides: dict[str, Any] | None = None) -> bool:
     n_mels = model.config.audio_config.num_mel_bins
     audio_ids = [spec.audio_token_id, spec.audio_start_id, spec.audio_end_id]
 
+    use_packed_attention(model.language_model)
     adapters = adapter_parameters(model, mergers=True)
     lora = add_lora(model, config.lora_rank, config.seed)
     rows = torch.nn.Parameter(model.get_parameter(EMBEDDING)[-3:].detach().float().clone())
@@ -72,6 +76,7 @@ def main(config_path: Path, overrides: dict[str, Any] | None = None) -> bool:
     parameters = {**adapters, **loras, AUDIO_ROWS: rows}
     log(f"sft: {sum(p.numel() for p in parameters.values()) / 1e6:.2f} M trained parameters")
     embedding = model.get_parameter(EMBEDDING)
+    spoken = SpokenPieces(scenes, tokenizer, embedding, AlignConfig.scale)
 
     def data(position: int) -> Iterator[tuple[Batch, int]]:
         stream = SampleStream(scenes, config.seed, config.augment, None, position)
@@ -91,6 +96,8 @@ def main(config_path: Path, overrides: dict[str, Any] | None = None) -> bool:
             hidden = model.hidden_states(
                 inputs_embeds=embeds,
                 position_ids=batch.position_ids,
+                attention_mask={"full_attention": None},  # the segments say it all
+                segments=batch.segments,
                 audio_features=features,
                 audio_input_mask=batch.audio_input_mask,
                 use_cache=False,
@@ -100,6 +107,11 @@ def main(config_path: Path, overrides: dict[str, Any] | None = None) -> bool:
             learnt = labels != IGNORE
             logits = model.lm_head(hidden[learnt])
         value = F.cross_entropy(logits.float(), labels[learnt])
+        targets = spoken.targets(batch)
+        inside = targets != IGNORE
+        if config.align_weight and bool(inside.any()):
+            aligned, _ = spoken.loss(features.embeds[inside], targets[inside])
+            value = value + config.align_weight * aligned
         return value, batch.audio_s, ids.shape[1]
 
     def finish() -> None:

@@ -138,7 +138,7 @@ class EspeakVoice:
         for i, first in enumerate(known):
             stop = known[i + 1] if i + 1 < len(known) else len(texts)
             begin = found[first]
-            end = found[stop] if stop in found else total_s
+            end = found.get(stop, total_s)
             if stop - first > 1 and stop == len(texts):
                 return []  # the last words run together up to an unknown pause
             letters = [len(w) + 1 for w in texts[first:stop]]

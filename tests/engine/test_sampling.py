@@ -1,0 +1,44 @@
+"""The sampler follows the distribution and its bounds."""
+
+from __future__ import annotations
+
+import torch
+
+from moss_audio.engine.base import GenerationOptions
+from moss_audio.engine.sampling import Sampler
+
+LOGITS = torch.log(torch.tensor([0.1, 0.4, 0.3, 0.2]))
+
+
+def draws(n: int = 2000, **options: float) -> torch.Tensor:
+    sampler = Sampler(GenerationOptions(temperature=1.0).changed(**options), seed=0)
+    picked = torch.tensor([sampler.pick(LOGITS) for _ in range(n)])
+    return torch.bincount(picked, minlength=4) / n
+
+
+def test_the_shares_are_the_probabilities() -> None:
+    assert torch.allclose(draws(), LOGITS.exp(), atol=0.04)
+
+
+def test_top_k_and_top_p_leave_the_tail_out() -> None:
+    assert draws(300, top_k=2)[[0, 3]].sum() == 0
+    shares = draws(300, top_p=0.6)  # 0.4 + 0.3 crosses it
+    assert shares[[0, 3]].sum() == 0
+    assert shares[2] > 0
+    assert draws(50, top_p=0.01)[1] == 1
+
+
+def test_a_seed_gives_the_same_tokens_and_another_seed_others() -> None:
+    options = GenerationOptions(temperature=1.0)
+    runs = []
+    for seed in (1, 1, 2):
+        sampler = Sampler(options, seed)
+        runs.append([sampler.pick(LOGITS) for _ in range(30)])
+    assert runs[0] == runs[1] != runs[2]
+
+
+def test_impossible_tokens_stay_impossible() -> None:
+    logits = LOGITS.clone()
+    logits[1] = float("-inf")
+    sampler = Sampler(GenerationOptions(temperature=5.0), 0)
+    assert 1 not in {sampler.pick(logits) for _ in range(300)}

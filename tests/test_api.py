@@ -1,0 +1,157 @@
+"""`moss_audio.load` and the methods of what it gives, on a tiny checkpoint folder."""
+
+from __future__ import annotations
+
+import io
+import json
+import wave
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from tests.engine.conftest import build_engine, noise
+
+import moss_audio
+from moss_audio.api import MossAudio
+from moss_audio.errors import AudioError, CheckpointError, MossAudioError
+from moss_audio.model import checkpoint
+from moss_audio.result import Answer, Caption, Timeline, Transcript
+
+RATE = 16_000
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("micro")
+    engine = build_engine()
+    engine.model.save_pretrained(path)
+    engine.processor.save_pretrained(path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def model(folder: Path) -> MossAudio:
+    return moss_audio.load(folder, device="cpu", dtype="float32", batch_size=4)
+
+
+def test_public_names_live_here() -> None:
+    assert moss_audio.load.__module__ == "moss_audio.api"
+    assert moss_audio.MossAudio is MossAudio
+
+
+def test_load_reads_the_released_layout(model: MossAudio, folder: Path) -> None:
+    assert model.engine.dtype == torch.float32
+    assert model.engine.batch_size == 4
+    assert model.window_s == 300.0
+    assert str(folder) in repr(model)
+
+
+def test_loading_prints_nothing(folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    moss_audio.load(folder, device="cpu")
+    assert capfd.readouterr() == ("", "")
+
+
+def test_every_task_gives_its_result(model: MossAudio) -> None:
+    clip = (noise(1.0), RATE)
+    short = {"max_new_tokens": 4}
+    assert isinstance(model.transcribe(clip, **short), Transcript)
+    assert isinstance(model.transcribe(clip, "word", **short), Transcript)
+    assert isinstance(model.caption(clip, **short), Caption)
+    assert isinstance(model.events(clip, **short), Timeline)
+    assert isinstance(model.ask(clip, "what?", **short), Answer)
+    assert isinstance(model.ask(None, "who are you?", **short), Answer)
+    assert isinstance(model.ask(clip, "what?", thinking=True, thinking_budget=2, **short), Answer)
+
+
+def test_a_list_gives_a_list_and_single_calls_agree(model: MossAudio) -> None:
+    clips = [(noise(s, i), RATE) for i, s in enumerate((0.5, 2.0, 1.2))]
+    together = model.transcribe(clips, max_new_tokens=8)
+    assert [r.raw for r in together] == [
+        model.transcribe(clip, max_new_tokens=8).raw for clip in clips
+    ]
+    assert model.transcribe([]) == []
+
+
+def test_several_questions_give_several_answers(model: MossAudio) -> None:
+    clip, short = (noise(1.0), RATE), {"max_new_tokens": 5}
+    both = model.ask(clip, ["one?", "two?"], **short)
+    assert [a.raw for a in both] == [model.ask(clip, q, **short).raw for q in ("one?", "two?")]
+    assert len(model.ask([clip], ["one?", "two?"], **short)[0]) == 2
+    with pytest.raises(MossAudioError, match="no question"):
+        model.ask(clip, [])
+
+
+def test_stream_joins_to_the_answer(model: MossAudio) -> None:
+    clip = (noise(1.0), RATE)
+    pieces = "".join(model.stream(clip, "what?", max_new_tokens=10))
+    assert pieces == model.ask(clip, "what?", max_new_tokens=10).raw
+
+
+def test_inputs_of_any_kind_and_their_part(model: MossAudio) -> None:
+    samples = noise(3.0)
+    data = io.BytesIO()
+    with wave.open(data, "wb") as file:
+        file.setparams((1, 2, RATE, 0, "NONE", ""))
+        file.writeframes((samples * 32767).astype("<i2").tobytes())
+    result = model.transcribe(data.getvalue(), start=1.0, end=2.5, max_new_tokens=4)
+    assert result.duration == pytest.approx(1.5)
+    bare = model.transcribe(samples, sample_rate=RATE, max_new_tokens=4)
+    assert bare.duration == pytest.approx(3.0)
+
+
+def test_mistakes_are_one_clear_line(model: MossAudio, tmp_path: Path) -> None:
+    clip = (noise(0.5), RATE)
+    with pytest.raises(MossAudioError, match="timestamps"):
+        model.transcribe(clip, timestamps="letter")
+    with pytest.raises(MossAudioError, match="'temprature'"):
+        model.transcribe(clip, temprature=1.0)
+    with pytest.raises(MossAudioError, match="empty"):
+        model.ask(clip, " ")
+    with pytest.raises(AudioError, match="no such file"):
+        model.transcribe(tmp_path / "missing.wav")
+    found = model.transcribe([clip, tmp_path / "missing.wav"], on_error="return", max_new_tokens=2)
+    assert isinstance(found[0], Transcript)
+    assert isinstance(found[1], AudioError)
+
+
+def test_a_checkpoint_that_is_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(CheckpointError, match="no such folder"):
+        moss_audio.load("./nowhere")
+    with pytest.raises(CheckpointError, match="hub download failed"):
+        moss_audio.load("nobody/nothing-of-this-name")
+    monkeypatch.setattr(checkpoint, "embedded_folder", lambda: tmp_path / "assets")
+    with pytest.raises(CheckpointError, match="reinstall"):
+        moss_audio.load("nano")
+
+
+def test_a_folder_may_name_its_window(folder: Path, tmp_path: Path) -> None:
+    assert checkpoint.window_seconds(folder) is None
+    settings = json.loads((folder / "processor_config.json").read_text())
+    for window_s in (20, "long"):
+        path = tmp_path / str(window_s)
+        path.mkdir()
+        (path / "processor_config.json").write_text(json.dumps({**settings, "window_s": window_s}))
+        if window_s == 20:
+            assert checkpoint.window_seconds(path) == 20.0
+        else:
+            with pytest.raises(CheckpointError, match="window_s 'long'"):
+                checkpoint.window_seconds(path)
+
+
+def test_a_processor_config_with_a_window_is_read(folder: Path, tmp_path: Path) -> None:
+    import shutil
+
+    copy = tmp_path / "copy"
+    shutil.copytree(folder, copy)
+    path = copy / "processor_config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "window_s": 12.5}))
+    assert moss_audio.load(copy, device="cpu").window_s == 12.5
+
+
+def test_long_audio_goes_through_in_windows(folder: Path) -> None:
+    model = moss_audio.load(folder, device="cpu", dtype="float32", window_s=3.0)
+    samples = np.concatenate([noise(4.0), np.zeros(RATE, np.float32), noise(3.0, 2)])
+    result = model.transcribe((samples, RATE), max_new_tokens=3)
+    assert result.duration == pytest.approx(8.0)
+    assert len(result.raw.split("\n")) >= 3

@@ -1,0 +1,289 @@
+"""From inputs to results: windows, silence, order, errors, memory; the engine only counts."""
+
+from __future__ import annotations
+
+import tracemalloc
+import wave
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from moss_audio.engine import Generation, GenerationOptions, Request
+from moss_audio.errors import AudioError, MossAudioError
+from moss_audio.longform import Span, Window, cut_point, is_silent, join, windows
+from moss_audio.pipeline import Job, prompt_limit_s, run
+from moss_audio.result import Event, Timeline, Transcript
+from moss_audio.tasks import get_task
+
+RATE = 16_000
+
+
+class CountingEngine:
+    """Answers with the clip's length in milliseconds; remembers what it was asked."""
+
+    def __init__(self, reason: str = "stop", answer: str | None = None) -> None:
+        self.requests: list[Request] = []
+        self.queues: list[int] = []
+        self.reason, self.answer = reason, answer
+
+    def check(self, request: Request) -> int:
+        return 1
+
+    def generate(
+        self,
+        requests: Sequence[Request],
+        on_result: Callable[[int, Generation], None] | None = None,
+    ) -> list[Generation]:
+        self.queues.append(len(requests))
+        answers = []
+        for index, request in enumerate(requests):
+            # the samples are not kept: a long recording must not stay in memory
+            n_samples = len(request.clips[0])
+            self.requests.append(Request(request.messages, (), request.options, request.reuse))
+            text = self.answer or f"w{n_samples // 16}"
+            answers.append(Generation(text, (1,), self.reason, 1))  # type: ignore[arg-type]
+            if on_result is not None:
+                on_result(index, answers[-1])
+        return answers
+
+    def stream(self, request: Request) -> Any:
+        raise NotImplementedError
+
+    encode = open = stream
+
+
+def tone(seconds: float, level: float = 0.1) -> np.ndarray:
+    t = np.arange(round(RATE * seconds)) / RATE
+    return (level * np.sin(2 * np.pi * 440 * t)).astype(np.float32)
+
+
+def speech_like(*pieces: tuple[float, float]) -> np.ndarray:
+    """Tones of so many seconds, each followed by a pause."""
+    return np.concatenate(
+        [part for on, off in pieces for part in (tone(on), np.zeros(round(RATE * off), np.float32))]
+    )
+
+
+def transcribe(engine: Any, inputs: list[Any], **changes: Any) -> Any:
+    settings = {"window_s": 4.0, "skip_silence": True, "sample_rate": RATE, **changes}
+    outer = {k: settings.pop(k) for k in ("on_error", "progress", "batch_size") if k in settings}
+    found = run(engine, inputs, Job((get_task("transcribe"),), **settings), **outer)
+    return [row if isinstance(row, MossAudioError) else row[0] for row in found]
+
+
+# ------------------------------------------------------------------------------------- windows
+
+
+@given(seconds=st.floats(0.01, 31), block_s=st.floats(0.05, 40), window_s=st.floats(3, 12))
+def test_windows_join_to_the_samples_and_none_is_too_long(
+    seconds: float, block_s: float, window_s: float
+) -> None:
+    rng = np.random.default_rng(0)
+    samples = rng.standard_normal(max(1, round(RATE * seconds))).astype(np.float32)
+    size = max(1, round(RATE * block_s))
+    blocks = [samples[i : i + size] for i in range(0, len(samples), size)]
+    found = list(windows(blocks, window_s))
+    assert np.array_equal(np.concatenate([w.samples for w in found]), samples)
+    position = 0
+    for window in found:
+        assert window.start_s == position / RATE
+        assert 0 < len(window.samples) <= round(RATE * window_s)
+        position += len(window.samples)
+    if len(found) > 1:
+        # no crumb at the end that a model would have to guess about
+        assert min(len(w.samples) for w in found) >= 0.99 * RATE
+
+
+def test_cuts_fall_into_pauses() -> None:
+    samples = speech_like((3.0, 0.4), (3.1, 0.4), (2.5, 0.4), (3.3, 0.4))
+    found = list(windows([samples], 4.0))
+    pauses = [(3.0, 3.4), (6.5, 6.9), (9.4, 9.8)]
+    assert len(found) == 4
+    for window, (start, end) in zip(found[1:], pauses, strict=True):
+        assert start <= window.start_s <= end
+
+
+def test_the_cut_is_the_last_of_equally_quiet_places() -> None:
+    samples = np.zeros(10 * RATE, np.float32)
+    assert cut_point(samples, 4 * RATE, 9 * RATE) > 8 * RATE
+
+
+def test_a_window_must_be_of_use() -> None:
+    with pytest.raises(MossAudioError, match="at least 3 s"):
+        list(windows([tone(1)], 1.0))
+
+
+def test_silence_is_told_from_quiet_speech() -> None:
+    dither = np.random.default_rng(0).integers(-1, 2, 3 * RATE).astype(np.float32) / 32768
+    assert is_silent(dither)
+    assert is_silent(np.zeros(100, np.float32))
+    assert is_silent(np.zeros(0, np.float32))
+    quiet = np.concatenate([dither, tone(0.1, level=0.002)])  # -57 dBFS for a tenth of a second
+    assert not is_silent(quiet)
+
+
+# ---------------------------------------------------------------------------------------- flow
+
+
+def test_windows_of_all_inputs_share_a_queue_and_come_back_in_order() -> None:
+    engine = CountingEngine()
+    inputs = [tone(9.0), tone(0.5), tone(5.0)]
+    results = transcribe(engine, inputs, batch_size=8)
+    assert engine.queues == [3 + 1 + 2]
+    lengths = [sum(int(word[1:]) for word in result.text.split()) for result in results]
+    assert lengths == pytest.approx([9000, 500, 5000], abs=3)
+    assert [result.duration for result in results] == pytest.approx([9.0, 0.5, 5.0])
+    assert [len(result.raw.splitlines()) for result in results] == [3, 1, 2]
+
+
+def test_only_a_whole_input_is_worth_reusing() -> None:
+    engine = CountingEngine()
+    transcribe(engine, [tone(2.0), tone(6.0)])
+    assert [request.reuse for request in engine.requests] == [True, False, False]
+
+
+def test_silence_is_empty_and_the_model_is_not_asked() -> None:
+    engine = CountingEngine()
+    silent, mixed = transcribe(
+        engine, [np.zeros(9 * RATE, np.float32), speech_like((3.2, 8.0), (2.0, 0.0))]
+    )
+    assert silent.text == "" and silent.duration == pytest.approx(9.0)  # noqa: PT018
+    assert any("silent" in warning for warning in silent.warnings)
+    assert not any("silent" in warning for warning in mixed.warnings)
+    assert len(engine.requests) == len(mixed.text.split()) < len(mixed.raw.split("\n"))
+
+
+def test_the_bound_on_an_answer_follows_the_duration_unless_given() -> None:
+    engine = CountingEngine()
+    transcribe(engine, [tone(1.0), tone(3.0)])
+    short, long = (request.options.max_new_tokens for request in engine.requests)
+    assert 32 < short < long < 100
+    engine = CountingEngine()
+    given = GenerationOptions(max_new_tokens=7)
+    transcribe(engine, [tone(1.0)], options=given, bounded=False)
+    assert engine.requests[0].options.max_new_tokens == 7
+
+
+@pytest.mark.parametrize(
+    ("reason", "said"), [("length", "cut after"), ("repetition", "repetition")]
+)
+def test_an_answer_that_the_engine_ended_says_so(reason: str, said: str) -> None:
+    result = transcribe(CountingEngine(reason, "some words"), [tone(1.0)])[0]
+    assert any(said in warning for warning in result.warnings)
+
+
+def test_runaway_repetition_is_cut_and_flagged() -> None:
+    result = transcribe(CountingEngine("length", "so it goes " * 40), [tone(1.0)])[0]
+    assert result.text == "so it goes"
+    assert any("repetition" in warning for warning in result.warnings)
+
+
+def test_a_bad_input_raises_or_takes_its_place(tmp_path: Path) -> None:
+    bad = tmp_path / "notes.txt"
+    bad.write_text("not audio")
+    with pytest.raises(AudioError, match=r"notes\.txt"):
+        transcribe(CountingEngine(), [tone(1.0), bad])
+    first, error, crumb, last = transcribe(
+        CountingEngine(), [tone(1.0), bad, tone(0.005), tone(2.0)], on_error="return"
+    )
+    assert (first.text, last.text) == ("w1000", "w2000")
+    assert isinstance(error, AudioError)
+    assert "too short" in str(crumb)
+    with pytest.raises(MossAudioError, match="on_error"):
+        transcribe(CountingEngine(), [], on_error="ignore")
+
+
+def test_one_prompt_refuses_what_does_not_fit() -> None:
+    ask = get_task("ask", question="what?")
+    job = Job((ask,), window_s=None, limit_s=5.0, sample_rate=RATE)
+    assert run(CountingEngine(), [tone(5.0)], job)[0][0].text == "w5000"  # type: ignore[index, union-attr]
+    with pytest.raises(AudioError, match="longer than the 5 s"):
+        run(CountingEngine(), [tone(5.1)], job)
+
+
+def test_the_prompt_limit_fits_the_positions() -> None:
+    assert 300 < prompt_limit_s(8192) < 8192 / 12.5
+    assert prompt_limit_s(None) == 300.0
+
+
+def test_progress_counts_seconds_of_audio() -> None:
+    calls: list[tuple[float, float | None]] = []
+    transcribe(
+        CountingEngine(),
+        [tone(9.0), np.zeros(RATE, np.float32)],
+        progress=lambda done, total: calls.append((done, total)),
+    )
+    assert [done for done, _ in calls] == sorted(done for done, _ in calls)
+    assert calls[-1] == (pytest.approx(10.0), pytest.approx(10.0))
+
+
+def test_several_tasks_share_the_reading_of_an_input() -> None:
+    engine = CountingEngine()
+    tasks = tuple(get_task("ask", question=question) for question in ("a?", "b?"))
+    rows = run(engine, [tone(1.0), tone(2.0)], Job(tasks, window_s=None, sample_rate=RATE))
+    assert [[answer.text for answer in row] for row in rows] == [["w1000"] * 2, ["w2000"] * 2]  # type: ignore[union-attr]
+    assert engine.queues == [4]
+
+
+def test_a_long_file_needs_no_long_memory(tmp_path: Path) -> None:
+    peaks = []
+    for minutes in (2, 12):
+        path = tmp_path / f"{minutes}.wav"
+        with wave.open(str(path), "wb") as file:
+            file.setparams((1, 2, RATE, 0, "NONE", ""))
+            second = (tone(1.0) * 32767).astype("<i2").tobytes()
+            for _ in range(60 * minutes):
+                file.writeframesraw(second)
+        tracemalloc.start()
+        result = transcribe(CountingEngine(), [path], window_s=15.0, batch_size=1)[0]
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+        assert result.duration == pytest.approx(60 * minutes, abs=0.01)
+    assert peaks[1] < 1.3 * peaks[0]
+
+
+# ------------------------------------------------------------------------------------- joining
+
+
+def test_transcripts_are_shifted_and_joined() -> None:
+    task = get_task("transcribe", timestamps="word")
+    parts = [
+        (Span(0.0, 4.0), task.parse("[0.50]hello[1.00]", 4.0)),
+        (Span(4.0, 3.0), task.parse("", 3.0)),
+        (Span(7.0, 2.0), task.parse("[0.25]world[0.75] [0.80]again", 2.0)),
+    ]
+    result = join(parts)
+    assert isinstance(result, Transcript)
+    assert result.text == "hello world again"
+    assert [round(word.start, 2) for word in result.words] == [0.5, 7.25, 7.8]
+    assert result.segments[0].start == 0.5
+    assert result.duration == 9.0
+    assert all(warning.startswith("from 7.00 s: ") for warning in result.warnings)
+
+
+def test_an_event_that_a_cut_divided_is_one_again() -> None:
+    first = Timeline((Event("rain", 1.0, 4.0), Event("dog", 0.5, 1.0)), 4.0, "a")
+    second = Timeline((Event("Rain", 0.1, 2.0), Event("dog", 0.0, 1.0)), 4.0, "b")
+    result = join([(Span(0.0, 4.0), first), (Span(4.0, 4.0), second)])
+    assert isinstance(result, Timeline)
+    assert [(e.label, e.start, e.end) for e in result.events] == [
+        ("dog", 0.5, 1.0),
+        ("rain", 1.0, 6.0),
+        ("dog", 4.0, 5.0),
+    ]
+
+
+def test_captions_of_windows_become_lines_with_times() -> None:
+    task = get_task("caption")
+    parts = [
+        (Span(0.0, 70.0), task.parse("Rain.", 70.0)),
+        (Span(70.0, 5.0), task.parse("A dog.", 5.0)),
+    ]
+    assert join(parts).text == "0:00-1:10 Rain.\n1:10-1:15 A dog."  # type: ignore[union-attr]
+    assert join(parts[:1]).text == "Rain."  # type: ignore[union-attr]
+    assert Window(tone(1.0), 2.0).span.end_s == pytest.approx(3.0)
