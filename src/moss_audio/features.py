@@ -164,9 +164,7 @@ def _as_samples(samples: Any) -> torch.Tensor:
 def _reflect_pad(samples: torch.Tensor, left: int, right: int) -> torch.Tensor:
     if samples.shape[0] > max(left, right):
         # one copy, several times faster than torch's own reflection
-        return torch.cat(
-            [samples[1 : left + 1].flip(0), samples, samples[-right - 1 : -1].flip(0)]
-        )
+        return torch.cat([samples[1 : left + 1].flip(0), samples, samples[-right - 1 : -1].flip(0)])
     # a reflection of more than the clip holds folds as often as it needs to
     return torch.from_numpy(np.pad(samples.numpy(), (left, right), mode="reflect"))
 
