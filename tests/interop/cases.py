@@ -18,10 +18,11 @@ PLACEHOLDER = "<|audio_bos|><|AUDIO|><|audio_eos|>"
 CHAT_QUESTION = "Which sounds are there, and when?"
 LENGTHS_S = (0.3, 3.99, 4.0, 4.05, 9.4, 33.0)  # around one 4-s chunk, and many
 # In a prompt of two clips the stem sees every chunk padded to the longest one. That changes
-# nothing where each clip fills a chunk, or where both are equally long.
-EVEN_PAIRS_S = ((4.0, 33.0), (9.4, 4.05), (4.05, 4.0), (0.3, 0.3), (3.99, 3.99))
-# Here it does: the shorter clip, one unfilled chunk, meets padding that it does not meet alone.
-UNEVEN_PAIRS_S = ((0.3, 9.4), (33.0, 3.99), (0.3, 3.99))
+# nothing where both are equally long, nor for a clip that fills a chunk: 3.99 s do, because its
+# 399 frames are halved to 200, 100 and 50 positions exactly as 400 are.
+EVEN_PAIRS_S = ((4.0, 33.0), (9.4, 4.05), (4.05, 4.0), (33.0, 3.99), (0.3, 0.3), (3.99, 3.99))
+# Here it does: the last positions of the shorter clip meet padding that they do not meet alone.
+UNEVEN_PAIRS_S = ((0.3, 9.4), (0.3, 3.99))
 
 
 @dataclass(frozen=True)

@@ -151,6 +151,7 @@ def save_packed(path: Path, tensors: Mapping[str, tuple[torch.Tensor, int]]) -> 
             stored.update({f"{name}:{k}": v for k, v in pack(tensor, bits).items()})
     temporary = path.with_name(path.name + ".tmp")
     save_file(stored, str(temporary), metadata={"format": FORMAT, "index": json.dumps(index)})
+    temporary.chmod(0o644)  # safetensors writes for the owner alone
     temporary.replace(path)
 
 

@@ -74,8 +74,10 @@ def question(scene: Scene, rng: random.Random) -> tuple[str, str]:
                 f"When does the {label} start?",
                 f"At {heard[first][1]:.1f} seconds.",
             ),
-            (f"What is heard at {(start + end) / 2:.1f} seconds?", label.capitalize() + "."),
         ]
+        at = round((start + end) / 2, 1)
+        if {other for other, begin, stop in heard if begin <= at <= stop} == {label}:
+            choices.append((f"What is heard at {at:.1f} seconds?", label.capitalize() + "."))
         count = labels.count(label)
         if label != SPEECH and count < len(_NUMBERS):
             choices.append(

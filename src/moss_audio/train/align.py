@@ -1,8 +1,8 @@
 """Alignment: the adapter learns to turn each 80-ms token into the word piece being spoken.
 
-Source: the paper's pretraining stage 1 (only adapter and mergers learn), made dense. Word times are
-exact in composed scenes, so every audio token inside a word has a target: the decoder's own
-embedding of the word piece at that moment. No decoder pass is needed, which makes it some twenty
+Source: the paper's pretraining stage 1 (only adapter and mergers learn), made dense. Times are exact
+in composed scenes, so every audio token has a target: the decoder's own embedding of the word piece
+spoken at that moment, of the name of the event that sounds, or of a line feed when it is quiet. No decoder pass is needed, which makes it some twenty
 times faster than learning the same through the decoder's loss.
 
 Deviations: mergers are not trained here (they act inside the decoder); no caption data.
@@ -22,7 +22,7 @@ from moss_audio.features import TOKENS_PER_SECOND, num_tokens
 from moss_audio.model.modeling import MossAudioModel
 from moss_audio.model.nano import EMBEDDING, TRAINED_FILE
 from moss_audio.model.quantize import save_packed
-from moss_audio.result import Word
+from moss_audio.result import Event, Word
 from moss_audio.scenes.reader import Scene, load_scenes
 from moss_audio.train.augment import AugmentConfig
 from moss_audio.train.loop import LoopConfig, Stage, load_config, log_to, run
@@ -33,6 +33,8 @@ from moss_audio.train.setup import (
     load_for_training,
     mixed_precision,
 )
+
+QUIET = "\n"  # what the tokens of quiet should say
 
 
 @dataclass(frozen=True)
@@ -54,16 +56,26 @@ def _pieces(index: int, word: Word, tokenizer: Any) -> list[int]:
     return tokenizer.encode((" " if index else "") + word.text, add_special_tokens=False)
 
 
-def frame_targets(words: tuple[Word, ...], n_tokens: int, tokenizer: Any) -> list[int]:
-    """The word piece spoken at the middle of each audio token, `IGNORE` between words."""
-    targets = [IGNORE] * n_tokens
-    for index, word in enumerate(words):
-        pieces = _pieces(index, word, tokenizer)
-        first = round(word.start * TOKENS_PER_SECOND - 0.5)
-        last = max(first + 1, round(word.end * TOKENS_PER_SECOND - 0.5) + 1)
+def frame_targets(
+    words: Sequence[Word], sounds: Sequence[Event], n_tokens: int, tokenizer: Any
+) -> list[int]:
+    """What each audio token should say: the word piece spoken at its middle, else a piece of the
+    label of the event that sounds there, else a line feed for quiet. `[n_tokens]` ids."""
+    targets = [tokenizer.encode(QUIET, add_special_tokens=False)[0]] * n_tokens
+
+    def fill(pieces: list[int], start: float, end: float) -> None:
+        first = round(start * TOKENS_PER_SECOND - 0.5)
+        last = max(first + 1, round(end * TOKENS_PER_SECOND - 0.5) + 1)
         for at in range(max(0, first), min(n_tokens, last)):
             share = (at - first) / (last - first)
             targets[at] = pieces[min(len(pieces) - 1, int(share * len(pieces)))]
+
+    for sound in sounds:
+        # a label is one idea: its last word names the sound from beginning to end
+        fill(tokenizer.encode(" " + sound.label, add_special_tokens=False)[-1:],
+             sound.start, sound.end)  # fmt: skip
+    for index, word in enumerate(words):
+        fill(_pieces(index, word, tokenizer), word.start, word.end)
     return targets
 
 
@@ -78,7 +90,10 @@ class SpokenPieces:
         for scene in scenes:
             for i, word in enumerate(scene.words):
                 pieces.update(_pieces(i, word, tokenizer))
-        seen = torch.tensor(sorted(pieces))
+            for sound in scene.events:
+                pieces.update(tokenizer.encode(" " + sound.label, add_special_tokens=False)[-1:])
+        pieces.update(tokenizer.encode(QUIET, add_special_tokens=False)[:1])
+        seen = torch.tensor(sorted(pieces), dtype=torch.long)  # scenes may have no word
         self.index = torch.full((embedding.shape[0],), IGNORE)
         self.index[seen] = torch.arange(len(seen))
         self.table = embedding[seen].detach()
@@ -86,12 +101,13 @@ class SpokenPieces:
         self.size = self.table.float().square().mean()
 
     def targets(self, batch: Batch) -> torch.Tensor:
-        """Row of `table` for each audio token of a batch `[N]`, `IGNORE` between words."""
+        """Row of `table` for each audio token of a batch `[N]`."""
         out: list[int] = []
-        for words, n_frames in zip(batch.words, batch.audio_data_seqlens.tolist(), strict=True):
-            out += frame_targets(words, num_tokens(n_frames), self.tokenizer)
-        target = torch.tensor(out)
-        return torch.where(target == IGNORE, IGNORE, self.index[target.clamp(min=0)])
+        for words, sounds, n_frames in zip(
+            batch.words, batch.sounds, batch.audio_data_seqlens.tolist(), strict=True
+        ):
+            out += frame_targets(words, sounds, num_tokens(n_frames), self.tokenizer)
+        return self.index[torch.tensor(out)]
 
     def loss(
         self, predicted: torch.Tensor, target: torch.Tensor
@@ -124,13 +140,16 @@ def main(config_path: Path, overrides: dict[str, Any] | None = None) -> bool:
     log = log_to(Path(config.loop.output_dir) / "log.txt")
     torch.manual_seed(config.seed)
     model, tokenizer, spec = load_for_training(Path(config.model))
-    scenes = [s for s in load_scenes(Path(config.scenes), "train") if s.words]
-    log(f"align: {len(scenes)} scenes with words")
+    scenes = load_scenes(Path(config.scenes), "train")
+    log(f"align: {len(scenes)} scenes")
     n_mels = model.config.audio_config.num_mel_bins
     tasks = {"transcribe": 1.0}
     spoken = SpokenPieces(scenes, tokenizer, model.get_parameter(EMBEDDING), config.scale)
     log(f"align: {len(spoken.table)} word pieces")
-    parameters = adapter_parameters(model, mergers=False)
+    # The mergers are scaled below and not trained; the checkpoint keeps them, so that a resumed
+    # run exports what an unbroken one does.
+    parameters = adapter_parameters(model, mergers=True)
+    trained = [p for name, p in parameters.items() if name.startswith("audio_adapter.")]
 
     def data(position: int) -> Iterator[tuple[Batch, int]]:
         stream = SampleStream(scenes, config.seed, config.augment, tasks, position)
@@ -141,12 +160,11 @@ def main(config_path: Path, overrides: dict[str, Any] | None = None) -> bool:
 
     def loss(batch: Batch) -> tuple[torch.Tensor, float, int]:
         targets = spoken.targets(batch)
-        inside = targets != IGNORE
         with torch.no_grad():
             encoded = model.audio_encoder(batch.audio_data, batch.audio_data_seqlens).tokens
         with mixed_precision(model):
-            predicted = model.audio_adapter(encoded[inside])
-            cross_entropy, distance = spoken.loss(predicted, targets[inside])
+            predicted = model.audio_adapter(encoded)
+            cross_entropy, distance = spoken.loss(predicted, targets)
         return cross_entropy + config.regression * distance, batch.audio_s, len(targets)
 
     def finish() -> None:
@@ -154,5 +172,5 @@ def main(config_path: Path, overrides: dict[str, Any] | None = None) -> bool:
         save_packed(path, {n: (t, 16) for n, t in exported(model).items()})
         log(f"align: wrote {path}")
 
-    groups = [{"params": list(parameters.values()), "lr": config.learning_rate}]
+    groups = [{"params": trained, "lr": config.learning_rate}]
     return run(Stage(parameters, groups, data, loss, finish), config.loop, log)

@@ -12,7 +12,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -47,11 +47,15 @@ def load_config(path: Path, kind: type[C], overrides: dict[str, Any] | None = No
         raise MossAudioError(f"{path}: cannot be read ({error.strerror})") from error
     except yaml.YAMLError as error:
         raise MossAudioError(f"{path}: not valid YAML ({str(error).splitlines()[0]})") from error
+    if not isinstance(values, dict):
+        raise MossAudioError(f"{path}: expected fields and values, got {type(values).__name__}")
     for key, value in (overrides or {}).items():
         target = values
         *parents, last = key.split(".")
         for parent in parents:
-            target = target.setdefault(parent, {})
+            if not isinstance(target.get(parent), dict):
+                target[parent] = {}
+            target = target[parent]
         target[last] = value
     problems: list[str] = []
     config = _build(kind, values, "", problems)
@@ -60,9 +64,12 @@ def load_config(path: Path, kind: type[C], overrides: dict[str, Any] | None = No
     return config
 
 
-def _build(kind: Any, values: dict[str, Any], prefix: str, problems: list[str]) -> Any:
+def _build(kind: Any, values: Any, prefix: str, problems: list[str]) -> Any:
     import typing
 
+    if not isinstance(values, dict):
+        problems.append(f"{prefix.rstrip('.')}: expected fields and values, got {values!r}")
+        return None
     types = typing.get_type_hints(kind)
     known = {f.name: f for f in dataclasses.fields(kind)}
     arguments: dict[str, Any] = {}
@@ -71,18 +78,32 @@ def _build(kind: Any, values: dict[str, Any], prefix: str, problems: list[str]) 
             problems.append(f"unknown field {prefix}{name}")
         elif dataclasses.is_dataclass(types[name]):
             arguments[name] = _build(types[name], value or {}, f"{prefix}{name}.", problems)
-        elif types[name] is float and isinstance(value, int | str):
-            try:
-                arguments[name] = float(value)  # YAML reads 4e-4 as a string
-            except ValueError:
-                problems.append(f"{prefix}{name}: {value!r} is not a number")
         else:
-            arguments[name] = value
+            arguments[name] = _value(types[name], value, f"{prefix}{name}", problems)
     for name, f in known.items():
         required = f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING
         if required and name not in values:
             problems.append(f"missing field {prefix}{name}")
     return None if problems else kind(**arguments)
+
+
+def _value(kind: Any, value: Any, name: str, problems: list[str]) -> Any:
+    """`value` as the plain type `kind`, or one more problem."""
+    if kind is float and isinstance(value, int | float | str) and not isinstance(value, bool):
+        try:
+            number = float(value)  # YAML reads 4e-4 as a string
+        except ValueError:
+            number = math.nan
+        if math.isfinite(number):
+            return number
+        problems.append(f"{name}: {value!r} is not a number")
+    elif kind is int and (isinstance(value, bool) or not isinstance(value, int)):
+        problems.append(f"{name}: {value!r} is not a whole number")
+    elif kind is float:
+        problems.append(f"{name}: {value!r} is not a number")
+    elif kind is str and not isinstance(value, str):
+        problems.append(f"{name}: {value!r} is not text")
+    return value
 
 
 def lr_share(step: int, config: LoopConfig) -> float:
@@ -105,16 +126,23 @@ def save_checkpoint(path: Path, state: dict[str, Any], counters: dict[str, Any])
 
 
 def load_checkpoint(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
-    """What `save_checkpoint` wrote."""
-    from safetensors import safe_open
+    """What `save_checkpoint` wrote.
 
-    with safe_open(str(path), framework="pt") as file:
-        counters = json.loads((file.metadata() or {})["counters"])
-        return {name: file.get_tensor(name) for name in file.keys()}, counters  # noqa: SIM118
+    Raises:
+        MossAudioError: if it is damaged.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(str(path), framework="pt") as file:
+            counters = json.loads((file.metadata() or {})["counters"])
+            return {name: file.get_tensor(name) for name in file.keys()}, counters  # noqa: SIM118
+    except (SafetensorError, KeyError, ValueError) as error:
+        raise MossAudioError(f"{path}: damaged ({error}); remove it to start again") from error
 
 
 def _optimizer_tensors(
-    optimizer: torch.optim.Optimizer, names: dict[torch.nn.Parameter, str]
+    optimizer: torch.optim.Optimizer, names: Mapping[Any, str]
 ) -> dict[str, torch.Tensor]:
     return {
         f"optimizer.{names[parameter]}.{key}": torch.as_tensor(value)
@@ -127,8 +155,9 @@ def _optimizer_tensors(
 class Stage:
     """One training stage as the loop sees it.
 
-    `step` gives the loss of the next batch (already backpropagated by the loop), the batch's
-    audio seconds and tokens; `position` and `seek` say and set where its data stands.
+    `parameters` are what a checkpoint keeps, by name; those in `groups` are trained. `batches`
+    gives, from a data position on, each batch and the position after it. `loss` gives a batch's
+    loss (the loop goes backward), its audio seconds and its tokens. `finish` writes the result.
     """
 
     parameters: dict[str, torch.nn.Parameter]
@@ -152,6 +181,12 @@ def run(stage: Stage, config: LoopConfig, log: Callable[[str], None] = print) ->
     if checkpoint.is_file():
         tensors, counters = load_checkpoint(checkpoint)
         step, position = counters["step"], counters["position"]
+        for name, parameter in stage.parameters.items():
+            if name not in tensors or tensors[name].shape != parameter.shape:
+                raise MossAudioError(
+                    f"{checkpoint}: {name} is not what this configuration trains; use another "
+                    "output_dir, or remove the file to start again"
+                )
         with torch.no_grad():
             for name, parameter in stage.parameters.items():
                 parameter.copy_(tensors[name])
@@ -187,6 +222,8 @@ def run(stage: Stage, config: LoopConfig, log: Callable[[str], None] = print) ->
                 raise MossAudioError(f"step {step}: the loss is {loss.item()}; lower the rates")
             loss.backward()
             norm = torch.nn.utils.clip_grad_norm_(list(stage.parameters.values()), config.clip_norm)
+            if not torch.isfinite(norm):  # before it spoils the weights, and a checkpoint of them
+                raise MossAudioError(f"step {step}: a gradient is {norm.item()}; lower the rates")
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
             step, position = step + 1, position_after

@@ -24,26 +24,28 @@ from moss_audio.tasks import get_task
 from moss_audio.train.augment import AugmentConfig, augment
 
 IGNORE = -100
+LONGEST_WORD_TIMES = 14  # words of a clip whose every word is to be timed
 
 # Shares of the tasks by kind of scene: what can be asked of it sensibly.
 TASK_SHARES: Mapping[str, Mapping[str, float]] = {
-    "speech": {"transcribe": 0.7, "transcribe_word": 0.1, "transcribe_sentence": 0.05,
-               "events": 0.05, "caption": 0.04, "ask": 0.06},
-    "events": {"events": 0.62, "caption": 0.18, "ask": 0.15, "transcribe": 0.05},
-    "mixed": {"transcribe": 0.4, "transcribe_word": 0.06, "transcribe_sentence": 0.04,
-              "events": 0.3, "caption": 0.1, "ask": 0.1},
-    "music": {"events": 0.35, "caption": 0.3, "ask": 0.2, "transcribe": 0.15},
+    "speech": {"transcribe": 0.58, "transcribe_word": 0.24, "transcribe_sentence": 0.04,
+               "events": 0.04, "caption": 0.03, "ask": 0.07},
+    "events": {"events": 0.75, "caption": 0.12, "ask": 0.1, "transcribe": 0.03},
+    "mixed": {"transcribe": 0.35, "transcribe_word": 0.1, "transcribe_sentence": 0.03,
+              "events": 0.35, "caption": 0.07, "ask": 0.1},
+    "music": {"events": 0.4, "caption": 0.2, "ask": 0.25, "transcribe": 0.15},
     "silence": {"transcribe": 0.5, "events": 0.25, "caption": 0.1, "ask": 0.15},
 }  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Sample:
-    """One clip `[n]` (float32, 16 kHz) with a conversation about it, and its words' times."""
+    """One clip `[n]` (float32, 16 kHz), a conversation about it, and what sounds when."""
 
     samples: np.ndarray
     messages: list[dict[str, Any]]
     words: tuple[Word, ...]
+    sounds: tuple[Event, ...] = ()
 
 
 @dataclass
@@ -59,6 +61,7 @@ class Batch:
     audio_s: float
     segments: list[int] = field(default_factory=list)  # length of each sample in the row
     words: list[tuple[Word, ...]] = field(default_factory=list)
+    sounds: list[tuple[Event, ...]] = field(default_factory=list)
 
 
 def _conversation(task_name: str, scene: Scene, rng: random.Random) -> tuple[str, str]:
@@ -107,13 +110,16 @@ def make_sample(
     scene = _stretched(scene, stretch)
     shares = tasks or TASK_SHARES[scene.kind]
     (name,) = rng.choices(list(shares), weights=list(shares.values()))
+    if name == "transcribe_word" and len(scene.words) > LONGEST_WORD_TIMES:
+        name = "transcribe"  # a timed word costs a dozen tokens: short clips teach as much
     prompt, answer = _conversation(name, scene, rng)
-    messages = [
+    messages: list[dict[str, Any]] = [
         {"role": "user", "content": [{"type": "audio"}, {"type": "text", "text": prompt}]},
         {"role": "assistant", "content": answer},
     ]
     words = tuple(Word(w.text, w.start, w.end) for w in scene.words)
-    return Sample(samples, messages, words)
+    sounds = tuple(Event(e.label, e.start, e.end) for e in scene.events)
+    return Sample(samples, messages, words, sounds)
 
 
 def pack(samples: Sequence[Sample], tokenizer: Any, spec: PromptSpec, n_mels: int) -> Batch:
@@ -154,6 +160,7 @@ def pack(samples: Sequence[Sample], tokenizer: Any, spec: PromptSpec, n_mels: in
         audio_s=sum(len(s.samples) for s in samples) / SAMPLE_RATE,
         segments=segments,
         words=[s.words for s in samples],
+        sounds=[s.sounds for s in samples],
     )
 
 

@@ -17,8 +17,9 @@ from typing import Any
 import torch
 from torch.nn import functional as F
 
+from moss_audio.errors import MossAudioError
 from moss_audio.model.nano import AUDIO_ROWS, EMBEDDING, TRAINED_FILE
-from moss_audio.model.quantize import save_packed
+from moss_audio.model.quantize import BITS, save_packed
 from moss_audio.scenes.reader import load_scenes
 from moss_audio.train.align import AlignConfig, SpokenPieces
 from moss_audio.train.attention import use_packed_attention
@@ -56,6 +57,9 @@ class SftConfig:
 def main(config_path: Path, overrides: dict[str, Any] | None = None) -> bool:
     """Run or resume the stage that `config_path` describes; True when it is complete."""
     config = load_config(config_path, SftConfig, overrides)
+    for name in ("adapter_bits", "lora_bits"):  # hours before they are needed
+        if getattr(config, name) not in (*BITS, 16):
+            raise MossAudioError(f"{config_path}: {name} must be one of {(*BITS, 16)}")
     log = log_to(Path(config.loop.output_dir) / "log.txt")
     torch.manual_seed(config.seed)
     model, tokenizer, spec = load_for_training(Path(config.model))
@@ -76,6 +80,7 @@ def main(config_path: Path, overrides: dict[str, Any] | None = None) -> bool:
     parameters = {**adapters, **loras, AUDIO_ROWS: rows}
     log(f"sft: {sum(p.numel() for p in parameters.values()) / 1e6:.2f} M trained parameters")
     embedding = model.get_parameter(EMBEDDING)
+    no_mask: Any = {"full_attention": None}  # the segments say it all
     spoken = SpokenPieces(scenes, tokenizer, embedding, AlignConfig.scale)
 
     def data(position: int) -> Iterator[tuple[Batch, int]]:
@@ -96,7 +101,7 @@ def main(config_path: Path, overrides: dict[str, Any] | None = None) -> bool:
             hidden = model.hidden_states(
                 inputs_embeds=embeds,
                 position_ids=batch.position_ids,
-                attention_mask={"full_attention": None},  # the segments say it all
+                attention_mask=no_mask,
                 segments=batch.segments,
                 audio_features=features,
                 audio_input_mask=batch.audio_input_mask,
@@ -107,10 +112,8 @@ def main(config_path: Path, overrides: dict[str, Any] | None = None) -> bool:
             learnt = labels != IGNORE
             logits = model.lm_head(hidden[learnt])
         value = F.cross_entropy(logits.float(), labels[learnt])
-        targets = spoken.targets(batch)
-        inside = targets != IGNORE
-        if config.align_weight and bool(inside.any()):
-            aligned, _ = spoken.loss(features.embeds[inside], targets[inside])
+        if config.align_weight:
+            aligned, _ = spoken.loss(features.embeds, spoken.targets(batch))
             value = value + config.align_weight * aligned
         return value, batch.audio_s, ids.shape[1]
 
@@ -133,7 +136,7 @@ def write_trained(config: SftConfig, model: Any, rows: torch.Tensor, lora: Any) 
     output.mkdir(parents=True, exist_ok=True)
     if output.resolve() != Path(config.model).resolve():
         for path in Path(config.model).iterdir():
-            if path.name != TRAINED_FILE:
+            if path.is_file() and path.name != TRAINED_FILE:
                 shutil.copy2(path, output / path.name)
     tensors = {**exported(model), AUDIO_ROWS: rows.detach()}
     packed = {n: (t, 16 if n == AUDIO_ROWS else config.adapter_bits) for n, t in tensors.items()}

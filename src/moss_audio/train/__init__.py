@@ -1,0 +1,1 @@
+"""Training, a file a stage: `align`, `sft`; what they share is in `loop`, `samples`, `setup`."""

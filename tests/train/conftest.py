@@ -1,0 +1,181 @@
+"""A nano in miniature (own stem, Llama, quantised-parts layout) and scenes of tones, on disk."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import yaml
+
+from moss_audio.model import nano
+from moss_audio.model.config import MossAudioConfig
+from moss_audio.model.modeling import MossAudioModel
+from moss_audio.model.quantize import save_packed
+from moss_audio.testing.tokenizer import tiny_tokenizer
+
+_RATE = 16_000
+_ADAPTERS = ("audio_adapter.", "deepstack_audio_merger_list.")
+
+
+@pytest.fixture(autouse=True)
+def _exact_arithmetic(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """float32 on every machine, and one thread: equal runs are equal to the bit."""
+    monkeypatch.setattr("moss_audio.train.setup.fast_dtype", lambda device: torch.float32)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+def tiny_config() -> MossAudioConfig:
+    """Audio ids just past the tokenizer, the last rows of the embedding, as in nano."""
+    tokenizer = tiny_tokenizer()
+    size, end = len(tokenizer), tokenizer.convert_tokens_to_ids("<|im_end|>")
+    return MossAudioConfig(
+        audio_config={
+            "stem": "conv1d_stack4",
+            "d_model": 16,
+            "output_dim": 64,
+            "num_mel_bins": 16,
+            "encoder_layers": 3,
+            "encoder_attention_heads": 2,
+            "encoder_ffn_dim": 32,
+            "deepstack_encoder_layer_indexes": [0, 1],
+            "dropout": 0.0,
+            "attention_dropout": 0.0,
+        },
+        language_config={
+            "model_type": "llama",
+            "vocab_size": size + 3,
+            "hidden_size": 32,
+            "intermediate_size": 48,
+            "num_hidden_layers": 3,
+            "num_attention_heads": 4,
+            "num_key_value_heads": 2,
+            "max_position_embeddings": 2048,
+            "bos_token_id": end,
+            "eos_token_id": end,
+            "pad_token_id": end,
+        },
+        adapter_hidden_size=24,
+        audio_token_id=size,
+        audio_start_id=size + 1,
+        audio_end_id=size + 2,
+        tie_word_embeddings=True,
+        architectures=["MossAudioModel"],
+    )
+
+
+def write_model(folder: Path) -> Path:
+    """A folder as `nano.build` writes it, parts in float16 so that loading them is exact."""
+    folder.mkdir(parents=True)
+    config = tiny_config()
+    torch.manual_seed(0)
+    model = MossAudioModel(config)
+    state = {name: tensor.detach() for name, tensor in model.state_dict().items()}
+    fixed = {
+        name: tensor * (1.0 if tensor.ndim == 1 else 5.0)  # visible influence of every input
+        for name, tensor in state.items()
+        if not name.startswith(_ADAPTERS) and name != nano.HEAD
+    }
+    table = fixed[nano.EMBEDDING] = fixed[nano.EMBEDDING][:-3] * 5.0
+    for file, part in ((nano.ENCODER_FILE, "audio_encoder."), (nano.DECODER_FILE, "language_")):
+        chosen = {n: (t.clone(), 16) for n, t in fixed.items() if n.startswith(part)}
+        save_packed(folder / file, chosen)
+    trained = nano.initial_trained(config, table, torch.Generator().manual_seed(1))
+    for name, tensor in trained.items():
+        if "merger" in name and not tensor.any():  # a silent merger would hide mistakes
+            trained[name] = torch.randn(tensor.shape, generator=torch.Generator().manual_seed(2))
+    save_packed(folder / nano.TRAINED_FILE, {n: (t, 16) for n, t in trained.items()})
+    config.save_pretrained(folder)
+    nano.write_processor_config(config, folder)
+    tiny_tokenizer().save_pretrained(folder)
+    parts = {"fixed": [nano.ENCODER_FILE, nano.DECODER_FILE], "trained": nano.TRAINED_FILE}
+    (folder / nano.PARTS_FILE).write_text(json.dumps(parts))
+    return folder
+
+
+def _line(number: int, kind: str, offset: int, count: int, **truth: Any) -> dict[str, Any]:
+    empty = {"voice": None, "words": [], "sentences": [], "events": [], "music": None}
+    known = {"id": f"s-{number}", "kind": kind, "split": "train", "seed": number, "snr_db": None}
+    return {**known, **empty, "offset_samples": offset, "num_samples": count, **truth}
+
+
+def write_scenes(root: Path) -> Path:
+    """Six clips of 0.5 to 1.6 s in one completed shard: speech, events, both, music, silence."""
+    shard = root / "shard-00000"
+    shard.mkdir(parents=True)
+    rng = np.random.default_rng(0)
+    speech = {
+        "words": [
+            {"text": "the", "start": 0.1, "end": 0.3},
+            {"text": "user.", "start": 0.35, "end": 0.8},
+        ],
+        "sentences": [{"text": "the user.", "start": 0.1, "end": 0.8}],
+    }
+    bell = {"label": "bell", "start": 0.2, "end": 0.5, "source": "made"}
+    music = {"tempo": "slow", "key": "C major", "instrument": "piano"}
+    kinds: list[tuple[str, float, dict[str, Any]]] = [
+        ("speech", 1.0, speech),
+        ("speech", 1.2, speech),
+        ("events", 0.8, {"events": [bell]}),
+        ("mixed", 1.6, {**speech, "events": [{**bell, "start": 1.0, "end": 1.3}]}),
+        ("music", 0.9, {"music": music, "events": [{**bell, "label": "piano music"}]}),
+        ("silence", 0.5, {}),
+    ]
+    audio, lines, offset = [], [], 0
+    for number, (kind, seconds, truth) in enumerate(kinds):
+        count = round(seconds * _RATE)
+        time_s = np.arange(count) / _RATE
+        sound = 0.2 * np.sin(2 * np.pi * (200 + 150 * number) * time_s)
+        sound = sound * (kind != "silence") + 1e-3 * rng.standard_normal(count)
+        audio.append((sound * 32767).astype("<i2"))
+        lines.append(_line(number, kind, offset, count, **truth))
+        offset += count
+    (shard / "audio.i16").write_bytes(np.concatenate(audio).tobytes())
+    (shard / "scenes.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    (shard / ".completed").touch()
+    return root
+
+
+@pytest.fixture(scope="session")
+def scenes_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_scenes(tmp_path_factory.mktemp("scenes"))
+
+
+@pytest.fixture
+def model_folder(tmp_path: Path) -> Path:
+    """A fresh one for each test: alignment writes into it."""
+    return write_model(tmp_path / "model")
+
+
+@pytest.fixture
+def write_config(tmp_path: Path, model_folder: Path, scenes_folder: Path) -> Callable[..., Path]:
+    """Writes a stage's YAML; keyword arguments are further fields, `loop_...` those of the loop."""
+
+    def write(name: str, **fields: Any) -> Path:
+        loop = {k.removeprefix("loop_"): fields.pop(k) for k in [*fields] if k.startswith("loop_")}
+        values = {
+            "model": str(model_folder),
+            "scenes": str(scenes_folder),
+            "batch_tokens": 24,
+            "seed": 3,
+            **fields,
+            "loop": {
+                "steps": 6,
+                "warmup_steps": 2,
+                "log_every": 1,
+                "output_dir": str(tmp_path / f"run-{name}"),
+                **loop,
+            },
+        }
+        path = tmp_path / f"{name}.yaml"
+        path.write_text(yaml.safe_dump(values))
+        return path
+
+    return write
