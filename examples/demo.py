@@ -20,7 +20,7 @@ def main() -> None:
     print(f"  is:    {spoken['text']}")
     print(f"  heard: {result.text}")
     print("  word           heard at        is at")
-    exact = {i: w for i, w in enumerate(spoken["words"])}
+    exact = dict(enumerate(spoken["words"]))
     for i, word in enumerate(result.words):
         real = exact.get(i)
         beside = f"{real['text']:14s} {real['start']:5.2f} - {real['end']:5.2f}" if real else ""

@@ -1,8 +1,9 @@
 """Alignment: the adapter learns to turn each 80-ms token into the word piece being spoken.
 
-Source: the paper's pretraining stage 1 (only adapter and mergers learn), made dense. Times are exact
-in composed scenes, so every audio token has a target: the decoder's own embedding of the word piece
-spoken at that moment, of the name of the event that sounds, or of a line feed when it is quiet. No decoder pass is needed, which makes it some twenty
+Source: the paper's pretraining stage 1 (only adapter and mergers learn), made dense. Times are
+exact in composed scenes, so every audio token has a target: the decoder's own embedding of the word
+piece spoken at that moment, of the name of the event that sounds, or of a line feed in quiet.
+No decoder pass is needed, which makes it some twenty
 times faster than learning the same through the decoder's loss.
 
 Deviations: mergers are not trained here (they act inside the decoder); no caption data.

@@ -1,4 +1,4 @@
-"""Attention for packed rows on a CPU: each sample attends within itself, and nothing is masked away.
+"""Attention for packed rows on a CPU: each sample attends within itself alone.
 
 torch's CPU kernel works through the whole row of several samples and discards what the mask
 forbids, forward and backward; for short samples that is most of the work. Here every sample is a

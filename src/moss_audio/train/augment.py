@@ -1,4 +1,4 @@
-"""Waveform augmentation: speed, telephone band, noise, gain. Every draw comes from the generator."""
+"""Waveform augmentation: speed, telephone band, noise, gain. Seeded by the generator given."""
 
 from __future__ import annotations
 

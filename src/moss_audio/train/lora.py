@@ -1,4 +1,4 @@
-"""Low-rank adapters on the decoder's linear layers, kept apart so that they can be shipped apart."""
+"""Low-rank adapters on the decoder's linear layers, kept apart to be shipped apart."""
 
 from __future__ import annotations
 
