@@ -25,7 +25,7 @@ from moss_audio.api import MossAudio, load
 from moss_audio.audio import load_audio
 from moss_audio.errors import MossAudioError
 from moss_audio.features import SAMPLE_RATE
-from moss_audio.result import Event, Segment, Timeline, Transcript
+from moss_audio.result import Event, Timeline
 from moss_audio.scenes.answers import timeline
 from moss_audio.scenes.reader import Scene, load_scenes
 from moss_audio.tasks import get_task
@@ -63,19 +63,10 @@ def word_errors(pairs: Iterable[tuple[str, str]]) -> dict[str, float]:
     for reference, hypothesis in pairs:
         left, right = normalize_words(reference), normalize_words(hypothesis)
         matched = align(left, right)
-        hits = sum(1 for i, j in matched if i is not None and j is not None and left[i] == right[j])
+        hits = sum(i is not None and j is not None and left[i] == right[j] for i, j in matched)
         errors += len(matched) - hits
         words += len(left)
     return {"wer": errors / max(1, words), "words": words}
-
-
-def _truth(scene: Scene) -> Transcript:
-    return Transcript(
-        scene.text,
-        segments=tuple(Segment(s.text, s.start, s.end) for s in scene.sentences),
-        words=scene.words,
-        duration=scene.duration_s,
-    )
 
 
 def _clips(scenes: Sequence[Scene]) -> list[Any]:
@@ -85,7 +76,7 @@ def _clips(scenes: Sequence[Scene]) -> list[Any]:
 def human(model: MossAudio, limit: int | None) -> dict[str, Any]:
     """Word error on human prompts, and on those of at least four words."""
     prompts = human_prompts()[:limit]
-    results = model.transcribe([load_audio(path) for path, _ in prompts])
+    results: Any = model.transcribe([load_audio(path) for path, _ in prompts])
     pairs = [(text, r.text) for (_, text), r in zip(prompts, results, strict=True)]
     longer = [p for p in pairs if len(normalize_words(p[0])) >= 4]
     return {
@@ -99,8 +90,8 @@ def human(model: MossAudio, limit: int | None) -> dict[str, Any]:
 def unseen_voice(model: MossAudio, scenes: Sequence[Scene]) -> dict[str, Any]:
     """Word error, and word times against the exact ones."""
     speech = [s for s in scenes if s.kind == "speech"]
-    plain = model.transcribe(_clips(speech))
-    timed = model.transcribe(_clips(speech), timestamps="word")
+    plain: Any = model.transcribe(_clips(speech))
+    timed: Any = model.transcribe(_clips(speech), timestamps="word")
     shifts: list[float] = []
     words = 0
     for scene, result in zip(speech, timed, strict=True):
@@ -126,7 +117,7 @@ def unseen_voice(model: MossAudio, scenes: Sequence[Scene]) -> dict[str, Any]:
 def unseen_events(model: MossAudio, scenes: Sequence[Scene]) -> dict[str, Any]:
     """Event-based F1 (200 ms) of the timelines, with labels and without."""
     chosen = [s for s in scenes if s.kind == "events"]
-    results = model.events(_clips(chosen))
+    results: Any = model.events(_clips(chosen))
     task = get_task("events")
     totals = {"labelled": [0.0, 0.0, 0.0], "unlabelled": [0.0, 0.0, 0.0]}
     for scene, result in zip(chosen, results, strict=True):
@@ -154,7 +145,7 @@ def _without_labels(timeline: Timeline) -> Timeline:
 def invented_words(model: MossAudio, scenes: Sequence[Scene]) -> dict[str, Any]:
     """Words a minute written for clips without any speech."""
     quiet = [s for s in scenes if not s.words]
-    results = model.transcribe(_clips(quiet))
+    results: Any = model.transcribe(_clips(quiet))
     words = sum(len(normalize_words(r.text)) for r in results)
     minutes = sum(s.duration_s for s in quiet) / 60
     return {"clips": len(quiet), "words_a_minute": words / max(1e-9, minutes)}
