@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from moss_audio.engine.base import Request
 from moss_audio.features import num_tokens
 from moss_audio.prompt import PromptSpec, render
-from moss_audio.result import Word
+from moss_audio.result import Event, Word
 from moss_audio.scenes.reader import Scene, load_scenes
 from moss_audio.tasks import get_task
 from moss_audio.testing.tokenizer import tiny_tokenizer
@@ -215,24 +215,36 @@ def test_frame_targets_say_the_piece_at_each_token(tokenizer: Any) -> None:
     words = (Word("the", 0.16, 0.30), Word("user", 0.40, 0.56))
     first = tokenizer.encode("the", add_special_tokens=False)
     second = tokenizer.encode(" user", add_special_tokens=False)
-    targets = frame_targets(words, 9, tokenizer)
-    assert targets[0] == targets[1] == IGNORE  # 0 to 0.16 s
+    (quiet,) = tokenizer.encode("\n", add_special_tokens=False)
+    targets = frame_targets(words, (), 9, tokenizer)
+    assert targets[0] == targets[1] == quiet  # 0 to 0.16 s
     assert targets[2] in first
     assert targets[5] in second
-    assert targets[8] == IGNORE  # 0.64 s on; a word may reach half a token past its end
-    spoken = [t for t in targets if t != IGNORE]
+    assert targets[8] == quiet  # 0.64 s on; a word may reach half a token past its end
+    spoken = [t for t in targets if t != quiet]
     assert next(k for k, _ in itertools.groupby(spoken)) == first[0]
     # pieces come in order, and the last piece of a word is reached where it has tokens enough
-    long = frame_targets((Word("user", 0.0, 4.0),), 50, tokenizer)
+    long = frame_targets((Word("user", 0.0, 4.0),), (), 50, tokenizer)
     pieces = tokenizer.encode("user", add_special_tokens=False)
     assert [k for k, _ in itertools.groupby(long)] == pieces
 
 
 def test_frame_targets_of_words_at_the_edges(tokenizer: Any) -> None:
     piece = tokenizer.encode("a", add_special_tokens=False)[0]
-    assert piece in frame_targets((Word("a", 0.0, 0.001),), 3, tokenizer)  # shorter than a token
-    assert frame_targets((Word("a", 5.0, 6.0),), 3, tokenizer) == [IGNORE] * 3  # past the clip
-    assert frame_targets((), 3, tokenizer) == [IGNORE] * 3
+    (quiet,) = tokenizer.encode("\n", add_special_tokens=False)
+    assert piece in frame_targets((Word("a", 0.0, 0.001),), (), 3, tokenizer)  # under a token
+    assert frame_targets((Word("a", 5.0, 6.0),), (), 3, tokenizer) == [quiet] * 3  # past the clip
+    assert frame_targets((), (), 3, tokenizer) == [quiet] * 3
+
+
+def test_frame_targets_name_sounds_and_words_come_before_them(tokenizer: Any) -> None:
+    sound = tokenizer.encode(" user", add_special_tokens=False)[-1]
+    word = tokenizer.encode("a", add_special_tokens=False)[0]
+    targets = frame_targets(
+        (Word("a", 0.40, 0.56),), (Event("the user", 0.16, 1.0),), 14, tokenizer
+    )
+    assert targets[3] == targets[10] == sound
+    assert targets[5] == word
 
 
 def test_task_shares_name_tasks_and_sum_to_one() -> None:

@@ -228,3 +228,9 @@ def read_parts(folder: Path) -> dict[str, Any]:
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise CheckpointError(f"{path}: damaged ({error!r}); reinstall or rebuild it") from error
     return {"fixed": fixed, "trained": trained, "window_s": window_s}
+
+
+def has_lora(folder: Path) -> bool:
+    """Whether the trained parts of a folder include a LoRA of the decoder."""
+    trained = load_packed(folder / read_parts(folder)["trained"], torch.float32)
+    return any(name.endswith(LORA_UP) for name in trained)

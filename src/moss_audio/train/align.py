@@ -38,6 +38,9 @@ from moss_audio.train.setup import (
 QUIET = "\n"  # what the tokens of quiet should say
 
 
+MADE_ALIKE = 2.0  # random columns differ by a few per cent, standardised ones by far more
+
+
 @dataclass(frozen=True)
 class AlignConfig:
     """The alignment stage."""
@@ -123,9 +126,13 @@ class SpokenPieces:
 def standardise_inputs(model: MossAudioModel, batch: Batch) -> None:
     """Scale the first layers so that every encoder channel counts alike at the start.
 
-    Whisper's residual stream has a few channels hundreds of times stronger than the rest.
+    Whisper's residual stream has a few channels hundreds of times stronger than the rest. An
+    adapter whose columns already differ has been through this, and is left alone.
     """
     with torch.no_grad():
+        columns = model.audio_adapter.gate_proj.weight.norm(dim=0)
+        if columns.max() > MADE_ALIKE * columns.median():
+            return
         encoded = model.audio_encoder(batch.audio_data, batch.audio_data_seqlens)
         streams = [encoded.tokens, *encoded.taps]
         mlps = [model.audio_adapter, *model.deepstack_audio_merger_list]

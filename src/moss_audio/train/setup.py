@@ -7,17 +7,28 @@ from typing import Any
 
 import torch
 
-from moss_audio.model.checkpoint import load_config
+from moss_audio.errors import MossAudioError
+from moss_audio.model.checkpoint import is_embedded, load_config
 from moss_audio.model.dtypes import fast_dtype
 from moss_audio.model.modeling import MossAudioModel
-from moss_audio.model.nano import AUDIO_ROWS, EMBEDDING
+from moss_audio.model.nano import AUDIO_ROWS, EMBEDDING, has_lora
 from moss_audio.prompt import PromptSpec
 
 
 def load_for_training(folder: Path) -> tuple[MossAudioModel, Any, PromptSpec]:
-    """The model (all frozen, in the CPU's fast type, adapters float32), tokenizer and prompt."""
+    """The model (all frozen, in the CPU's fast type, adapters float32), tokenizer and prompt.
+
+    Raises:
+        MossAudioError: if the folder already holds a LoRA, which would be lost: it is merged in
+            memory, and only a new one would be written.
+    """
     from transformers import AutoTokenizer
 
+    if is_embedded(folder) and has_lora(folder):
+        raise MossAudioError(
+            f"{folder}: already holds a LoRA, which training would lose; start from a folder "
+            "that went through the align step only"
+        )
     config = load_config(folder)
     model = MossAudioModel.from_pretrained(folder, dtype=fast_dtype("cpu"))
     model.requires_grad_(False)
