@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,13 +14,17 @@ from moss_audio.errors import CheckpointError, MossAudioError
 from moss_audio.pipeline import MAX_CLIP_S, Job, OnError, Progress, prompt_limit_s, run
 from moss_audio.result import Answer, Caption, Timeline, Transcript
 from moss_audio.tasks import Task, get_task
+from moss_audio.tasks.transcribe import segments_from_words
 
 if TYPE_CHECKING:
+    import numpy as np
     import torch
 
+    from moss_audio.engine.aligner import WordAligner
     from moss_audio.engine.torch_engine import TorchEngine
 
 EMBEDDED = "nano"
+TIMES = ("written", "alignment")
 Inputs = AudioInput | Sequence[AudioInput]
 
 
@@ -72,7 +77,7 @@ def load(
         batch_size=batch_size,
         window_s=window_s if window_s is not None else checkpoint.window_seconds(folder),
     )
-    return MossAudio(engine, name=str(name))
+    return MossAudio(engine, name=str(name), times=checkpoint.times_by(folder))
 
 
 @contextlib.contextmanager
@@ -110,9 +115,11 @@ class MossAudio:
     that does not exist.
     """
 
-    def __init__(self, engine: TorchEngine, name: str = "") -> None:
+    def __init__(self, engine: TorchEngine, name: str = "", times: str = "written") -> None:
         self.engine = engine
         self.name = name
+        self.times = times
+        self._aligner: WordAligner | None = None
 
     def __repr__(self) -> str:
         return f"MossAudio({self.name!r}, device={str(self.engine.device)!r})"
@@ -133,9 +140,36 @@ class MossAudio:
 
         Args:
             timestamps: None, "sentence" (times in `segments`) or "word" (also in `words`).
+            times: how times are found: "written" by the decoder, or by "alignment" of the
+                transcript with the audio tokens; None takes what the checkpoint is better at.
         """
         task = get_task("transcribe", timestamps=timestamps)
-        return self._run(x, [task], options, windowed=True, silence=True)
+        times = options.pop("times", None) or self.times
+        if times not in TIMES:
+            raise MossAudioError(f"times={times!r}: give one of {', '.join(TIMES)}")
+        if timestamps is None or times == "written":
+            return self._run(x, [task], options, windowed=True, silence=True)
+        plain = get_task("transcribe")
+        return self._run(
+            x, [plain], options, windowed=True, silence=True, refine=self._aligned(timestamps)
+        )
+
+    def _aligned(self, timestamps: str) -> Callable[[Transcript, np.ndarray], Transcript]:
+        from moss_audio.engine.aligner import WordAligner
+
+        if self._aligner is None:
+            self._aligner = WordAligner(self.engine)
+        align = self._aligner
+
+        def refine(transcript: Transcript, samples: np.ndarray) -> Transcript:
+            words = align(samples, transcript.text)
+            segments = segments_from_words(words)
+            if timestamps == "sentence":
+                words = ()
+                segments = tuple(replace(segment, words=()) for segment in segments)
+            return replace(transcript, words=words, segments=segments)
+
+        return refine
 
     def events(self, x: Inputs, **options: Any) -> Timeline | list[Timeline] | Any:
         """The sound events with their times."""
@@ -198,6 +232,7 @@ class MossAudio:
         windowed: bool,
         silence: bool = False,
         several: bool = False,
+        refine: Callable[[Any, np.ndarray], Any] | None = None,
     ) -> Any:
         options = dict(options)
         on_error: OnError = options.pop("on_error", "raise")
@@ -211,6 +246,7 @@ class MossAudio:
             window_s=self.window_s if windowed else None,
             limit_s=self._limit_s,
             skip_silence=silence,
+            refine=refine,
             **part,
         )
         many = isinstance(x, list)

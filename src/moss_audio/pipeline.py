@@ -53,6 +53,7 @@ class Job:
         skip_silence: silence gives an empty result without asking the model.
         start, end: the part of each input in seconds.
         sample_rate: Hz of inputs that are bare arrays.
+        refine: called with each parsed answer and its window `[n]`; gives the result to keep.
     """
 
     tasks: tuple[Task[Any], ...]
@@ -64,6 +65,7 @@ class Job:
     start: float | None = None
     end: float | None = None
     sample_rate: int | None = None
+    refine: Callable[[Any, np.ndarray], Any] | None = None
 
 
 def run(
@@ -107,6 +109,8 @@ def run(
                 result = task.parse("", duration_s)
             else:
                 result = _read(task, next(answers), duration_s)
+                if job.refine is not None and item.samples is not None:
+                    result = job.refine(result, item.samples)
             item.input.parts[item.task].append((item.span, result))
     return [_finish(state, job) for state in states]
 
@@ -130,6 +134,7 @@ class _Item:
     task: int
     span: Span
     request: Request | None
+    samples: np.ndarray | None = None  # kept only for `Job.refine`
 
 
 class _Report:
@@ -166,7 +171,8 @@ def _items(
                             prompt, window.samples, options=options, reuse=single
                         )
                         engine.check(request)
-                    yield _Item(state, index, window.span, request)
+                    kept = None if job.refine is None else window.samples
+                    yield _Item(state, index, window.span, request, kept)
         except MossAudioError as error:
             if on_error == "raise":
                 raise

@@ -210,6 +210,13 @@ def window_seconds(folder: Path) -> float | None:
     return float(value)
 
 
+def times_by(folder: Path) -> str:
+    """How a checkpoint's word times are best found: "written" by its decoder, or by "alignment"."""
+    from moss_audio.model import nano
+
+    return str(nano.read_parts(folder)["times"]) if is_embedded(folder) else "written"
+
+
 def load_embedded(folder: Path, **kwargs: Any) -> MossAudioModel:
     """The model of a folder of quantised parts; bfloat16 unless `dtype` says otherwise.
 

@@ -99,10 +99,13 @@ def write_fixed(
     config = preset("nano", architectures=["MossAudioModel"], dtype="bfloat16")
     config.save_pretrained(folder)
     write_processor_config(config, folder)
-    (folder / PARTS_FILE).write_text(
-        json.dumps({"fixed": [ENCODER_FILE, DECODER_FILE], "trained": TRAINED_FILE}, indent=2)
-        + "\n"
-    )
+    parts = {
+        "fixed": [ENCODER_FILE, DECODER_FILE],
+        "trained": TRAINED_FILE,
+        "window_s": WINDOW_S,
+        "times": "alignment",
+    }
+    (folder / PARTS_FILE).write_text(json.dumps(parts, indent=2) + "\n")
 
 
 def write_processor_config(config: MossAudioConfig, folder: Path) -> None:
@@ -215,7 +218,7 @@ def load_parts(folder: Path, dtype: torch.dtype = torch.bfloat16) -> dict[str, t
 
 
 def read_parts(folder: Path) -> dict[str, Any]:
-    """The checked `parts.json`: "fixed" (file names), "trained" (a file name), and "window_s".
+    """The checked `parts.json`: "fixed" (file names), "trained" (a file name), "window_s", "times".
 
     Raises:
         CheckpointError: if it is not readable or lacks an entry.
@@ -227,7 +230,8 @@ def read_parts(folder: Path) -> dict[str, Any]:
         window_s = float(parts.get("window_s", WINDOW_S))
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise CheckpointError(f"{path}: damaged ({error!r}); reinstall or rebuild it") from error
-    return {"fixed": fixed, "trained": trained, "window_s": window_s}
+    times = str(parts.get("times", "written"))
+    return {"fixed": fixed, "trained": trained, "window_s": window_s, "times": times}
 
 
 def has_lora(folder: Path) -> bool:

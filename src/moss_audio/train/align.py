@@ -51,7 +51,7 @@ class AlignConfig:
     augment: AugmentConfig = field(default_factory=AugmentConfig)
     learning_rate: float = 7e-4
     batch_tokens: int = 1024  # audio tokens a step
-    scale: float = 16.0  # of the cosine in the softmax
+    scale: float = 24.0  # of the cosine in the softmax
     regression: float = 0.1  # weight of the distance to the embedding itself
     seed: int = 0
 

@@ -28,13 +28,13 @@ LONGEST_WORD_TIMES = 14  # words of a clip whose every word is to be timed
 
 # Shares of the tasks by kind of scene: what can be asked of it sensibly.
 TASK_SHARES: Mapping[str, Mapping[str, float]] = {
-    "speech": {"transcribe": 0.58, "transcribe_word": 0.24, "transcribe_sentence": 0.04,
+    "speech": {"transcribe": 0.77, "transcribe_word": 0.06, "transcribe_sentence": 0.03,
                "events": 0.04, "caption": 0.03, "ask": 0.07},
-    "events": {"events": 0.75, "caption": 0.12, "ask": 0.1, "transcribe": 0.03},
-    "mixed": {"transcribe": 0.35, "transcribe_word": 0.1, "transcribe_sentence": 0.03,
-              "events": 0.35, "caption": 0.07, "ask": 0.1},
+    "events": {"events": 0.76, "caption": 0.1, "ask": 0.11, "transcribe": 0.03},
+    "mixed": {"transcribe": 0.44, "transcribe_word": 0.04, "transcribe_sentence": 0.02,
+              "events": 0.36, "caption": 0.06, "ask": 0.08},
     "music": {"events": 0.4, "caption": 0.2, "ask": 0.25, "transcribe": 0.15},
-    "silence": {"transcribe": 0.5, "events": 0.25, "caption": 0.1, "ask": 0.15},
+    "silence": {"transcribe": 0.6, "events": 0.15, "caption": 0.1, "ask": 0.15},
 }  # fmt: skip
 
 

@@ -48,6 +48,7 @@ class SftConfig:
     lora_lr: float = 8e-4
     lora_rank: int = 16
     align_weight: float = 0.1  # of the alignment loss, which goes on beside the decoder's
+    events_repeat: int = 2  # times that a scene of events is drawn in an epoch
     batch_tokens: int = 500  # audio tokens a step
     adapter_bits: int = 5  # bits of the shipped adapter and mergers
     lora_bits: int = 6
@@ -63,7 +64,11 @@ def main(config_path: Path, overrides: dict[str, Any] | None = None) -> bool:
     log = log_to(Path(config.loop.output_dir) / "log.txt")
     torch.manual_seed(config.seed)
     model, tokenizer, spec = load_for_training(Path(config.model))
-    scenes = load_scenes(Path(config.scenes), "train")
+    scenes = [
+        scene
+        for scene in load_scenes(Path(config.scenes), "train")
+        for _ in range(config.events_repeat if scene.kind == "events" else 1)
+    ]
     log(f"sft: {len(scenes)} scenes, {sum(s.duration_s for s in scenes) / 3600:.1f} h")
     n_mels = model.config.audio_config.num_mel_bins
     audio_ids = [spec.audio_token_id, spec.audio_start_id, spec.audio_end_id]

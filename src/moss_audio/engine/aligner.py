@@ -1,0 +1,102 @@
+"""Word times by aligning a transcript with the clip's audio tokens.
+
+For a checkpoint whose adapter learnt to say, token by token, the word piece being spoken (see
+`moss_audio.train.align`), the audio tokens themselves tell when each word is: one Viterbi pass
+finds the best monotonic path of words, with quiet between them. Resolution is one token, 80 ms.
+Meant for checkpoints too small to write reliable times; those that can write them do.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch.nn import functional as F
+
+from moss_audio.features import SAMPLE_RATE, TOKENS_PER_SECOND
+from moss_audio.result import Word
+
+if TYPE_CHECKING:
+    from moss_audio.engine.torch_engine import TorchEngine
+
+QUIET = "\n"  # what tokens without speech say
+SCALE = 24.0  # of the cosine, as in training
+_STAY, _NEXT, _SKIP = 0, 1, 2
+
+
+def best_path(scores: np.ndarray, quiet: np.ndarray) -> np.ndarray:
+    """Which word each token belongs to, -1 between words.
+
+    Args:
+        scores: log-scores `[N, W]` of each token for each word, W <= N.
+        quiet: log-scores `[N]` of no word at all.
+
+    Returns:
+        `[N]` word indices; each word gets at least one token, in order.
+    """
+    n_tokens, n_words = scores.shape
+    n_states = 2 * n_words + 1  # quiet, word 0, quiet, word 1, ..., quiet
+    emit = np.empty((n_tokens, n_states))
+    emit[:, 0::2] = quiet[:, None]
+    emit[:, 1::2] = scores
+    best = np.full(n_states, -np.inf)
+    best[0] = emit[0, 0]
+    best[1] = emit[0, 1]
+    back = np.zeros((n_tokens, n_states), np.int8)
+    for t in range(1, n_tokens):
+        moves = np.full((3, n_states), -np.inf)
+        moves[_STAY] = best
+        moves[_NEXT, 1:] = best[:-1]
+        moves[_SKIP, 3::2] = best[1:-2:2]  # word to word without quiet between
+        back[t] = moves.argmax(0)
+        best = moves.max(0) + emit[t]
+    state = n_states - 1 if best[-1] >= best[-2] else n_states - 2
+    path = np.empty(n_tokens, int)
+    for t in range(n_tokens - 1, -1, -1):
+        path[t] = state // 2 if state % 2 else -1
+        state -= int(back[t, state])
+    return path
+
+
+class WordAligner:
+    """Gives the words of a transcript their times in a clip."""
+
+    def __init__(self, engine: TorchEngine) -> None:
+        self._engine = engine
+        table = engine.model.get_input_embeddings().weight
+        self._unit = F.normalize(table.detach().float(), dim=-1)
+        (self._quiet,) = engine.tokenizer.encode(QUIET, add_special_tokens=False)[:1]
+
+    def __call__(self, samples: np.ndarray, text: str) -> tuple[Word, ...]:
+        """Words of `text` with their times in `samples` `[n]` (16 kHz); seconds."""
+        words = text.split()
+        if not words:
+            return ()
+        embeds = self._engine.encode(samples).features.embeds
+        duration_s = len(samples) / SAMPLE_RATE
+        with torch.no_grad():
+            logits = F.normalize(embeds.float(), dim=-1) @ self._unit.T * SCALE
+            log_p = logits.log_softmax(-1).cpu().numpy()
+        columns = []
+        for index, word in enumerate(words):
+            pieces = self._engine.tokenizer.encode(
+                (" " if index else "") + word, add_special_tokens=False
+            )
+            columns.append(log_p[:, pieces].max(1))
+        scores = np.stack(columns, 1)
+        if len(words) > len(scores):  # more words than tokens: nothing to align, spread them
+            edges = np.linspace(0.0, duration_s, len(words) + 1)
+        else:
+            path = best_path(scores, log_p[:, self._quiet])
+            spans = [np.flatnonzero(path == index) for index in range(len(words))]
+            edges = None
+        out = []
+        for index, word in enumerate(words):
+            if edges is not None:
+                start, end = float(edges[index]), float(edges[index + 1])
+            else:
+                start = float(spans[index][0]) / TOKENS_PER_SECOND
+                end = float(spans[index][-1] + 1) / TOKENS_PER_SECOND
+            out.append(Word(word, min(start, duration_s), min(end, duration_s)))
+        return tuple(out)
