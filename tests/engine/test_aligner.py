@@ -1,4 +1,4 @@
-"""Word times from audio tokens: the path is the best one, monotonic, and gives each word a token."""
+"""Word times from audio tokens: the best monotonic path, in which each word has a token."""
 
 from __future__ import annotations
 
