@@ -38,6 +38,7 @@ from moss_audio.train.setup import (
 QUIET = "\n"  # what the tokens of quiet should say
 
 
+QUIET_WEIGHT = 0.25  # quiet tokens are many and easy
 MADE_ALIKE = 2.0  # random columns differ by a few per cent, standardised ones by far more
 
 
@@ -100,6 +101,7 @@ class SpokenPieces:
         seen = torch.tensor(sorted(pieces), dtype=torch.long)  # scenes may have no word
         self.index = torch.full((embedding.shape[0],), IGNORE)
         self.index[seen] = torch.arange(len(seen))
+        self.quiet = int(self.index[tokenizer.encode(QUIET, add_special_tokens=False)[0]])
         self.table = embedding[seen].detach()
         self.unit = F.normalize(self.table.float(), dim=-1).to(embedding.dtype)
         self.size = self.table.float().square().mean()
@@ -118,7 +120,9 @@ class SpokenPieces:
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Cosine cross-entropy, and squared distance in units of the embedding's own size."""
         unit = F.normalize(predicted.float(), dim=-1).to(self.unit.dtype)
-        cross_entropy = F.cross_entropy((unit @ self.unit.T).float() * self.scale, target)
+        each = F.cross_entropy((unit @ self.unit.T).float() * self.scale, target, reduction="none")
+        weight = torch.where(target == self.quiet, QUIET_WEIGHT, 1.0)
+        cross_entropy = (each * weight).sum() / weight.sum()
         distance = (predicted.float() - self.table[target].float()).square().mean() / self.size
         return cross_entropy, distance
 

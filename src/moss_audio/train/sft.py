@@ -51,7 +51,7 @@ class SftConfig:
     events_repeat: int = 2  # times that a scene of events is drawn in an epoch
     batch_tokens: int = 500  # audio tokens a step
     adapter_bits: int = 5  # bits of the shipped adapter and mergers
-    lora_bits: int = 6
+    lora_bits: int = 4
     seed: int = 0
 
 
