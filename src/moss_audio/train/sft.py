@@ -50,15 +50,16 @@ class SftConfig:
     align_weight: float = 0.1  # of the alignment loss, which goes on beside the decoder's
     events_repeat: int = 2  # times that a scene of events is drawn in an epoch
     batch_tokens: int = 500  # audio tokens a step
-    adapter_bits: int = 5  # bits of the shipped adapter and mergers
-    lora_bits: int = 4
+    adapter_bits: int = 5  # bits in which the parts are shipped
+    merger_bits: int = 4
+    lora_bits: int = 5
     seed: int = 0
 
 
 def main(config_path: Path, overrides: dict[str, Any] | None = None) -> bool:
     """Run or resume the stage that `config_path` describes; True when it is complete."""
     config = load_config(config_path, SftConfig, overrides)
-    for name in ("adapter_bits", "lora_bits"):  # hours before they are needed
+    for name in ("adapter_bits", "merger_bits", "lora_bits"):  # hours before they are needed
         if getattr(config, name) not in (*BITS, 16):
             raise MossAudioError(f"{config_path}: {name} must be one of {(*BITS, 16)}")
     log = log_to(Path(config.loop.output_dir) / "log.txt")
@@ -144,6 +145,9 @@ def write_trained(config: SftConfig, model: Any, rows: torch.Tensor, lora: Any) 
             if path.is_file() and path.name != TRAINED_FILE:
                 shutil.copy2(path, output / path.name)
     tensors = {**exported(model), AUDIO_ROWS: rows.detach()}
-    packed = {n: (t, 16 if n == AUDIO_ROWS else config.adapter_bits) for n, t in tensors.items()}
+    packed = {AUDIO_ROWS: (tensors.pop(AUDIO_ROWS), 16)}
+    for name, tensor in tensors.items():
+        merger = name.startswith("deepstack_audio_merger_list")
+        packed[name] = (tensor, config.merger_bits if merger else config.adapter_bits)
     packed.update({n: (t, config.lora_bits) for n, t in lora_tensors(lora).items()})
     save_packed(output / TRAINED_FILE, packed)
