@@ -173,7 +173,12 @@ def test_the_export_answers_as_the_live_model(
 ) -> None:
     """LoRA merged, audio rows appended, adapters in their bits: `nano.assemble` has it all."""
     config = write_config(
-        "run", output=str(tmp_path / "out"), align_weight=0.0, adapter_bits=bits, lora_bits=bits
+        "run",
+        output=str(tmp_path / "out"),
+        align_weight=0.0,
+        adapter_bits=bits,
+        merger_bits=bits,
+        lora_bits=bits,
     )
     live = _Live(config, monkeypatch)
     live.move()
@@ -235,7 +240,7 @@ def test_alignment_lowers_its_loss(
     assert losses[-1] < 0.8 * losses[0]
 
 
-@pytest.mark.parametrize("field", ["adapter_bits", "lora_bits"])
+@pytest.mark.parametrize("field", ["adapter_bits", "merger_bits", "lora_bits"])
 def test_bits_that_cannot_be_written_are_refused_before_training(
     write_config: WriteConfig, tmp_path: Path, field: str
 ) -> None:
