@@ -159,7 +159,8 @@ def normalize_words(text: str) -> list[str]:
         elif unicodedata.category(char)[0] in "LNM":
             out.append(char)
         elif char == "'" and 0 < i < len(text) - 1 and text[i - 1].isalpha():
-            out.append("'" if text[i + 1].isalpha() else " ")
+            inside = text[i + 1].isalpha() and not is_cjk(text[i + 1])
+            out.append("'" if inside else " ")
         else:
             out.append(" ")
     return "".join(out).split()
