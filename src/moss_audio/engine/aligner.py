@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from moss_audio.engine.torch_engine import TorchEngine
 
 QUIET = "\n"  # what tokens without speech say
-SCALE = 24.0  # of the cosine, as in training
+SCALE = 24.0  # of the cosine; training uses this very number
 _STAY, _NEXT, _SKIP = 0, 1, 2
 
 

@@ -19,6 +19,7 @@ from typing import Any
 import torch
 from torch.nn import functional as F
 
+from moss_audio.engine.aligner import QUIET, SCALE
 from moss_audio.features import TOKENS_PER_SECOND, num_tokens
 from moss_audio.model.modeling import MossAudioModel
 from moss_audio.model.nano import EMBEDDING, TRAINED_FILE
@@ -35,9 +36,6 @@ from moss_audio.train.setup import (
     mixed_precision,
 )
 
-QUIET = "\n"  # what the tokens of quiet should say
-
-
 QUIET_WEIGHT = 0.25  # quiet tokens are many and easy
 MADE_ALIKE = 2.0  # random columns differ by a few per cent, standardised ones by far more
 
@@ -52,7 +50,7 @@ class AlignConfig:
     augment: AugmentConfig = field(default_factory=AugmentConfig)
     learning_rate: float = 7e-4
     batch_tokens: int = 1024  # audio tokens a step
-    scale: float = 24.0  # of the cosine in the softmax
+    scale: float = SCALE  # of the cosine in the softmax
     regression: float = 0.1  # weight of the distance to the embedding itself
     seed: int = 0
 
