@@ -1,0 +1,1 @@
+"""The branches of annotation: speech, music, general. Each is a list of tools (`annotate.tool`)."""

@@ -1,0 +1,174 @@
+"""What travels through the data engine: recordings, segments, tool results, captions.
+
+All are frozen and turn into plain JSON and back without loss, so that every step's shards can be
+read with any JSONL tool. Seconds are floats; times inside a segment count from its start.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+from moss_audio.errors import MossAudioError
+
+Branch = Literal["segment", "speech", "music", "general"]
+
+# The nine coarse classes of a segment's profile (specification 3.2).
+COARSE_CLASSES = (
+    "speech",
+    "human sounds",
+    "singing",
+    "music",
+    "natural sounds",
+    "source-ambiguous sounds",
+    "sounds of things",
+    "environment",
+    "animal",
+)
+
+# What each kind of tool result holds: `text`, `spans` (with their labels) and `values`.
+KINDS = {
+    "activity": "spans: what a detector hears, label = its own class name",
+    "transcript": "text: one recogniser's words; spans: its segments or words; values: language",
+    "agreement": "text: the transcript chosen (or empty); score: mean pairwise word error rate; "
+    "values: decision (keep, flag, drop), chosen (tool), pairs {'a|b': word error rate}, reason",
+    "words": "spans: words with times, label = the word as written",
+    "sentences": "spans: sentences with times, label = the sentence",
+    "speakers": "spans: turns, label = 'speaker 1', ...; values: count",
+    "speech_fields": "values: of the thirteen speech-caption fields those that are known, as text; "
+    "what was measured is under values['measured'] as numbers",
+    "tempo": "spans: beats, label = 'beat'; values: bpm; score: confidence",
+    "key": "values: tonic ('C', 'F#', ...), mode (major, minor); score: confidence",
+    "chords": "spans: label = 'C', 'A minor', ...",
+    "sections": "spans: label = 'A', 'B', ...: equal letters sound alike",
+    "dynamics": "spans: label = quiet, medium, loud; values: energy, range_db",
+    "instruments": "spans: label = the instrument",
+    "lyrics": "text: sung words; spans: with times",
+    "events": "spans: sound events, label = a plain English noun phrase",
+    "anchor": "text: one sentence about the whole segment",
+    "description": "text: what happens, with times",
+    "judge": "score: 0 to 1, how well the description fits the evidence; values: its reasons",
+}
+
+
+@dataclass(frozen=True)
+class Span:
+    """Something between two moments of a segment."""
+
+    label: str
+    start_s: float
+    end_s: float
+    score: float | None = None  # 0 to 1, where the tool gives one
+    attributes: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class ToolResult:
+    """What one tool found in one segment; `KINDS` says what each kind holds."""
+
+    tool: str
+    version: str  # of the tool and its weights: another version redoes what depends on it
+    branch: Branch
+    kind: str
+    text: str = ""
+    score: float | None = None
+    spans: tuple[Span, ...] = ()
+    values: Mapping[str, Any] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.kind not in KINDS:
+            raise MossAudioError(
+                f"tool {self.tool}: unknown kind of result {self.kind!r}; one of {', '.join(KINDS)}"
+            )
+
+
+@dataclass(frozen=True)
+class Recording:
+    """A file, or a member of a tar shard, that was found readable."""
+
+    id: str  # of the decoded content: equal audio has an equal id
+    path: str
+    duration_s: float
+    sample_rate: int  # of the file
+    channels: int
+    member: str | None = None  # name inside a tar
+    provenance: Mapping[str, Any] = field(default_factory=dict)  # manifest fields, licence, source
+
+
+@dataclass(frozen=True)
+class Caption:
+    """The unified caption of a segment."""
+
+    text: str
+    writer: str  # which writer's text it is: "grounded", or the name of a language model
+    plan: tuple[str, ...] = ()  # which evidence leads and which is background, in order
+    warnings: tuple[str, ...] = ()
+    rejected: int = 0  # texts of a language model that did not pass the grounding check
+
+
+@dataclass(frozen=True)
+class Segment:
+    """A part of a recording with everything that is known of it."""
+
+    id: str
+    recording: Recording
+    start_s: float  # in the recording
+    end_s: float
+    audio: str = ""  # its own sound file, relative to the output folder
+    flags: tuple[str, ...] = ()  # "long", "short", ...: what could not be kept to
+    profile: Mapping[str, float] = field(default_factory=dict)  # coarse class -> 0 to 1
+    results: tuple[ToolResult, ...] = ()
+    caption: Caption | None = None
+    conversations: tuple[Mapping[str, Any], ...] = ()
+
+    @property
+    def duration_s(self) -> float:
+        return self.end_s - self.start_s
+
+    def find(self, kind: str, branch: Branch | None = None) -> tuple[ToolResult, ...]:
+        """Results of a kind (and of a branch), in the order in which they came."""
+        return tuple(
+            one
+            for one in self.results
+            if one.kind == kind and (branch is None or one.branch == branch)
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON values."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, row: Mapping[str, Any]) -> Segment:
+        """The segment that `to_dict` gave."""
+        fields = dict(row)
+        caption = fields.get("caption")
+        return cls(
+            **fields
+            | {
+                "recording": Recording(**fields["recording"]),
+                "flags": tuple(fields.get("flags", ())),
+                "results": tuple(result_from_dict(one) for one in fields.get("results", ())),
+                "caption": None if caption is None else _caption_from_dict(caption),
+                "conversations": tuple(fields.get("conversations", ())),
+            }
+        )
+
+
+def result_from_dict(row: Mapping[str, Any]) -> ToolResult:
+    """The tool result that `dataclasses.asdict` gave."""
+    return ToolResult(
+        **dict(row)
+        | {
+            "spans": tuple(Span(**span) for span in row.get("spans", ())),
+            "warnings": tuple(row.get("warnings", ())),
+        }
+    )
+
+
+def _caption_from_dict(row: Mapping[str, Any]) -> Caption:
+    return Caption(
+        **dict(row)
+        | {"plan": tuple(row.get("plan", ())), "warnings": tuple(row.get("warnings", ()))}
+    )
