@@ -194,7 +194,7 @@ def test_to_moves_every_tensor_and_nothing_else() -> None:
     batch = Collator(TOKENIZER, SPEC, N_MELS, "padded")([_talk(words=WORD)])
     moved = batch.to("meta")
     tensors = [v for v in vars(moved).values() if isinstance(v, torch.Tensor)]
-    assert len(tensors) == 7
+    assert len(tensors) == 8
     assert all(t.device.type == "meta" for t in tensors)
     assert moved.words == batch.words == list(WORD)
 

@@ -194,6 +194,21 @@ def test_a_handle_stands_for_its_clip(engine: TorchEngine) -> None:
     )
 
 
+def test_a_short_clip_is_encoded_for_the_prompt_that_it_stands_in(engine: TorchEngine) -> None:
+    """Beside a longer clip it meets that clip's padding (as in vLLM); alone it does not."""
+    short, long = noise(0.3), noise(2.0, 1)
+    alone = engine.encode(short)
+    pair = Request.question("x", short, long, options=sampled(2))
+    expected = engine.generate([pair])[0].token_ids
+    kept = [one.features.embeds for one in engine._encode(engine._prepare(pair).clips, keep=False)]
+    assert not torch.equal(kept[0], alone.features.embeds)
+    assert torch.equal(engine.encode(short).features.embeds, alone.features.embeds)
+    engine.forget()
+    handles = [engine.encode(short), engine.encode(long)]
+    by_handle = Request.question("x", *handles, options=sampled(2))
+    assert engine.generate([by_handle])[0].token_ids == expected
+
+
 def test_stream_pieces_join_to_the_text_and_hold_whole_characters(
     engine: TorchEngine, singles: list[Generation]
 ) -> None:

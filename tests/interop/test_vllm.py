@@ -18,14 +18,9 @@ import torch
 from tests.interop import cases, checkpoints
 from tests.interop.conftest import Served
 
-from moss_audio.features import num_tokens
-from moss_audio.model.encoder import EncoderOutput
-
 # Float32 sums of other order differ by about 1e-5 here; a wrong weight or position by whole units.
 LOGPROB_TOLERANCE = 1e-3
 CHECKPOINTS = tuple(checkpoints.RECIPES)
-EVEN = [case for case in cases.CASES if case.name not in cases.UNEVEN]
-UNEVEN = [case for case in cases.CASES if case.name in cases.UNEVEN]
 
 by_checkpoint = pytest.mark.parametrize("name", CHECKPOINTS)
 
@@ -106,40 +101,11 @@ def test_prompt_ids_agree(name: str, case: cases.Case, served: Callable[[str], S
     assert batch["input_ids"][0].tolist() == run.answers[case.name]["prompt_ids"]
 
 
-@by_case(EVEN)
+@by_case(cases.CASES)
 @by_checkpoint
 def test_greedy_tokens_agree(name: str, case: cases.Case, served: Callable[[str], Served]) -> None:
     run = served(name)
     assert_same(answer(run, inputs(run, case)), run.answers[case.name])
-
-
-@by_case(UNEVEN)
-@by_checkpoint
-def test_a_short_clip_beside_a_longer_one_differs_by_the_padding_alone(
-    name: str, case: cases.Case, served: Callable[[str], Served]
-) -> None:
-    """vLLM encodes such a clip otherwise than alone; given its padding, ours agrees here too."""
-    run = served(name)
-    batch = inputs(run, case)
-    frames = batch["audio_data_seqlens"].tolist()
-    padded = _encode_padded_together(run.model, batch.pop("audio_data"), frames)
-    batch.pop("audio_data_seqlens")
-    assert_same(answer(run, {**batch, "audio_features": padded}), run.answers[case.name])
-
-
-def _encode_padded_together(model: Any, audio_data: torch.Tensor, frames: list[int]) -> Any:
-    """Encode clips with every chunk padded to the longest of all clips before the stem."""
-    encoder = model.audio_encoder
-    size = encoder.config.chunk_frames
-    chunks, valid = [], []
-    for clip, n_frames in zip(audio_data, frames, strict=True):
-        for first in range(0, n_frames, size):
-            chunks.append(clip[:, first : min(first + size, n_frames)])
-            valid.append(chunks[-1].shape[1])
-    with torch.no_grad():
-        streams = encoder._encode_chunks(chunks, valid, [max(valid)] * len(valid))
-        lengths = tuple(num_tokens(n) for n in frames)
-        return model.adapt(EncoderOutput(streams[0], tuple(streams[1:]), lengths))
 
 
 @by_checkpoint

@@ -159,7 +159,9 @@ def test_each_of_several_sequences_is_its_prompts_own(
 
 def test_expanding_repeats_the_clips_of_each_prompt(model: MossAudioModel) -> None:
     inputs = tiny.batch(tiny.mixed_prompts())
-    features = model.encode_audio(inputs["audio_data"], inputs["audio_data_seqlens"])
+    features = model.encode_prompts(
+        inputs["audio_data"], inputs["audio_data_seqlens"], inputs["audio_input_mask"]
+    )
     ids, expanded = model._expand_inputs_for_generation(expand_size=2, **dict(inputs))
     assert ids.shape[0] == 16
     per_prompt = inputs["audio_input_mask"].sum(1).tolist()

@@ -141,6 +141,30 @@ def test_packed_prompts_with_clips_equal_separate_ones() -> None:
             torch.testing.assert_close(part, model(**single).logits, atol=1e-4, rtol=1e-4)
 
 
+def test_a_short_clip_is_padded_to_the_longest_of_its_own_prompt_only() -> None:
+    """As vLLM and the released code do with one prompt; other prompts of the batch play no part."""
+    model = tiny.model()
+    chunk = model.config.audio_config.chunk_frames
+    short, long = tiny.mel(20, seed=1), tiny.mel(chunk + 50, seed=2)
+    with torch.no_grad():
+        alone = model.encode_audio(**tiny.pad_clips([short])).embeds
+        zeros = torch.nn.functional.pad(short, (0, chunk - 20))
+        stem = model.audio_encoder._encode_chunks([zeros], [20], [chunk])[0]
+        beside = model.audio_adapter(stem)
+        pair = tiny.batch([[short, long, 5]])
+        taken = model.encode_prompts(
+            pair["audio_data"], pair["audio_data_seqlens"], pair["input_ids"] == tiny.AUDIO_ID
+        ).embeds
+        apart = tiny.batch([[short, 5], [long, 5]])
+        taken_apart = model.encode_prompts(
+            apart["audio_data"], apart["audio_data_seqlens"], apart["input_ids"] == tiny.AUDIO_ID
+        ).embeds
+    n = len(alone)
+    torch.testing.assert_close(taken[:n], beside)
+    torch.testing.assert_close(taken_apart[:n], alone)
+    assert float((beside - alone).abs().max()) > 1e-3
+
+
 def test_audio_reaches_only_what_follows_it() -> None:
     model = tiny.model()
     with torch.no_grad():
@@ -185,7 +209,7 @@ def test_features_made_before_equal_clips_given() -> None:
     with torch.no_grad():
         expected = model(**inputs).logits
         data, lengths = inputs.pop("audio_data"), inputs.pop("audio_data_seqlens")
-        features = model.encode_audio(data, lengths)
+        features = model.encode_prompts(data, lengths, inputs["audio_input_mask"])
         assert sum(features.lengths) == features.embeds.shape[0]
         assert torch.equal(model(**inputs, audio_features=features).logits, expected)
         del inputs["audio_input_mask"]  # found by id

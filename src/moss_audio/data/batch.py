@@ -38,6 +38,7 @@ class Batch:
         audio_input_mask: bool [R, L], true where an audio embedding goes.
         audio_data: float32 [clips, n_mels, T], padded with zeros on the right.
         audio_data_seqlens: int64 [clips], frames of each clip.
+        longest: int64 [clips], frames of the longest clip in each clip's own sample.
         segments: lengths of the samples in each row, in tokens.
         audio_s: seconds of audio in all clips.
         ids: names of the examples, in order.
@@ -52,6 +53,7 @@ class Batch:
     audio_input_mask: Tensor
     audio_data: Tensor
     audio_data_seqlens: Tensor
+    longest: Tensor
     segments: list[list[int]]
     audio_s: float
     ids: list[str]

@@ -19,6 +19,7 @@ from moss_audio.data.example import DOCUMENT, Example
 from moss_audio.data.overlong import shortened
 from moss_audio.errors import MossAudioError, PromptError
 from moss_audio.features import SAMPLE_RATE, log_mel, num_tokens_of_samples
+from moss_audio.model.encoder import longest_beside
 from moss_audio.prompt import PromptSpec, Rendered, render
 from moss_audio.prompt.vocabulary import ChatVocabulary
 
@@ -172,6 +173,7 @@ class Collator:
             audio_input_mask=mask,
             audio_data=data,
             audio_data_seqlens=frames,
+            longest=longest_beside(frames.tolist(), [len(e.clips) for e in examples]),
             segments=[lengths] if packed else [[n] for n in lengths],
             audio_s=sum(len(clip) for e in examples for clip in e.clips) / SAMPLE_RATE,
             ids=[e.id for e in examples],

@@ -13,7 +13,7 @@ from __future__ import annotations
 import hashlib
 import weakref
 from collections.abc import Callable, Hashable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -23,7 +23,7 @@ from moss_audio.engine.base import ClipLike, Generation, GenerationOptions, Requ
 from moss_audio.engine.kv import GrowingCache, Prefix, Store, join_rows, split_rows
 from moss_audio.engine.row import Row, ThinkIds, check_thinking, members
 from moss_audio.errors import AudioError, MossAudioError, PromptError
-from moss_audio.features import HOP_SAMPLES, log_mel, num_frames, num_tokens, num_tokens_of_samples
+from moss_audio.features import HOP_SAMPLES, log_mel, num_frames, num_tokens
 from moss_audio.model.modeling import AudioFeatures, MossAudioModel
 from moss_audio.processing import MossAudioProcessor
 from moss_audio.prompt import ChatVocabulary, render
@@ -91,26 +91,50 @@ def choose_dtype(device: torch.device, dtype: str | torch.dtype | None = None) -
 
 @dataclass(frozen=True, eq=False)
 class EncodedClip:
-    """A clip as the decoder sees it; stands for its samples in requests."""
+    """A clip as the decoder sees it; stands for its samples in requests.
+
+    `samples` are kept of a clip shorter than a chunk: beside a longer clip it is encoded anew.
+    """
 
     key: str
     n_tokens: int
     features: AudioFeatures
+    n_frames: int
+    longest: int
+    samples: np.ndarray | None
 
     @property
     def n_bytes(self) -> int:
         tensors = (self.features.embeds, *self.features.deepstack)
-        return sum(t.numel() * t.element_size() for t in tensors)
+        held = 0 if self.samples is None else self.samples.nbytes
+        return held + sum(t.numel() * t.element_size() for t in tensors)
 
 
 @dataclass(frozen=True, eq=False)
 class _Clip:
-    """A clip of a request: its content's hash, and what is known of it."""
+    """A clip of a request: its content's hash, and what is known of it.
+
+    `longest`: frames of the longest clip of the prompt, or of a chunk if that is less; the only
+    thing beside its own samples that its encoding depends on.
+    """
 
     key: str
     n_tokens: int
+    n_frames: int
     samples: np.ndarray | None
     encoded: EncodedClip | None
+    longest: int
+
+    @property
+    def encoding_key(self) -> tuple[str, int]:
+        return self.key, self.longest
+
+    def beside(self, longest: int) -> _Clip:
+        """The clip in a prompt whose longest clip has so many frames."""
+        if longest == self.longest:
+            return self
+        encoded = self.encoded if self.encoded and self.encoded.longest == longest else None
+        return replace(self, longest=longest, encoded=encoded)
 
 
 @dataclass(frozen=True, eq=False)
@@ -164,6 +188,7 @@ class TorchEngine:
             )
         decoder = model.config.language_config
         self.max_positions: int = decoder.max_position_embeddings
+        self._chunk_frames: int = model.config.audio_config.chunk_frames
         self._n_layers: int = decoder.num_hidden_layers
         self._spec = processor.prompt_spec
         self._vocabulary = ChatVocabulary(self.tokenizer)
@@ -265,14 +290,15 @@ class TorchEngine:
 
     def _clip(self, clip: ClipLike, index: int) -> _Clip:
         if isinstance(clip, EncodedClip):
-            return _Clip(clip.key, clip.n_tokens, None, clip)
+            return _Clip(clip.key, clip.n_tokens, clip.n_frames, clip.samples, clip, clip.longest)
         samples = getattr(clip, "samples", clip)  # an Audio holds its samples
         if not isinstance(samples, np.ndarray) or samples.ndim != 1:
             raise AudioError(
                 f"clip {index} is a {type(clip).__name__}: give 1-D samples at 16 kHz, as "
                 "load_audio makes them"
             )
-        if num_frames(len(samples)) < 1:
+        n_frames = num_frames(len(samples))
+        if n_frames < 1:
             name = getattr(clip, "source", f"clip {index}")
             raise AudioError(
                 f"{name} has {len(samples)} samples, too short for an audio token: give at least "
@@ -280,12 +306,16 @@ class TorchEngine:
             )
         samples = np.ascontiguousarray(samples, dtype=np.float32)
         key = hashlib.blake2b(samples.data, digest_size=16).hexdigest()
-        return _Clip(key, num_tokens_of_samples(len(samples)), samples, None)
+        return _Clip(
+            key, num_tokens(n_frames), n_frames, samples, None, min(n_frames, self._chunk_frames)
+        )
 
     def _prepare(self, request: Request) -> _Prompt:
         options = request.options
         check_thinking(options, self._think)
-        clips = tuple(self._clip(clip, index) for index, clip in enumerate(request.clips))
+        alone = [self._clip(clip, index) for index, clip in enumerate(request.clips)]
+        longest = min(self._chunk_frames, max((clip.n_frames for clip in alone), default=0))
+        clips = tuple(clip.beside(longest) for clip in alone)
         rendered = render(
             request.messages,
             [clip.n_tokens for clip in clips],
@@ -365,14 +395,14 @@ class TorchEngine:
     @torch.inference_mode()
     def _encode(self, clips: Sequence[_Clip], *, keep: bool) -> list[EncodedClip]:
         """Encode the clips that are not known yet, all in one pass."""
-        known: dict[str, EncodedClip] = {}
-        missing: dict[str, _Clip] = {}
+        known: dict[tuple[str, int], EncodedClip] = {}
+        missing: dict[tuple[str, int], _Clip] = {}
         for clip in clips:
-            found = clip.encoded or self._encoded.get(clip.key)
+            found = clip.encoded or self._encoded.get(clip.encoding_key)
             if found is not None:
-                known[clip.key] = found
+                known[clip.encoding_key] = found
             else:
-                missing[clip.key] = clip
+                missing[clip.encoding_key] = clip
         if missing:
             mels = [
                 log_mel(clip.samples, self.processor.n_mels)
@@ -383,24 +413,29 @@ class TorchEngine:
             data = torch.zeros(len(mels), self.processor.n_mels, int(frames.max()))
             for row, mel in enumerate(mels):
                 data[row, :, : mel.shape[1]] = mel
-            features = self.model.encode_audio(data.to(self.device), frames)
+            longest = torch.tensor([clip.longest for clip in missing.values()])
+            features = self.model.encode_audio(
+                data.to(self.device), frames, torch.maximum(longest, frames)
+            )
             first = 0
-            for key, mel in zip(missing, mels, strict=True):
-                n_tokens = num_tokens(mel.shape[1])
-                part = slice(first, first + n_tokens)
-                first += n_tokens
+            for key, clip in missing.items():
+                part = slice(first, first + clip.n_tokens)
+                first += clip.n_tokens
                 known[key] = EncodedClip(
-                    key,
-                    n_tokens,
+                    clip.key,
+                    clip.n_tokens,
                     AudioFeatures(
                         features.embeds[part].clone(),
                         tuple(stream[part].clone() for stream in features.deepstack),
-                        (n_tokens,),
+                        (clip.n_tokens,),
                     ),
+                    clip.n_frames,
+                    clip.longest,
+                    clip.samples if clip.n_frames < self._chunk_frames else None,
                 )
                 if keep:
                     self._encoded.put(key, known[key])
-        return [known[clip.key] for clip in clips]
+        return [known[clip.encoding_key] for clip in clips]
 
     @torch.inference_mode()
     def _prefill_prefixes(self, prompts: Sequence[_Prompt]) -> list[Prefix | None]:

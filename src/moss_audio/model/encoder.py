@@ -7,6 +7,7 @@ a chunk, D d_model, N tokens of all clips together.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -99,8 +100,23 @@ class EncoderOutput:
     lengths: tuple[int, ...]  # tokens of each clip
 
 
+def longest_beside(frames: Sequence[int], clips_of_prompt: Iterable[int]) -> torch.Tensor:
+    """Frames of the longest clip in each clip's own prompt `[clips]`.
+
+    Args:
+        frames: mel frames of each clip, prompt after prompt.
+        clips_of_prompt: how many clips each prompt has.
+    """
+    found: list[int] = []
+    for count in clips_of_prompt:
+        own = frames[len(found) : len(found) + count]
+        found += [max(own, default=0)] * len(own)
+    return torch.tensor(found, dtype=torch.long)
+
+
 class MossAudioEncoder(nn.Module):
-    """Encodes any number of clips; a chunk depends on neither its neighbours nor the batch."""
+    """Encodes any number of clips. A chunk depends on neither its neighbours nor the batch, but
+    for the padding that a clip shorter than a chunk meets beside a longer clip of its prompt."""
 
     def __init__(self, config: MossAudioEncoderConfig) -> None:
         super().__init__()
@@ -124,12 +140,19 @@ class MossAudioEncoder(nn.Module):
             nn.Linear(width, config.output_dim, bias=False) if projects else nn.Identity()
         )
 
-    def forward(self, audio_data: torch.Tensor, lengths: torch.Tensor) -> EncoderOutput:
+    def forward(
+        self,
+        audio_data: torch.Tensor,
+        lengths: torch.Tensor,
+        longest: torch.Tensor | None = None,
+    ) -> EncoderOutput:
         """Encode clips.
 
         Args:
             audio_data: log-mel features `[clips, M, frames]`, padded at the end with anything.
             lengths: mel frames of each clip `[clips]`.
+            longest: mel frames of the longest clip in the prompt of each `[clips]`
+                (`longest_beside`); None: each clip has a prompt of its own.
 
         Returns:
             `EncoderOutput`: tokens and taps `[N, output_dim]`, clip after clip.
@@ -138,18 +161,20 @@ class MossAudioEncoder(nn.Module):
             AudioError: on a clip too short for one token, or shapes that disagree.
         """
         frames = self._check(audio_data, lengths)
+        beside = frames if longest is None else [int(n) for n in longest.reshape(-1).tolist()]
         chunk_frames = self.config.chunk_frames
         chunks: list[torch.Tensor] = []
         valid: list[int] = []  # frames of each chunk
-        seen: list[int] = []  # frames that the stem sees: padding of a long clip's tail included
-        for clip, n_frames in zip(audio_data, frames, strict=True):
+        seen: list[int] = []  # frames that the stem sees, some padding included
+        for clip, n_frames, most in zip(audio_data, frames, beside, strict=True):
             for first in range(0, n_frames, chunk_frames):
                 chunk = clip[:, first : min(first + chunk_frames, n_frames)]
                 valid.append(chunk.shape[1])
-                # The released code pads the short tail of a longer clip with zeros before the
-                # stem, but a clip of a single chunk is not padded. Keeping just that makes the
-                # tokens equal to the released ones, whatever else is in the batch.
-                seen.append(chunk_frames if n_frames > chunk_frames else chunk.shape[1])
+                # The released code and vLLM pad the chunks of a prompt with zeros to its longest
+                # chunk before the stem: the short tail of a long clip, and a short clip beside a
+                # longer one, but not a short clip alone. Keeping just that makes the tokens equal
+                # to theirs, whatever other prompts are in the batch.
+                seen.append(max(chunk.shape[1], min(chunk_frames, most)))
                 chunks.append(chunk)
         outputs: list[tuple[torch.Tensor, ...]] = []
         for first in range(0, len(chunks), self.config.conv_chunksize):

@@ -5,6 +5,7 @@ Shapes: B prompts, L positions, H decoder width, V vocabulary, N audio tokens of
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,10 +18,11 @@ from transformers.generation import GenerationMixin
 from transformers.modeling_outputs import CausalLMOutputWithPast
 
 from moss_audio.errors import PromptError
+from moss_audio.features import num_tokens
 from moss_audio.model.adapter import GatedMLP
 from moss_audio.model.config import MossAudioConfig
 from moss_audio.model.decoder import build_decoder
-from moss_audio.model.encoder import EncoderOutput, MossAudioEncoder
+from moss_audio.model.encoder import EncoderOutput, MossAudioEncoder, longest_beside
 
 _AUDIO_INPUTS = ("audio_data", "audio_data_seqlens", "audio_input_mask")
 
@@ -44,6 +46,31 @@ class AudioFeatures:
         return AudioFeatures(
             self.embeds[index], tuple(d[index] for d in self.deepstack), (int(index.shape[0]),)
         )
+
+
+def _clips_of_prompts(
+    frames: list[int], mask: torch.Tensor, position_ids: torch.Tensor | None
+) -> Iterator[int]:
+    """How many clips each prompt has, from the audio positions `[B, L]` of each.
+
+    A row is a prompt, or several where its `position_ids` restart.
+    """
+    restarts = torch.zeros_like(mask, dtype=torch.long)
+    if position_ids is not None and position_ids.shape[-1] == mask.shape[1]:
+        ids = position_ids.expand_as(mask)
+        restarts[:, 1:] = (ids[:, 1:] < ids[:, :-1]).long()
+    prompt = (
+        restarts.cumsum(1)
+        + torch.arange(mask.shape[0], device=mask.device)[:, None] * mask.shape[1]
+    )
+    _, positions = prompt[mask].unique_consecutive(return_counts=True)
+    clips = iter(frames)
+    for left in positions.tolist():
+        count = 0
+        while left > 0 and (n_frames := next(clips, None)) is not None:
+            left -= num_tokens(n_frames)
+            count += 1
+        yield count
 
 
 class MossAudioModel(PreTrainedModel, GenerationMixin):
@@ -116,17 +143,46 @@ class MossAudioModel(PreTrainedModel, GenerationMixin):
         self.lm_head = new_embeddings
 
     def encode_audio(
-        self, audio_data: torch.Tensor, audio_data_seqlens: torch.Tensor | None = None
+        self,
+        audio_data: torch.Tensor,
+        audio_data_seqlens: torch.Tensor | None = None,
+        longest: torch.Tensor | None = None,
     ) -> AudioFeatures:
         """Encode clips for the decoder.
 
         Args:
             audio_data: log-mel features `[clips, mels, frames]`, padded at the end.
             audio_data_seqlens: mel frames of each clip `[clips]`; None: all full.
+            longest: mel frames of the longest clip in each clip's prompt `[clips]`; None: each
+                clip has a prompt of its own. `encode_prompts` finds it.
         """
         if audio_data_seqlens is None:
             audio_data_seqlens = torch.full((audio_data.shape[0],), audio_data.shape[-1])
-        return self.adapt(self.audio_encoder(audio_data, audio_data_seqlens))
+        return self.adapt(self.audio_encoder(audio_data, audio_data_seqlens, longest))
+
+    def encode_prompts(
+        self,
+        audio_data: torch.Tensor,
+        audio_data_seqlens: torch.Tensor | None,
+        mask: torch.Tensor | None,
+        position_ids: torch.Tensor | None = None,
+    ) -> AudioFeatures:
+        """Encode clips as `forward` does: knowing which prompt each belongs to.
+
+        Args:
+            audio_data, audio_data_seqlens: clips of all prompts in order (see `encode_audio`).
+            mask: `[B, L]`, True at the audio positions of each prompt.
+            position_ids: `[B, L]`, where a row holds several prompts: they restart in each.
+        """
+        if mask is None or audio_data.shape[0] < 2:
+            return self.encode_audio(audio_data, audio_data_seqlens)
+        if audio_data_seqlens is None:
+            audio_data_seqlens = torch.full((audio_data.shape[0],), audio_data.shape[-1])
+        frames = [int(n) for n in audio_data_seqlens.reshape(-1).tolist()]
+        longest = longest_beside(frames, _clips_of_prompts(frames, mask, position_ids))
+        if len(longest) != len(frames):  # positions and clips disagree, which `_place_audio` says
+            return self.encode_audio(audio_data, audio_data_seqlens)
+        return self.encode_audio(audio_data, audio_data_seqlens, longest)
 
     def adapt(self, encoded: EncoderOutput) -> AudioFeatures:
         """Carry the encoder's output to the decoder's width: adapter and mergers."""
@@ -188,15 +244,17 @@ class MossAudioModel(PreTrainedModel, GenerationMixin):
             PromptError: if audio positions and audio tokens disagree, also when positions come
                 without any audio.
         """
-        if audio_features is None and audio_data is not None:
-            audio_features = self.encode_audio(audio_data, audio_data_seqlens)
         # one new token a step cannot be an audio position: no need to look, nor to synchronise
         if (
             audio_input_mask is None
             and input_ids is not None
-            and (input_ids.shape[1] > 1 or audio_features is not None)
+            and (input_ids.shape[1] > 1 or audio_features is not None or audio_data is not None)
         ):
             audio_input_mask = input_ids == self.config.audio_token_id
+        if audio_features is None and audio_data is not None:
+            audio_features = self.encode_prompts(
+                audio_data, audio_data_seqlens, audio_input_mask, position_ids
+            )
         if inputs_embeds is None:
             inputs_embeds = self.get_input_embeddings()(input_ids)
         inputs_embeds, deepstack = self._place_audio(
@@ -334,13 +392,13 @@ class MossAudioModel(PreTrainedModel, GenerationMixin):
         """
         data = model_kwargs.pop("audio_data", None)
         lengths = model_kwargs.pop("audio_data_seqlens", None)
-        if data is not None and model_kwargs.get("audio_features") is None:
-            model_kwargs["audio_features"] = self.encode_audio(data, lengths)
         mask = model_kwargs.get("audio_input_mask")
         if mask is None and input_ids is not None:
             # looked for once, in the prompt: a generated id is text even where it is this one
             mask = input_ids == self.config.audio_token_id
             model_kwargs["audio_input_mask"] = mask
+        if data is not None and model_kwargs.get("audio_features") is None:
+            model_kwargs["audio_features"] = self.encode_prompts(data, lengths, mask)
         features: AudioFeatures | None = model_kwargs.get("audio_features")
         cache = model_kwargs.get("past_key_values")
         if cache is None or cache.get_seq_length() == 0:

@@ -170,7 +170,7 @@ def standardise_inputs(model: MossAudioModel, batch: Batch) -> None:
         columns = model.audio_adapter.gate_proj.weight.norm(dim=0)
         if columns.max() > MADE_ALIKE * columns.median():
             return
-        encoded = model.audio_encoder(batch.audio_data, batch.audio_data_seqlens)
+        encoded = model.audio_encoder(batch.audio_data, batch.audio_data_seqlens, batch.longest)
         streams = [encoded.tokens, *encoded.taps]
         mlps = [model.audio_adapter, *model.deepstack_audio_merger_list]
         for stream, mlp in zip(streams, mlps, strict=False):
@@ -212,7 +212,9 @@ class Dense(Objective):
     def forward(self, batch: Batch, counts: torch.Tensor) -> torch.Tensor:
         targets = self.spoken.targets(batch)
         with torch.no_grad():
-            encoded = self.model.audio_encoder(batch.audio_data, batch.audio_data_seqlens).tokens
+            encoded = self.model.audio_encoder(
+                batch.audio_data, batch.audio_data_seqlens, batch.longest
+            ).tokens
         with mixed_precision(encoded.device, self.dtype):
             predicted = self.model.audio_adapter(encoded)
             cross_entropy, distance = self.spoken.loss(predicted, targets)

@@ -79,20 +79,21 @@ class Listener(Objective):
     def encode(self, batch: Batch) -> tuple[EncoderOutput, bool]:
         """Encoder output of a batch's clips. A batch of text alone gets a silent clip in their
         place, so that each step walks through the same modules on every process; False says so."""
-        data, lengths = batch.audio_data, batch.audio_data_seqlens
+        data, lengths, longest = batch.audio_data, batch.audio_data_seqlens, batch.longest
         heard = lengths.numel() > 0
         if not heard:
             n_mels = self.model.config.audio_config.num_mel_bins
             data = torch.zeros(1, n_mels, _SILENT_FRAMES, device=batch.input_ids.device)
             lengths = torch.full((1,), _SILENT_FRAMES, device=data.device)
+            longest = lengths
         if self.encoder_learns:
             with mixed_precision(data.device, self.dtype):
-                return self.model.audio_encoder(data, lengths), heard
+                return self.model.audio_encoder(data, lengths, longest), heard
         with torch.no_grad():
             if sharded():  # frozen parts are float32 then
                 with mixed_precision(data.device, self.dtype):
-                    return self.model.audio_encoder(data, lengths), heard
-            return self.model.audio_encoder(data, lengths), heard
+                    return self.model.audio_encoder(data, lengths, longest), heard
+            return self.model.audio_encoder(data, lengths, longest), heard
 
     def embed(self, ids: torch.Tensor) -> torch.Tensor:
         """Embeddings `[R, L, H]`; of the audio ids' the learnt rows."""
