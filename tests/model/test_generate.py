@@ -72,7 +72,9 @@ def test_features_made_before_serve_many_calls(
 ) -> None:
     inputs = tiny.batch(tiny.mixed_prompts())
     with torch.no_grad():
-        features = model.encode_audio(inputs.pop("audio_data"), inputs.pop("audio_data_seqlens"))
+        features = model.encode_prompts(
+            inputs.pop("audio_data"), inputs.pop("audio_data_seqlens"), inputs["audio_input_mask"]
+        )
     for _ in range(2):
         output = model.generate(**inputs, audio_features=features, **GREEDY)
         assert output[:, inputs["input_ids"].shape[1] :].tolist() == singles
