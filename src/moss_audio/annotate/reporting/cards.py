@@ -167,7 +167,7 @@ def _results(results: Sequence[ToolResult], most_rows: int) -> tuple[Found, ...]
                 result=result,
                 text=_short(result.text),
                 score="" if result.score is None else f"{result.score:.3f}",
-                values=tuple((str(k), _value(v)) for k, v in result.values.items()),
+                values=tuple((str(k), _value(v)) for k, v in result.values.items() if v != ""),
                 rows=tuple(
                     Row(
                         label=_short(span.label, 300),
@@ -188,10 +188,15 @@ def _results(results: Sequence[ToolResult], most_rows: int) -> tuple[Found, ...]
 
 
 def _value(value: Any) -> str:
+    """A value as it is read: numbers short, mappings and lists without their brackets."""
     if isinstance(value, str):
         return _short(value)
     if isinstance(value, float):
         return f"{value:.4g}"
+    if isinstance(value, Mapping):
+        return _short("; ".join(f"{key}: {_value(one)}" for key, one in value.items()))
+    if isinstance(value, list | tuple):
+        return _short("; ".join(_value(one) for one in value))
     return _short(json.dumps(value, ensure_ascii=False, default=str))
 
 

@@ -12,9 +12,10 @@ from moss_audio.annotate.reporting.counting import Bin, Histogram
 
 # As wide as a telephone's screen, where a larger picture's text would shrink.
 _WIDTH = 360
-_LEFT, _RIGHT, _TOP, _PLOT, _BOTTOM = 40, 8, 10, 150, 40
-_LABEL, _VALUE, _ROW = 128, 62, 26
-_TICK_GAP = 44  # between the labels of the horizontal axis
+_LEFT, _RIGHT, _TOP, _PLOT, _BOTTOM = 40, 16, 10, 150, 40
+_LABEL, _VALUE, _ROW = 168, 58, 26
+_LABEL_CHARS = 24
+_LETTER = 6.6  # of a tick label, with room beside the label
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,7 @@ def histogram(found: Histogram, styles: Sequence[str], unit: str, title: str) ->
         )
     for at, one in enumerate(bins):
         parts.append(_column(one, at, step, highest, styles, unit))
-    every = max(1, math.ceil(_TICK_GAP / step))
+    every = _label_every(bins, step)
     # Where the last bin is open, its label belongs to its left edge like all the others.
     last = len(bins) if math.isfinite(bins[-1].high) else len(bins) - 1
     for at in range(0, last + 1, every):
@@ -102,8 +103,12 @@ def histogram(found: Histogram, styles: Sequence[str], unit: str, title: str) ->
     return Chart(_frame(parts, height, title), (unit, *names), rows)
 
 
-def bars(rows: Sequence[Bar], style: str, title: str, columns: tuple[str, str]) -> Chart | None:
-    """Horizontal bars on one scale, each with its label and its value. None without rows."""
+def bars(rows: Sequence[Bar], style: str, title: str, columns: tuple[str, ...]) -> Chart | None:
+    """Horizontal bars on one scale, each with its label and its value. None without rows.
+
+    Args:
+        columns: of the table: of the labels, of the first values, and perhaps of the second ones.
+    """
     if not rows:
         return None
     widest = max(max(row.first, row.second) for row in rows) or 1.0
@@ -118,7 +123,7 @@ def bars(rows: Sequence[Bar], style: str, title: str, columns: tuple[str, str]) 
                 '<text class="label end" x="{}" y="{}">{}</text>',
                 _LABEL - 8,
                 y + 17,
-                row.label[:24],
+                _cut(row.label),
             )
             + _svg(
                 '<rect class="{}" x="{}" y="{}" width="{}" height="11" rx="1"/>',
@@ -137,7 +142,10 @@ def bars(rows: Sequence[Bar], style: str, title: str, columns: tuple[str, str]) 
             + _svg('<text class="tick end" x="{}" y="{}">{}</text>', _WIDTH - 2, y + 17, row.text)
             + Markup("</g>")
         )
-    table = tuple((row.label, number(row.first), number(row.second)) for row in rows)
+    table = tuple(
+        (row.label, *(number(v) for v in (row.first, row.second)[: len(columns) - 1]))
+        for row in rows
+    )
     return Chart(_frame(parts, len(rows) * _ROW + 2, title), ("class", *columns), table)
 
 
@@ -165,6 +173,18 @@ def _column(
     if not drawn:
         return drawn
     return _svg("<g><title>{}: {}</title>{}</g>", _range(one, unit), f"{one.total:,}", drawn)
+
+
+def _label_every(bins: Sequence[Bin], step: float) -> int:
+    """Label every which edge, so that labels have room and stand at round values."""
+    longest = max(len(number(one.low)) for one in bins)
+    leading = f"{bins[0].high - bins[0].low:.0e}"[0] if math.isfinite(bins[0].high) else "1"
+    choices = {"2": (1, 5, 10), "5": (1, 2, 4, 10)}.get(leading, (1, 2, 5, 10))
+    return next((one for one in choices if one * step >= _LETTER * (longest + 1)), 20)
+
+
+def _cut(label: str) -> str:
+    return label if len(label) <= _LABEL_CHARS else f"{label[: _LABEL_CHARS - 1]}…"
 
 
 def _range(one: Bin, unit: str) -> str:

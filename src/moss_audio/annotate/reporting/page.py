@@ -20,6 +20,7 @@ from moss_audio.annotate.reporting.counting import Tally
 from moss_audio.annotate.reporting.drawing import mel_height
 from moss_audio.annotate.reporting.statistics import DECISIONS, GROUPS, PRESENT, Statistics
 
+_MAX_BARS = 12
 _MAX_ROWS = 40  # of a table of reasons or tools
 _HERTZ = (("4 kHz", 4000.0), ("2 kHz", 2000.0), ("1 kHz", 1000.0), ("500 Hz", 500.0))
 
@@ -51,7 +52,7 @@ def render_page(statistics: Statistics, cards: Sequence[Card], *, seed: int) -> 
     environment = Environment(
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    environment.filters |= {"hours": _hours, "count": _count, "number": number}
+    environment.filters |= {"amount": amount, "count": _count, "number": number}
     template = environment.from_string(_resource("template.html.j2"))
     return template.render(
         version=__version__,
@@ -73,7 +74,7 @@ def render_page(statistics: Statistics, cards: Sequence[Card], *, seed: int) -> 
 def _tiles(s: Statistics) -> list[Tile]:
     kept = s.decisions.get("keep").count
     tiles = [
-        Tile(_hours(s.audio_s), "hours of audio"),
+        Tile(amount(s.audio_s), "of audio"),
         Tile(_count(s.segments), "segments"),
         Tile(("over " if s.more_recordings else "") + _count(s.recordings), "recordings"),
         Tile(_count(s.aside.total), "set aside", "not annotated at all"),
@@ -118,15 +119,24 @@ def _figures(s: Statistics) -> list[Figure]:
             f"Median {number(s.caption_words.quantile(0.5))} words.",
             histogram(s.caption_words, ("one",), "words", "Histogram of caption lengths"),
         ),
+        Figure("Conversations by task", "The most frequent ones.", _task_chart(s)),
     ]  # fmt: skip
+
+
+def _task_chart(s: Statistics) -> Chart | None:
+    rows = [
+        Bar(name[0].replace("_", " "), entry.count, 0, _count(entry.count))
+        for name, entry in s.conversations.most_common()[:_MAX_BARS]
+    ]
+    return bars(rows, "one", "Conversations by task", ("task", "conversations"))
 
 
 def _class_chart(s: Statistics) -> Chart | None:
     rows = []
     for name in (*COARSE_CLASSES, "silence"):
         leads, heard = s.leads.get(name).audio_s / 3600, s.heard.get(name).audio_s / 3600
-        rows.append(Bar(name, leads, heard, f"{_hours(leads * 3600)} h"))
-    columns = ("hours led", f"hours with a score of {PRESENT:g}")
+        rows.append(Bar(name, leads, heard, amount(leads * 3600)))
+    columns = ("class", "hours led", f"hours with a score of {PRESENT:g}")
     return bars(rows, "one", "Hours of audio by coarse class", columns) if s.segments else None
 
 
@@ -162,13 +172,13 @@ def _table(
         row: list[tuple[str, str]] = [("text", one) for one in name]
         row.append(("value", _count(entry.count)))
         if hours:
-            row.append(("value", _hours(entry.audio_s)))
+            row.append(("value", amount(entry.audio_s)))
         if with_examples:
             row.append(("example", entry.example))
         rows.append(row)
     columns = [*(("text", one) for one in names), ("value", "count")]
     if hours:
-        columns.append(("value", "hours"))
+        columns.append(("value", "of audio"))
     if with_examples:
         columns.append(("example", "for example"))
     return {
@@ -185,8 +195,8 @@ def _steps(s: Statistics) -> list[dict[str, Any]]:
     return [
         {
             "name": name,
-            "audio": _hours(audio),
-            "wall": _hours(wall),
+            "audio": amount(audio),
+            "wall": amount(wall),
             "rate": number(audio / wall) if wall > 0 else "–",
             "share": round(100 * wall / longest, 1),
         }
@@ -194,9 +204,11 @@ def _steps(s: Statistics) -> list[dict[str, Any]]:
     ]
 
 
-def _hours(seconds: float) -> str:
-    hours = seconds / 3600
-    return f"{hours:.3f}" if 0 < hours < 0.1 else number(hours)
+def amount(seconds: float) -> str:
+    """A length of time in the unit that reads best."""
+    if seconds >= 3600:
+        return f"{number(seconds / 3600)} h"
+    return f"{number(seconds / 60)} min" if seconds >= 60 else f"{number(seconds)} s"
 
 
 def _count(value: int) -> str:

@@ -55,14 +55,13 @@
     }
     function enlarge(button) {
       const zoom = Number(button.dataset.zoom);
-      const middle = (viewer.scrollLeft + viewer.clientWidth / 2) / viewer.scrollWidth;
       viewer.style.setProperty("--zoom", zoom);
       viewer.classList.toggle("near", zoom >= 4);
       for (const one of card.querySelectorAll(".zoom button")) {
         one.setAttribute("aria-pressed", String(one === button));
       }
-      viewer.scrollLeft = middle * viewer.scrollWidth - viewer.clientWidth / 2;
-      fit();
+      // The new width is known to the scroll bar only after layout.
+      requestAnimationFrame(() => { viewer.scrollLeft = 0; keepInView(); fit(); });
     }
 
     audio.addEventListener("play", () => {

@@ -77,7 +77,11 @@ def ticks(shown_s: float) -> list[Tick]:
     per_major = round(step / minor)
     count = math.floor(shown_s / minor + 1e-9)
     return [
-        Tick(clock(k * minor, minor), 100 * k * minor / shown_s, k % per_major != 0)
+        Tick(
+            clock(k * minor, minor if k % per_major else step),
+            100 * k * minor / shown_s,
+            k % per_major != 0,
+        )
         for k in range(count + 1)
     ]
 
