@@ -9,7 +9,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from moss_audio.annotate.reporting.cards import make_card
-from moss_audio.annotate.reporting.drawing import embeddable_s
+from moss_audio.annotate.reporting.counting import fair_limit
+from moss_audio.annotate.reporting.drawing import OPUS_BITS_PER_S
 from moss_audio.annotate.reporting.page import render_page
 from moss_audio.annotate.reporting.reading import read_aside, read_segments, read_timing
 from moss_audio.annotate.reporting.sampling import Sampler
@@ -55,7 +56,7 @@ def write_report(out: Path, *, seed: int = 0, samples: int = 20) -> Path:
     for row in read_timing(out):
         statistics.add_timing(row)
     drawn = sampler.draw()
-    most_s = embeddable_s([segment.duration_s for segment in drawn], _SOUND_BYTES)
+    most_s = fair_limit([one.duration_s for one in drawn], 8 * _SOUND_BYTES / OPUS_BITS_PER_S)
     cards = [
         make_card(
             out,

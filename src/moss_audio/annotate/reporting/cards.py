@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from moss_audio.annotate.records import COARSE_CLASSES, Caption, Segment, ToolResult
+from moss_audio.annotate.reporting.counting import fair_limit
 from moss_audio.annotate.reporting.drawing import opus_uri, spectrogram_uri, waveform_path
 from moss_audio.annotate.reporting.statistics import group_of, leading_class
 from moss_audio.annotate.reporting.timeline import Lane, Tick, clock, lanes, ticks
@@ -158,10 +159,10 @@ def _title(segment: Segment) -> str:
 
 
 def _results(results: Sequence[ToolResult], most_rows: int) -> tuple[Found, ...]:
-    made, room = [], most_rows
-    for at, result in enumerate(results):
-        spans = result.spans[: room // (len(results) - at)]
-        room -= len(spans)
+    made = []
+    most = int(fair_limit([len(result.spans) for result in results], most_rows))
+    for result in results:
+        spans = result.spans[:most]
         made.append(
             Found(
                 result=result,

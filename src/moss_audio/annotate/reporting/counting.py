@@ -23,6 +23,17 @@ def general(text: str, name: str = "") -> str:
     return " ".join(_NUMBER.sub("N", text).split()).strip(" :;,") or "(no reason given)"
 
 
+def fair_limit(needs: Sequence[float], room: float) -> float:
+    """The highest limit under which all needs fit into the room together: small ones are met in
+    full and leave their part of the room to large ones. The largest need if everything fits."""
+    for at, need in enumerate(sorted(needs)):
+        share = room / (len(needs) - at)
+        if need > share:
+            return share
+        room -= need
+    return max(needs, default=0.0)
+
+
 @dataclass
 class Entry:
     """How often a name came, and for how much audio; `example` came first."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Sequence
 from fractions import Fraction
 
 import av
@@ -15,8 +14,8 @@ from moss_audio.features import LogMelStream
 
 OPUS_BITS_PER_S = 24_000
 N_MELS = 64
-_WAVE_COLUMNS = 800
-_MEL_COLUMNS = 640
+_WAVE_COLUMNS = 1600
+_MEL_COLUMNS = 960
 _RANGE_LOG10 = 5.0  # of mel power below the loudest value: 50 dB
 _LEVELS = 64
 # From quiet to loud; close to black at one end and to white at the other, so that it reads in
@@ -29,20 +28,6 @@ _RAMP = (
     (188, 214, 168),
     (252, 246, 214),
 )
-
-
-def embeddable_s(durations_s: Sequence[float], budget_bytes: int) -> float:
-    """The longest each sound may be, so that all together fit into the budget (before base64).
-
-    Short sounds leave their part of the budget to long ones.
-    """
-    left_s = budget_bytes * 8 / OPUS_BITS_PER_S
-    for at, duration_s in enumerate(sorted(durations_s)):
-        share_s = left_s / (len(durations_s) - at)
-        if duration_s > share_s:
-            return share_s
-        left_s -= duration_s
-    return max(durations_s, default=0.0)
 
 
 def opus_uri(samples: np.ndarray) -> str:
@@ -67,15 +52,15 @@ def opus_uri(samples: np.ndarray) -> str:
 
 
 def waveform_path(samples: np.ndarray) -> str:
-    """An SVG path of the lowest and highest sample of each column, x 0 to 800, y -100 to 100."""
+    """An SVG path of the lowest and highest sample of each column, x 0 to 1600, y -100 to 100."""
     if not len(samples):
-        return "M0 0H800"
+        return f"M0 0H{_WAVE_COLUMNS}"
     columns = min(_WAVE_COLUMNS, len(samples))
     edges = np.linspace(0, len(samples), columns, endpoint=False).astype(int)
     scale = 98 / max(float(np.abs(samples).max()), 1e-3)
     high = np.round(-np.maximum.reduceat(samples, edges) * scale).astype(int)
     low = np.round(-np.minimum.reduceat(samples, edges) * scale).astype(int)
-    xs = np.round(np.linspace(0, 800, columns)).astype(int)
+    xs = np.round(np.linspace(0, _WAVE_COLUMNS, columns)).astype(int)
     upper = "L".join(f"{x} {y}" for x, y in zip(xs, high, strict=True))
     lower = "L".join(f"{x} {y}" for x, y in zip(xs[::-1], low[::-1], strict=True))
     return f"M{upper}L{lower}Z"

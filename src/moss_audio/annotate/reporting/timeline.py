@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 
 from moss_audio.annotate.records import Segment, Span, ToolResult
+from moss_audio.annotate.reporting.counting import fair_limit
 
 # Lanes from top to bottom.
 _ORDER = (
@@ -57,14 +58,13 @@ def lanes(segment: Segment, shown_s: float, most_items: int) -> list[Lane]:
     """A lane for each result with spans inside the first `shown_s` seconds."""
     timed = [result for result in segment.results if result.spans]
     timed.sort(key=lambda one: _ORDER.index(one.kind) if one.kind in _ORDER else len(_ORDER))
-    made, room = [], most_items
-    for at, result in enumerate(timed):
-        # Lanes that need less than their part leave it to those that follow.
-        lane = _lane(result, shown_s, room // (len(timed) - at))
-        if lane.items:
-            room -= len(lane.items)
-            made.append(lane)
-    return made
+    inside = [_inside(result, shown_s) for result in timed]
+    most = int(fair_limit([len(spans) for spans in inside], most_items))
+    return [
+        _lane(result, spans, shown_s, most)
+        for result, spans in zip(timed, inside, strict=True)
+        if spans
+    ]
 
 
 def ticks(shown_s: float) -> list[Tick]:
@@ -98,11 +98,18 @@ def clock(seconds: float, precision_s: float = 0.1) -> str:
     return f"{text}.{fraction}" if digits else text
 
 
-def _lane(result: ToolResult, shown_s: float, most: int) -> Lane:
-    spans = sorted(
-        (span for span in result.spans if _is_inside(span, shown_s)),
-        key=lambda span: (span.start_s, span.end_s),
-    )
+def _inside(result: ToolResult, shown_s: float) -> list[Span]:
+    """The spans that can be drawn, in order; a time that is no number has no place."""
+    inside = [
+        span
+        for span in result.spans
+        if math.isfinite(span.start_s) and math.isfinite(span.end_s)
+        if span.end_s >= 0 and span.start_s < shown_s
+    ]
+    return sorted(inside, key=lambda span: (span.start_s, span.end_s))
+
+
+def _lane(result: ToolResult, spans: list[Span], shown_s: float, most: int) -> Lane:
     tints: dict[str, int] = {}
     free_from: list[float] = []
     items = []
@@ -131,15 +138,6 @@ def _lane(result: ToolResult, shown_s: float, most: int) -> Lane:
         rows=max(len(free_from), 1),
         items=tuple(items),
         left_out=len(spans) - len(items),
-    )
-
-
-def _is_inside(span: Span, shown_s: float) -> bool:
-    return (
-        math.isfinite(span.start_s)
-        and math.isfinite(span.end_s)
-        and span.end_s >= 0
-        and (span.start_s < shown_s)
     )
 
 
