@@ -19,11 +19,11 @@ from moss_audio.errors import MossAudioError
 from moss_audio.writers import write_atomic
 
 REPORT = "report.html"
-MAX_SAMPLES = 200
-# Shared by all samples, so that the page stays below 15 MB whatever the segments hold.
+MAX_SAMPLES = 40
+# Shared by all samples, so that the page with twenty of them stays below 15 MB whatever they hold.
 _SOUND_BYTES = 5_000_000  # before base64: twenty samples of 80 s each
-_TIMELINE_ITEMS = 16_000
-_TABLE_ROWS = 10_000
+_TIMELINE_ITEMS = 12_000
+_TABLE_ROWS = 8_000
 
 
 def write_report(out: Path, *, seed: int = 0, samples: int = 20) -> Path:

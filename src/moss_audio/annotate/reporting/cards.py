@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +18,9 @@ from moss_audio.annotate.reporting.timeline import Lane, Tick, clock, lanes, tic
 from moss_audio.audio import load_audio
 from moss_audio.errors import MossAudioError
 
-# Characters of a transcript, a value or a turn; of a card's conversations; results of a card.
-_TEXT_CHARS, _TALK_CHARS, _MAX_RESULTS = 3000, 15_000, 60
+# Characters of a transcript, a caption or a turn; of a value; of a card's conversations.
+_TEXT_CHARS, _VALUE_CHARS, _TALK_CHARS = 3000, 400, 15_000
+_MAX_RESULTS, _MAX_VALUES, _MAX_WARNINGS = 60, 40, 10
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,7 @@ class Found:
     text: str
     score: str
     values: tuple[tuple[str, str], ...]
+    warnings: tuple[str, ...]
     rows: tuple[Row, ...]
     left_out: int
 
@@ -128,7 +130,7 @@ def make_card(
         ticks=tuple(ticks(shown_s)),
         lanes=tuple(lanes(segment, shown_s, most_items)) if shown_s > 0 else (),
         profile=tuple((name, _unit(segment.profile.get(name, 0.0))) for name in COARSE_CLASSES),
-        caption=segment.caption,
+        caption=_caption(segment.caption),
         results=results,
         conversations=talks,
         conversations_left_out=talks_left_out,
@@ -168,7 +170,8 @@ def _results(results: Sequence[ToolResult], most_rows: int) -> tuple[Found, ...]
                 result=result,
                 text=_short(result.text),
                 score="" if result.score is None else f"{result.score:.3f}",
-                values=tuple((str(k), _value(v)) for k, v in result.values.items() if v != ""),
+                values=_values(result.values),
+                warnings=_warnings(result.warnings),
                 rows=tuple(
                     Row(
                         label=_short(span.label, 300),
@@ -176,9 +179,7 @@ def _results(results: Sequence[ToolResult], most_rows: int) -> tuple[Found, ...]
                         start=clock(span.start_s, 0.01),
                         end=clock(span.end_s, 0.01),
                         score="" if span.score is None else f"{span.score:.2f}",
-                        attributes=", ".join(
-                            f"{k}: {_value(v)}" for k, v in span.attributes.items()
-                        ),
+                        attributes=_value(span.attributes),
                     )
                     for span in spans
                 ),
@@ -188,17 +189,34 @@ def _results(results: Sequence[ToolResult], most_rows: int) -> tuple[Found, ...]
     return tuple(made)
 
 
+def _values(values: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
+    known = [(str(name), _value(value)) for name, value in values.items() if value != ""]
+    return tuple(known[:_MAX_VALUES])
+
+
+def _warnings(warnings: Sequence[str]) -> tuple[str, ...]:
+    return tuple(_short(one, _VALUE_CHARS) for one in warnings[:_MAX_WARNINGS])
+
+
+def _caption(caption: Caption | None) -> Caption | None:
+    if caption is None:
+        return None
+    return replace(caption, text=_short(caption.text), warnings=_warnings(caption.warnings))
+
+
 def _value(value: Any) -> str:
     """A value as it is read: numbers short, mappings and lists without their brackets."""
     if isinstance(value, str):
-        return _short(value)
+        return _short(value, _VALUE_CHARS)
     if isinstance(value, float):
         return f"{value:.4g}"
     if isinstance(value, Mapping):
-        return _short("; ".join(f"{key}: {_value(one)}" for key, one in value.items()))
+        return _short(
+            "; ".join(f"{key}: {_value(one)}" for key, one in value.items()), _VALUE_CHARS
+        )
     if isinstance(value, list | tuple):
-        return _short("; ".join(_value(one) for one in value))
-    return _short(json.dumps(value, ensure_ascii=False, default=str))
+        return _short("; ".join(_value(one) for one in value), _VALUE_CHARS)
+    return _short(json.dumps(value, ensure_ascii=False, default=str), _VALUE_CHARS)
 
 
 def _conversations(rows: Sequence[Mapping[str, Any]]) -> tuple[tuple[Conversation, ...], int]:

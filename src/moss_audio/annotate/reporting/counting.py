@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 _MAX_NAMES = 1000
 _OTHERS = "(others)"
+_NAME_CHARS = 300
 _NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
 _NICE = (1, 2, 5)
 _TAIL = 0.99  # of the values lie in bins of their own; the last bin takes the rest
@@ -20,7 +21,8 @@ def general(text: str, name: str = "") -> str:
     reasons are counted together."""
     if name:
         text = text.replace(name, "")
-    return " ".join(_NUMBER.sub("N", text).split()).strip(" :;,") or "(no reason given)"
+    text = " ".join(_NUMBER.sub("N", text).split()).strip(" :;,")
+    return text[:_NAME_CHARS] or "(no reason given)"
 
 
 def fair_limit(needs: Sequence[float], room: float) -> float:
@@ -53,7 +55,7 @@ class Tally:
         """Count `name`, which has the same number of parts each time."""
         if name not in self._entries and len(self._entries) >= _MAX_NAMES:
             name = (_OTHERS,) * len(name)
-        entry = self._entries.setdefault(name, Entry(example=example))
+        entry = self._entries.setdefault(name, Entry(example=example[:_NAME_CHARS]))
         entry.count += count
         entry.audio_s += audio_s
 

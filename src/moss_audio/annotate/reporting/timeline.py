@@ -15,7 +15,7 @@ _ORDER = (
 )  # fmt: skip
 _MAX_ROWS = 8  # of items that overlap; further ones share the last row
 _TINTS = 4
-_LABEL_CHARS = 120
+_LABEL_CHARS = 80
 _TICKS = 8
 
 
