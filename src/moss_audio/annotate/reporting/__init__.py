@@ -1,0 +1,1 @@
+"""The parts of the final report: reading, statistics, samples, drawing, page."""

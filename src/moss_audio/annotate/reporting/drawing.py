@@ -1,0 +1,113 @@
+"""A segment's sound inside a page: encoded for a player, as a waveform, as a mel spectrogram."""
+
+from __future__ import annotations
+
+import base64
+import io
+from fractions import Fraction
+
+import av
+import numpy as np
+
+from moss_audio.audio import SAMPLE_RATE
+from moss_audio.features import LogMelStream
+
+OPUS_BITS_PER_S = 24_000
+N_MELS = 64
+_WAVE_COLUMNS = 1600
+_MEL_COLUMNS = 960
+_RANGE_LOG10 = 5.0  # of mel power below the loudest value: 50 dB
+_LEVELS = 64
+# From quiet to loud; close to black at one end and to white at the other, so that it reads in
+# grey as well, on a light page and on a dark one.
+_RAMP = (
+    (8, 12, 28),
+    (24, 52, 96),
+    (38, 108, 150),
+    (92, 168, 168),
+    (188, 214, 168),
+    (252, 246, 214),
+)
+
+
+def opus_uri(samples: np.ndarray) -> str:
+    """Mono float32 at 16 kHz [n] as a `data:` URI of Opus in Ogg; equal samples, equal text."""
+    buffer = io.BytesIO()
+    # Without "bitexact" FFmpeg draws a random stream number and writes its version.
+    with av.open(buffer, "w", format="ogg", options={"fflags": "+bitexact"}) as container:
+        stream = container.add_stream("libopus", rate=SAMPLE_RATE)
+        stream.layout = "mono"  # type: ignore[attr-defined]
+        stream.bit_rate = OPUS_BITS_PER_S  # type: ignore[attr-defined]
+        stream.codec_context.flags |= av.codec.context.Flags.bitexact
+        pcm = np.round(np.clip(samples, -1, 1) * 32767).astype(np.int16)
+        for at in range(0, len(pcm), SAMPLE_RATE):
+            frame = av.AudioFrame.from_ndarray(
+                np.ascontiguousarray(pcm[None, at : at + SAMPLE_RATE]), "s16", "mono"
+            )
+            frame.sample_rate, frame.pts = SAMPLE_RATE, at
+            frame.time_base = Fraction(1, SAMPLE_RATE)
+            container.mux(stream.encode(frame))  # type: ignore[attr-defined]
+        container.mux(stream.encode(None))  # type: ignore[attr-defined]
+    return _uri("audio/ogg; codecs=opus", buffer.getvalue())
+
+
+def waveform_path(samples: np.ndarray) -> str:
+    """An SVG path of the lowest and highest sample of each column, x 0 to 1600, y -100 to 100."""
+    if not len(samples):
+        return f"M0 0H{_WAVE_COLUMNS}"
+    columns = min(_WAVE_COLUMNS, len(samples))
+    edges = np.linspace(0, len(samples), columns, endpoint=False).astype(int)
+    scale = 98 / max(float(np.abs(samples).max()), 1e-3)
+    high = np.round(-np.maximum.reduceat(samples, edges) * scale).astype(int)
+    low = np.round(-np.minimum.reduceat(samples, edges) * scale).astype(int)
+    xs = np.round(np.linspace(0, _WAVE_COLUMNS, columns)).astype(int)
+    upper = "L".join(f"{x} {y}" for x, y in zip(xs, high, strict=True))
+    lower = "L".join(f"{x} {y}" for x, y in zip(xs[::-1], low[::-1], strict=True))
+    return f"M{upper}L{lower}Z"
+
+
+def spectrogram_uri(samples: np.ndarray) -> str:
+    """Mel power over time as a `data:` URI of a PNG: 64 bands, the lowest at the bottom."""
+    stream = LogMelStream(N_MELS)
+    mel = np.concatenate([stream.push(samples).numpy(), stream.finish().numpy()], axis=1)
+    if not mel.shape[1]:
+        mel = np.full((N_MELS, 1), -10.0, np.float32)
+    columns = min(_MEL_COLUMNS, mel.shape[1])
+    edges = np.linspace(0, mel.shape[1], columns, endpoint=False).astype(int)
+    mel = np.maximum.reduceat(mel, edges, axis=1)
+    # Against full scale for what is very quiet, so that silence stays dark.
+    loudest = max(float(mel.max()), -4.0)
+    level = np.clip((mel - loudest) / _RANGE_LOG10 + 1, 0, 1)
+    pixels = np.round(level[::-1] * (_LEVELS - 1)).astype(np.uint8)
+    codec = av.CodecContext.create("png", "w")
+    codec.width, codec.height, codec.pix_fmt = columns, N_MELS, "pal8"  # type: ignore[attr-defined]
+    codec.time_base = Fraction(1, 1)
+    codec.options = {"compression_level": "9", "pred": "none"}
+    frame = av.VideoFrame.from_ndarray((np.ascontiguousarray(pixels), _palette()), "pal8")  # type: ignore[arg-type]
+    packets = [*codec.encode(frame), *codec.encode(None)]  # type: ignore[attr-defined]
+    return _uri("image/png", b"".join(bytes(packet) for packet in packets))
+
+
+def mel_height(hertz: float) -> float:
+    """Where a frequency lies in `spectrogram_uri`'s picture: 0 bottom, 1 top (8 kHz)."""
+    return _slaney(hertz) / _slaney(SAMPLE_RATE / 2)
+
+
+def _slaney(hertz: float) -> float:
+    """The mel scale of the features: linear to 1 kHz, logarithmic above."""
+    return hertz * 3 / 200 if hertz < 1000 else 15 + float(np.log(hertz / 1000) * 27 / np.log(6.4))
+
+
+def _palette() -> np.ndarray:
+    """[256, 4] uint8 alpha, red, green, blue: `_RAMP` in `_LEVELS` steps."""
+    at = np.linspace(0, len(_RAMP) - 1, _LEVELS)
+    palette = np.zeros((256, 4), np.uint8)
+    palette[:, 0] = 255
+    for channel in range(3):
+        ramp = [color[channel] for color in _RAMP]
+        palette[:_LEVELS, channel + 1] = np.round(np.interp(at, range(len(_RAMP)), ramp))
+    return palette
+
+
+def _uri(kind: str, data: bytes) -> str:
+    return f"data:{kind};base64,{base64.b64encode(data).decode('ascii')}"

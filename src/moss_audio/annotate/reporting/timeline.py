@@ -1,0 +1,154 @@
+"""Tool results with times as lanes under one time axis."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from moss_audio.annotate.records import Segment, Span, ToolResult
+from moss_audio.annotate.reporting.counting import fair_limit
+
+# Lanes from top to bottom.
+_ORDER = (
+    "activity", "words", "sentences", "transcript", "speakers", "lyrics", "sections", "chords",
+    "tempo", "dynamics", "instruments", "events",
+)  # fmt: skip
+_MAX_ROWS = 8  # of items that overlap; further ones share the last row
+_TINTS = 4
+_LABEL_CHARS = 80
+_TICKS = 8
+
+
+@dataclass(frozen=True)
+class Placed:
+    """An item on a lane; left and width in percent of the time shown."""
+
+    label: str
+    times: str
+    start_s: float
+    end_s: float
+    left: float
+    width: float
+    row: int
+    tint: int  # equal labels of a lane have equal tints
+
+
+@dataclass(frozen=True)
+class Lane:
+    """The spans of one tool's result."""
+
+    name: str
+    tool: str
+    branch: str
+    rows: int
+    items: tuple[Placed, ...]
+    left_out: int
+
+
+@dataclass(frozen=True)
+class Tick:
+    """A mark of the time axis; a minor one is labelled only where the axis is enlarged."""
+
+    text: str
+    left: float
+    minor: bool
+
+
+def lanes(segment: Segment, shown_s: float, most_items: int) -> list[Lane]:
+    """A lane for each result with spans inside the first `shown_s` seconds."""
+    timed = [result for result in segment.results if result.spans]
+    timed.sort(key=lambda one: _ORDER.index(one.kind) if one.kind in _ORDER else len(_ORDER))
+    inside = [_inside(result, shown_s) for result in timed]
+    most = int(fair_limit([len(spans) for spans in inside], most_items))
+    return [
+        _lane(result, spans, shown_s, most)
+        for result, spans in zip(timed, inside, strict=True)
+        if spans
+    ]
+
+
+def ticks(shown_s: float) -> list[Tick]:
+    """Marks at round times, at most eight major ones."""
+    if not shown_s > 0:
+        return []
+    steps = (0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1200, 1800, 3600)
+    step = next((one for one in steps if shown_s / one <= _TICKS), shown_s / _TICKS)
+    minor = step / (5 if step in (0.5, 5) else 4 if step in (1, 2, 20) else 6 if step == 30 else 5)
+    per_major = round(step / minor)
+    count = math.floor(shown_s / minor + 1e-9)
+    return [
+        Tick(
+            clock(k * minor, minor if k % per_major else step),
+            100 * k * minor / shown_s,
+            k % per_major != 0,
+        )
+        for k in range(count + 1)
+    ]
+
+
+def clock(seconds: float, precision_s: float = 0.1) -> str:
+    """4.25 -> "0:04.2"; whole seconds for a precision of a second or more."""
+    digits = 0 if precision_s >= 1 and precision_s == int(precision_s) else 1
+    if not math.isfinite(seconds):
+        return "–"
+    tenths = round(max(seconds, 0.0) * 10**digits)
+    whole, fraction = divmod(tenths, 10**digits)
+    minutes, rest = divmod(whole, 60)
+    text = f"{minutes}:{rest:02d}"
+    return f"{text}.{fraction}" if digits else text
+
+
+def _inside(result: ToolResult, shown_s: float) -> list[Span]:
+    """The spans that can be drawn, in order; a time that is no number has no place."""
+    inside = [
+        span
+        for span in result.spans
+        if math.isfinite(span.start_s) and math.isfinite(span.end_s)
+        if span.end_s >= 0 and span.start_s < shown_s
+    ]
+    return sorted(inside, key=lambda span: (span.start_s, span.end_s))
+
+
+def _lane(result: ToolResult, spans: list[Span], shown_s: float, most: int) -> Lane:
+    tints: dict[str, int] = {}
+    free_from: list[float] = []
+    items = []
+    for span in spans[:most]:
+        start = max(span.start_s, 0.0)
+        end = min(max(span.end_s, start), shown_s)
+        row = _row(free_from, start, end)
+        label = " ".join(span.label.split()) or "(no label)"
+        score = "" if span.score is None else f", score {span.score:.2f}"
+        items.append(
+            Placed(
+                label=label if len(label) <= _LABEL_CHARS else f"{label[:_LABEL_CHARS]}…",
+                times=f"{clock(start)} – {clock(end)}{score}",
+                start_s=round(start, 3),
+                end_s=round(end, 3),
+                left=round(100 * start / shown_s, 3),
+                width=round(100 * (end - start) / shown_s, 3),
+                row=row,
+                tint=tints.setdefault(label, len(tints)) % _TINTS,
+            )
+        )
+    return Lane(
+        name=result.kind,
+        tool=result.tool,
+        branch=result.branch,
+        rows=max(len(free_from), 1),
+        items=tuple(items),
+        left_out=len(spans) - len(items),
+    )
+
+
+def _row(free_from: list[float], start: float, end: float) -> int:
+    """The first row where nothing sounds any more; the last one where all are taken."""
+    for row, free in enumerate(free_from):
+        if start >= free - 1e-3:
+            free_from[row] = end
+            return row
+    if len(free_from) < _MAX_ROWS:
+        free_from.append(end)
+        return len(free_from) - 1
+    free_from[-1] = max(free_from[-1], end)
+    return len(free_from) - 1
