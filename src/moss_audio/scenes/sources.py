@@ -120,7 +120,7 @@ def _changed(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
     after = {s["name"]: s["version"] for s in new["sources"]}
     names = [n for n in {**before, **after} if before.get(n) != after.get(n)]
     if not names and old["sound_files"] != new["sound_files"]:
-        names = ["recorded sounds"]
+        names = ["recorded sounds, or the rule for equal ones"]
     return names
 
 
