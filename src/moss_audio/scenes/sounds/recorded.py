@@ -56,9 +56,9 @@ def files_by_label(
     """Files of each label for a split ("test-unseen" or another); sorted, so deterministic.
 
     Where a label has three files or more, about a quarter is held out for "test-unseen"; a label
-    with fewer is never in "test-unseen". Equal files count as one, whatever they are called (a theme
-    has the same sound under several names), so none is in two splits. `sources` None: the two
-    packages that scenes have always been made of.
+    with fewer is never in "test-unseen". Equal files count as one (a theme has the same sound under
+    several names), so none is in two splits. `sources` None: the two packages that scenes have
+    always been made of.
     """
     out: dict[str, list[Path]] = {}
     for label, files in _labelled(sources).items():
