@@ -65,8 +65,8 @@ def examples(count: int, seed: int = 0) -> list[Example]:
     made = []
     for number in range(count):
         seconds = float(rng.uniform(*_CLIPS_S))
-        user = [{"type": "audio"}, {"type": "text", "text": _PROMPT}]
-        said = [
+        user: list[dict[str, Any]] = [{"type": "audio"}, {"type": "text", "text": _PROMPT}]
+        said: list[dict[str, Any]] = [
             {"role": "user", "content": user},
             {"role": "assistant", "content": _answer(seconds)},
         ]
@@ -181,7 +181,8 @@ def measure_step(
 
 def _fill(clips: Sequence[Example], audio_s: float) -> list[Example]:
     """The first clips that last `audio_s` together, at least one."""
-    total, kept = 0.0, []
+    total = 0.0
+    kept: list[Example] = []
     for clip in clips:
         total += len(clip.clips[0]) / SAMPLE_RATE
         if kept and total > audio_s:
