@@ -16,7 +16,7 @@ import sys
 import time
 from pathlib import Path
 
-NAMES = ("log_mel", "batch", "second_question", "memory")
+NAMES = ("log_mel", "batch", "second_question", "memory", "sft_step")
 RESULTS = Path(__file__).resolve().parent.parent / "docs" / "results.md"
 BEGIN, END = "<!-- benchmarks:begin -->", "<!-- benchmarks:end -->"
 
@@ -51,6 +51,7 @@ def main() -> int:
     import measure
     import memory
     import second_question
+    import sft_step
     import torch
     from rich.console import Console
 
@@ -75,8 +76,10 @@ def main() -> int:
                 rows += batch.measure(model, given.clock)
             elif name == "second_question":
                 rows += second_question.measure(model, given.clock)
-            else:
+            elif name == "memory":
                 rows += memory.measure(given.model)
+            else:
+                rows += sft_step.measure(clock=given.clock)
         console.print(f"{name}: {time.perf_counter() - began:.0f} s", style="dim")
     _print(rows, about, given.clock)
     if given.write:

@@ -1,14 +1,11 @@
 import io
 import itertools
 import json
-import os
-import stat
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from moss_audio import writers
 from moss_audio.errors import MossAudioError
 from moss_audio.result import (
     Answer,
@@ -21,7 +18,7 @@ from moss_audio.result import (
     result_from_dict,
 )
 from moss_audio.text import single_line
-from moss_audio.writers import get_writer, write_atomic, write_result
+from moss_audio.writers import get_writer
 
 pysubs2 = pytest.importorskip("pysubs2")
 webvtt = pytest.importorskip("webvtt")
@@ -216,40 +213,3 @@ def test_any_text_survives_every_format(tmp_path_factory, items):
             assert entries[0].start == 0
             assert entries[-1].end == read.maxTimestamp
         json.loads(get_writer("json").render(result))
-
-
-def test_write_atomic(tmp_path):
-    path = tmp_path / "a.txt"
-    write_result(path, Caption("h\u00e9"), "txt")
-    assert path.read_bytes() == "h\u00e9\n".encode()
-    path.chmod(0o640)
-    write_atomic(path, "new\n")
-    assert path.read_text() == "new\n"
-    assert stat.S_IMODE(path.stat().st_mode) == 0o640
-    link = tmp_path / "link.txt"
-    link.symlink_to(path)
-    write_atomic(link, "through\n")
-    assert link.is_symlink()
-    assert path.read_text() == "through\n"
-    assert sorted(os.listdir(tmp_path)) == ["a.txt", "link.txt"]
-
-
-@pytest.mark.parametrize("step", ["replace", "fsync"])
-def test_failed_write_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch, step):
-    path = tmp_path / "a.txt"
-    path.write_text("old")
-
-    def fail(*_):
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(writers.os, step, fail)
-    with pytest.raises(MossAudioError, match=r"a\.txt.*No space left"):
-        write_atomic(path, "new")
-    assert os.listdir(tmp_path) == ["a.txt"]
-    assert path.read_text() == "old"
-
-
-def test_missing_folder_is_one_line(tmp_path):
-    with pytest.raises(MossAudioError, match="nowhere") as caught:
-        write_atomic(tmp_path / "nowhere" / "a.txt", "x")
-    assert "\n" not in str(caught.value)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import io
 import os
-import secrets
 import textwrap
 import warnings
 from collections.abc import Sequence
@@ -19,6 +18,7 @@ import numpy as np
 
 from moss_audio.audio import SAMPLE_RATE, Audio
 from moss_audio.errors import MissingDependencyError, MossAudioError
+from moss_audio.files import write_atomic
 from moss_audio.result import Timeline, Transcript
 
 IMAGE_SUFFIXES = (".png", ".svg", ".pdf")
@@ -93,7 +93,7 @@ def plot_result(
         figure = _draw(result, audio, title or audio.source)
         buffer = io.BytesIO()
         figure.savefig(buffer, format=Path(path).suffix.lower()[1:], dpi=_DPI)
-    _write(Path(path), buffer.getvalue())
+    write_atomic(Path(path), buffer.getvalue())
 
 
 def _draw(result: Timeline | Transcript, audio: Audio, title: str) -> Any:
@@ -302,19 +302,3 @@ def _installed_fonts() -> list[str]:
 
     names = {font.name for font in fontManager.ttflist}
     return [name for name in _FONTS if name in names] or ["sans-serif"]
-
-
-def _write(path: Path, data: bytes) -> None:
-    target = Path(os.path.realpath(path))
-    temporary = target.with_name(f".{target.name[:100]}.{secrets.token_hex(6)}.tmp")
-    try:
-        try:
-            temporary.write_bytes(data)
-            os.replace(temporary, target)
-        except BaseException:
-            temporary.unlink(missing_ok=True)
-            raise
-    except OSError as error:
-        raise MossAudioError(
-            f"cannot write {os.fspath(path)!r}: {error.strerror or error}; choose another place"
-        ) from error

@@ -9,13 +9,12 @@ from __future__ import annotations
 import json
 import math
 import os
-import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
 from moss_audio.errors import MossAudioError
+from moss_audio.files import write_atomic
 from moss_audio.result import Answer, Caption, Result, Timeline, Transcript
 from moss_audio.text import is_cjk, join_words, single_line
 
@@ -52,36 +51,6 @@ def get_writer(name: str) -> Writer:
     if writer is None:
         raise MossAudioError(f"unknown format {name!r}: choose one of {', '.join(writers)}")
     return writer()
-
-
-def write_atomic(path: str | os.PathLike[str], text: str) -> None:
-    """Writes UTF-8 text so that `path` holds the old file or the whole new one, never a part.
-
-    A temporary file in the same folder is written, synced and moved into place; on any failure it
-    is removed. A link is followed, an existing file keeps its permissions. Raises MossAudioError
-    naming the path when the system refuses.
-    """
-    target = Path(os.path.realpath(path))
-    temporary = target.with_name(f".{target.name[:100]}.{secrets.token_hex(6)}.tmp")
-    try:
-        # Opened by hand rather than with tempfile, so that the user's umask applies.
-        handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
-        try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(text.encode("utf-8", "replace"))
-                file.flush()
-                os.fsync(file.fileno())
-            if target.exists():
-                os.chmod(temporary, target.stat().st_mode & 0o7777)
-            os.replace(temporary, target)
-        except BaseException:
-            temporary.unlink(missing_ok=True)
-            raise
-    except OSError as error:
-        raise MossAudioError(
-            f"cannot write {os.fspath(path)!r}: {error.strerror or error}; "
-            "choose a writable folder with --output-dir"
-        ) from error
 
 
 def write_result(path: str | os.PathLike[str], result: Result, format_name: str) -> None:

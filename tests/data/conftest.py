@@ -10,11 +10,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from tests.scene_files import EVENTS, MIXED, MUSIC, RATE, SILENCE, SPEECH, write_shard
 
 from moss_audio.prompt import PromptSpec
 from moss_audio.testing.tokenizer import tiny_prompt_spec, tiny_tokenizer
-
-RATE = 16_000
 
 
 @pytest.fixture(scope="session")
@@ -90,44 +89,11 @@ def scenes_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def write_scenes(root: Path) -> Path:
     """Five clips of 0.5 to 1.6 s in one completed shard, one of each kind, and one for test."""
-    shard = root / "shard-00000"
-    shard.mkdir(parents=True)
-    speech = {
-        "words": [
-            {"text": "the", "start": 0.1, "end": 0.3},
-            {"text": "user.", "start": 0.35, "end": 0.8},
-        ],
-        "sentences": [{"text": "the user.", "start": 0.1, "end": 0.8}],
-    }
-    bell = {"label": "bell", "start": 0.2, "end": 0.5, "source": "made"}
-    music = {"tempo": "slow", "key": "C major", "instrument": "piano"}
-    kinds: list[tuple[str, float, dict[str, Any]]] = [
-        ("speech", 1.0, speech),
-        ("events", 0.8, {"events": [bell]}),
-        ("mixed", 1.6, {**speech, "events": [{**bell, "start": 1.0, "end": 1.3}]}),
-        ("music", 0.9, {"music": music, "events": [{**bell, "label": "piano music"}]}),
-        ("silence", 0.5, {}),
-        ("speech", 1.1, {**speech, "split": "test"}),
-    ]
-    audio, lines, offset = [], [], 0
-    for number, (kind, seconds, truth) in enumerate(kinds):
-        sound = tone(seconds, 200 + 150 * number)
-        known = {
-            "id": f"s-{number}",
-            "kind": kind,
-            "split": "train",
-            "seed": number,
-            "snr_db": None,
-        }
-        empty = {"voice": None, "words": [], "sentences": [], "events": [], "music": None}
-        place = {"offset_samples": offset, "num_samples": len(sound)}
-        lines.append({**known, **empty, **place, **truth})
-        audio.append(sound)
-        offset += len(sound)
-    (shard / "audio.i16").write_bytes(np.concatenate(audio).tobytes())
-    write_lines(shard / "scenes.jsonl", lines)
-    (shard / ".completed").touch()
-    return root
+    scenes = [
+        ("speech", 1.0, SPEECH), EVENTS, MIXED, MUSIC, SILENCE,
+        ("speech", 1.1, {**SPEECH, "split": "test"}),
+    ]  # fmt: skip
+    return write_shard(root, scenes, lambda number, _, seconds: tone(seconds, 200 + 150 * number))
 
 
 @pytest.fixture

@@ -76,6 +76,22 @@ def test_an_epoch_is_everything_once_and_the_next_in_another_order(make: Make, l
     assert 0 < loader.report.audio_padding < 0.6
 
 
+def test_masks_are_resumed_and_leave_all_else_as_it_is(make: Make) -> None:
+    masked = {"spec_mask_share": 1.0}
+    plain, whole = list(make(augment={})), list(make(augment=masked))
+    assert any(
+        not torch.equal(a.audio_data, b.audio_data) for a, b in zip(plain, whole, strict=True)
+    )
+    for a, b in zip(plain, whole, strict=True):
+        assert torch.equal(a.input_ids, b.input_ids)
+        a.audio_data = b.audio_data
+        assert _same(a, b)
+    loader = make(augment=masked)
+    before = list(islice(loader, 2))
+    after = list(make(loader.state_dict(), augment=masked, workers=1))
+    assert all(_same(a, b) for a, b in zip(whole, before + after, strict=True))
+
+
 @pytest.mark.parametrize("workers", [0, 2])
 def test_a_killed_run_goes_on_with_the_very_same_batches(make: Make, workers: int) -> None:
     first_epoch = len(list(make()))

@@ -17,6 +17,7 @@ from moss_audio.evaluate.choice_prompt import choice_prompt
 from moss_audio.evaluate.figures import ALL, Figure, figures
 from moss_audio.evaluate.item import Item
 from moss_audio.evaluate.loaders import prompts
+from moss_audio.evaluate.loaders import scenes as scene_items
 from moss_audio.evaluate.loaders.files import DataError
 from moss_audio.evaluate.noise import COLOURS, NoiseClip, Noisy, add_noise, noise, rng_of
 from moss_audio.evaluate.plan import Plan
@@ -216,6 +217,27 @@ def test_nano_has_every_line_of_its_table(tmp_path: Path, monkeypatch: pytest.Mo
     assert accuracy[ALL].baseline is not None
     music = found["music questions", "accuracy", ALL]
     assert (music.items, music.baseline_name) == (3, "chance")
+
+
+def test_kinds_of_questions_take_turns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first 64 questions once held a single count: they came scene by scene, and most scenes
+    have several "when" and no certain "how many"."""
+    found = scene_items.scenes(layouts.scenes(tmp_path))
+    kinds = ("when", "count", "at")
+    every = scene_items.asked(found, kinds, "time").items
+    of_kind = {kind: [i for i in every if i.category == kind] for kind in kinds}
+    assert len(of_kind["count"]) < len(of_kind["when"])
+    fewest = min(map(len, of_kind.values()))
+    assert [i.category for i in every[: 3 * fewest]] == list(kinds) * fewest
+    assert len({i.id for i in every}) == len(every)
+    for items in of_kind.values():  # inside a kind, in the order of the scenes
+        of_scene = [i.id.partition("/")[0] for i in items]
+        assert of_scene == sorted(of_scene)
+    monkeypatch.setattr(scene_items, "QUESTIONS", 2)
+    fewer = scene_items.asked(found, kinds, "time").items
+    assert [i.id for i in fewer if i.category == "when"] == [i.id for i in of_kind["when"][:2]]
+    labels = {i.category: i.choices for i in every}
+    assert all(i.choices == labels[i.category] for i in fewer)  # of all scenes, as before
 
 
 def _as_taught(question: str) -> str:

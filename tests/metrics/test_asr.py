@@ -49,6 +49,22 @@ def test_characters_count_single_spaces_outside_chinese():
     assert char_errors("ab", "a b").insertions == 1
 
 
+@pytest.mark.parametrize("dots", ["..", "...", "....", " ...", "\u2026", "\u2026.", ".\u2026"])
+def test_an_ellipsis_is_no_word(dots):
+    """Prompts such as "Press..." were counted as two words, "press" and ".", of which whoever
+    heard "press" had missed one: half wrong with every word right."""
+    assert word_errors(f"Press{dots}", "press") == ErrorCounts(hits=1, references=1)
+    assert word_errors("press", f"Press{dots}") == ErrorCounts(hits=1, references=1)
+    assert word_errors(f"wait{dots}what", f"{dots} wait what").errors == 0
+    assert normalize(f"Press{dots}", "basic") == "press"
+
+
+def test_periods_inside_numbers_and_after_them_stay_what_they_were():
+    assert normalize("It weighs 3.5 tons. Really.", "english") == "it weighs 3.5 tons really"
+    assert normalize("9...", "english") == "9"
+    assert normalize("3.5...", "english") == "3.5"
+
+
 def test_unknown_normaliser_is_named():
     with pytest.raises(MossAudioError, match="'klingon'"):
         word_errors("a", "a", normalizer="klingon")

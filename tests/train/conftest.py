@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from tests.scene_files import EVENTS, MIXED, MUSIC, RATE, SILENCE, SPEECH, write_shard
 
 from moss_audio.model import nano
 from moss_audio.model.config import MossAudioConfig
@@ -18,7 +19,6 @@ from moss_audio.model.modeling import MossAudioModel
 from moss_audio.model.quantize import save_packed
 from moss_audio.testing.tokenizer import tiny_tokenizer
 
-_RATE = 16_000
 _ADAPTERS = ("audio_adapter.", "deepstack_audio_merger_list.")
 
 
@@ -100,47 +100,17 @@ def write_model(folder: Path) -> Path:
     return folder
 
 
-def _line(number: int, kind: str, offset: int, count: int, **truth: Any) -> dict[str, Any]:
-    empty = {"voice": None, "words": [], "sentences": [], "events": [], "music": None}
-    known = {"id": f"s-{number}", "kind": kind, "split": "train", "seed": number, "snr_db": None}
-    return {**known, **empty, "offset_samples": offset, "num_samples": count, **truth}
-
-
 def write_scenes(root: Path) -> Path:
     """Six clips of 0.5 to 1.6 s in one completed shard: speech, events, both, music, silence."""
-    shard = root / "shard-00000"
-    shard.mkdir(parents=True)
     rng = np.random.default_rng(0)
-    speech = {
-        "words": [
-            {"text": "the", "start": 0.1, "end": 0.3},
-            {"text": "user.", "start": 0.35, "end": 0.8},
-        ],
-        "sentences": [{"text": "the user.", "start": 0.1, "end": 0.8}],
-    }
-    bell = {"label": "bell", "start": 0.2, "end": 0.5, "source": "made"}
-    music = {"tempo": "slow", "key": "C major", "instrument": "piano"}
-    kinds: list[tuple[str, float, dict[str, Any]]] = [
-        ("speech", 1.0, speech),
-        ("speech", 1.2, speech),
-        ("events", 0.8, {"events": [bell]}),
-        ("mixed", 1.6, {**speech, "events": [{**bell, "start": 1.0, "end": 1.3}]}),
-        ("music", 0.9, {"music": music, "events": [{**bell, "label": "piano music"}]}),
-        ("silence", 0.5, {}),
-    ]
-    audio, lines, offset = [], [], 0
-    for number, (kind, seconds, truth) in enumerate(kinds):
-        count = round(seconds * _RATE)
-        time_s = np.arange(count) / _RATE
-        sound = 0.2 * np.sin(2 * np.pi * (200 + 150 * number) * time_s)
-        sound = sound * (kind != "silence") + 1e-3 * rng.standard_normal(count)
-        audio.append((sound * 32767).astype("<i2"))
-        lines.append(_line(number, kind, offset, count, **truth))
-        offset += count
-    (shard / "audio.i16").write_bytes(np.concatenate(audio).tobytes())
-    (shard / "scenes.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
-    (shard / ".completed").touch()
-    return root
+
+    def sound(number: int, kind: str, seconds: float) -> np.ndarray:
+        time_s = np.arange(round(seconds * RATE)) / RATE
+        wave = 0.2 * np.sin(2 * np.pi * (200 + 150 * number) * time_s) * (kind != "silence")
+        return (wave + 1e-3 * rng.standard_normal(len(wave))) * 32767
+
+    speech = [("speech", seconds, SPEECH) for seconds in (1.0, 1.2)]
+    return write_shard(root, [*speech, EVENTS, MIXED, MUSIC, SILENCE], sound)
 
 
 @pytest.fixture(scope="session")

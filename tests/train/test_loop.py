@@ -313,7 +313,8 @@ def test_the_line_says_how_fast_and_how_long(tmp_path: Path) -> None:
     lines: list[str] = []
     run(_Line().stage(), LoopConfig(4, str(tmp_path), log_every=2), lines.append)
     assert len(lines) == 2
-    for part in ("step 2/4 loss", "square", "noise", "grad", "audio-s/s", "tokens/s", "left"):
+    parts = "step 2/4 loss", "square", "noise", "grad", "audio-s/s", "tokens/s", "waited", "left"
+    for part in parts:
         assert part in lines[0]
 
 

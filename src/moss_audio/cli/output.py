@@ -97,7 +97,7 @@ class Folder:
         return list(inputs)
 
     def put(self, item: Input, results: Sequence[Result]) -> None:
-        from moss_audio.writers import write_atomic
+        from moss_audio.files import write_atomic
 
         # Rendered first: a result that a format refuses leaves no half of its files.
         rendered = [(path, self._rendering.text(results, name)) for path, name in self.paths(item)]

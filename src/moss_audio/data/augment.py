@@ -1,4 +1,7 @@
-"""Waveform augmentation: speed, room, colour, telephone, noise, gain. Seeded by the generator."""
+"""Waveform augmentation: speed, room, colour, telephone, noise, gain. Seeded by the generator.
+
+The configuration also holds the masks over features (`spec_mask`), drawn by the collator.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 import soxr
 
+from moss_audio.data.spec_mask import SpecMask
+from moss_audio.errors import MossAudioError
 from moss_audio.features import SAMPLE_RATE
 
 _TELEPHONE_HZ = 8000
@@ -27,6 +32,37 @@ class AugmentConfig:
     snr_max_db: float = 40.0
     gain_min_db: float = -20.0
     gain_max_db: float = 3.0
+    spec_mask_share: float = 0.0  # of clips whose features are masked (SpecAugment); 0: none
+    spec_mask_bands: int = 2  # bands of mel bins
+    spec_mask_bins: int = 12  # the widest band
+    spec_mask_times: int = 2  # stretches of time
+    spec_mask_time_s: float = 0.3  # the longest stretch
+    spec_mask_time_share: float = 0.05  # of the clip, which no stretch exceeds
+
+    def __post_init__(self) -> None:
+        wrong = [
+            f"{name} {getattr(self, name)} must be {what}"
+            for name, what, good in (
+                ("spec_mask_share", "from 0 to 1", 0 <= self.spec_mask_share <= 1),
+                ("spec_mask_bands", "at least 0", self.spec_mask_bands >= 0),
+                ("spec_mask_bins", "at least 0", self.spec_mask_bins >= 0),
+                ("spec_mask_times", "at least 0", self.spec_mask_times >= 0),
+                ("spec_mask_time_s", "at least 0", self.spec_mask_time_s >= 0),
+                ("spec_mask_time_share", "from 0 to 1", 0 <= self.spec_mask_time_share <= 1),
+            )
+            if not good
+        ]
+        if wrong:
+            raise MossAudioError("augment: " + "; ".join(wrong))
+
+    def masks(self, seed: int) -> SpecMask | None:
+        """The masks over an example's features; None where there are none."""
+        if not self.spec_mask_share:
+            return None
+        return SpecMask(
+            seed, self.spec_mask_share, self.spec_mask_bands, self.spec_mask_bins,
+            self.spec_mask_times, self.spec_mask_time_s, self.spec_mask_time_share,
+        )  # fmt: skip
 
 
 def _mu_law(x: np.ndarray) -> np.ndarray:

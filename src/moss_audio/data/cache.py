@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from pathlib import Path
 
 import numpy as np
 import torch
 
 from moss_audio.features import log_mel
+from moss_audio.files import replaced
 
 _VERSION = 1  # of the features; another one finds nothing of the old
 
@@ -38,10 +38,8 @@ class FeatureCache:
         self.misses += 1
         features = log_mel(samples, self.n_mels).to(torch.float16)
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_suffix(f".{os.getpid()}.tmp")
-        with temporary.open("wb") as file:
+        with replaced(path, sync=False) as temporary, temporary.open("wb") as file:
             np.save(file, features.numpy(), allow_pickle=False)
-        os.replace(temporary, path)
         return features.float()
 
     def _path(self, samples: np.ndarray) -> Path:

@@ -165,7 +165,7 @@ class Collator:
             if attention is not None:
                 attention[row, at] = 1
         examples = [s.example for s in samples]
-        data, frames = self._audio([clip for e in examples for clip in e.clips])
+        data, frames = self._audio(examples)
         return Batch(
             input_ids=ids,
             labels=labels,
@@ -183,10 +183,14 @@ class Collator:
             set_aside=aside,
         )
 
-    def _audio(self, clips: Sequence[np.ndarray]) -> tuple[Tensor, Tensor]:
-        """Features [clips, n_mels, T] and the frames of each clip."""
+    def _audio(self, examples: Sequence[Example]) -> tuple[Tensor, Tensor]:
+        """Features [clips, n_mels, T] and the frames of each clip, of all examples in order."""
         features = self._features or (lambda samples: log_mel(samples, self.n_mels))
-        mels = [features(clip) for clip in clips]
+        mels = []
+        for example in examples:
+            for number, clip in enumerate(example.clips):
+                mel = features(clip)
+                mels.append(mel if example.masks is None else example.masks(mel, number))
         lengths = [mel.shape[1] for mel in mels]
         data = torch.zeros(len(mels), self.n_mels, max(lengths, default=0))
         for row, mel in zip(data, mels, strict=True):

@@ -38,9 +38,10 @@ def draw(
     source: Source, index: int, id: str, turn: int, seed: int, config: AugmentConfig | None
 ) -> Example | SetAside:
     """The example at `index`, or why it can't be used. `turn` counts the passes over the source."""
+    own_seed = draw_seed(seed, turn, source.name, id)
     try:
-        entry = source.entry(index)
-        return _example(source, entry, id, draw_seed(seed, turn, source.name, id), config)
+        example = _example(source, source.entry(index), id, own_seed, config)
+        return example if config is None else replace(example, masks=config.masks(own_seed))
     except (AudioError, OSError) as error:
         return SetAside(id, "bad_audio", str(error))
     except MossAudioError as error:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from moss_audio.data.spec_mask import SpecMask
 from moss_audio.result import Event, Word
 
 # An example whose text is learnt whole, without turns: its only message is the assistant's.
@@ -21,7 +22,8 @@ class Example:
     `clips` are float32 mono at 16 kHz, one for each audio part in prompt order, () for text only.
     `words` and `sounds` (seconds from the start of the clip) hold one entry a clip where they are
     known, else (). `task` is the name of the task, "" where there is none; with `DOCUMENT` the
-    only message is the assistant's and is learnt as running text, without a prompt.
+    only message is the assistant's and is learnt as running text, without a prompt. `masks` are
+    laid over the clips' features.
     """
 
     id: str
@@ -30,3 +32,4 @@ class Example:
     words: tuple[tuple[Word, ...], ...] = ()
     sounds: tuple[tuple[Event, ...], ...] = ()
     task: str = ""
+    masks: SpecMask | None = None

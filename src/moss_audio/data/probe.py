@@ -14,6 +14,7 @@ import numpy as np
 from moss_audio.audio import audio_duration, load_audio
 from moss_audio.data.entry import Clip
 from moss_audio.errors import MossAudioError
+from moss_audio.files import write_atomic
 
 _THREADS = 4
 
@@ -91,6 +92,4 @@ class _Store:
         if self.path is None or not self.new:
             return
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = self.path.with_suffix(f".{os.getpid()}.tmp")
-        temporary.write_text(json.dumps(self.table), encoding="utf-8")
-        os.replace(temporary, self.path)
+        write_atomic(self.path, json.dumps(self.table))

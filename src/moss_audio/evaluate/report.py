@@ -16,7 +16,7 @@ from moss_audio.evaluate.figures import ALL, LEVEL, RESAMPLES, SEED, Figure, fig
 from moss_audio.evaluate.item import Dataset
 from moss_audio.evaluate.plan import Outcome, Part, Plan
 from moss_audio.evaluate.run import Ran
-from moss_audio.writers import write_atomic
+from moss_audio.files import write_atomic
 
 _PACKAGES = ("torch", "transformers", "numpy", "jiwer", "whisper-normalizer")
 _SHOWN = 20  # failures that the readable report lists; the JSON has them all

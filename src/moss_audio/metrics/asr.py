@@ -4,10 +4,14 @@ Definition: Levenshtein alignment of the normalised texts (jiwer); English and o
 normalised as in the Whisper paper, appendix C (whisper-normalizer). Chinese: NFKC (full-width
 forms become ASCII), traditional characters to simplified (OpenCC t2s), lower case, punctuation
 and symbols dropped. Numerals are not converted: "3" and "三" differ.
+
+Deviation from whisper-normalizer, on both sides: an ellipsis ("..", "...", "…") is a space. The
+English normaliser looks at periods two by two and leaves one of three as a word of its own.
 """
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,6 +23,8 @@ from moss_audio.metrics.counts import Counts
 from moss_audio.text import is_cjk
 
 Normalizer = Literal["english", "basic", "none", "chinese"]
+
+_ELLIPSIS = re.compile(r"(?:\.{2,}|[\u2025\u2026])[.\u2025\u2026]*")
 
 
 @dataclass(frozen=True)
@@ -113,7 +119,7 @@ def _normalizer(name: Normalizer) -> Callable[[str], str]:
     except ImportError as error:
         raise MissingDependencyError("whisper-normalizer", "eval", "Error rates") from error
     made = EnglishTextNormalizer() if name == "english" else BasicTextNormalizer()
-    return lambda text: str(made(text))
+    return lambda text: str(made(_ELLIPSIS.sub(" ", text)))
 
 
 def _chinese() -> Callable[[str], str]:

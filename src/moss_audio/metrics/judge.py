@@ -12,9 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import re
-import tempfile
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -22,6 +20,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from moss_audio.errors import MissingDependencyError, MossAudioError
+from moss_audio.files import write_atomic
 from moss_audio.metrics.counts import Counts
 from moss_audio.text import split_thinking
 
@@ -180,7 +179,8 @@ class SpeechCaptionJudge:
         verdict = {"request": request, "replies": replies, "ratings": ratings}
         path = self._path(request)
         if path is not None:
-            _write(path, verdict)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_atomic(path, json.dumps(verdict, indent=1))
         return verdict
 
     def _complete(self, client: Any, request: Mapping[str, Any]) -> str:
@@ -246,16 +246,3 @@ def _scores(verdict: Mapping[str, Any] | None) -> JudgeScores:
     if ratings is None:
         return JudgeScores((), 1, 1)
     return JudgeScores((tuple(ratings[name] for name in FIELDS),), 1)
-
-
-def _write(path: Path, data: Mapping[str, Any]) -> None:
-    """Atomically, so that a killed run leaves no half verdict."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, suffix=".part")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            json.dump(data, file, indent=1)
-        os.replace(name, path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise

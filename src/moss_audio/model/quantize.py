@@ -16,6 +16,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 from moss_audio.errors import CheckpointError
+from moss_audio.files import replaced
 
 FORMAT = "moss_audio.grouped.v1"
 GROUP = 32  # weights that share a scale and a zero
@@ -149,10 +150,8 @@ def save_packed(path: Path, tensors: Mapping[str, tuple[torch.Tensor, int]]) -> 
             stored[name] = tensor.detach().to(torch.float16).contiguous()
         else:
             stored.update({f"{name}:{k}": v for k, v in pack(tensor, bits).items()})
-    temporary = path.with_name(path.name + ".tmp")
-    save_file(stored, str(temporary), metadata={"format": FORMAT, "index": json.dumps(index)})
-    temporary.chmod(0o644)  # safetensors writes for the owner alone
-    temporary.replace(path)
+    with replaced(path) as temporary:
+        save_file(stored, str(temporary), metadata={"format": FORMAT, "index": json.dumps(index)})
 
 
 def load_packed(

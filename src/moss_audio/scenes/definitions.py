@@ -15,7 +15,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from moss_audio.errors import MossAudioError
-from moss_audio.writers import write_atomic
+from moss_audio.files import write_atomic
 
 _WORDNET = Path("/usr/share/wordnet")
 _ASKED = (

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from moss_audio.errors import MossAudioError
+from moss_audio.files import replaced
 from moss_audio.scenes import pool, sources, text
 from moss_audio.scenes.compose import Composer
 from moss_audio.scenes.config import ScenesConfig, read_config
@@ -54,10 +55,9 @@ def make(
     sources.write(config, out, report)
     sentences = out / "sentences.tsv"
     if not sentences.exists():
-        part = sentences.with_suffix(".tmp")
         built = text.build(config.seed, n_templates=config.n_templates, with_test=config.with_test)
-        text.save(built, part)
-        part.replace(sentences)
+        with replaced(sentences) as part:
+            text.save(built, part)
     total = shard_count(config)
     todo = [i for i in range(total) if f"shard-{i:05d}" not in ready]
     finished = total - len(todo)

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from moss_audio.errors import MissingDependencyError
+from moss_audio.scenes.missing import MissingDebianPackageError
 from moss_audio.scenes.sounds.tones import SR, fade
 
 _SOUND_FONT = Path("/usr/share/sounds/sf2/FluidR3_GM.sf2")
@@ -104,9 +104,9 @@ class MusicPlayer:
         try:
             lib: Any = c.CDLL("libfluidsynth.so.3")
         except OSError as error:
-            raise MissingDependencyError("libfluidsynth3", "scenes", "Music") from error
+            raise MissingDebianPackageError(("libfluidsynth3",), "Music") from error
         if not sound_font.exists():
-            raise MissingDependencyError("fluid-soundfont-gm", "scenes", "Music")
+            raise MissingDebianPackageError(("fluid-soundfont-gm",), "Music")
         lib.fluid_set_log_function.argtypes = [c.c_int, c.c_void_p, c.c_void_p]
         for level in range(5):
             lib.fluid_set_log_function(level, None, None)
@@ -131,7 +131,7 @@ class MusicPlayer:
         lib.fluid_settings_setint(settings, b"synth.chorus.active", 0)
         self._lib, self._synth = lib, lib.new_fluid_synth(settings)
         if lib.fluid_synth_sfload(self._synth, str(sound_font).encode(), 1) < 0:
-            raise MissingDependencyError("fluid-soundfont-gm", "scenes", "Music")
+            raise MissingDebianPackageError(("fluid-soundfont-gm",), "Music")
 
     def play(self, rng: np.random.Generator, seconds: float) -> tuple[MusicFacts, np.ndarray]:
         """A piece of `seconds`: its facts and float32 [n] at 16 kHz, mono."""

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from moss_audio.errors import MossAudioError
+from moss_audio.files import write_atomic
 from moss_audio.scenes.config import ScenesConfig
 from moss_audio.scenes.human import HUMAN_EN, PROMPT_SOURCES, PromptSource, read_texts
 from moss_audio.scenes.sounds.packages import SoundSource
@@ -99,9 +100,7 @@ def write(config: ScenesConfig, out: Path, report: Callable[[str], None]) -> Non
                 "use another folder"
             )
         return
-    part = path.with_suffix(".tmp")
-    part.write_text(json.dumps(data, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
-    part.replace(path)
+    write_atomic(path, json.dumps(data, ensure_ascii=False, indent=1) + "\n")
 
 
 def read(path: Path) -> dict[str, Any]:
@@ -121,7 +120,7 @@ def _changed(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
     after = {s["name"]: s["version"] for s in new["sources"]}
     names = [n for n in {**before, **after} if before.get(n) != after.get(n)]
     if not names and old["sound_files"] != new["sound_files"]:
-        names = ["recorded sounds"]
+        names = ["recorded sounds, or the rule for equal ones"]
     return names
 
 

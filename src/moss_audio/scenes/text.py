@@ -16,8 +16,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from moss_audio.errors import MissingDependencyError
 from moss_audio.scenes import templates
+from moss_audio.scenes.missing import MissingDebianPackageError
 
 SPLITS = ("train", "val", "test-unseen", "test")
 _VAL_PER_1000, _UNSEEN_PER_1000, _TEST_PER_1000 = 20, 30, 30
@@ -79,11 +79,12 @@ def slot_split(slot: int, *, val: int, unseen: int, test: int) -> str:
 def prompt_texts(path: Path = _PROMPTS) -> frozenset[str]:
     """Normalised texts of the recorded prompts, each whole and sentence by sentence.
 
-    Raises MissingDependencyError if the list is not installed: without it the test set could leak.
+    Raises MissingDebianPackageError if the list is not installed: without it the test set could
+    leak.
     """
     if not path.exists():
-        raise MissingDependencyError(
-            "asterisk-core-sounds-en", "scenes", "Keeping test sentences out of the scenes"
+        raise MissingDebianPackageError(
+            ("asterisk-core-sounds-en",), "Keeping test sentences out of the scenes"
         )
     found: set[str] = set()
     with gzip.open(path, "rt", encoding="utf-8", errors="replace") as lines:
@@ -106,7 +107,7 @@ class Vocabulary:
             if path.exists():
                 self.words |= set(path.read_text(encoding="utf-8").split())
         if not self.words:
-            raise MissingDependencyError("wamerican", "scenes", "The text of the scenes")
+            raise MissingDebianPackageError(("wamerican",), "The text of the scenes")
         self.listed = frozenset(self.words)  # before WordNet's thousands of Latin names
         self.lemmas: list[str] = []
         for part in ("noun", "verb", "adj", "adv"):

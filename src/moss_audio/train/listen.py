@@ -104,6 +104,13 @@ class Listener(Objective):
                 embeds = torch.where((ids == audio_id)[..., None], row, embeds)
         return embeds
 
+    def borders(self, batch: Batch) -> dict[str, Any]:
+        """What the decoder is told, beside the positions, of where samples begin and end."""
+        if self.model.language_model.config._attn_implementation == PACKED:
+            # the segments say it all
+            return {"attention_mask": {"full_attention": None}, "segments": batch.segments}
+        return {}
+
     def answer_loss(
         self, batch: Batch, features: AudioFeatures, heard: bool, count: torch.Tensor
     ) -> torch.Tensor:
@@ -112,17 +119,13 @@ class Listener(Objective):
         if not heard:  # the silent clip's part in the gradient is nothing, but is there
             unused = features.embeds.sum() * 0.0
             unused = unused + sum(d.sum() * 0.0 for d in features.deepstack)
-        kwargs: dict[str, Any] = {}
-        if self.model.language_model.config._attn_implementation == PACKED:
-            # the segments say it all
-            kwargs = {"attention_mask": {"full_attention": None}, "segments": batch.segments}
         hidden = self.model.hidden_states(
             inputs_embeds=self.embed(batch.input_ids),
             position_ids=batch.position_ids,
             audio_features=features if heard else None,
             audio_input_mask=batch.audio_input_mask if heard else None,
             use_cache=False,
-            **kwargs,
+            **self.borders(batch),
         ).last_hidden_state
         # logits only where something is learnt: the head is a fifth of a small model
         labels, learnt = learnt_labels(batch.labels)

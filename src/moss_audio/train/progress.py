@@ -1,4 +1,5 @@
-"""The progress line: loss, rates of tokens and of audio, share of the peak, time left."""
+"""The progress line: loss, rates of tokens and of audio, time lost on data, share of the peak, time
+left."""
 
 from __future__ import annotations
 
@@ -20,14 +21,16 @@ class Meter:
 
     def _reset(self) -> None:
         self.since = time.monotonic()
-        self.audio_s = self.tokens = self.flops = 0.0
+        self.audio_s = self.tokens = self.flops = self.waited_s = 0.0
         self.count = 0
 
-    def add(self, audio_s: float, tokens: float, flops: float) -> None:
-        """One step's audio, tokens and operations, of all processes."""
+    def add(self, audio_s: float, tokens: float, flops: float, waited_s: float) -> None:
+        """One step's audio, tokens and operations, of all processes, and how long this process
+        waited for its batches. (A GPU may still have had work in that time.)"""
         self.audio_s += audio_s
         self.tokens += tokens
         self.flops += flops
+        self.waited_s += waited_s
         self.count += 1
 
     def line(
@@ -40,6 +43,8 @@ class Meter:
         measured = {
             "audio_s_per_s": self.audio_s / took,
             "tokens_per_s": self.tokens / took,
+            "step_s": took / count,
+            "waited": self.waited_s / took,
         }
         parts = [f"step {step}/{self.steps} loss {logs['loss']:.4f}"]
         if len(names) > 1:
@@ -52,6 +57,7 @@ class Meter:
             parts.append(f"lr {logs['learning_rate']:.2e}")
         parts.append(f"{measured['audio_s_per_s']:.1f} audio-s/s")
         parts.append(f"{measured['tokens_per_s']:.0f} tokens/s")
+        parts.append(f"waited {100 * measured['waited']:.1f}%")
         if self.peak_flops and self.flops:
             measured["mfu"] = self.flops / took / self.peak_flops
             parts.append(f"mfu {100 * measured['mfu']:.1f}%")

@@ -116,7 +116,9 @@ class StageTrainer(Trainer):
     ) -> tuple[list[Any], torch.Tensor]:
         """The micro-batches of one step, and the items of each loss term in all of them, on all
         processes."""
+        began = time.monotonic()
         batches = [next(epoch_iterator) for _ in range(num_batches)]
+        waited_s = time.monotonic() - began
         objective = self.stage.objective
         rows = [
             [*objective.counts(b), b.audio_s, float(b.num_tokens), objective.flops(b)]
@@ -126,7 +128,7 @@ class StageTrainer(Trainer):
         if self.args.world_size > 1:
             sums = self.accelerator.reduce(sums.float().to(device), "sum").double().cpu()
         audio_s, tokens, flops = sums[-3:].tolist()
-        self.meter.add(audio_s, tokens, flops)
+        self.meter.add(audio_s, tokens, flops, waited_s)
         counts = sums[: len(objective.terms)].clamp(min=1e-9)
         return batches, counts.to(torch.float32).to(device)
 

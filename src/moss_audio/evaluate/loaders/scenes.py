@@ -5,18 +5,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 from pathlib import Path
 
 from moss_audio.audio import Audio
 from moss_audio.evaluate.item import Dataset, Item
 from moss_audio.evaluate.noise import COLOURS, NoiseClip, Noisy, rng_of
 from moss_audio.result import Event
-from moss_audio.scenes.answers import caption, questions, timeline
+from moss_audio.scenes.answers import Question, caption, questions, timeline
 from moss_audio.scenes.reader import Scene, load_scenes
 
 SPLIT = "test-unseen"
 # Noisier than most of what is composed, but people still understand it.
 SNR_DB = (5.0, 20.0)
+QUESTIONS = 64  # of a kind
 NOISE_SECONDS, NOISE_LEVELS_DB, NOISE_CLIPS = 10.0, (-45.0, -20.0), 12
 
 
@@ -122,20 +124,23 @@ def quiet(found: Sequence[Scene]) -> Dataset:
 
 
 def asked(found: Sequence[Scene], kinds: Sequence[str], name: str) -> Dataset:
-    """Questions of some kinds, plainly worded, about all scenes that they can be asked of.
+    """Questions of some kinds, plainly worded, about the scenes that they can be asked of.
 
-    `choices` are all labels that are right somewhere for that kind; the model does not see them.
+    At most `QUESTIONS` of a kind, in the order of the scenes; the kinds take turns, so that the
+    first so many items hold about as many of each: hardly any scene has a certain answer to "how
+    many", and almost each to "when". `choices` are all labels that are right somewhere for that
+    kind; the model does not see them.
     """
-    rows = [
-        (scene, number, question)
-        for scene in found
-        for number, question in enumerate(questions(scene))
-        if question.kind in kinds
-    ]
+    by_kind: dict[str, list[tuple[Scene, int, Question]]] = {kind: [] for kind in kinds}
     labels: dict[str, set[str]] = {}
-    for _, _, question in rows:
-        if isinstance(question.truth, str):
-            labels.setdefault(question.kind, set()).add(question.truth)
+    for scene in found:
+        for number, question in enumerate(questions(scene)):
+            if question.kind in by_kind:
+                by_kind[question.kind].append((scene, number, question))
+                if isinstance(question.truth, str):
+                    labels.setdefault(question.kind, set()).add(question.truth)
+    turns = zip_longest(*(rows[:QUESTIONS] for rows in by_kind.values()))
+    rows = [row for turn in turns for row in turn if row is not None]
     items = [
         Item(
             id=f"{scene.id}/{number}",

@@ -32,7 +32,7 @@ from moss_audio.metrics.events import EventCounts, event_based, segment_based, t
 from moss_audio.result import Timeline, Transcript
 from moss_audio.text import normalize_words
 
-VERSION = 1
+VERSION = 2  # 2: as many questions of each kind as the scenes allow, up to 64
 TIME_KINDS = ("at", "when", "order", "duration", "count")
 MUSIC_KINDS = ("tempo", "mode", "instrument")
 LONGER_WORDS = 4

@@ -56,9 +56,9 @@ def files_by_label(
     """Files of each label for a split ("test-unseen" or another); sorted, so deterministic.
 
     Where a label has three files or more, about a quarter is held out for "test-unseen"; a label
-    with fewer is never in "test-unseen". `sources` None: the two packages that scenes have always
-    been made of, whose theme has the same sound under several names. Where sources are named,
-    equal files count as one, so that none is in two splits.
+    with fewer is never in "test-unseen". Equal files count as one (a theme has the same sound under
+    several names), so none is in two splits. `sources` None: the two packages that scenes have
+    always been made of.
     """
     out: dict[str, list[Path]] = {}
     for label, files in _labelled(sources).items():
@@ -103,7 +103,7 @@ def _labelled(sources: tuple[SoundSource, ...] | None) -> dict[str, list[Path]]:
             out.setdefault(label, []).extend(
                 p for p, name in own if any(fnmatch(name, g) for g in globs)
             )
-    return out if sources is None else _distinct(out)
+    return _distinct(out)
 
 
 def _files(sources: tuple[SoundSource, ...], suffixes: frozenset[str]) -> list[tuple[Path, str]]:

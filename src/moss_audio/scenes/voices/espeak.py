@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from moss_audio.errors import MissingDependencyError
+from moss_audio.scenes.missing import MissingDebianPackageError
 from moss_audio.scenes.voices.base import (
     UnalignedError,
     Utterance,
@@ -58,11 +58,11 @@ class EspeakVoice:
         try:
             lib: Any = c.CDLL("libespeak-ng.so.1")
         except OSError as error:
-            raise MissingDependencyError("libespeak-ng1", "scenes", "The espeak voice") from error
+            raise MissingDebianPackageError(("libespeak-ng1",), "The espeak voice") from error
         lib.espeak_Initialize.argtypes = [c.c_int, c.c_int, c.c_char_p, c.c_int]
         self._rate = int(lib.espeak_Initialize(_SYNCHRONOUS, 0, None, 0))
         if self._rate <= 0:
-            raise MissingDependencyError("espeak-ng-data", "scenes", "The espeak voice")
+            raise MissingDebianPackageError(("espeak-ng-data",), "The espeak voice")
         lib.espeak_SetSynthCallback.argtypes = [_Callback]
         lib.espeak_SetVoiceByName.argtypes = [c.c_char_p]
         lib.espeak_Synth.argtypes = [
@@ -82,7 +82,7 @@ class EspeakVoice:
         """Say one sentence. Raises UnalignedError if its words run together."""
         lib = self._lib
         if lib.espeak_SetVoiceByName(b"gmw/" + speaker.split("/", 1)[1].encode()) != 0:
-            raise MissingDependencyError("espeak-ng-data", "scenes", f"The voice {speaker}")
+            raise MissingDebianPackageError(("espeak-ng-data",), f"The voice {speaker}")
         lib.espeak_SetParameter(_RATE, int(rng.uniform(130, 190)), 0)
         lib.espeak_SetParameter(_PITCH, int(rng.uniform(35, 65)), 0)
         lib.espeak_SetParameter(_RANGE, int(rng.uniform(30, 80)), 0)

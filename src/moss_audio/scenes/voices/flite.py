@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from moss_audio.errors import MissingDependencyError
+from moss_audio.scenes.missing import MissingDebianPackageError
 from moss_audio.scenes.voices.base import (
     UnalignedError,
     Utterance,
@@ -52,7 +52,7 @@ class FliteVoice:
             lib: Any = c.CDLL("libflite.so.1")
             packs: dict[str, Any] = {n: c.CDLL(f"libflite_cmu_us_{n}.so.1") for n in _VOICES}
         except OSError as error:
-            raise MissingDependencyError("libflite1", "scenes", "The flite voice") from error
+            raise MissingDebianPackageError(("libflite1",), "The flite voice") from error
         lib.flite_synth_text.restype = c.c_void_p
         lib.flite_synth_text.argtypes = [c.c_char_p, c.c_void_p]
         lib.utt_wave.restype = c.POINTER(_Wave)

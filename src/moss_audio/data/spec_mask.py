@@ -1,0 +1,63 @@
+"""Masks over features: bands of mel bins and stretches of time that the model has to do without.
+
+Source: SpecAugment (Park et al. 2019, arXiv 1904.08779), without its time warping, which would
+move what has exact times. What is masked becomes the clip's mean, as there.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from moss_audio.features import HOP_SAMPLES, SAMPLE_RATE
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+_FRAMES_PER_SECOND = SAMPLE_RATE // HOP_SAMPLES
+# An example's seed also drives its waveform, which has to stay the same with masks and without.
+_STREAM = 0x5BEC
+
+
+@dataclass(frozen=True)
+class SpecMask:
+    """The masks of one example; the same `seed` gives the same ones.
+
+    Attributes:
+        share: how often a clip is masked at all.
+        bands: how many bands of mel bins, each of a width drawn from 0 to `bins`.
+        times: how many stretches, each of a length drawn from 0 to `time_s` seconds, and never
+            more than `time_share` of the clip.
+    """
+
+    seed: int
+    share: float
+    bands: int
+    bins: int
+    times: int
+    time_s: float
+    time_share: float
+
+    def __call__(self, mel: Tensor, clip: int) -> Tensor:
+        """Features `[n_mels, frames]` of the example's clip of this number, masked (a copy)."""
+        rng = np.random.default_rng([_STREAM, self.seed, clip])
+        if rng.random() >= self.share:
+            return mel
+        n_mels, frames = mel.shape
+        mean, out = mel.mean(), mel.clone()
+        for _ in range(self.bands):
+            first, width = _stretch(rng, n_mels, self.bins)
+            out[first : first + width] = mean
+        longest = min(round(self.time_s * _FRAMES_PER_SECOND), int(self.time_share * frames))
+        for _ in range(self.times):
+            first, width = _stretch(rng, frames, longest)
+            out[:, first : first + width] = mean
+        return out
+
+
+def _stretch(rng: np.random.Generator, size: int, longest: int) -> tuple[int, int]:
+    """First place and width of a stretch of 0 to `longest` inside 0 to `size`, ends included."""
+    width = int(rng.integers(min(longest, size) + 1))
+    return int(rng.integers(size - width + 1)), width

@@ -1,0 +1,54 @@
+"""Files that are there whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from moss_audio.errors import MossAudioError
+
+
+def write_atomic(path: str | os.PathLike[str], data: str | bytes, *, sync: bool = True) -> None:
+    """Writes text (as UTF-8) or bytes so that `path` holds the old file or the whole new one.
+
+    `sync` waits until the disk has it, so that this holds through a power failure too; without it
+    many small files that can be made again are written faster. Otherwise as `replaced`.
+    """
+    content = data.encode("utf-8", "replace") if isinstance(data, str) else data
+    with replaced(path, sync=sync) as temporary:
+        temporary.write_bytes(content)
+
+
+@contextmanager
+def replaced(path: str | os.PathLike[str], *, sync: bool = True) -> Iterator[Path]:
+    """A new empty file beside `path` to be written; at the end it takes the place of `path`.
+
+    On any failure it is removed, and `path` stays what it was. A link is followed, an existing
+    file keeps its permissions, a new one gets those that the user's umask leaves, also where a
+    library writes it for its owner alone. Raises MossAudioError naming the path when the system
+    refuses.
+    """
+    target = Path(os.path.realpath(path))
+    temporary = target.with_name(f".{target.name[:100]}.{secrets.token_hex(6)}.tmp")
+    try:
+        # Opened by hand rather than with tempfile, so that the user's umask applies.
+        os.close(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666))
+        try:
+            mode = (target if target.exists() else temporary).stat().st_mode & 0o7777
+            yield temporary
+            os.chmod(temporary, mode)
+            if sync:
+                with temporary.open("rb") as file:
+                    os.fsync(file.fileno())
+            os.replace(temporary, target)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        raise MossAudioError(
+            f"cannot write {os.fspath(path)!r}: {error.strerror or error}; "
+            "choose a place that can be written"
+        ) from error
