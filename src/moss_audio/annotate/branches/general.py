@@ -17,6 +17,7 @@ from moss_audio.annotate.stage import Item
 from moss_audio.annotate.tool import Tool
 from moss_audio.annotate.tools_general.anchor import AnchorConfig, AnchorTool
 from moss_audio.annotate.tools_general.description import DescriptionConfig, DescriptionTool
+from moss_audio.annotate.tools_general.detectors import make_detector
 from moss_audio.annotate.tools_general.events import EventDetector, EventsConfig, EventsTool
 from moss_audio.annotate.tools_general.judge import EvidenceJudge, JudgeConfig
 from moss_audio.annotate.tools_general.llm_judge import LlmJudge, LlmJudgeConfig
@@ -41,6 +42,8 @@ class GeneralConfig:
 class GeneralStage:
     """Adds the general tools' results to every segment: speech and music are events too.
 
+    Results of an earlier run of this branch are replaced.
+
     Args:
         config: settings.
         detectors: besides those that `config.detectors` describes.
@@ -52,7 +55,10 @@ class GeneralStage:
         self, config: GeneralConfig | None = None, detectors: Sequence[EventDetector] = ()
     ) -> None:
         self.config = config or GeneralConfig()
-        made = [_make_detector(one) for one in self.config.detectors]
+        made = [
+            make_detector(one, f"general.detectors.{i}")
+            for i, one in enumerate(self.config.detectors)
+        ]
         tools: list[Tool] = [
             EventsTool(self.config.events, (*made, *detectors)),
             AnchorTool(self.config.anchor),
@@ -83,16 +89,9 @@ class GeneralStage:
         return [self._annotate(item) for item in items]
 
     def _annotate(self, item: Item) -> Segment:
-        segment, samples = item.segment, item.samples()
+        kept = tuple(one for one in item.segment.results if one.branch != "general")
+        segment, samples = replace(item.segment, results=kept), item.samples()
         for tool in self.tools:
             found = tool.annotate(samples, segment)
             segment = replace(segment, results=(*segment.results, *found))
         return segment
-
-
-def _make_detector(description: Mapping[str, Any]) -> EventDetector:
-    """The detector of this description; nothing of it loads before `setup`."""
-    from importlib import import_module
-
-    detector: EventDetector = import_module("moss_audio.annotate.detectors").make(description)
-    return detector

@@ -1,7 +1,7 @@
 """The music branch: tempo, key, chords, sections, dynamics; instruments and lyrics if configured.
 
-Specification 3.3 (music). It names SongFormer for structure and a set of MIR tools; here every
-tool but the two optional ones is librosa with the methods named in its file, so it runs offline.
+Specification 3.3 (music). It names SongFormer for structure and a set of MIR tools; here tempo,
+key, chords and sections are librosa with the methods named in each file, so it runs offline.
 """
 
 from __future__ import annotations
@@ -10,11 +10,14 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from importlib import import_module
 from typing import Any
 
 from moss_audio.annotate.records import Segment
 from moss_audio.annotate.stage import Item
 from moss_audio.annotate.tool import Tool
+from moss_audio.annotate.tools_general.detectors import make_detector
+from moss_audio.annotate.tools_general.events import EventDetector
 from moss_audio.annotate.tools_music.chords import ChordsConfig, ChordsTool
 from moss_audio.annotate.tools_music.dynamics import DynamicsConfig, DynamicsTool
 from moss_audio.annotate.tools_music.features import FeatureCache
@@ -30,39 +33,54 @@ from moss_audio.errors import MossAudioError
 class MusicConfig:
     """Which segments are listened to as music, and by what.
 
-    `tagger` names a transformers audio classifier for instruments, `recogniser` describes a
-    recogniser of the speech branch for lyrics; without them there is neither.
+    Instruments come from what the segment's detectors have heard; `tagger` describes one more, as
+    `annotate.detectors` makes it, for this branch alone. `lyrics` describes a recogniser with
+    the fields of the speech branch's configuration, {"recognisers": ["whisper"]} say; the first
+    recogniser named listens to singing. Without it there are no lyrics.
     """
 
-    min_music: float = 0.3  # the profile's score for music, or for singing, from which on
-    min_singing: float = 0.5  # from which on lyrics are asked for
+    threshold: float = 0.5  # of the profile's score for music or for singing
+    lyrics_threshold: float = 0.5  # of its score for singing
     tempo: TempoConfig = field(default_factory=TempoConfig)
     chords: ChordsConfig = field(default_factory=ChordsConfig)
     sections: SectionsConfig = field(default_factory=SectionsConfig)
     dynamics: DynamicsConfig = field(default_factory=DynamicsConfig)
-    tagger: InstrumentsConfig | None = None
-    recogniser: Mapping[str, Any] | None = None
+    instruments: InstrumentsConfig = field(default_factory=InstrumentsConfig)
+    tagger: Mapping[str, Any] | None = None
+    lyrics: Mapping[str, Any] | None = None
 
     def __post_init__(self) -> None:
-        for name in ("min_music", "min_singing"):
+        for name in ("threshold", "lyrics_threshold"):
             if not 0.0 <= getattr(self, name) <= 1.0:
-                raise MossAudioError(f"{name} must be from 0 to 1, got {getattr(self, name)!r}")
+                raise MossAudioError(f"{name} {getattr(self, name)!r}: give a score from 0 to 1")
 
 
 class MusicStage:
     """Adds the music tools' results to segments whose profile says music or singing.
 
+    Results of an earlier run of this branch are replaced.
+
     Args:
         config: thresholds and settings.
-        recogniser: for lyrics, instead of the one that `config.recogniser` describes.
+        recogniser: for lyrics, instead of the one that `config.lyrics` describes.
+        tagger: for instruments, instead of the one that `config.tagger` describes.
     """
 
     name = "music"
 
-    def __init__(self, config: MusicConfig | None = None, recogniser: Tool | None = None) -> None:
+    def __init__(
+        self,
+        config: MusicConfig | None = None,
+        recogniser: Tool | None = None,
+        tagger: EventDetector | None = None,
+    ) -> None:
         self.config = config or MusicConfig()
         self._features = FeatureCache()
-        self.tools: tuple[Tool, ...] = _tools(self.config, self._features, recogniser)
+        if tagger is None and self.config.tagger is not None:
+            tagger = make_detector(self.config.tagger, "music.tagger")
+        if recogniser is None and self.config.lyrics is not None:
+            recogniser = _make_recogniser(self.config.lyrics)
+        self.tools: tuple[Tool, ...] = _tools(self.config, self._features, recogniser, tagger)
 
     @property
     def fingerprint(self) -> str:
@@ -86,10 +104,11 @@ class MusicStage:
 
     def _is_music(self, segment: Segment) -> bool:
         heard = max(segment.profile.get(name, 0.0) for name in ("music", "singing"))
-        return heard >= self.config.min_music
+        return heard >= self.config.threshold
 
     def _annotate(self, item: Item) -> Segment:
-        segment, samples = item.segment, item.samples()
+        kept = tuple(one for one in item.segment.results if one.branch != "music")
+        segment, samples = replace(item.segment, results=kept), item.samples()
         try:
             for tool in self.tools:
                 found = tool.annotate(samples, segment)
@@ -100,28 +119,33 @@ class MusicStage:
 
 
 def _tools(
-    config: MusicConfig, features: FeatureCache, recogniser: Tool | None
+    config: MusicConfig,
+    features: FeatureCache,
+    recogniser: Tool | None,
+    tagger: EventDetector | None,
 ) -> tuple[Tool, ...]:
-    """In the order in which they run: chords use the beats."""
+    """In the order in which they run."""
     tools: list[Tool] = [
         TempoTool(config.tempo, features),
         KeyTool(features),
         ChordsTool(config.chords, features),
         SectionsTool(config.sections, features),
         DynamicsTool(config.dynamics),
+        InstrumentsTool(config.instruments, tagger),
     ]
-    if config.tagger is not None:
-        tools.append(InstrumentsTool(config.tagger))
-    if recogniser is None and config.recogniser is not None:
-        recogniser = _build_recogniser(config.recogniser)
     if recogniser is not None:
-        tools.append(LyricsTool(recogniser, config.min_singing))
+        tools.append(LyricsTool(recogniser, config.lyrics_threshold))
     return tuple(tools)
 
 
-def _build_recogniser(description: Mapping[str, Any]) -> Tool:
-    """The speech branch's recogniser of this description; nothing of it loads before."""
-    from importlib import import_module
-
-    tool: Tool = import_module("moss_audio.annotate.branches.speech").build_recogniser(description)
-    return tool
+def _make_recogniser(description: Mapping[str, Any]) -> Tool:
+    """The first recogniser of a configuration of the speech branch; no model loads yet."""
+    # Only a run with lyrics needs the speech branch's packages.
+    settings = import_module("moss_audio.annotate.settings")
+    speech = import_module("moss_audio.annotate.branches.speech")
+    problems: list[str] = []
+    config = settings.build(speech.SpeechConfig, description, "music.lyrics", problems)
+    if problems:
+        raise MossAudioError("; ".join(problems))
+    first: Tool = speech.speech_tools(config)[0]
+    return first

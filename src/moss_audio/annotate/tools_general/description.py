@@ -23,10 +23,14 @@ class DescriptionTool:
     """Kind `description`: a sentence a sound, with all its times to a tenth of a second."""
 
     name = "general/description"
-    version = "1"
 
     def __init__(self, config: DescriptionConfig) -> None:
         self.config = config
+
+    @property
+    def version(self) -> str:
+        """Of our method and the settings."""
+        return f"1 {self.config}"
 
     def setup(self) -> None:
         """Nothing to load."""

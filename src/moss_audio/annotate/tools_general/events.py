@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -64,9 +63,9 @@ class EventsTool:
 
     @property
     def version(self) -> str:
-        """Of our method and of the detectors."""
+        """Of our method, the settings and the detectors."""
         said = "; ".join(f"{one.name} {one.version}" for one in self.detectors)
-        return f"1 {hashlib.sha256(said.encode()).hexdigest()[:12]}" if said else "1"
+        return f"1 {self.config} {said}".strip()
 
     def setup(self) -> None:
         """Loads the detectors."""

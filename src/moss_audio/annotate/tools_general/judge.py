@@ -34,10 +34,14 @@ class EvidenceJudge:
     """
 
     name = "general/judge"
-    version = "1"
 
     def __init__(self, config: JudgeConfig) -> None:
         self.config = config
+
+    @property
+    def version(self) -> str:
+        """Of our method and the settings."""
+        return f"1 {self.config}"
 
     def setup(self) -> None:
         """Nothing to load."""
@@ -66,13 +70,18 @@ def judge_description(
 ) -> tuple[float, dict[str, object]]:
     """The score, 0 to 1, and its reasons: coverage, precision, what is missing and made up."""
     sure = [e for e in events if e.score is None or e.score >= config.min_score]
-    demanded = _facts(text, sure, config)
-    allowed = _facts(text, events, config)
-    invented = [f"{fact.statement}" for fact in allowed.details if fact.outcome == "invented"]
-    missing = [f"{fact.statement}" for fact in demanded.details if fact.outcome == "missed"]
-    coverage = 1.0 if demanded.recall is None else demanded.recall
-    claims = allowed.named + allowed.invented
-    precision = allowed.named / claims if claims else 0.0
+    of_sure = _facts(text, sure, config)
+    of_all = _facts(text, events, config)
+    # What is right without the unsure events (two barks) or with them (three) is not made up.
+    wrong = [
+        {f.statement for f in one.details if f.outcome == "invented"} for one in (of_sure, of_all)
+    ]
+    invented = sorted(set.intersection(*wrong))
+    missing = [fact.statement for fact in of_sure.details if fact.outcome == "missed"]
+    coverage = 1.0 if of_sure.recall is None else of_sure.recall
+    borne_out = max(of_sure.named, of_all.named)
+    claims = borne_out + len(invented)
+    precision = borne_out / claims if claims else 0.0
     total = coverage + precision
     values: dict[str, object] = {
         "coverage": coverage,

@@ -44,8 +44,8 @@ class DynamicsTool:
 
     @property
     def version(self) -> str:
-        """Of our method and of pyloudnorm."""
-        return f"1 pyloudnorm {package_version('pyloudnorm')}"
+        """Of our method, of pyloudnorm and of the settings."""
+        return f"1 pyloudnorm {package_version('pyloudnorm')} {self.config}"
 
     def setup(self) -> None:
         """Says at the start what is missing."""

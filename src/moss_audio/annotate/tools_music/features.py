@@ -21,6 +21,7 @@ FRAME_HOP_SAMPLES = 512
 FRAME_RATE = SAMPLE_RATE / FRAME_HOP_SAMPLES
 # C2 to B7: below it, 16-kHz mono recordings hold rumble; above it, the Nyquist frequency is near.
 _LOWEST_NOTE, _OCTAVES = "C2", 6
+_CHORD_WEIGHTS = np.array((1.0, 1.0, 1.0, 0.6, 0.3, 0.1))
 # The filters of the lowest octave want this much sound, or librosa pads more than there is.
 SHORTEST_S = 1.0
 _SILENCE_RMS = 1e-4  # -80 dB of full scale
@@ -82,22 +83,29 @@ class MusicFeatures:
         return float(import_librosa().estimate_tuning(y=self.samples, sr=SAMPLE_RATE))
 
     @cached_property
+    def spectrum(self) -> np.ndarray:
+        """[octaves, 12, frames]: strength of each semitone from C2 up, in the piece's tuning."""
+        librosa = import_librosa()
+        bins = librosa.cqt(
+            self.samples, sr=SAMPLE_RATE, hop_length=FRAME_HOP_SAMPLES,
+            fmin=librosa.note_to_hz(_LOWEST_NOTE), n_bins=12 * _OCTAVES, tuning=self.tuning,
+        )  # fmt: skip
+        strength: np.ndarray = np.abs(bins).reshape(_OCTAVES, 12, -1)
+        return strength
+
+    @cached_property
     def chroma(self) -> np.ndarray:
         """[12, frames] from C: how strong each pitch class is, the strongest of a frame 1."""
-        librosa = import_librosa()
-        lowest_hz = librosa.note_to_hz(_LOWEST_NOTE)
-        spectrum = np.abs(
-            librosa.cqt(
-                self.samples, sr=SAMPLE_RATE, hop_length=FRAME_HOP_SAMPLES, fmin=lowest_hz,
-                n_bins=12 * _OCTAVES, tuning=self.tuning,
-            )
-        )  # fmt: skip
+        folded: np.ndarray = self.spectrum.sum(axis=0)
         # Frames far below the loudest are silence: their noise must not be scaled up.
-        floor = 1e-3 * float(spectrum.sum(axis=0).max())
-        chroma: np.ndarray = librosa.feature.chroma_cqt(
-            C=spectrum, fmin=lowest_hz, n_octaves=_OCTAVES, bins_per_octave=12, norm=np.inf
-        )
-        chroma[:, spectrum.sum(axis=0) < floor] = 0.0
+        floor = 1e-3 * float(folded.max())
+        return np.where(folded.max(axis=0) > floor, folded / folded.max(axis=0).clip(floor), 0.0)
+
+    @cached_property
+    def chord_chroma(self) -> np.ndarray:
+        """[12, frames] from C, for chords: low octaves, where they are played, count more, and
+        loud notes (the tune) less than by their strength."""
+        chroma: np.ndarray = np.einsum("o,opf->pf", _CHORD_WEIGHTS, np.sqrt(self.spectrum))
         return chroma
 
     @cached_property

@@ -26,7 +26,7 @@ _PROFILES = np.array(
 
 
 class KeyTool:
-    """Kind `key`: tonic and mode; the score is how far the best key is ahead of the second."""
+    """Kind `key`: tonic and mode; the score is about the probability that both are right."""
 
     name = "music/key"
 
@@ -85,6 +85,6 @@ def estimate_key(pitch_classes: np.ndarray) -> tuple[str, str, float, float] | N
     order = np.argsort(-fits, axis=None, kind="stable")
     mode, tonic = divmod(int(order[0]), 12)
     first, second = fits.flat[order[0]], fits.flat[order[1]]
-    # A lead of 0.2 in correlation is as clear as keys get (the relative key shares seven notes).
-    confidence = float(np.clip((first - second) / 0.2, 0.0, 1.0) * np.clip(first, 0.0, 1.0))
+    # Fitted to 160 excerpts of 6 to 30 s of rendered pieces, half of them in noise.
+    confidence = float(1.0 / (1.0 + np.exp(-(6.5 * first + 8.4 * (first - second) - 3.5))))
     return PITCH_CLASSES[tonic], MODES[mode], confidence, float(first)

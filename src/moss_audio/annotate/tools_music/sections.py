@@ -16,6 +16,7 @@ from moss_audio.annotate.tools_music.features import (
     import_librosa,
     package_version,
 )
+from moss_audio.errors import MossAudioError
 
 _BLOCK_S = 0.5
 
@@ -31,6 +32,12 @@ class SectionsConfig:
     harmony: float = 0.3  # weight of the pitch classes against timbre's
     alike: float = 0.9  # how far apart sections of a letter may lie: see `letters`
 
+    def __post_init__(self) -> None:
+        if min(self.min_section_s, self.reach_s) < _BLOCK_S:
+            raise MossAudioError(f"sections: min_section_s and reach_s start at {_BLOCK_S} s")
+        if not 0.0 <= self.harmony <= 1.0:
+            raise MossAudioError(f"sections: harmony must be from 0 to 1, got {self.harmony!r}")
+
 
 class SectionsTool:
     """Kind `sections`: spans that cover the segment, labelled A, B, ... by likeness."""
@@ -43,8 +50,8 @@ class SectionsTool:
 
     @property
     def version(self) -> str:
-        """Of our method and of librosa."""
-        return f"1 librosa {package_version('librosa')}"
+        """Of our method, of librosa and of the settings."""
+        return f"1 librosa {package_version('librosa')} {self.config}"
 
     def setup(self) -> None:
         """Says at the start what is missing."""

@@ -14,11 +14,14 @@ from moss_audio.annotate.tools_music.features import (
     import_librosa,
     package_version,
 )
+from moss_audio.errors import MossAudioError
 from moss_audio.features import SAMPLE_RATE
 
 _SHORTEST_S = 4.0  # a slow beat four times
 _STEP_OCTAVES = 0.005  # of the tempo grid: 0.35 %
 _LOCAL_MEAN_S = 1.0
+_SAME_TEMPO_OCTAVES = 0.1
+_CLEAR_PULSE, _LEAD_SLOPE = 0.15, 8.5
 
 
 @dataclass(frozen=True)
@@ -33,12 +36,22 @@ class TempoConfig:
     fastest_bpm: float = 220.0
     likely_bpm: float = 120.0
     spread_octaves: float = 1.0
-    min_confidence: float = 0.1  # below it there is no pulse to speak of, and no result
+    min_pulse: float = 0.05  # autocorrelation of the onsets at a beat; below it: no result
     tightness: float = 100.0  # of librosa's beat tracker: how evenly beats come
+
+    def __post_init__(self) -> None:
+        if not 0.0 < self.slowest_bpm < self.fastest_bpm:
+            raise MossAudioError(
+                f"tempo: slowest_bpm {self.slowest_bpm} must be above 0 and below fastest_bpm "
+                f"{self.fastest_bpm}"
+            )
+        if min(self.likely_bpm, self.spread_octaves, self.tightness) <= 0:
+            raise MossAudioError("tempo: likely_bpm, spread_octaves, tightness must be above 0")
 
 
 class TempoTool:
-    """Kind `tempo`: beats as spans (a point in time each), bpm, confidence as score."""
+    """Kind `tempo`: beats as spans (a point in time each), bpm; the score is about the
+    probability that the bpm are right."""
 
     name = "music/tempo"
 
@@ -48,8 +61,8 @@ class TempoTool:
 
     @property
     def version(self) -> str:
-        """Of our method and of librosa."""
-        return f"1 librosa {package_version('librosa')}"
+        """Of our method, of librosa and of the settings."""
+        return f"1 librosa {package_version('librosa')} {self.config}"
 
     def setup(self) -> None:
         """Has librosa's beat tracker compiled: seconds, once a worker."""
@@ -84,8 +97,10 @@ class TempoTool:
 
 
 def estimate_tempo(onset_strength: np.ndarray, config: TempoConfig) -> tuple[float, float] | None:
-    """Beats a minute and the confidence of it (the autocorrelation of the onsets at one beat,
-    0 to 1); None without a pulse.
+    """Beats a minute and about the probability that they are right; None without a pulse.
+
+    A tempo is doubtful where another one, an octave away or not, does nearly as well. The slope
+    was fitted to 160 excerpts of rendered pieces, half of them in noise.
 
     Args:
         onset_strength: [onset frames], `ONSET_RATE` a second.
@@ -112,11 +127,15 @@ def estimate_tempo(onset_strength: np.ndarray, config: TempoConfig) -> tuple[flo
         return None
     at_lag = np.interp(lags, np.arange(peaks.size), similarity)
     prior = np.exp(-0.5 * (np.log2(bpms / config.likely_bpm) / config.spread_octaves) ** 2)
-    best = int(np.argmax(at_lag * prior))
-    confidence = float(np.clip(at_lag[best], 0.0, 1.0))
-    if confidence < config.min_confidence:
+    merit = at_lag * prior
+    best = int(np.argmax(merit))
+    pulse = float(at_lag[best])
+    if pulse < config.min_pulse:
         return None
-    return float(bpms[best]), confidence
+    others = np.abs(np.log2(bpms / bpms[best])) > _SAME_TEMPO_OCTAVES
+    lead = float(merit[best] - merit[others].max()) if others.any() else 0.0
+    confidence = min(1.0, pulse / _CLEAR_PULSE) / (1.0 + np.exp(-_LEAD_SLOPE * max(0.0, lead)))
+    return float(bpms[best]), float(confidence)
 
 
 def _track_beats(onset_strength: np.ndarray, bpm: float, tightness: float) -> np.ndarray:
