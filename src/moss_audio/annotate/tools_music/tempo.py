@@ -140,11 +140,19 @@ def estimate_tempo(onset_strength: np.ndarray, config: TempoConfig) -> tuple[flo
 
 def _track_beats(onset_strength: np.ndarray, bpm: float, tightness: float) -> np.ndarray:
     """Times of the beats in seconds: dynamic programming over the onsets (Ellis 2007)."""
-    _, beats_s = import_librosa().beat.beat_track(
+    _, frames = import_librosa().beat.beat_track(
         onset_envelope=onset_strength, sr=SAMPLE_RATE, hop_length=ONSET_HOP_SAMPLES, bpm=bpm,
-        tightness=tightness, units="time",
+        tightness=tightness, units="frames", trim=False,
     )  # fmt: skip
-    return np.asarray(beats_s, dtype=np.float64)
+    frames = np.asarray(frames, dtype=int)
+    if not frames.size:
+        return np.zeros(0)
+    # Beats before the music begins and after it ends go. (librosa's own trimming takes whole
+    # sections away that are quieter than the rest.)
+    around = [onset_strength[max(0, f - 5) : f + 6].max() for f in frames]
+    heard = np.flatnonzero(np.array(around) > 0.1 * np.median(around))
+    kept = frames[heard[0] : heard[-1] + 1] if heard.size else frames[:0]
+    return kept / ONSET_RATE
 
 
 def _steady_bpm(beats_s: np.ndarray, bpm: float) -> float:
