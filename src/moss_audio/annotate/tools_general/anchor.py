@@ -13,8 +13,8 @@ from moss_audio.annotate.records import Segment, Span, ToolResult
 from moss_audio.annotate.tools_general.events import covered
 from moss_audio.annotate.tools_general.labels import UNIDENTIFIED
 from moss_audio.annotate.tools_music.features import package_version
-from moss_audio.errors import MissingDependencyError
 from moss_audio.audio import SAMPLE_RATE
+from moss_audio.errors import MissingDependencyError
 
 # Share of the segment from which on a sound is said to be heard so.
 _EXTENTS = ((0.9, "throughout"), (0.6, "most of the time"), (0.25, "part of the time"))

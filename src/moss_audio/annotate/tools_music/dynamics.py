@@ -9,8 +9,8 @@ import numpy as np
 
 from moss_audio.annotate.records import Segment, Span, ToolResult
 from moss_audio.annotate.tools_music.features import package_version
-from moss_audio.errors import MissingDependencyError
 from moss_audio.audio import SAMPLE_RATE
+from moss_audio.errors import MissingDependencyError
 
 _HOP_S = 0.1
 _WINDOW_S = 0.4  # the momentary loudness of EBU R 128

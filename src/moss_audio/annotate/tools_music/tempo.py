@@ -14,8 +14,8 @@ from moss_audio.annotate.tools_music.features import (
     import_librosa,
     package_version,
 )
-from moss_audio.errors import MossAudioError
 from moss_audio.audio import SAMPLE_RATE
+from moss_audio.errors import MossAudioError
 
 _SHORTEST_S = 4.0  # a slow beat four times
 _STEP_OCTAVES = 0.005  # of the tempo grid: 0.35 %
