@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from moss_audio.annotate.records import Segment, Span, ToolResult
 from moss_audio.annotate.tools_general.events import covered
 from moss_audio.annotate.tools_general.labels import UNIDENTIFIED
+from moss_audio.annotate.tools_general.loudness import import_meter, measure_loudness
 from moss_audio.annotate.tools_music.features import package_version
 from moss_audio.audio import SAMPLE_RATE
-from moss_audio.errors import MissingDependencyError
 
 # Share of the segment from which on a sound is said to be heard so.
 _EXTENTS = ((0.9, "throughout"), (0.6, "most of the time"), (0.25, "part of the time"))
-_GATE_LUFS = -70.0
 _BRIEF = "briefly"
 _COUNTS = ("", "once", "twice", "three times", "four times", "five times", "six times")
 # Coarse classes that may be known although none of their events is.
@@ -58,7 +55,7 @@ class AnchorTool:
 
     def setup(self) -> None:
         """Says at the start what is missing."""
-        _import_meter()
+        import_meter()
 
     def annotate(self, samples: np.ndarray, segment: Segment) -> list[ToolResult]:
         """Always one result."""
@@ -81,18 +78,6 @@ class AnchorTool:
                 values={"loudness_lufs": loudness_lufs},
             )
         ]
-
-
-def measure_loudness(samples: np.ndarray) -> float | None:
-    """Integrated loudness in LUFS, at least -70 (the gate of the standard); None for less than
-    0.4 s, of which it says nothing."""
-    if samples.size < 0.4 * SAMPLE_RATE or not np.isfinite(samples).all():
-        return None
-    meter = _import_meter()(SAMPLE_RATE)
-    with np.errstate(divide="ignore", invalid="ignore"), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of a mean over no block, where all are silent
-        loudness_lufs = float(meter.integrated_loudness(samples.astype(np.float64)))
-    return max(_GATE_LUFS, loudness_lufs) if np.isfinite(loudness_lufs) else _GATE_LUFS
 
 
 def anchor_sentence(
@@ -155,11 +140,3 @@ def _level(loudness_lufs: float | None, config: AnchorConfig) -> str:
     if loudness_lufs < config.quiet_lufs:
         return "quiet"
     return "loud" if loudness_lufs >= config.loud_lufs else ""
-
-
-def _import_meter() -> Any:
-    try:
-        from pyloudnorm import Meter
-    except ImportError as error:
-        raise MissingDependencyError("pyloudnorm", "annotate", "Loudness") from error
-    return Meter

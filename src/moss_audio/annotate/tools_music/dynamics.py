@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from moss_audio.annotate.records import Segment, Span, ToolResult
+from moss_audio.annotate.tools_general.loudness import (
+    GATE_LUFS,
+    import_meter,
+    measure_loudness,
+)
 from moss_audio.annotate.tools_music.features import package_version
 from moss_audio.audio import SAMPLE_RATE
-from moss_audio.errors import MissingDependencyError
 
 _HOP_S = 0.1
 _WINDOW_S = 0.4  # the momentary loudness of EBU R 128
@@ -49,14 +52,14 @@ class DynamicsTool:
 
     def setup(self) -> None:
         """Says at the start what is missing."""
-        _meter()
+        import_meter()
 
     def annotate(self, samples: np.ndarray, segment: Segment) -> list[ToolResult]:
         """Nothing for less than a second, or silence."""
-        if samples.size < SAMPLE_RATE or not np.isfinite(samples).all():
+        if samples.size < SAMPLE_RATE:
             return []
-        loudness_lufs = float(_meter().integrated_loudness(samples.astype(np.float64)))
-        if not np.isfinite(loudness_lufs):
+        loudness_lufs = measure_loudness(samples)
+        if loudness_lufs is None or loudness_lufs <= GATE_LUFS:
             return []
         level_db = short_term_level_db(samples)
         heard = level_db[level_db > level_db.max() - _GATE_DB]
@@ -82,14 +85,6 @@ class DynamicsTool:
                 },
             )
         ]
-
-
-def _meter() -> Any:
-    try:
-        import pyloudnorm
-    except ImportError as error:
-        raise MissingDependencyError("pyloudnorm", "annotate", "Loudness") from error
-    return pyloudnorm.Meter(SAMPLE_RATE)
 
 
 def short_term_level_db(samples: np.ndarray) -> np.ndarray:
