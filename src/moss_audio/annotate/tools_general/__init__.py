@@ -1,0 +1,1 @@
+"""The general branch's tools, a file each: events, anchor, description, judges."""

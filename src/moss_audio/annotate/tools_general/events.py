@@ -1,0 +1,156 @@
+"""Events: what all detectors heard, under plain names, each sound once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from moss_audio.annotate.records import Segment, Span, ToolResult
+from moss_audio.annotate.tools_general.labels import UNIDENTIFIED, plain_label
+from moss_audio.audio import SAMPLE_RATE
+from moss_audio.errors import MossAudioError
+
+
+class EventDetector(Protocol):
+    """What is asked of a detector: those of `annotate.detectors` do, and so does any other.
+
+    `name` and `version` are known without loading; `setup` loads and may be called again.
+    """
+
+    @property
+    def name(self) -> str:
+        """Stands in each event that it heard."""
+
+    @property
+    def version(self) -> str:
+        """Changes whenever its events may."""
+
+    def setup(self) -> None:
+        """Load models."""
+
+    def detect(self, samples: np.ndarray) -> list[Span]:
+        """Spans of mono float32 at 16 kHz, labels being the detector's own class names."""
+
+
+@dataclass(frozen=True)
+class EventsConfig:
+    """Which events count, and when two are one."""
+
+    min_score: float = 0.3  # below it an event is left out; one without a score counts
+    join_s: float = 0.3  # events of a label with a shorter pause between them are one
+    min_event_s: float = 0.02
+    explained: float = 0.5  # an unidentified sound goes if named ones cover this share of it
+
+    def __post_init__(self) -> None:
+        for name in ("min_score", "explained"):
+            if not 0.0 <= getattr(self, name) <= 1.0:
+                raise MossAudioError(f"{name} must be from 0 to 1, got {getattr(self, name)!r}")
+        if self.join_s < 0 or self.min_event_s < 0:
+            raise MossAudioError("join_s and min_event_s must be 0 or more seconds")
+
+
+class EventsTool:
+    """Kind `events`: from the segment's `activity` results and the configured detectors."""
+
+    name = "general/events"
+
+    def __init__(self, config: EventsConfig, detectors: Sequence[EventDetector] = ()) -> None:
+        self.config = config
+        self.detectors = tuple(detectors)
+
+    @property
+    def version(self) -> str:
+        """Of our method, the settings and the detectors."""
+        said = "; ".join(f"{one.name} {one.version}" for one in self.detectors)
+        return f"1 {self.config} {said}".strip()
+
+    def setup(self) -> None:
+        """Loads the detectors."""
+        for detector in self.detectors:
+            detector.setup()
+
+    def annotate(self, samples: np.ndarray, segment: Segment) -> list[ToolResult]:
+        """Always one result: no spans means that nothing was heard."""
+        heard = [
+            (result.tool, span) for result in segment.find("activity") for span in result.spans
+        ]
+        for detector in self.detectors:
+            heard += [(detector.name, span) for span in detector.detect(samples)]
+        spans = merge_events(heard, samples.size / SAMPLE_RATE, self.config)
+        return [
+            ToolResult(
+                tool=self.name, version=self.version, branch="general", kind="events", spans=spans
+            )
+        ]
+
+
+def merge_events(
+    heard: Iterable[tuple[str, Span]], duration_s: float, config: EventsConfig
+) -> tuple[Span, ...]:
+    """Events in order of start, each with the names of its detectors under `heard_by`.
+
+    Spans of one plain label that overlap, or nearly, become one with the best of their scores.
+    A sound without a name is left out where named ones are there to explain it.
+
+    Args:
+        heard: name of the detector, and what it heard.
+        duration_s: of the segment; spans are cut to it.
+    """
+    by_label: dict[str, list[tuple[str, Span]]] = {}
+    for source, span in heard:
+        start_s, end_s = max(0.0, span.start_s), min(duration_s, span.end_s)
+        label = plain_label(span.label)
+        weak = span.score is not None and span.score < config.min_score
+        if label is None or weak or end_s - start_s < config.min_event_s:
+            continue
+        cut = Span(label, float(start_s), float(end_s), span.score)
+        by_label.setdefault(label, []).append((source, cut))
+    events = [one for label in by_label for one in _joined(by_label[label], config.join_s)]
+    named = [event for event in events if event.label != UNIDENTIFIED]
+    kept = named + [
+        event
+        for event in events
+        if event.label == UNIDENTIFIED and covered(event, named) < config.explained
+    ]
+    return tuple(sorted(kept, key=lambda event: (event.start_s, event.end_s, event.label)))
+
+
+def covered(event: Span, others: Iterable[Span]) -> float:
+    """The share of an event during which at least one of the others sounds."""
+    at, total = event.start_s, 0.0
+    for other in sorted(others, key=lambda one: one.start_s):
+        start_s, end_s = max(at, other.start_s), min(event.end_s, other.end_s)
+        if end_s > start_s:
+            total += end_s - start_s
+            at = end_s
+    return total / max(event.end_s - event.start_s, 1e-9)
+
+
+def _joined(parts: list[tuple[str, Span]], join_s: float) -> list[Span]:
+    """Spans of one label, those that overlap or follow within `join_s` as one."""
+    groups: list[list[tuple[str, Span]]] = []
+    end_s = 0.0
+    for source, span in sorted(parts, key=lambda one: (one[1].start_s, one[1].end_s, one[0])):
+        if groups and span.start_s <= end_s + join_s:
+            groups[-1].append((source, span))
+            end_s = max(end_s, span.end_s)
+        else:
+            groups.append([(source, span)])
+            end_s = span.end_s
+    out = []
+    for group in groups:
+        scores = [span.score for _, span in group if span.score is not None]
+        out.append(
+            Span(
+                group[0][1].label,
+                group[0][1].start_s,
+                max(span.end_s for _, span in group),
+                # One detector without scores is as sure as can be: it only says what it heard.
+                max(scores) if len(scores) == len(group) else None,
+                {"heard_by": sorted({source for source, _ in group})},
+            )
+        )
+    return out

@@ -1,0 +1,100 @@
+"""Instruments: those among the classes that a tagger, or another detector, has heard."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from moss_audio.annotate.records import Segment, Span, ToolResult
+from moss_audio.annotate.tools_general.events import EventDetector, EventsConfig, merge_events
+from moss_audio.audio import SAMPLE_RATE
+from moss_audio.errors import MossAudioError
+
+# AudioSet's class, in lower case -> the instrument. What names no instrument (genres, moods) is
+# left out, and so is singing, which the profile knows of.
+_AUDIOSET = {
+    "plucked string instrument": "plucked strings",
+    "steel guitar, slide guitar": "steel guitar",
+    "keyboard (musical)": "keyboard",
+    "rattle (instrument)": "rattle",
+    "marimba, xylophone": "marimba",
+    "brass instrument": "brass",
+    "bowed string instrument": "bowed strings",
+    "string section": "strings",
+    "violin, fiddle": "violin",
+    "wind instrument, woodwind instrument": "woodwinds",
+    "drum kit": "drums",
+    "steelpan": "steel pan",
+}
+_PLAIN = (
+    "accordion", "acoustic guitar", "bagpipes", "banjo", "bass", "bass drum", "bass guitar",
+    "bassoon", "cello", "clarinet", "cowbell", "cymbal", "didgeridoo", "double bass",
+    "drum", "drum machine", "drums", "electric guitar", "electric piano", "electronic organ",
+    "flute", "french horn", "glockenspiel", "gong", "guitar", "hammond organ", "harmonica", "harp",
+    "harpsichord", "hi-hat", "keyboard", "mallet percussion", "mandolin", "maraca", "marimba",
+    "music box", "oboe", "orchestra", "organ", "percussion", "piano", "recorder", "sampler",
+    "saxophone", "shofar", "singing bowl", "sitar", "snare drum", "strings", "synthesizer",
+    "tabla", "tambourine", "theremin", "timpani", "trombone", "trumpet", "tuba", "tubular bells",
+    "ukulele", "vibraphone", "viola", "violin", "wood block", "xylophone", "zither",
+)  # fmt: skip
+INSTRUMENTS = {**_AUDIOSET, **{name: name for name in _PLAIN}}
+
+
+@dataclass(frozen=True)
+class InstrumentsConfig:
+    """`min_score`: taggers of hundreds of classes are modest, 0.3 is a lot."""
+
+    min_score: float = 0.3
+
+    def __post_init__(self) -> None:
+        if not 0.0 <= self.min_score <= 1.0:
+            raise MossAudioError(f"instruments: min_score {self.min_score!r}: give 0 to 1")
+
+
+class InstrumentsTool:
+    """Kind `instruments`: spans in which a detector hears one, from the segment's `activity`
+    results and, where one is given, a detector of its own. Nothing is guessed without them."""
+
+    name = "music/instruments"
+
+    def __init__(self, config: InstrumentsConfig, detector: EventDetector | None = None) -> None:
+        self.config = config
+        self.detector = detector
+
+    @property
+    def version(self) -> str:
+        """Of the settings and of the detector."""
+        own = f" {self.detector.name} {self.detector.version}" if self.detector else ""
+        return f"1 {self.config}{own}"
+
+    def setup(self) -> None:
+        """Loads the detector."""
+        if self.detector is not None:
+            self.detector.setup()
+
+    def annotate(self, samples: np.ndarray, segment: Segment) -> list[ToolResult]:
+        """Nothing where no instrument was heard."""
+        heard = [
+            (result.tool, span) for result in segment.find("activity") for span in result.spans
+        ]
+        if self.detector is not None:
+            heard += [(self.detector.name, span) for span in self.detector.detect(samples)]
+        played = [
+            (source, Span(INSTRUMENTS[span.label.lower()], span.start_s, span.end_s, span.score))
+            for source, span in heard
+            if span.label.lower() in INSTRUMENTS
+        ]
+        merging = EventsConfig(min_score=self.config.min_score)
+        spans = merge_events(played, samples.size / SAMPLE_RATE, merging)
+        if not spans:
+            return []
+        return [
+            ToolResult(
+                tool=self.name,
+                version=self.version,
+                branch="music",
+                kind="instruments",
+                spans=spans,
+            )
+        ]

@@ -1,0 +1,120 @@
+"""A language model as judge, behind a local endpoint."""
+
+import json
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import numpy as np
+import pytest
+
+from moss_audio.annotate.branches.general import GeneralConfig, GeneralStage
+from moss_audio.annotate.records import Recording, Segment, Span, ToolResult
+from moss_audio.annotate.tools_general.llm_judge import LlmJudge, LlmJudgeConfig, parse_verdict
+from moss_audio.errors import MossAudioError
+
+pytest.importorskip("openai")
+GOOD = '{"score": 4, "reason": "One time is late."}'
+
+
+@pytest.fixture
+def server():
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self):
+            body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            http.asked.append((self.headers["Authorization"], body))
+            reply = http.replies.pop(0)
+            status = reply if isinstance(reply, int) else 200
+            message = {"role": "assistant", "content": reply}
+            choice = {"index": 0, "finish_reason": "stop", "message": message}
+            answer = {"id": "1", "object": "chat.completion", "created": 0, "model": "m"}
+            said = json.dumps(answer | {"choices": [choice]} if status == 200 else {}).encode()
+            self.send_response(status)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(said)))
+            self.end_headers()
+            self.wfile.write(said)
+
+        def log_message(self, *_):
+            pass
+
+    http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    http.asked, http.replies = [], []
+    threading.Thread(target=http.serve_forever, args=(0.02,), daemon=True).start()
+    yield http
+    http.shutdown()
+    http.server_close()
+
+
+def judge(server, monkeypatch):
+    monkeypatch.setenv("JUDGE_KEY", "secret")
+    url = f"http://127.0.0.1:{server.server_port}/v1"
+    return LlmJudge(LlmJudgeConfig("m", url, api_key_env="JUDGE_KEY"))
+
+
+def described(text="Dog bark from 1.0 to 2.0 s."):
+    results = (
+        ToolResult("e", "1", "general", "events", spans=(Span("dog bark", 1.0, 2.0, 0.8),)),
+        ToolResult("d", "1", "general", "description", text=text),
+    )
+    return Segment("r-0", Recording("r", "r", 4.0, 16_000, 1), 0.0, 4.0, results=results)
+
+
+SAMPLES = np.zeros(4 * 16_000, np.float32)
+
+
+def test_a_verdict(server, monkeypatch):
+    server.replies += [f"<think>hm</think>```json\n{GOOD}\n```"]
+    [found] = judge(server, monkeypatch).annotate(SAMPLES, described())
+    assert (found.kind, found.score) == ("judge", 0.75)
+    assert found.values == {"reason": "One time is late.", "of": "d"}
+    key, body = server.asked[0]
+    assert (key, body["model"], body["temperature"]) == ("Bearer secret", "m", 0.0)
+    assert "- dog bark: 1.0 to 2.0 s, sure 0.80" in body["messages"][1]["content"]
+    assert body["messages"][1]["content"].endswith("Dog bark from 1.0 to 2.0 s.")
+
+
+def test_one_retry_that_says_what_was_wrong(server, monkeypatch):
+    server.replies += ["4 of 5", GOOD]
+    [found] = judge(server, monkeypatch).annotate(SAMPLES, described())
+    assert found.score == 0.75
+    assert "not JSON" in server.asked[1][1]["messages"][-1]["content"]
+
+
+def test_a_second_bad_reply_is_a_failure_and_no_number(server, monkeypatch):
+    server.replies += ["fine", '{"score": 9, "reason": "great"}']
+    [found] = judge(server, monkeypatch).annotate(SAMPLES, described())
+    assert found.score is None
+    assert "from 1 to 5" in found.values["failure"]
+    assert found.warnings
+    assert len(server.asked) == 2
+
+
+def test_an_endpoint_that_refuses_stops_the_run(server, monkeypatch):
+    server.replies += [401]
+    with pytest.raises(MossAudioError, match="cannot be asked"):
+        judge(server, monkeypatch).annotate(SAMPLES, described())
+
+
+def test_nothing_to_judge_asks_nobody(server, monkeypatch):
+    empty = Segment("r-0", Recording("r", "r", 4.0, 16_000, 1), 0.0, 4.0)
+    assert judge(server, monkeypatch).annotate(SAMPLES, empty) == []
+    assert server.asked == []
+
+
+@pytest.mark.parametrize(
+    "reply",
+    ["", "[4]", '{"score": 4}', '{"score": true, "reason": ""}', '{"score": 3.5, "reason": ""}',
+     '{"score": 0, "reason": ""}', '{"score": 4, "reason": 4}', f"Sure: {GOOD}"],
+)  # fmt: skip
+def test_replies_that_are_no_verdict(reply):
+    with pytest.raises(MossAudioError):
+        parse_verdict(reply)
+
+
+def test_a_server_that_moves_redoes_nothing():
+    def stage(model, port):
+        return GeneralStage(GeneralConfig(llm_judge=LlmJudgeConfig(model, f"http://h:{port}/v1")))
+
+    assert stage("m", 1).fingerprint == stage("m", 2).fingerprint
+    assert stage("m", 1).fingerprint != stage("n", 1).fingerprint
+    assert stage("m", 1).fingerprint != GeneralStage().fingerprint
