@@ -139,9 +139,14 @@ def _speech(rng: random.Random, duration: float) -> list[ToolResult]:
 def _music(rng: random.Random, duration: float) -> list[ToolResult]:
     out = []
     if rng.random() < 0.8:
-        out.append(result("tempo", "music", values={"bpm": rng.uniform(45, 210)}, score=rng.random()))
+        out.append(
+            result("tempo", "music", values={"bpm": rng.uniform(45, 210)}, score=rng.random())
+        )
     if rng.random() < 0.8:
-        key = {"tonic": rng.choice(("C", "F#", "Bb", "E", "G#")), "mode": rng.choice(("major", "minor"))}
+        key = {
+            "tonic": rng.choice(("C", "F#", "Bb", "E", "G#")),
+            "mode": rng.choice(("major", "minor")),
+        }
         out.append(result("key", "music", values=key, score=rng.random()))
     if rng.random() < 0.6:
         count = rng.randint(1, 6)
@@ -163,7 +168,9 @@ def _music(rng: random.Random, duration: float) -> list[ToolResult]:
 
 
 def _events(rng: random.Random, duration: float) -> ToolResult:
-    labels = rng.choices(sorted((*TONES, *NOISES)) if rng.random() < 0.7 else _ODD_LABELS, k=rng.randint(1, 6))
+    labels = rng.choices(
+        sorted((*TONES, *NOISES)) if rng.random() < 0.7 else _ODD_LABELS, k=rng.randint(1, 6)
+    )
     if rng.random() < 0.4:
         labels += [labels[0]] * rng.randint(1, 9)
     spans = tuple(

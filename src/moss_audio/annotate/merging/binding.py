@@ -10,7 +10,7 @@ from itertools import pairwise
 from moss_audio.annotate.merging.claims import Claim
 from moss_audio.annotate.merging.evidence import Evidence, Utterance
 from moss_audio.annotate.merging.reading import Quote, Reading, Spans
-from moss_audio.annotate.merging.vocabulary import SINGING, SPEECH
+from moss_audio.annotate.merging.vocabulary import MUSIC, SINGING, SPEECH
 
 _TIMES = ("range", "moment", "start", "end", "length", "gap")
 _CLAUSE = re.compile(
@@ -25,7 +25,8 @@ class Named:
 
     start: int
     end: int
-    name: str
+    name: str  # as the caption has it
+    key: str
     spans: Spans
     general: bool = False  # "speech" or "music" at large
 
@@ -91,7 +92,10 @@ def bind(reading: Reading, claims: Sequence[Claim], evidence: Evidence) -> Bound
 
 def _named(reading: Reading, begin: int, end: int) -> list[Named]:
     quotes = [q for q in reading.quotes if begin <= q.start < end]
-    out = [Named(q.start, q.end, f"the quotation {q.text[:40]!r}", _of_quote(q)) for q in quotes]
+    out = [
+        Named(q.start, q.end, f"the quotation {q.text[:40]!r}", f"quote {q.start}", _of_quote(q))
+        for q in quotes
+    ]
     for m in reading.mentions:
         if not begin <= m.start < end or m.negated:
             continue
@@ -100,7 +104,8 @@ def _named(reading: Reading, begin: int, end: int) -> list[Named]:
         if not true or (general and quotes):
             continue  # "a voice says" and what it says are one thing
         spans = tuple(sorted({span for label in true for span in reading.spans[label]}))
-        out.append(Named(m.start, m.end, true[0], spans, general or "music" in true))
+        name = " ".join(reading.body[m.start : m.end].split()) or true[0]
+        out.append(Named(m.start, m.end, name, true[0], spans, general or MUSIC in true))
     return sorted(out, key=lambda one: one.start)
 
 
@@ -207,7 +212,7 @@ def _gaps(evidence: Evidence) -> list[float]:
 
 
 def _whole(evidence: Evidence) -> Named:
-    return Named(0, 0, "the recording", ((0.0, evidence.duration_s),))
+    return Named(0, 0, "the recording", "", ((0.0, evidence.duration_s),))
 
 
 def _of_whole(claim: Claim, reading: Reading, evidence: Evidence) -> bool:
@@ -220,7 +225,7 @@ def _of_whole(claim: Claim, reading: Reading, evidence: Evidence) -> bool:
 
 def _anything(reading: Reading, evidence: Evidence) -> Named:
     spans = {span for spans in reading.spans.values() for span in spans}
-    return Named(0, 0, "anything", tuple(sorted(spans or {(0.0, evidence.duration_s)})))
+    return Named(0, 0, "anything", "", tuple(sorted(spans or {(0.0, evidence.duration_s)})))
 
 
 def _message(claim: Claim, reading: Reading, name: str) -> str:

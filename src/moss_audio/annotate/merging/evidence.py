@@ -338,6 +338,7 @@ def _sounds(
     heard: dict[str, list[tuple[float, float]]] = {"speech": [], "singing": [], "music": []}
     kept: list[Sound] = []
     for result in segment.find("events"):
+        before = len(kept)  # only another tool hears the same event again
         for span in _inside(result.spans, duration):
             label = clean_label(span.label)
             score = 1.0 if span.score is None else float(span.score)
@@ -350,13 +351,13 @@ def _sounds(
                     heard[kind].append(_pair(span))
             else:
                 sound = Sound(label, span.start_s, span.end_s, score, score >= strong)
-                _add(kept, sound)
+                _add(kept, sound, before)
     kept.sort(key=lambda s: (s.start_s, s.end_s, s.label))
     return tuple(kept), heard
 
 
-def _add(kept: list[Sound], new: Sound) -> None:
-    for index, old in enumerate(kept):
+def _add(kept: list[Sound], new: Sound, before: int) -> None:
+    for index, old in enumerate(kept[:before]):
         shared = min(old.end_s, new.end_s) - max(old.start_s, new.start_s)
         union = max(old.end_s, new.end_s) - min(old.start_s, new.start_s)
         same = shared >= SAME_EVENT_IOU * union if union > 0 else True

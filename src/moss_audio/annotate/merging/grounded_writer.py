@@ -37,6 +37,7 @@ _QUOTE_GAP_S = 1.5
 _QUOTE_WORDS = 45
 # Two starts closer than this have no order to speak of.
 _CLEAR_S = 0.25
+_OVERLAP_S = 0.1
 _THROUGHOUT_SHARE = 0.85
 
 
@@ -44,10 +45,16 @@ _THROUGHOUT_SHARE = 0.85
 class _Item:
     """One statement of the timeline: when it starts and ends, and its words after a lead-in."""
 
-    start_s: float
-    end_s: float
+    spans: tuple[tuple[float, float], ...]  # none: its times are not known
     text: str  # begins with its subject, lower case
-    timed: bool = True
+
+    @property
+    def start_s(self) -> float:
+        return self.spans[0][0] if self.spans else 0.0
+
+    @property
+    def end_s(self) -> float:
+        return max((end for _, end in self.spans), default=0.0)
 
 
 @dataclass(frozen=True)
@@ -91,7 +98,7 @@ class GroundedWriter:
     # ------------------------------------------------------------------------- the timeline
 
     def _timeline(self, evidence: Evidence, rng: random.Random) -> list[str]:
-        items = [_said(block, evidence, rng) for block in _blocks(evidence.utterances)]
+        items = [_said(block, rng) for block in _blocks(evidence.utterances)]
         if not evidence.spoken:
             items += self._wordless(evidence.speech, "speech", rng)
         if not evidence.sung:
@@ -106,7 +113,7 @@ class GroundedWriter:
                 background.append(group[0])
             else:
                 items.append(self._heard(group, rng))
-        items.sort(key=lambda item: (not item.timed, item.start_s, item.end_s, item.text))
+        items.sort(key=lambda item: (not item.spans, item.start_s, item.end_s, item.text))
         out = [_throughout(sound, rng) for sound in background]
         previous: _Item | None = None
         for item in items:
@@ -130,7 +137,7 @@ class GroundedWriter:
             if len(spans) <= self.list_at_most
             else span_text(spans[0][0], spans[-1][1], "on and off from {a} to {b} seconds")
         )
-        return [_Item(spans[0][0], spans[-1][1], f"{subject} {when}")]
+        return [_Item(tuple(spans), f"{subject} {when}")]
 
     def _heard(self, group: Sequence[Sound], rng: random.Random) -> _Item:
         label, count = group[0].label, len(group)
@@ -149,7 +156,7 @@ class GroundedWriter:
         else:
             when = span_text(start, end, "between {a} and {b} seconds")
             text = f"{name} {verb} heard {count} times {when}"
-        return _Item(start, end, text)
+        return _Item(tuple(group_spans(group)), text)
 
 
 def _stop(text: str) -> str:
@@ -158,11 +165,14 @@ def _stop(text: str) -> str:
 
 def _lead_in(previous: _Item | None, item: _Item, rng: random.Random) -> str:
     """How a statement joins the one before it; says only what their times bear out."""
-    if previous is None or not item.timed or not previous.timed:
+    if previous is None or not item.spans or not previous.spans:
         return ""
     if item.start_s >= previous.end_s and item.start_s - previous.start_s >= _CLEAR_S:
         return rng.choice(("then ", "after that, ", "next, ", "then ", ""))
-    if item.start_s - previous.start_s >= _CLEAR_S and item.start_s < previous.end_s - 0.1:
+    together = any(
+        a <= item.start_s <= b - _OVERLAP_S for a, b in previous.spans
+    )  # a sound that comes and goes may be pausing just then
+    if item.start_s - previous.start_s >= _CLEAR_S and together:
         return rng.choice(("meanwhile, ", "while this goes on, ", "", ""))
     return ""
 
@@ -200,7 +210,7 @@ def _blocks(utterances: Sequence[Utterance]) -> list[list[Utterance]]:
     return blocks
 
 
-def _said(block: Sequence[Utterance], evidence: Evidence, rng: random.Random) -> _Item:
+def _said(block: Sequence[Utterance], rng: random.Random) -> _Item:
     first, last = block[0], block[-1]
     words = quoted(" ".join(one.text for one in block))
     who = first.speaker or rng.choice(("a voice", "someone"))
@@ -211,14 +221,14 @@ def _said(block: Sequence[Utterance], evidence: Evidence, rng: random.Random) ->
     if not first.sure and not first.sung:
         verb = f"{verb} what sounds like"
     if first.start_s is None or last.end_s is None:
-        return _Item(0.0, evidence.duration_s, f"{who} {verb} {words}", timed=False)
+        return _Item((), f"{who} {verb} {words}")
     when = span_text(first.start_s, last.end_s)
     text = rng.choice((
         f"{when}, {who} {verb}: {words}",
         f"{when} {who} {verb}, {words}",
         f"{who} {verb} {when}: {words}",
     ))  # fmt: skip
-    return _Item(first.start_s, last.end_s, text)
+    return _Item(((first.start_s, last.end_s),), text)
 
 
 def _voice(evidence: Evidence, rng: random.Random) -> list[str]:
@@ -253,7 +263,7 @@ def _music(evidence: Evidence, plan: Plan, rng: random.Random) -> list[str]:
     if evidence.music is None:
         return []
     subject = rng.choice(("the music", "the piece of music"))
-    sentences = music_sentences(evidence.music, evidence, subject=subject)
+    sentences = music_sentences(evidence.music, subject=subject)
     if not sentences:
         sentences = ["There is music."]
     return [" ".join(capital(one) for one in sentences)]

@@ -45,7 +45,7 @@ def order_faults(reading: Reading, bound: Bound, evidence: Evidence) -> list[str
     body = reading.body
     known = [(k, one) for k, one in enumerate(bound.named) if one.spans]
     for (i, a), (j, b) in pairwise(known):
-        if b.start < a.end or a.name == b.name:
+        if b.start < a.end or a.key == b.key:
             continue
         between = body[a.end : b.start]
         sentence = next((s for s in reading.sentences if s[0] <= b.start < s[1]), (0, 0))

@@ -6,7 +6,8 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 
-from moss_audio.annotate.merging.evidence import Evidence, Music, Sound
+from moss_audio.annotate.merging.evidence import JOIN_S, Music, Sound
+from moss_audio.annotate.records import Span
 from moss_audio.text import single_line
 
 # Names without an article; also as the first word of a longer one ("water dripping").
@@ -121,7 +122,7 @@ def key_text(tonic: str, mode: str) -> str:
     return f"{name[:1].upper()}{spelled} {mode}"
 
 
-def music_sentences(music: Music, evidence: Evidence, *, subject: str) -> list[str]:
+def music_sentences(music: Music, *, subject: str) -> list[str]:
     """What is known of the music, a sentence a group of facts."""
     out: list[str] = []
     first = [subject]
@@ -149,13 +150,24 @@ def music_sentences(music: Music, evidence: Evidence, *, subject: str) -> list[s
                    " seconds.")  # fmt: skip
     if 1 < len(music.chords) <= 8:
         out.append(f"Its chords are {listed(music.chords)}.")
-    levels = [s for s in music.dynamics if s.label]
+    levels = _levels(music)
     if 1 < len(levels) <= 8 and len({s.label for s in levels}) > 1:
         parts = [f"{s.label} {span_text(s.start_s, s.end_s)}" for s in levels]
         out.append(f"In loudness it is {listed([p.removesuffix(' seconds') for p in parts])}"
                    " seconds.")  # fmt: skip
     elif levels and len({s.label for s in levels}) == 1:
         out.append(f"In loudness it is {levels[0].label}.")
+    return out
+
+
+def _levels(music: Music) -> list[Span]:
+    """Levels of loudness; neighbours of one level are one."""
+    out: list[Span] = []
+    for span in music.dynamics:
+        if out and out[-1].label == span.label and span.start_s - out[-1].end_s <= JOIN_S:
+            out[-1] = Span(span.label, out[-1].start_s, span.end_s)
+        elif span.label:
+            out.append(span)
     return out
 
 

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from moss_audio.annotate.merging.evidence import Evidence, Utterance
+from moss_audio.annotate.merging.evidence import Evidence, Utterance, joined
 from moss_audio.annotate.merging.vocabulary import (
     MUSIC,
     MUSIC_NAMES,
@@ -224,7 +224,7 @@ def _spans(evidence: Evidence) -> dict[str, Spans]:
         for level in music.dynamics:
             key = f"level {level.label.lower()}"
             out.setdefault(key, []).append((level.start_s, level.end_s))
-    return {key: tuple(sorted(set(spans))) for key, spans in out.items()}
+    return {key: tuple(sorted({*spans, *joined(spans)})) for key, spans in out.items()}
 
 
 def _literal(body: str, spans: dict[str, Spans], evidence: Evidence) -> list[tuple[int, int, str]]:
