@@ -13,7 +13,8 @@ from moss_audio.metrics.mentions import label_key
 from moss_audio.text import normalize_words
 
 _KEY = re.compile(
-    r"\b([A-G])(?:[\s-]*(sharp|flat|#|\u266f|\u266d|b(?=\s)))?[\s-]+(major|minor)\b", re.IGNORECASE
+    r"\b([A-G])(?:[\s-]*(sharp|flat|#|\u266f|\u266d|b(?=\s)))?[\s-]+(major|minor)\b"
+    r"(?!\s+(?:key|mode|scale))"
 )
 _MODE = re.compile(r"\b(major|minor)[\s-]+(?:key|mode|tonality|scale)\b", re.IGNORECASE)
 _STEPS = {"c": 0, "d": 2, "e": 4, "f": 5, "g": 7, "a": 9, "b": 11}

@@ -92,8 +92,20 @@ def bind(reading: Reading, claims: Sequence[Claim], evidence: Evidence) -> Bound
 
 def _named(reading: Reading, begin: int, end: int) -> list[Named]:
     quotes = [q for q in reading.quotes if begin <= q.start < end]
+    whole: Spans = ()
+    introduced = [m for m in reading.mentions if SPEECH in m.labels and begin <= m.start < end]
+    if len(quotes) > 1 and introduced and introduced[0].start < quotes[0].start:
+        # "Speech from 1 to 9 s: ... and then ...": the time is that of all quotations together.
+        timed = [span for q in quotes for span in _of_quote(q)]
+        whole = ((min(s for s, _ in timed), max(e for _, e in timed)),) if timed else ()
     out = [
-        Named(q.start, q.end, f"the quotation {q.text[:40]!r}", f"quote {q.start}", _of_quote(q))
+        Named(
+            q.start,
+            q.end,
+            f"the quotation {q.text[:40]!r}",
+            f"quote {q.start}",
+            (*_of_quote(q), *(whole if q is quotes[0] else ())),
+        )
         for q in quotes
     ]
     for m in reading.mentions:

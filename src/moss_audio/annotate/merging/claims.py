@@ -39,7 +39,7 @@ _START_BEFORE = re.compile(
     re.IGNORECASE,
 )
 _END_BEFORE = re.compile(
-    rf"\b(?:until|till|up to|(?:end|stop|finish|ceas|fad|clos)\w*(?:\s+\w+)?\s+(?:at|by|around))"
+    rf"\b(?:until|till|up to|(?:end|stop|finish|ceas|fad)\w*(?:\s+\w+)?\s+(?:at|by|around))"
     rf"\s+{_ABOUT}$",
     re.IGNORECASE,
 )

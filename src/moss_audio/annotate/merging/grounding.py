@@ -138,7 +138,7 @@ def _counts(label: str, evidence: Evidence) -> set[int]:
     if label in (SPEECH, MUSIC):
         return {len(evidence.speech), len(evidence.spoken)} if label == SPEECH else set()
     found = [s for s in evidence.sounds if label_key(s.label) == label]
-    return {len(found), sum(s.sure for s in found)}
+    return {sum(s.sure for s in found) or len(found)}
 
 
 def _missing(reading: Reading, evidence: Evidence) -> list[str]:

@@ -16,6 +16,8 @@ _AFTER_A_WHILE = re.compile(
     r"|second)|some time|about|around|roughly|\d|a few)",
     re.IGNORECASE,
 )
+_EARLIER = re.compile(r"\b(?:before (?:that|this|it)|earlier)\b", re.IGNORECASE)
+_CLAUSE = re.compile(r"[,;.]|\bthen\b|\band\b", re.IGNORECASE)
 _FORWARD = re.compile(
     r"\b(?:then|afterwards?|after (?:that|which|this)|next|followed by|later|subsequently|finally"
     r"|before|precedes?|preceding|gives? way to|leads? (?:in)?to|ends? with|lastly)\b",
@@ -54,20 +56,30 @@ def order_faults(reading: Reading, bound: Bound, evidence: Evidence) -> list[str
         a_s, b_s = _starts(i, a, bound), _starts(j, b, bound)
         soft = _AFTER_A_WHILE.search(between)
         forward = bool(soft or _FORWARD.search(between))
+        earlier = _EARLIER.search(between)
         backward = bool(_REVERSED.search(between)) and not soft and same
+        if earlier:
+            forward, backward = False, True
         first_word = re.match(r"\s*(\w+)", opening)
         if first_word and same and _is_first(a, bound, sentence):
             word = first_word[1].lower()
             if word in ("after", "following", "once") and not _AFTER_A_WHILE.match(opening.strip()):
                 forward = True
-            elif word == "before" and not forward:
+            elif word == "before" and not forward and not _EARLIER.match(opening.strip()):
                 backward = True
         if re.search(r"\bbefore\b", between, re.I) and re.search(r"\bafter\b", between, re.I):
             continue  # a detour that cannot be read safely
         if forward and not backward and min(a_s) > max(b_s) + CLEAR_S:
             out.append(f"{a.name} does not come before {b.name}")
-        elif backward and not forward and max(a_s) < min(b_s) - CLEAR_S:
-            out.append(f"{a.name} does not come after {b.name}")
+        elif backward and not forward:
+            # "A over B, after C" may be said of A: of what stands in the clause, one suffices.
+            clause = [
+                (k, n)
+                for k, n in known[: known.index((i, a)) + 1]
+                if n.start >= _clause_start(body, a.start, sentence[0] if same else a.start)
+            ]
+            if all(max(_starts(k, n, bound)) < min(b_s) - CLEAR_S for k, n in clause):
+                out.append(f"{a.name} does not come after {b.name}")
         elif _TOGETHER.search(between) and not _overlap(a, b):
             out.append(f"{a.name} and {b.name} do not sound together")
         elif first_word and same and _is_first(a, bound, sentence):
@@ -75,6 +87,11 @@ def order_faults(reading: Reading, bound: Bound, evidence: Evidence) -> list[str
             if begun and not forward and not _overlap(a, b):
                 out.append(f"{a.name} and {b.name} do not sound together")
     return out + _edges(reading, bound, evidence)
+
+
+def _clause_start(body: str, at: int, begin: int) -> int:
+    cuts = [m.end() for m in _CLAUSE.finditer(body, begin, at)]
+    return cuts[-1] if cuts else begin
 
 
 def _starts(index: int, one: Named, bound: Bound) -> list[float]:

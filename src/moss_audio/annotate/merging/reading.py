@@ -11,6 +11,7 @@ from moss_audio.annotate.merging.evidence import Evidence, Utterance, joined
 from moss_audio.annotate.merging.vocabulary import (
     MUSIC,
     MUSIC_NAMES,
+    PEOPLE_NAMES,
     SINGING,
     SINGING_NAMES,
     SPEECH,
@@ -31,6 +32,18 @@ _HEARD = re.compile(
     re.IGNORECASE,
 )
 _THE_SOUND_OF = re.compile(r"\bsounds? of\s+(?:an?\s+|the\s+)?([a-z-]+(?:\s+[a-z-]+)?)", re.I)
+_NOBODY = re.compile(
+    r"\b(?:nobody|no[ -]one|nothing|none|does not|do not|doesn't|don't|is not|isn't|never)"
+    r"(?:\s+\w+)?\s+$",
+    re.IGNORECASE,
+)
+_OR = re.compile(r"\s*(?:,\s*|\s)(?:or|nor|and no)\s+(?:an?\s+|any\s+)?", re.IGNORECASE)
+_A_THING = re.compile(r"\b(?:an?|some|another)\s+([a-z-]+(?:\s+[a-z-]+)?)", re.IGNORECASE)
+_TIMED = re.compile(
+    r"\bthere\s+(?:is|are|was|were)\s+(?:also\s+)?(?:an?\s+|some\s+|the\s+)?"
+    r"((?:[a-z-]+\s+){1,3}?)(?:at|from|between)\s+(?:about\s+|around\s+)?\d",
+    re.IGNORECASE,
+)
 # Words that stand there without naming a sound of their own.
 _NEUTRAL = frozenset(
     "voice sound sounds noise noises recording clip audio piece music speech moment event burst"
@@ -89,7 +102,7 @@ def read(text: str, evidence: Evidence) -> Reading:
     mentions = [Mention(frozenset((key,)), a, b, _denied(body, a)) for a, b, key in literal]
     mentions += [_settled(m, spans) for m in find_mentions(masked, labels, names)]
     mentions += [Mention(frozenset((SPEECH,)), a, b) for a, b, _ in named_speakers]
-    mentions.sort(key=lambda m: (m.start, m.end))
+    mentions = _with_denials(body, sorted(mentions, key=lambda m: (m.start, m.end)))
     wrong_events = [f"{name!r} is not known to speak" for name in strangers]
     wrong_events += _wrong(masked, mentions, spans, fields)
     return Reading(
@@ -200,7 +213,10 @@ def _spans(evidence: Evidence) -> dict[str, Spans]:
     """When each thing that may be named sounds; keys as in mentions."""
     out: dict[str, list[tuple[float, float]]] = {}
     whole = (0.0, evidence.duration_s)
+    sure = {label_key(sound.label) for sound in evidence.sure_sounds}
     for sound in evidence.sounds:
+        if not sound.sure and label_key(sound.label) in sure:
+            continue
         out.setdefault(label_key(sound.label), []).append((sound.start_s, sound.end_s))
         if "music" in sound.label.lower().split():
             out.setdefault(MUSIC, []).append((sound.start_s, sound.end_s))
@@ -260,6 +276,8 @@ def _names(
     names: dict[str, tuple[str, ...]] = {
         SPEECH: SPEECH_NAMES, MUSIC: MUSIC_NAMES, SINGING: SINGING_NAMES,
     }  # fmt: skip
+    if evidence.speaks:
+        names[SPEECH] = (*SPEECH_NAMES, *PEOPLE_NAMES)
     mine = [s.label for s in evidence.sounds]
     if evidence.music:
         mine += evidence.music.instruments
@@ -276,6 +294,17 @@ def _settled(mention: Mention, spans: dict[str, Spans]) -> Mention:
 
 def _denied(body: str, at: int) -> bool:
     return bool(re.search(r"\b(?:no|not|without|never)\s+(?:an?\s+|any\s+)?$", body[:at], re.I))
+
+
+def _with_denials(body: str, mentions: Sequence[Mention]) -> list[Mention]:
+    """Mentions with the denials that stand further off: "nobody speaks", "no voice or music"."""
+    out: list[Mention] = []
+    for m in mentions:
+        denied = bool(_NOBODY.search(body[: m.start]))
+        if out and out[-1].negated and _OR.fullmatch(body[out[-1].end : m.start]):
+            denied = True
+        out.append(Mention(m.labels, m.start, m.end, m.negated or denied))
+    return out
 
 
 def _wrong(
@@ -295,10 +324,18 @@ def _wrong(
             out.append(f"{phrase!r} is denied, but was heard")
         elif not m.negated and not true and not (m.labels == {SPEECH} and SINGING in spans):
             out.append(f"{phrase!r} is not in the evidence")
-    for pattern in (_HEARD, _THE_SOUND_OF):
+    for pattern in (_HEARD, _THE_SOUND_OF, _TIMED):
         for match in pattern.finditer(masked):
             known = any(m.start < match.end() and match.start() < m.end for m in mentions)
             words = {word.lower() for word in match[1].split()}
             if not known and words - _NEUTRAL and masked[match.start(1) : match.end(1)].strip():
                 out.append(f"{match[1].strip()!r} is not in the evidence")
-    return out
+    for start, end in sentences(masked):
+        # A sentence that gives a time and names nothing known is about something unknown.
+        inside = any(start <= m.start < end for m in mentions)
+        if inside or not re.search(r"\d\.\d|\d\s+s", masked[start:end]):
+            continue
+        for match in _A_THING.finditer(masked, start, end):
+            if not {word.lower() for word in match[1].split()} & _NEUTRAL:
+                out.append(f"{match[1]!r} is not in the evidence")
+    return list(dict.fromkeys(out))

@@ -13,10 +13,11 @@ from moss_audio.metrics.mentions import label_key
 SPEECH, MUSIC, SINGING = "speech", "music", "sing"
 SPEECH_NAMES = (
     "voice", "speaker", "speak", "spoken", "talk", "says", "said", "saying", "tell", "told", "ask",
-    "reply", "answer", "man", "woman", "person", "people", "someone", "somebody", "male voice",
-    "female voice", "conversation", "dialogue", "narrator", "narration", "monologue",
-    "words", "sentence", "utterance", "announcer", "he", "she",
+    "reply", "answer", "male voice", "female voice", "conversation", "dialogue", "narrator",
+    "narration", "monologue", "words", "sentence", "utterance", "announcer",
 )  # fmt: skip
+# People need not speak: these stand for speech only where there is some.
+PEOPLE_NAMES = ("man", "woman", "person", "people", "someone", "somebody", "he", "she")
 MUSIC_NAMES = (
     "song", "melody", "tune", "musical piece", "instrumental", "musical", "piece of music",
     "piece", "track", "tempo", "rhythm", "beat", "harmony",
