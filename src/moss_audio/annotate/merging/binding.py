@@ -185,6 +185,11 @@ def _fits(claim: Claim, named: Named, evidence: Evidence) -> bool:
     starts, ends = [s for s, _ in spans], [e for _, e in spans]
     if claim.kind == "range":
         other = claim.other or 0.0
+        if claim.pause:
+            edges = _edges(evidence)
+            return any(abs(claim.value - e) <= slack for _, e in edges) and any(
+                abs(other - s) <= slack for s, _ in edges
+            )
         return any(abs(claim.value - s) <= slack for s in starts) and any(
             abs(claim.value - s) <= slack and abs(other - e) <= slack and e >= s
             for s in starts
@@ -206,16 +211,22 @@ def _fits(claim: Claim, named: Named, evidence: Evidence) -> bool:
     return near_start or near_end or inside
 
 
-def _gaps(evidence: Evidence) -> list[float]:
-    """Times between any two starts, and between an end and a later start."""
-    spans = [(s.start_s, s.end_s) for s in evidence.sounds]
+def _edges(evidence: Evidence) -> list[tuple[float, float]]:
+    """Start and end of everything that sounds; the segment's own ends first."""
+    spans = [(evidence.duration_s, 0.0)]
+    spans += [(s.start_s, s.end_s) for s in evidence.sounds]
     spans += [
         (u.start_s, u.end_s) for u in evidence.utterances if u.start_s is not None and u.end_s
     ]
     spans += evidence.speech
     if evidence.music:
         spans += evidence.music.spans
-    spans.append((0.0, 0.0))
+    return spans
+
+
+def _gaps(evidence: Evidence) -> list[float]:
+    """Times between any two starts, and between an end and a later start."""
+    spans = [(0.0, 0.0), *_edges(evidence)[1:]]
     out = []
     for a_start, a_end in spans:
         for b_start, _ in spans:

@@ -46,6 +46,13 @@ _END_BEFORE = re.compile(
 _MOMENT_BEFORE = re.compile(rf"\b(?:at|around|near|by|from|until|to)\s+{_ABOUT}$", re.IGNORECASE)
 
 
+_PAUSE = re.compile(
+    r"\b(?:paus(?:e|es|ing|ed)|gap|break|silence|silent|quiet|falls? silent|stops?)\s+"
+    r"(?:of\s+\w+\s+)?(?:from|between)\s+$",
+    re.IGNORECASE,
+)
+
+
 @dataclass(frozen=True)
 class Claim:
     """A statement in numbers at characters `at` to `until`; `slack` is how far it may be off, from
@@ -58,6 +65,7 @@ class Claim:
     at: int
     until: int
     unit: str = ""
+    pause: bool = False  # a range in which something pauses
 
 
 def find_claims(text: str, silent: Sequence[tuple[int, int]] = ()) -> list[Claim]:
@@ -72,8 +80,11 @@ def find_claims(text: str, silent: Sequence[tuple[int, int]] = ()) -> list[Claim
         second = numbers[k + 1] if k + 1 < len(numbers) else None
         if second is not None and _is_range(text, first, second):
             slack = max(_slack(text, first), _slack(text, second))
+            pause = bool(_PAUSE.search(text[: first.start]))
             out.append(
-                Claim("range", first.value, second.value, slack, first.start, second.end, "s")
+                Claim(
+                    "range", first.value, second.value, slack, first.start, second.end, "s", pause
+                )
             )
             k += 2
             continue

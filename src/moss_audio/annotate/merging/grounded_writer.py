@@ -29,7 +29,7 @@ from moss_audio.annotate.merging.phrases import (
     times_word,
     voice_clauses,
 )
-from moss_audio.annotate.merging.plan import Plan
+from moss_audio.annotate.merging.plan import Plan, other_than_music
 from moss_audio.metrics.mentions import label_key
 
 # Sentences of one voice with less than this between them are quoted together.
@@ -276,7 +276,7 @@ def _opening(evidence: Evidence, plan: Plan, rng: random.Random) -> str:
     names = {
         "speech": f"{kind} speech".strip(),
         "music": "music" if evidence.music else "singing",
-        "events": "sounds" if len(evidence.sure_sounds) > 1 else "a sound",
+        "events": _sounds(other_than_music(evidence)),
     }
     parts = [names[part] for part in plan.order]
     if "speech" in plan.order and evidence.speakers and evidence.speakers > 1:
@@ -293,6 +293,12 @@ def _opening(evidence: Evidence, plan: Plan, rng: random.Random) -> str:
         f"A recording of {length} seconds with {lead}.",
         f"{capital(lead)} can be heard in these {length} seconds of audio.",
     ))  # fmt: skip
+
+
+def _sounds(sounds: Sequence[Sound]) -> str:
+    if sounds and all("music" in sound.label.lower().split() for sound in sounds):
+        return "music"
+    return "sounds" if len(sounds) > 1 else "a sound"
 
 
 def _nothing(evidence: Evidence, rng: random.Random) -> str:

@@ -16,6 +16,9 @@ _AFTER_A_WHILE = re.compile(
     r"|second)|some time|about|around|roughly|\d|a few)",
     re.IGNORECASE,
 )
+_AFTER_SO_MUCH_OF = re.compile(
+    r"\bafter\s+(?:about\s+|around\s+|some\s+)?[\w.]+[\s-]seconds?\s+of\b", re.IGNORECASE
+)
 _EARLIER = re.compile(r"\b(?:before (?:that|this|it)|earlier)\b", re.IGNORECASE)
 _CLAUSE = re.compile(r"[,;.]|\bthen\b|\band\b", re.IGNORECASE)
 _FORWARD = re.compile(
@@ -55,6 +58,8 @@ def order_faults(reading: Reading, bound: Bound, evidence: Evidence) -> list[str
         opening = body[sentence[0] : a.start] if same else ""
         a_s, b_s = _starts(i, a, bound), _starts(j, b, bound)
         soft = _AFTER_A_WHILE.search(between)
+        if _AFTER_SO_MUCH_OF.search(between):
+            soft = None  # "after 3 seconds of rain" is after the rain
         forward = bool(soft or _FORWARD.search(between))
         earlier = _EARLIER.search(between)
         backward = bool(_REVERSED.search(between)) and not soft and same

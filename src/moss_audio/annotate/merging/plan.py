@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from moss_audio.annotate.merging.evidence import Evidence, joined
+from moss_audio.annotate.merging.evidence import Evidence, Sound, joined
 
 Part = Literal["speech", "music", "events"]
 PARTS: tuple[Part, ...] = ("speech", "music", "events")
@@ -59,6 +59,14 @@ def make_plan(evidence: Evidence, profile: Mapping[str, float]) -> Plan:
     return Plan(order, tuple(lines))
 
 
+def other_than_music(evidence: Evidence) -> list[Sound]:
+    """Sure sounds; where more is known of the music, without those that only say that it plays."""
+    sounds = list(evidence.sure_sounds)
+    if evidence.music is None:
+        return sounds
+    return [sound for sound in sounds if "music" not in sound.label.lower().split()]
+
+
 def _found(part: Part, evidence: Evidence) -> str:
     """What there is of a part, in words; empty if nothing."""
     if part == "speech":
@@ -66,7 +74,8 @@ def _found(part: Part, evidence: Evidence) -> str:
             return f"sentences: {len(evidence.spoken)}"
         return "speech without words" if evidence.speech else ""
     if part == "events":
-        return f"events: {len(evidence.sure_sounds)}" if evidence.sure_sounds else ""
+        sounds = other_than_music(evidence)
+        return f"events: {len(sounds)}" if sounds else ""
     music = evidence.music
     known = []
     if music:
@@ -85,7 +94,7 @@ def _spans(part: Part, evidence: Evidence) -> Iterable[tuple[float, float]]:
     if part == "speech":
         return evidence.speech or [(0.0, evidence.duration_s)]
     if part == "events":
-        return [(sound.start_s, sound.end_s) for sound in evidence.sure_sounds]
+        return [(sound.start_s, sound.end_s) for sound in other_than_music(evidence)]
     spans = [*evidence.singing, *(evidence.music.spans if evidence.music else ())]
     return spans or [(0.0, evidence.duration_s)]
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from moss_audio.annotate.merging.evidence import Evidence, Utterance, joined
 from moss_audio.annotate.merging.vocabulary import (
@@ -189,6 +190,11 @@ def _given_to(
     return before[-1] if before else (after[0] if after else None)
 
 
+@lru_cache(maxsize=4096)
+def _said(text: str) -> tuple[str, ...]:
+    return tuple(normalize_words(text))
+
+
 def _taken(words: Sequence[str], utterances: Sequence[Utterance]) -> tuple[Utterance, ...] | None:
     """All utterances in which the words stand in a row, over borders too; None if nowhere."""
     streams: dict[str, list[Utterance]] = {"": list(utterances)}
@@ -196,7 +202,7 @@ def _taken(words: Sequence[str], utterances: Sequence[Utterance]) -> tuple[Utter
         streams.setdefault(f"by {one.speaker} {one.sung}", []).append(one)
     found: dict[int, Utterance] = {}
     for stream in streams.values():
-        said = [(word, one) for one in stream for word in normalize_words(one.text)]
+        said = [(word, one) for one in stream for word in _said(one.text)]
         line = [word for word, _ in said]
         first = words[0]
         for at in range(len(line) - len(words) + 1):
@@ -301,8 +307,11 @@ def _with_denials(body: str, mentions: Sequence[Mention]) -> list[Mention]:
     out: list[Mention] = []
     for m in mentions:
         denied = bool(_NOBODY.search(body[: m.start]))
-        if out and out[-1].negated and _OR.fullmatch(body[out[-1].end : m.start]):
-            denied = True
+        between = body[out[-1].end : m.start] if out and out[-1].negated else None
+        if between is not None and (
+            _OR.fullmatch(between) or (m.labels == out[-1].labels and len(between.split()) < 2)
+        ):
+            denied = True  # "no voice or music", "nobody says a word"
         out.append(Mention(m.labels, m.start, m.end, m.negated or denied))
     return out
 

@@ -44,9 +44,8 @@ def absent(evidence: Evidence, segment: Segment, rng: random.Random) -> list[tup
         out.append(("sound", Talk("unanswerable", question, rng.choice(answers), label)))
         asked = f"Is there {noun(label)} in this recording?"
         if be(label) == "is":
-            out.append(
-                ("presence", Talk("unanswerable", asked, f"No, there is no {label}.", label))
-            )
+            answer = f"No, there is no {label}."
+            out.append(("presence", Talk("unanswerable", asked, answer, label)))
     if _nobody_speaks(evidence, segment):
         answer = rng.choice(("Nobody speaks in this recording.", "There is no speech."))
         out.append(("speech", Talk("unanswerable", rng.choice(_SPEECH), answer, "speech")))

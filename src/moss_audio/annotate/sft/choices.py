@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import random
 import string
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 from moss_audio.annotate.merging.evidence import Evidence
 from moss_audio.annotate.merging.phrases import key_text, seconds
 from moss_audio.annotate.merging.vocabulary import near
-from moss_audio.annotate.sft.questions import WORDINGS, questions
+from moss_audio.annotate.sft.questions import questions
 from moss_audio.annotate.sft.talk import Talk
 from moss_audio.annotate.sft.timeline import heard
 from moss_audio.metrics.choice import parse_choice
@@ -93,18 +93,16 @@ def _times(truth: float, evidence: Evidence, rng: random.Random) -> list[str]:
 
 def _other_keys(truth: str, others: list[str]) -> list[str]:
     """Keys that are neither the true one by another name nor its relative, which sound alike."""
-    pitch: Callable[[str], int] = lambda key: (
-        (  # noqa: E731
-            "C D EF G A B".index(key[0]) + (" sharp" in key) - (" flat" in key)
-        )
-        % 12
-    )
-    tonic, minor = pitch(truth), truth.endswith("minor")
+    tonic, minor = _pitch(truth), truth.endswith("minor")
     relative = (tonic + 3) % 12 if minor else (tonic - 3) % 12
     return [
         other for other in others
-        if (pitch(other), other.endswith("minor")) not in ((tonic, minor), (relative, not minor))
+        if (_pitch(other), other.endswith("minor")) not in ((tonic, minor), (relative, not minor))
     ]  # fmt: skip
+
+
+def _pitch(key: str) -> int:
+    return ("C D EF G A B".index(key[0]) + (" sharp" in key) - (" flat" in key)) % 12
 
 
 def _present(
@@ -117,6 +115,3 @@ def _present(
             ("Which of these sounds is heard?", "Which of the following can be heard?")
         )
         yield "present", sound.label, others, question
-
-
-__all__ = ["ENDING", "WORDINGS", "choices"]

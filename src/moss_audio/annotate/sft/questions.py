@@ -42,7 +42,7 @@ WORDINGS: Mapping[str, tuple[str, ...]] = {
     ),
     "tempo": (
         "What is the tempo of the music, in beats per minute?",
-        "How many bpm has the music?",
+        "How fast is the music, in bpm?",
     ),
     "key": ("In which key is the music?", "What key is the music in?"),
 }

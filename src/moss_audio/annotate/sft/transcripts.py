@@ -20,9 +20,8 @@ def transcripts(
     `flagged`: also where they agreed in part. `most_words`: longer ones get no word times.
     """
     spoken = evidence.spoken
-    if not spoken or (
-        evidence.decision != "keep" and not (flagged and evidence.decision == "flag")
-    ):
+    trusted = ("keep", "flag") if flagged else ("keep",)
+    if not spoken or evidence.decision not in trusted:
         return []
     truth = _truth(evidence, level)
     if truth is None or (level == "word" and len(truth.words) > most_words):

@@ -1,3 +1,4 @@
+# ruff: noqa: SIM905  (word lists read best as running text)
 """A second reader of captions, for tests alone: it re-derives every statement from the text with
 rules of its own and compares it with the tools' raw results.
 
@@ -218,7 +219,7 @@ class Reader:
     def _near(
         self, text: str, at: int, known: dict[str, list[tuple[float, float]]]
     ) -> list[list[tuple[float, float]]]:
-        """What a time belongs to: the part named right in front, among several; else the only one."""
+        """What a time belongs to: the part named right before it, or else the only thing."""
         parts = {k: v for k, v in known.items() if re.match(r"section|quiet|medium|loud", k)}
         if parts:
             last = max(parts, key=lambda name: text.rfind(name, 0, at))
@@ -330,7 +331,8 @@ class Reader:
         for e in self.events:
             if e.label.lower() in ("speech", "music", "singing"):
                 continue
-            mark = f"⟦e{next(i for i, n in enumerate(self.labels) if n.lower() == tidy(e.label).lower())}⟧"
+            lowered = [name.lower() for name in self.labels]
+            mark = f"⟦e{lowered.index(tidy(e.label).lower())}⟧"
             mine = [s for s in statements if mark in s]
             exact = any(f"{e.start_s:.1f}" in s for s in mine)
             counted = any(re.search(r"\d+ times", s) for s in mine)

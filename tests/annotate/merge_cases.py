@@ -1,9 +1,11 @@
+# ruff: noqa: SIM905  (word lists read best as running text)
 """Segments with the evidence of composed scenes, and with random evidence of every odd kind."""
 
 from __future__ import annotations
 
 import random
 from collections.abc import Sequence
+from itertools import pairwise
 
 from moss_audio.annotate.records import Recording, Segment, Span, ToolResult
 from moss_audio.scenes.reader import Scene
@@ -16,8 +18,8 @@ _WORDS = (
 ).split()
 _ODD_SENTENCES = (
     'He said "stop" and left.', "Call 911 at 5.30, not 6.45!", "It's 7 to 12 seconds, then 3.",
-    "“Who's there?” she asked.", "你好,今天天气很好。", "Guten Morgen, wie geht's?", "Ça va très bien.",
-    "Then, after that, nothing.", "3", "No.", "Привет, как дела?", "dog barking from 1.0 to 2.0",
+    "“Who's there?” she asked.", "你好,今天天气很好。", "Guten Morgen, wie geht's?",
+    "Ça va très bien.", "Then, after that, nothing.", "3", "No.", "Привет, как дела?", "dog barking from 1.0 to 2.0",
     "<b>bold</b> & [brackets] {braces}", "It costs $4.50 — really…", "こんにちは。元気ですか。",
 )  # fmt: skip
 _ODD_LABELS = (
@@ -60,7 +62,8 @@ def from_scene(scene: Scene) -> Segment:
         results += [
             result("transcript", "speech", text=scene.text, values={"language": scene.language}),
             agreed(scene.text),
-            result("words", "speech", spans=tuple(Span(w.text, w.start, w.end) for w in scene.words)),
+            result("words", "speech", spans=tuple(
+                Span(w.text, w.start, w.end) for w in scene.words)),
             result(
                 "sentences", "speech",
                 spans=tuple(Span(s.text, s.start, s.end) for s in scene.sentences),
@@ -151,7 +154,7 @@ def _music(rng: random.Random, duration: float) -> list[ToolResult]:
     if rng.random() < 0.6:
         count = rng.randint(1, 6)
         edges = [duration * i / count for i in range(count + 1)]
-        spans = [Span(rng.choice("ABC"), a, b) for a, b in zip(edges, edges[1:], strict=False)]
+        spans = [Span(rng.choice("ABC"), a, b) for a, b in pairwise(edges)]
         out.append(result("sections", "music", spans=tuple(spans)))
         levels = [Span(rng.choice(("quiet", "medium", "loud")), s.start_s, s.end_s) for s in spans]
         out.append(result("dynamics", "music", spans=tuple(levels)))
