@@ -19,7 +19,8 @@ _WORDS = (
 _ODD_SENTENCES = (
     'He said "stop" and left.', "Call 911 at 5.30, not 6.45!", "It's 7 to 12 seconds, then 3.",
     "“Who's there?” she asked.", "你好,今天天气很好。", "Guten Morgen, wie geht's?",
-    "Ça va très bien.", "Then, after that, nothing.", "3", "No.", "Привет, как дела?", "dog barking from 1.0 to 2.0",
+    "Ça va très bien.", "Then, after that, nothing.", "3", "No.", "Привет, как дела?",
+    "dog barking from 1.0 to 2.0",
     "<b>bold</b> & [brackets] {braces}", "It costs $4.50 — really…", "こんにちは。元気ですか。",
 )  # fmt: skip
 _ODD_LABELS = (

@@ -9,7 +9,9 @@ from typing import Literal
 
 from moss_audio.metrics.numbers import Number, find_numbers
 
-ClaimKind = Literal["range", "moment", "start", "end", "length", "gap", "measure", "number"]
+ClaimKind = Literal[
+    "range", "moment", "start", "end", "length", "gap", "measure", "number", "again"
+]
 
 _ABOUT = (
     r"(?:(?:about|around|roughly|approximately|nearly|almost|just|only|some|circa|exactly|the)\s+)*"
@@ -114,14 +116,18 @@ def _single(text: str, number: Number) -> Claim:
         return Claim(kind, number.value, None, slack, number.start, number.end, unit)
 
     if number.unit == "times":
-        return claim("number", "times")
+        again = re.match(r"\s+(?:more|again|the|an?)\b", behind)
+        return claim("again" if again else "number", "times")
     if number.unit == "bpm":
         return claim("measure", "bpm")
     if not number.unit and (measure := _MEASURE.match(behind)):
         return claim("measure", measure[1].lower())
     decimal = "." in text[number.start : number.end]
-    if not number.unit and not decimal and not _MOMENT_BEFORE.search(before):
-        return claim("number")
+    if not number.unit and not decimal:
+        # "at 3" is a time, "by two rings" is not.
+        counts = re.match(r"\s+(?!and\b|to\b|until\b|on\b|then\b)[a-z]", behind)
+        if counts or not _MOMENT_BEFORE.search(before):
+            return claim("number")
     if _START_BEFORE.search(before):
         return claim("start", "s")
     if _END_BEFORE.search(before):

@@ -89,6 +89,8 @@ def order_faults(reading: Reading, bound: Bound, evidence: Evidence) -> list[str
             out.append(f"{a.name} and {b.name} do not sound together")
         elif first_word and same and _is_first(a, bound, sentence):
             begun = _TOGETHER.match(opening.strip())
+            if re.match(r"during (?:this|that|it|all)\b", opening.strip(), re.IGNORECASE):
+                begun = None  # it speaks of the sentence before
             if begun and not forward and not _overlap(a, b):
                 out.append(f"{a.name} and {b.name} do not sound together")
     return out + _edges(reading, bound, evidence)

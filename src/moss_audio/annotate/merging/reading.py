@@ -39,7 +39,7 @@ _NOBODY = re.compile(
     re.IGNORECASE,
 )
 _OR = re.compile(r"\s*(?:,\s*|\s)(?:or|nor|and no)\s+(?:an?\s+|any\s+)?", re.IGNORECASE)
-_A_THING = re.compile(r"\b(?:an?|some|another)\s+([a-z-]+(?:\s+[a-z-]+)?)", re.IGNORECASE)
+_A_THING = re.compile(r"\b(?:an?|some)\s+([a-z-]+(?:\s+[a-z-]+)?)", re.IGNORECASE)
 _TIMED = re.compile(
     r"\bthere\s+(?:is|are|was|were)\s+(?:also\s+)?(?:an?\s+|some\s+|the\s+)?"
     r"((?:[a-z-]+\s+){1,3}?)(?:at|from|between)\s+(?:about\s+|around\s+)?\d",
@@ -50,7 +50,8 @@ _NEUTRAL = frozenset(
     "voice sound sounds noise noises recording clip audio piece music speech moment event burst"
     " series sequence pause silence single short long brief loud quiet soft sudden second third"
     " first last final faint distant close new different another one few couple more male female"
-    " and or of in to the that this it its single repeated steady".split()
+    " and or of in to the that this it its single repeated steady from at between for until with is"
+    " was by on as second ring sentence word question answer reply remark".split()
 )
 
 

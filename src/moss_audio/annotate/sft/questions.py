@@ -133,17 +133,18 @@ def _counts(events: list[Event], evidence: Evidence) -> list[Found]:
 
 def _orders(events: list[Event], clear: set[int]) -> list[Found]:
     found: list[Found] = []
-    if not all(b.start - a.start >= CLEAR_S for a, b in pairwise(events)):
-        return found
-    if len(events) > 1:
-        if id(events[0]) in clear:
-            found.append(("first", {}, f"{capital(events[0].label)}.", events[0].label))
-        if id(events[-1]) in clear:
-            found.append(("last", {}, f"{capital(events[-1].label)}.", events[-1].label))
-    for a, b in pairwise(events):
-        if id(a) not in clear or id(b) not in clear:
+    gaps = [b.start - a.start for a, b in pairwise(events)]
+    certain = [gap >= CLEAR_S for gap in gaps]
+    if gaps and certain[0] and id(events[0]) in clear:
+        found.append(("first", {}, f"{capital(events[0].label)}.", events[0].label))
+    if gaps and certain[-1] and id(events[-1]) in clear:
+        found.append(("last", {}, f"{capital(events[-1].label)}.", events[-1].label))
+    named = [(k, event) for k, event in enumerate(events) if id(event) in clear]
+    for (i, a), (j, b) in pairwise(named):
+        if b.start - a.start < CLEAR_S:
             continue
-        found.append(("after", {"a": a.label}, f"{capital(b.label)}.", b.label))
+        if j == i + 1 and (j == len(gaps) or certain[j]):
+            found.append(("after", {"a": a.label}, f"{capital(b.label)}.", b.label))
         turned = round(a.start * 10) % 2
         pair = (b.label, a.label) if turned else (a.label, b.label)
         answer = f"First the {a.label}, then the {b.label}."
