@@ -164,8 +164,8 @@ def _music(rng: random.Random, duration: float) -> list[ToolResult]:
         out.append(result("chords", "music", spans=tuple(_span(rng, n, duration) for n in names)))
     if rng.random() < 0.6:
         names = rng.sample(("piano", "drums", "violin", "electric guitar", "flute"), 2)
-        spans = tuple(_span(rng, n, duration, rng.random()) for n in names)
-        out.append(result("instruments", "music", spans=spans))
+        played = tuple(_span(rng, n, duration, rng.random()) for n in names)
+        out.append(result("instruments", "music", spans=played))
     if rng.random() < 0.3:
         out.append(result("lyrics", "music", spans=(_span(rng, _sentence(rng), duration),)))
     return out

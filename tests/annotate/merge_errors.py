@@ -335,13 +335,13 @@ CORRECT_HELD_OUT: tuple[tuple[Segment, str], ...] = (
     (STAGE, "The applause from 36.2 to 40.0 seconds comes after 36 seconds of music in B flat "
             "major."),
     (STREET, "It rains all along. Over the rain one hears a dog that barks at 1.2 seconds and once "
-             "more at 4.1 seconds, and a siren that starts at 5.5 seconds and ends at 9.8 seconds."),
+             "more at 4.1 seconds, and a siren that starts at 5.5 and ends at 9.8 seconds."),
     (STREET, "The rain is constant. A dog's bark at 1.2 s, another at 4.1 s; then a siren, 4.3 "
              "seconds long."),
     (STREET, "Heavy use of a siren marks the second half: it wails from 5.5 to 9.8 seconds. Before "
              "that, a dog barks twice. Rain falls from start to finish."),
     (HOUSE, "Someone knocks at 2.0 seconds. “Who is there?” is asked from 3.3 to 4.4 seconds; "
-            "steps are heard, a door shuts, and the answer is “It's only me.” Then the phone rings."),
+            "steps are heard, a door shuts, and the answer is “It's only me.” Then a phone rings."),
     (HOUSE, "With two speakers and four different sounds this is a lively scene: knocking at 2.0 "
             "seconds, footsteps from 3.5 seconds, a door closing at 6.4 seconds and a phone that "
             "rings from 10.2 to 15.9 seconds."),

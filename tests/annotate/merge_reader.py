@@ -266,7 +266,7 @@ class Reader:
             measured = [v for r in self.segment.results if r.kind == "speech_fields"
                         for v in r.values.get("measured", {}).items()]  # fmt: skip
             if behind.startswith("bpm"):
-                right = abs(value - float(self._value("tempo", "bpm") or -9)) <= 0.51
+                right = abs(value - float(str(self._value("tempo", "bpm") or -9))) <= 0.51
             elif behind.startswith("words a minute"):
                 right = any("words" in k and abs(v - value) <= 0.51 for k, v in measured)
             elif behind.startswith("Hz"):

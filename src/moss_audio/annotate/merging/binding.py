@@ -14,7 +14,8 @@ from moss_audio.annotate.merging.vocabulary import MUSIC, SINGING, SPEECH
 
 _TIMES = ("range", "moment", "start", "end", "length", "gap")
 _CLAUSE = re.compile(
-    r";|:\s|\s(?:then|while|followed by|before|after|whereas|but|as|with)\s|,\s(?:and\s)?",
+    r";|:\s|\s(?:then|while|followed by|before|after|whereas|but|as|with)\s|,\s(?:and\s)?"
+    r"|\sand\s(?=at\b|from\b|between\b|then\b)",
     re.IGNORECASE,
 )
 

@@ -49,7 +49,7 @@ _MOMENT_BEFORE = re.compile(rf"\b(?:at|around|near|by|from|until|to)\s+{_ABOUT}$
 
 
 _PAUSE = re.compile(
-    r"\b(?:paus(?:e|es|ing|ed)|gap|break|silence|silent|quiet|falls? silent|stops?)\s+"
+    r"\b(?:paus(?:e|es|ing|ed)|gap|break|silence|silent|falls? silent|stops?)\s+"
     r"(?:of\s+\w+\s+)?(?:from|between)\s+$",
     re.IGNORECASE,
 )

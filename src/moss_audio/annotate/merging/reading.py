@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -22,7 +22,7 @@ from moss_audio.annotate.merging.vocabulary import (
 )
 from moss_audio.metrics.caption_claims import quotations
 from moss_audio.metrics.mentions import Mention, find_mentions, label_key, sentences
-from moss_audio.text import normalize_words
+from moss_audio.text import is_cjk, normalize_words
 
 Spans = tuple[tuple[float, float], ...]
 
@@ -168,7 +168,10 @@ def _quotes(
             words = normalize_words(piece)
             if not words:
                 continue
-            taken = _taken(words, evidence.utterances)
+            taken = _taken(words, evidence.utterances, _said)
+            if taken is None and any(is_cjk(char) for char in inside):
+                # In such a text digits stay digits, so the parts of a quotation read otherwise.
+                taken = _taken(_characters(piece), evidence.utterances, _characters)
             if taken is None and label_key(inside) not in names:
                 wrong.append(f"nobody says {piece.strip()[:80]!r}")
             sources += taken or ()
@@ -196,14 +199,23 @@ def _said(text: str) -> tuple[str, ...]:
     return tuple(normalize_words(text))
 
 
-def _taken(words: Sequence[str], utterances: Sequence[Utterance]) -> tuple[Utterance, ...] | None:
+def _characters(text: str) -> tuple[str, ...]:
+    spaced = "".join(f" {char} " if is_cjk(char) else char for char in text.casefold())
+    return tuple(re.findall(r"[^\W_]+", spaced))
+
+
+def _taken(
+    words: Sequence[str],
+    utterances: Sequence[Utterance],
+    tokens: Callable[[str], tuple[str, ...]],
+) -> tuple[Utterance, ...] | None:
     """All utterances in which the words stand in a row, over borders too; None if nowhere."""
     streams: dict[str, list[Utterance]] = {"": list(utterances)}
     for one in utterances:
         streams.setdefault(f"by {one.speaker} {one.sung}", []).append(one)
     found: dict[int, Utterance] = {}
     for stream in streams.values():
-        said = [(word, one) for one in stream for word in _said(one.text)]
+        said = [(word, one) for one in stream for word in tokens(one.text)]
         line = [word for word, _ in said]
         first = words[0]
         for at in range(len(line) - len(words) + 1):
