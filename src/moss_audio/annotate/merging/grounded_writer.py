@@ -89,16 +89,20 @@ class GroundedWriter:
         opening = _opening(evidence, plan, rng)
         body = [" ".join(part) for part in ([*timeline, *voice],) if part]
         paragraphs = [*music, *body] if plan.lead == "music" else [*body, *music]
-        text = "\n\n".join(part for part in paragraphs if part)
+        paragraphs = [part for part in paragraphs if part]
         anchor = _usable(evidence.anchor, evidence)
-        return " ".join(part for part in (opening, anchor) if part) + (
-            ("\n\n" if len(paragraphs) > 1 else " ") + text if text else ""
-        )
+        start = " ".join(part for part in (opening, anchor, *paragraphs[:1]) if part)
+        return "\n\n".join([start, *paragraphs[1:]])
 
     # ------------------------------------------------------------------------- the timeline
 
     def _timeline(self, evidence: Evidence, rng: random.Random) -> list[str]:
-        items = [_said(block, rng) for block in _blocks(evidence.utterances)]
+        items: list[_Item] = []
+        for block in _blocks(evidence.utterances):
+            who = block[0].speaker
+            if evidence.speakers == 1 and not block[0].sung:  # one needs no number
+                who = "the speaker" if items else "a speaker"
+            items.append(_said(block, who, rng))
         if not evidence.spoken:
             items += self._wordless(evidence.speech, "speech", rng)
         if not evidence.sung:
@@ -183,6 +187,7 @@ def _throughout(sound: Sound, rng: random.Random) -> str:
     return rng.choice((
         f"Nearly throughout, {when}, {name} {verb} heard.",
         f"{capital(name)} {verb} heard almost all along, {when}.",
+        f"Nearly all along, {when}, there {verb} {name}.",
     ))  # fmt: skip
 
 
@@ -210,10 +215,10 @@ def _blocks(utterances: Sequence[Utterance]) -> list[list[Utterance]]:
     return blocks
 
 
-def _said(block: Sequence[Utterance], rng: random.Random) -> _Item:
+def _said(block: Sequence[Utterance], who: str | None, rng: random.Random) -> _Item:
     first, last = block[0], block[-1]
     words = quoted(" ".join(one.text for one in block))
-    who = first.speaker or rng.choice(("a voice", "someone"))
+    who = who or rng.choice(("a voice", "someone"))
     if first.sung:
         who, verb = "a voice", "sings"
     else:
@@ -228,7 +233,10 @@ def _said(block: Sequence[Utterance], rng: random.Random) -> _Item:
         f"{when} {who} {verb}, {words}",
         f"{who} {verb} {when}: {words}",
     ))  # fmt: skip
-    return _Item(((first.start_s, last.end_s),), text)
+    spans = tuple(
+        (u.start_s, u.end_s) for u in block if u.start_s is not None and u.end_s is not None
+    )
+    return _Item(spans, text)
 
 
 def _voice(evidence: Evidence, rng: random.Random) -> list[str]:
@@ -263,9 +271,9 @@ def _music(evidence: Evidence, plan: Plan, rng: random.Random) -> list[str]:
     if evidence.music is None:
         return []
     subject = rng.choice(("the music", "the piece of music"))
-    sentences = music_sentences(evidence.music, subject=subject)
-    if not sentences:
-        sentences = ["There is music."]
+    sentences = music_sentences(evidence.music, rng, subject=subject)
+    if not sentences or not sentences[0].startswith(subject):
+        sentences.insert(0, "There is music.")  # what the rest is about
     return [" ".join(capital(one) for one in sentences)]
 
 

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import random
 import re
 from collections.abc import Mapping, Sequence
 
@@ -122,7 +123,7 @@ def key_text(tonic: str, mode: str) -> str:
     return f"{name[:1].upper()}{spelled} {mode}"
 
 
-def music_sentences(music: Music, *, subject: str) -> list[str]:
+def music_sentences(music: Music, rng: random.Random, *, subject: str) -> list[str]:
     """What is known of the music, a sentence a group of facts."""
     out: list[str] = []
     first = [subject]
@@ -142,14 +143,15 @@ def music_sentences(music: Music, *, subject: str) -> list[str]:
     if music.instruments:
         names = listed(music.instruments)
         verb = "instruments heard are" if len(music.instruments) > 1 else "instrument heard is"
-        out.append(f"The {verb} {names}.")
+        out.append(rng.choice((f"The {verb} {names}.", f"It is played on {names}.")))
     if len({s.label for s in music.sections}) > 1:
         form = " ".join(s.label for s in music.sections)
         parts = [f"section {s.label} {span_text(s.start_s, s.end_s)}" for s in music.sections]
         out.append(f"Its form is {form}: {listed([p.removesuffix(' seconds') for p in parts])}"
                    " seconds.")  # fmt: skip
     if 1 < len(music.chords) <= 8:
-        out.append(f"Its chords are {listed(music.chords)}.")
+        whose = rng.choice(("Its", "The"))
+        out.append(f"{whose} chords are {listed(music.chords)}.")
     levels = _levels(music)
     if 1 < len(levels) <= 8 and len({s.label for s in levels}) > 1:
         parts = [f"{s.label} {span_text(s.start_s, s.end_s)}" for s in levels]

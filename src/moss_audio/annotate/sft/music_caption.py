@@ -23,7 +23,8 @@ def music_captions(evidence: Evidence, rng: random.Random) -> list[Talk]:
     music = evidence.music
     if music is None or not (music.bpm or music.tonic or music.instruments or music.sections):
         return []
-    sentences = music_sentences(music, subject=rng.choice(("the music", "this music")))
+    subject = rng.choice(("the music", "this music"))
+    sentences = music_sentences(music, rng, subject=subject)
     if not sentences:
         return []
     text = " ".join(capital(sentence) for sentence in sentences)
