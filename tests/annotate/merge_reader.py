@@ -20,8 +20,9 @@ _PLAIN = set(
     """a an the this these that of in on at to and or with from between for it its is are was be
     recording audio seconds holds hold mainly besides less prominently make made up above all can
     heard there then after next meanwhile while goes on off also nearly almost throughout along
-    voice voices speech someone speaks says saying what sounds like sings singing music piece plays played
-    key tempo about bpm instrument instruments form section chords loudness part speaker speakers
+    voice voices speech someone speaks says saying what sounds like sings singing music piece
+    plays played key tempo about bpm instrument instruments form section chords loudness part
+    speaker speakers
     found nothing distinct no particular sound which words minute hz times time twice once
     as comes across pace pitch volume delivery clarity fluency texture accent age gender emotion
     tone personality

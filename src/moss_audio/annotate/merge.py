@@ -14,7 +14,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, replace
 from typing import Literal
 
-from moss_audio.annotate.merging.evidence import Evidence, gather
+from moss_audio.annotate.merging.evidence import Evidence
+from moss_audio.annotate.merging.gather import gather
 from moss_audio.annotate.merging.grounded_writer import GroundedWriter
 from moss_audio.annotate.merging.grounding import check
 from moss_audio.annotate.merging.llm_writer import EndpointError, LlmConfig, LlmWriter

@@ -12,7 +12,8 @@ import random
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields, replace
 
-from moss_audio.annotate.merging.evidence import Evidence, gather
+from moss_audio.annotate.merging.evidence import Evidence
+from moss_audio.annotate.merging.gather import gather
 from moss_audio.annotate.records import Segment
 from moss_audio.annotate.sft.absent import absent
 from moss_audio.annotate.sft.captions import captions

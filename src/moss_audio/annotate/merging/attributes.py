@@ -82,14 +82,17 @@ def _pitch_class(tonic: str) -> int | None:
 def _music(body: str, evidence: Evidence) -> list[str]:
     music = evidence.music
     out = []
-    known: set[tuple[int | None, str]] = set()
+    key: set[tuple[int | None, str]] = set()
+    chords: set[tuple[int | None, str]] = set()
     if music and music.tonic and music.mode:
-        known.add((_pitch_class(music.tonic), music.mode))
+        key.add((_pitch_class(music.tonic), music.mode))
     for chord in music.chords if music else ():
         root, _, mode = chord.partition(" ")
-        known.add((_pitch_class(root), mode or "major"))
+        chords.add((_pitch_class(root), mode or "major"))
     for m in _KEY.finditer(body):
-        if (_pitch_class(f"{m[1]}{m[2] or ''}"), m[3].lower()) not in known:
+        stated = (_pitch_class(f"{m[1]}{m[2] or ''}"), m[3].lower())
+        of_piece = re.search(r"\bkey(?: signature)?(?: of| is|:)?\s+$", body[: m.start()])
+        if stated not in (key if of_piece else key | chords):
             out.append(f"{m.group()!r} is not the key")
     for m in _MODE.finditer(body):
         if not (music and music.mode == m[1].lower()):

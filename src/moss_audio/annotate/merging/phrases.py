@@ -68,10 +68,8 @@ def listed(parts: Sequence[str]) -> str:
 def is_plural(label: str) -> bool:
     """Whether a name takes "are": by its first word before a verb ("birds chirping"), or its
     last."""
-    words = label.lower().split()
+    words = re.split(r" (?:on|in|at|with|from|of|over|under|behind) ", label.lower())[0].split()
     head = words[0] if len(words) > 1 and words[-1].endswith("ing") else words[-1]
-    if " of " in label:
-        head = label.lower().split(" of ")[0].split()[-1]
     return head.endswith("s") and not head.endswith(("ss", "us", "is")) and head.isalpha()
 
 

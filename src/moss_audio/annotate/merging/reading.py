@@ -319,6 +319,9 @@ def _with_denials(body: str, mentions: Sequence[Mention]) -> list[Mention]:
     """Mentions with the denials that stand further off: "nobody speaks", "no voice or music"."""
     out: list[Mention] = []
     for m in mentions:
+        voice = out and m.labels == {SINGING} and out[-1].labels == {SPEECH}
+        if voice and len(body[out[-1].end : m.start].split()) < 2:
+            out.pop()  # "a voice sings" says nothing of speech
         denied = bool(_NOBODY.search(body[: m.start]))
         between = body[out[-1].end : m.start] if out and out[-1].negated else None
         if between is not None and (

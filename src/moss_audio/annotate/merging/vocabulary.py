@@ -1,3 +1,4 @@
+# ruff: noqa: SIM905  (word lists read best as running text)
 """Which phrases of a caption may stand for which piece of evidence, and which for none."""
 
 from __future__ import annotations
@@ -23,7 +24,10 @@ MUSIC_NAMES = (
     "piece", "track", "tempo", "rhythm", "beat", "harmony",
 )  # fmt: skip
 SINGING_NAMES = ("sing", "sung", "sang", "singer", "vocals", "lyrics")
-_EMPTY = frozenset(("sound", "sounds", "noise", "of", "and", "in", "on", "with", "from", "at"))
+_EMPTY = frozenset(
+    "sound sounds noise of and in on with from at by to up down off out over under past through"
+    " near is are or for as into onto behind around".split()
+)
 _MOST_FORMS = 60
 
 
