@@ -115,6 +115,32 @@ def test_doubtful_events_are_left_out_and_two_tools_count_once() -> None:
     assert "1.1" not in text
 
 
+def test_a_summary_may_not_contradict_its_fields() -> None:
+    for gender, used in (("male", True), ("female", False)):
+        fields = result(
+            "speech_fields", "speech", values={"gender": gender, "summary": "A man reads a list."}
+        )
+        text = MergeStage().caption(segment("s", 4.0, [agreed("One, two."), fields])).text
+        assert ("A man reads a list." in text) == used
+
+
+def test_odd_shapes_of_evidence() -> None:
+    outside = (Span("bell", -1, 2), Span("gong", 39, 42), Span("  ", 1, 2), Span("(((", 1, 2))
+    many = tuple(Span("beep", i * 2.0, i * 2.0 + 0.3) for i in range(12))
+    for results, wanted in (
+        ([result("events", spans=outside)], "from 0.0 to 2.0 seconds"),
+        ([result("events", spans=many)], "12 times"),
+        ([agreed("Only a text is known.")], "“Only a text is known.”"),
+        ([result("transcript", "speech", text="One alone.")], "what sounds like “One alone.”"),
+        ([], "no speech"),
+    ):
+        caption = MergeStage().caption(segment("s", 30.0 if results else 0.0, results))
+        plain = caption.text.replace("between 0.0 and 2.0", "from 0.0 to 2.0")
+        assert wanted in plain
+        assert "gong" not in caption.text
+        assert not caption.warnings
+
+
 def test_an_anchor_is_used_only_where_it_agrees_with_the_events() -> None:
     events = result("events", spans=(Span("rain", 0.0, 9.0, 0.9),))
     for sentence, used in (

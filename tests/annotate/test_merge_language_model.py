@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -108,6 +109,21 @@ def test_an_endpoint_that_fails_costs_one_segment_not_the_run(endpoint: _Endpoin
     assert "did not answer" in first.warnings[0]
     assert (first.writer, first.rejected) == ("grounded", 0)
     assert (second.writer, second.rejected) == ("grounded", 2)
+
+
+def test_an_answer_that_never_comes_is_not_waited_for(endpoint: _Endpoint) -> None:
+    released = threading.Event()
+
+    def late(request: dict[str, Any]) -> str:
+        released.wait(5)
+        return GOOD
+
+    endpoint.answer = late
+    config = endpoint.config
+    caption = MergeStage(replace(config, llm=replace(config.llm, timeout_s=0.3))).caption(STREET)
+    released.set()
+    assert (caption.writer, caption.rejected) == ("grounded", 0)
+    assert "did not answer" in caption.warnings[0]
 
 
 def test_a_refused_key_ends_the_run(endpoint: _Endpoint) -> None:

@@ -33,6 +33,7 @@ _PEOPLE: Mapping[str, tuple[str, ...]] = {
     "kid": ("child",), "elderly": ("elderly", "old", "senior"), "young": ("young", "youth", "teen"),
     "middle-aged": ("middle",), "teenager": ("teen",), "adult": ("adult",),
 }  # fmt: skip
+_STEMS = ("teen", "middle", "young", "old")  # "teenage", "middle-aged", "older"
 _FEELINGS = (
     "happy", "happily", "sad", "sadly", "angry", "angrily", "cheerful", "cheerfully", "furious",
     "excited", "excitedly", "nervous", "nervously", "fearful", "afraid", "joyful", "sarcastic",
@@ -111,13 +112,16 @@ def _music(body: str, evidence: Evidence) -> list[str]:
 
 
 def _people(body: str, evidence: Evidence) -> list[str]:
-    values = " ".join((*evidence.fields.values(), *(s.label for s in evidence.sounds))).lower()
+    fields = dict(evidence.fields)
+    if "gender" in fields or "age" in fields:
+        fields.pop("summary", None)  # it may not speak against the field itself
+    values = " ".join((*fields.values(), *(s.label for s in evidence.sounds))).lower()
     known = set(normalize_words(values)) | {label_key(word) for word in normalize_words(values)}
     out = []
     for m in re.finditer(r"[A-Za-z]+(?:-[a-z]+)?", body):
         word = m.group().lower()
         if word in _PEOPLE and not any(
-            value in known or any(k.startswith(value) and value != "male" for k in known)
+            value in known or any(k.startswith(value) and value in _STEMS for k in known)
             for value in _PEOPLE[word]
         ):
             out.append(f"{m.group()!r}: gender or age is not in the evidence")

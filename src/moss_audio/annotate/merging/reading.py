@@ -95,7 +95,8 @@ def read(text: str, evidence: Evidence) -> Reading:
     masked = body
     fields = [
         m.span()
-        for value in evidence.fields.values()
+        for name, value in evidence.fields.items()
+        if name != "summary"  # a text of its own, which is read like any other
         for m in re.finditer(re.escape(value), body, re.IGNORECASE)
     ]
     for start, end in (*(m[:2] for m in literal), *(s[:2] for s in named_speakers)):
