@@ -1,0 +1,1 @@
+"""From the branches' results to one caption: evidence, plan, writers, grounding check."""

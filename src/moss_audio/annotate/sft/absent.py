@@ -1,0 +1,112 @@
+"""Questions about what is not there. The answer says so.
+
+Asked only where the tools that would have heard it listened and found nothing, not even doubtful.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping
+
+from moss_audio.annotate.merging.evidence import Evidence
+from moss_audio.annotate.merging.phrases import be, noun
+from moss_audio.annotate.merging.sound_words import FAMILIES
+from moss_audio.annotate.merging.vocabulary import near, related
+from moss_audio.annotate.records import Segment
+from moss_audio.annotate.sft.talk import Talk
+from moss_audio.text import normalize_words
+
+# The coarse class under which each family would be heard.
+_CLASS: Mapping[str, str] = {
+    "animal": "animal", "human": "human sounds", "vehicle": "sounds of things",
+    "alarm": "sounds of things", "weather": "natural sounds", "household": "sounds of things",
+    "tool": "sounds of things", "impact": "source-ambiguous sounds", "instrument": "music",
+    "signal": "source-ambiguous sounds",
+}  # fmt: skip
+_LEAST_DOUBT = 0.3
+_SOUND = (
+    "When does the {label} start?", "How long does the {label} last?",
+    "How often is the {label} heard?", "What is heard right after the {label}?",
+)  # fmt: skip
+_SPEECH = ("What is said?", "Who speaks, and when?", "What does the speaker sound like?")
+_MUSIC = ("What is the tempo of the music?", "In which key is the music?", "Describe the music.")
+
+
+def absent(evidence: Evidence, segment: Segment, rng: random.Random) -> list[tuple[str, Talk]]:
+    """All such questions, with their kinds."""
+    out: list[tuple[str, Talk]] = []
+    for label in _sounds_not_there(evidence, segment, rng):
+        question = rng.choice(_SOUND).format(label=label)
+        answers = (
+            f"There {be(label)} no {label} in this recording.",
+            f"No {label} can be heard in this recording.",
+        )
+        out.append(("sound", Talk("unanswerable", question, rng.choice(answers), label)))
+        asked = f"Is there {noun(label)} in this recording?"
+        if be(label) == "is":
+            answer = f"No, there is no {label}."
+            out.append(("presence", Talk("unanswerable", asked, answer, label)))
+    if _nobody_speaks(evidence, segment):
+        answer = rng.choice(("Nobody speaks in this recording.", "There is no speech."))
+        out.append(("speech", Talk("unanswerable", rng.choice(_SPEECH), answer, "speech")))
+    if _no_music(evidence, segment):
+        answer = rng.choice(("There is no music in this recording.", "No music is heard."))
+        out.append(("music", Talk("unanswerable", rng.choice(_MUSIC), answer, "music")))
+    return out
+
+
+def _sounds_not_there(evidence: Evidence, segment: Segment, rng: random.Random) -> list[str]:
+    """First those near in kind to what is heard: far ones are no test."""
+    if not segment.find("events"):
+        return []
+    told = [s.label for r in segment.find("events") for s in r.spans]
+    told += [s.label for r in segment.find("activity") for s in r.spans]
+    told += [*(evidence.music.instruments if evidence.music else ()), *evidence.fields.values()]
+    texts = f"{evidence.anchor} {evidence.description}"
+    told += normalize_words(texts)
+    candidates = [n for s in evidence.sure_sounds for n in near(s.label, told)]
+    for family, names in FAMILIES.items():
+        if float(segment.profile.get(_CLASS[family], 0.0)) < _LEAST_DOUBT:
+            candidates += names
+    # A doubtful class of the profile may be the very sound that is asked about.
+    doubtful = {
+        n for family, names in FAMILIES.items() for n in names
+        if float(segment.profile.get(_CLASS[family], 0.0)) >= _LEAST_DOUBT
+        and not any(n in near(s.label, ()) for s in evidence.sure_sounds)
+    }  # fmt: skip
+    free = [
+        n for n in dict.fromkeys(candidates)
+        if n not in doubtful and not any(related(n, other) for other in told)
+    ]  # fmt: skip
+    if evidence.speaks:  # a voice may well breathe, sigh or laugh without an event saying so
+        free = [n for n in free if n not in FAMILIES["human"]]
+    if evidence.music is not None:
+        free = [n for n in free if n not in FAMILIES["instrument"]]
+    return rng.sample(free, min(4, len(free)))
+
+
+def _nobody_speaks(evidence: Evidence, segment: Segment) -> bool:
+    listened = segment.find("activity") or segment.find("transcript") or segment.find("agreement")
+    return bool(
+        listened
+        and not evidence.speaks
+        and not evidence.sings
+        and not evidence.turns
+        and not any(one.text.strip() for one in segment.find("transcript"))
+        and float(segment.profile.get("speech", 0.0)) < _LEAST_DOUBT
+    )
+
+
+def _no_music(evidence: Evidence, segment: Segment) -> bool:
+    listened = segment.find("activity") or segment.find("tempo")
+    played = any("music" in normalize_words(s.label) for s in evidence.sounds)
+    families = {*FAMILIES["instrument"]}
+    return bool(
+        listened
+        and evidence.music is None
+        and not evidence.sings
+        and not played
+        and not any(s.label in families for s in evidence.sounds)
+        and float(segment.profile.get("music", 0.0)) < _LEAST_DOUBT
+        and float(segment.profile.get("singing", 0.0)) < _LEAST_DOUBT
+    )

@@ -1,0 +1,66 @@
+"""Speech recognition: plain, with sentence times, with word times."""
+
+from __future__ import annotations
+
+from moss_audio.annotate.merging.evidence import Evidence
+from moss_audio.annotate.sft.talk import Talk
+from moss_audio.result import Segment, Transcript
+from moss_audio.tasks.transcribe import Level, Transcribe
+from moss_audio.text import join_words, normalize_words
+
+# Times are written in hundredths of a second.
+_ROUNDING_S = 0.0051
+
+
+def transcripts(
+    evidence: Evidence, level: Level | None, *, flagged: bool, most_words: int
+) -> list[Talk]:
+    """The transcript at one level, if recognisers agreed on it and it reads back as it was.
+
+    `flagged`: also where they agreed in part. `most_words`: longer ones get no word times.
+    """
+    spoken = evidence.spoken
+    trusted = ("keep", "flag") if flagged else ("keep",)
+    if not spoken or evidence.decision not in trusted:
+        return []
+    truth = _truth(evidence, level)
+    if truth is None or (level == "word" and len(truth.words) > most_words):
+        return []
+    task = Transcribe(level)
+    answer = task.render_answer(truth)
+    if not _reads_back(task, answer, truth, evidence.duration_s):
+        return []
+    return [Talk(task.name, task.prompt, answer, truth)]
+
+
+def _truth(evidence: Evidence, level: Level | None) -> Transcript | None:
+    spoken = evidence.spoken
+    text = join_words([one.text for one in spoken])
+    segments = tuple(
+        Segment(one.text, one.start_s, one.end_s)
+        for one in spoken
+        if one.start_s is not None and one.end_s is not None
+    )
+    if level == "sentence" and len(segments) < len(spoken):
+        return None
+    if level == "word" and (
+        normalize_words(" ".join(word.text for word in evidence.words)) != normalize_words(text)
+    ):
+        return None  # the aligner lost or split words: its times are not of this text
+    return Transcript(text, segments, evidence.words, evidence.duration_s)
+
+
+def _reads_back(task: Transcribe, answer: str, truth: Transcript, duration_s: float) -> bool:
+    read = task.parse(answer, duration_s)
+    if read.warnings or normalize_words(read.text) != normalize_words(truth.text):
+        return False
+    if task.timestamps is None:
+        return bool(answer)
+    wanted = [
+        (u.start, u.end) for u in (truth.words if task.timestamps == "word" else truth.segments)
+    ]
+    found = [(u.start, u.end) for u in (read.words if task.timestamps == "word" else read.segments)]
+    return len(wanted) == len(found) and all(
+        abs(a - c) <= _ROUNDING_S and abs(b - d) <= _ROUNDING_S
+        for (a, b), (c, d) in zip(wanted, found, strict=True)
+    )

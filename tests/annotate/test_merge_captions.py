@@ -1,0 +1,165 @@
+"""The deterministic writer on 500 segments, read by a second reader that shares nothing with it."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from tests.annotate.merge_cases import agreed, from_chance, from_scene, result, segment
+from tests.annotate.merge_errors import HOUSE, PLANTS, SONG, planted
+from tests.annotate.merge_reader import read
+
+from moss_audio.annotate.merge import MergeConfig, MergeStage
+from moss_audio.annotate.records import Segment, Span
+from moss_audio.annotate.stage import Item
+from moss_audio.errors import MossAudioError
+from moss_audio.scenes.reader import load_scenes
+
+_SCENES = Path(__file__).parent / "merge_scenes"
+
+
+@pytest.fixture(scope="module")
+def segments() -> list[Segment]:
+    scenes = [from_scene(scene) for scene in load_scenes(_SCENES, "test-unseen")]
+    return [*scenes, *(from_chance(seed) for seed in range(500 - len(scenes)))]
+
+
+@pytest.fixture(scope="module")
+def captioned(segments: list[Segment]) -> list[tuple[str, Segment]]:
+    stage = MergeStage()
+    out = []
+    for one in segments:
+        caption = stage.caption(one)
+        assert not caption.warnings, (one.id, caption.warnings)
+        out.append((caption.text, one))
+    return out
+
+
+def test_captions_name_the_evidence_and_nothing_else(
+    captioned: list[tuple[str, Segment]],
+) -> None:
+    named = missed = 0
+    unsupported = []
+    for text, one in captioned:
+        finding = read(text, one)
+        named += finding.named
+        missed += len(finding.missed)
+        unsupported += [(one.id, wrong, text) for wrong in finding.unsupported]
+    assert not unsupported, unsupported[:3]
+    assert named > 2000
+    assert named / (named + missed) >= 0.95
+
+
+def test_the_second_reader_sees_planted_errors(captioned: list[tuple[str, Segment]]) -> None:
+    for kind in PLANTS:
+        seen = [bool(read(text, one).unsupported) for text, one in planted(kind, captioned, 20)]
+        assert sum(seen) >= 17, kind
+
+
+def test_the_second_reader_sees_what_is_left_out(captioned: list[tuple[str, Segment]]) -> None:
+    text, one = next(c for c in captioned if len(re.findall("“", c[0])) == 1)
+    assert read(re.sub("“[^”]*”", "something", text), one).missed
+
+
+def test_equal_segments_have_equal_captions_and_others_vary(segments: list[Segment]) -> None:
+    first, second = MergeStage(), MergeStage()
+    assert [first.caption(s) for s in segments[:40]] == [second.caption(s) for s in segments[:40]]
+    named_anew = {first.caption(replace(HOUSE, id=str(i))).text for i in range(12)}
+    assert len(named_anew) > 6
+
+
+def test_a_batch_keeps_its_order_and_reads_no_sound() -> None:
+    def no_sound() -> None:
+        raise AssertionError("the merge reads no sound")
+
+    done = MergeStage().process_batch([Item(s, no_sound) for s in (HOUSE, SONG)])  # type: ignore[arg-type]
+    assert [one.id for one in done] == ["house", "song"]
+    assert all(one.caption and one.caption.writer == "grounded" for one in done)
+    assert Segment.from_dict(done[0].to_dict()) == done[0]
+
+
+def test_what_leads_follows_from_priors_and_findings() -> None:
+    caption = MergeStage().caption(replace(SONG, profile={"music": 0.9}))
+    assert caption.plan[0].startswith("lead: music")
+    assert caption.plan[1].startswith("background: events")
+    assert "absent: speech" in caption.plan[2]
+    assert caption.text.index("key of F sharp minor") < caption.text.index("applause")
+
+
+def test_words_the_recognisers_disagree_on_are_not_quoted() -> None:
+    spans = (Span("Buy milk today.", 1.0, 2.5),)
+    said = result("sentences", "speech", spans=spans)
+    heard = result("activity", "segment", spans=(Span("speech", 0.9, 2.6),))
+    texts = {
+        decision: MergeStage().caption(
+            segment("s", 4.0, [agreed("Buy milk today.", decision), said, heard])
+        )
+        for decision in ("keep", "flag", "drop")
+    }
+    assert "“Buy milk today.”" in texts["keep"].text
+    assert "what sounds like" not in texts["keep"].text
+    assert "what sounds like" in texts["flag"].text
+    assert "milk" not in texts["drop"].text
+    assert "from 0.9 to 2.6 seconds" in texts["drop"].text
+    assert any("disagree" in line for line in texts["drop"].plan)
+
+
+def test_doubtful_events_are_left_out_and_two_tools_count_once() -> None:
+    first = result("events", spans=(Span("bell", 1.0, 2.0, 0.9), Span("siren", 3.0, 4.0, 0.4)))
+    second = result("events", spans=(Span("Bell", 1.1, 2.1, 0.7), Span("bell", 5.0, 5.5, 0.7)))
+    text = MergeStage().caption(segment("s", 6.0, [first, second])).text
+    assert "siren" not in text
+    assert "twice" in text
+    assert "1.1" not in text
+
+
+def test_a_summary_may_not_contradict_its_fields() -> None:
+    for gender, used in (("male", True), ("female", False)):
+        fields = result(
+            "speech_fields", "speech", values={"gender": gender, "summary": "A man reads a list."}
+        )
+        text = MergeStage().caption(segment("s", 4.0, [agreed("One, two."), fields])).text
+        assert ("A man reads a list." in text) == used
+
+
+def test_odd_shapes_of_evidence() -> None:
+    outside = (Span("bell", -1, 2), Span("gong", 39, 42), Span("  ", 1, 2), Span("(((", 1, 2))
+    many = tuple(Span("beep", i * 2.0, i * 2.0 + 0.3) for i in range(12))
+    for results, wanted in (
+        ([result("events", spans=outside)], "from 0.0 to 2.0 seconds"),
+        ([result("events", spans=many)], "12 times"),
+        ([agreed("Only a text is known.")], "“Only a text is known.”"),
+        ([result("transcript", "speech", text="One alone.")], "what sounds like “One alone.”"),
+        ([], "no speech"),
+    ):
+        caption = MergeStage().caption(segment("s", 30.0 if results else 0.0, results))
+        plain = caption.text.replace("between 0.0 and 2.0", "from 0.0 to 2.0")
+        assert wanted in plain
+        assert "gong" not in caption.text
+        assert not caption.warnings
+
+
+def test_an_anchor_is_used_only_where_it_agrees_with_the_events() -> None:
+    events = result("events", spans=(Span("rain", 0.0, 9.0, 0.9),))
+    for sentence, used in (
+        ("Steady rain is heard.", True),
+        ("A chainsaw runs in the rain.", False),
+    ):
+        one = segment("s", 10.0, [events, result("anchor", text=sentence)])
+        assert (sentence in MergeStage().caption(one).text) == used
+
+
+def test_fingerprint_follows_what_changes_captions_alone() -> None:
+    base = MergeStage(MergeConfig()).fingerprint
+    assert MergeStage(MergeConfig()).fingerprint == base
+    assert MergeStage(MergeConfig(strong_score=0.6)).fingerprint != base
+    assert MergeStage(MergeConfig(list_at_most=3)).fingerprint != base
+
+
+def test_impossible_settings_are_refused() -> None:
+    with pytest.raises(MossAudioError, match="weak_score"):
+        MergeConfig(weak_score=0.8)
+    with pytest.raises(MossAudioError, match="writer"):
+        MergeConfig(writer="poet")  # type: ignore[arg-type]

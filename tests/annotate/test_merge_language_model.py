@@ -1,0 +1,146 @@
+"""The language-model writer against a local endpoint: retries, replacement, counting, errors."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import pytest
+from tests.annotate.merge_errors import STREET, TALK
+
+from moss_audio.annotate.merge import MergeConfig, MergeStage
+from moss_audio.annotate.merging.llm_writer import LlmConfig
+from moss_audio.annotate.stage import Item
+from moss_audio.errors import MossAudioError
+
+pytest.importorskip("openai")
+
+GOOD = (
+    "Rain is heard from 0.0 to 12.0 seconds. A dog barks at 1.2 and at 4.1 seconds, and then a "
+    "siren sounds from 5.5 to 9.8 seconds."
+)
+BAD = GOOD.replace("siren", "chainsaw")
+Answer = Callable[[dict[str, Any]], str | int]
+
+
+class _Endpoint:
+    """Answers with what `answer` gives: a text, or the code of an error."""
+
+    def __init__(self) -> None:
+        self.requests: list[dict[str, Any]] = []
+        self.answer: Answer = lambda request: GOOD
+        outer = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                body = self.rfile.read(int(self.headers["Content-Length"]))
+                request = json.loads(body)
+                outer.requests.append(request)
+                said = outer.answer(request)
+                choice = {"index": 0, "message": {"role": "assistant", "content": said},
+                          "finish_reason": "stop"}  # fmt: skip
+                reply = {"id": "1", "object": "chat.completion", "created": 0, "model": "m",
+                         "choices": [choice]}  # fmt: skip
+                code = said if isinstance(said, int) else 200
+                data = json.dumps(reply if code == 200 else {"error": {"message": "no"}}).encode()
+                self.send_response(code)
+                self.send_header("Content-Type", "application/json")
+                self.send_header("Content-Length", str(len(data)))
+                self.end_headers()
+                self.wfile.write(data)
+
+            def log_message(self, *args: object) -> None:
+                pass
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+    @property
+    def config(self) -> MergeConfig:
+        url = f"http://127.0.0.1:{self.server.server_port}/v1"
+        return MergeConfig("llm", llm=LlmConfig(url, "writer-1", attempts=2, retries=0, workers=2))
+
+
+@pytest.fixture
+def endpoint() -> Iterator[_Endpoint]:
+    one = _Endpoint()
+    yield one
+    one.server.shutdown()
+    one.server.server_close()
+
+
+def test_a_grounded_answer_is_the_caption(endpoint: _Endpoint) -> None:
+    endpoint.answer = lambda request: f"<think>rain first</think>\n{GOOD}"
+    caption = MergeStage(endpoint.config).caption(STREET)
+    assert (caption.text, caption.writer, caption.rejected) == (GOOD, "writer-1", 0)
+    (request,) = endpoint.requests
+    assert (request["temperature"], request["seed"], request["model"]) == (0, 0, "writer-1")
+    assert '"siren"' in request["messages"][1]["content"]
+
+
+def test_faults_are_told_and_the_second_answer_is_taken(endpoint: _Endpoint) -> None:
+    endpoint.answer = lambda request: GOOD if len(request["messages"]) > 2 else BAD
+    caption = MergeStage(endpoint.config).caption(STREET)
+    assert (caption.text, caption.rejected, caption.warnings) == (GOOD, 1, ())
+    assert "'chainsaw' is not in the evidence" in endpoint.requests[1]["messages"][2]["content"]
+
+
+def test_a_writer_that_never_learns_is_replaced_and_counted(endpoint: _Endpoint) -> None:
+    endpoint.answer = lambda request: BAD
+    caption = MergeStage(endpoint.config).caption(STREET)
+    assert caption.writer == "grounded"
+    assert caption.text == MergeStage().caption(STREET).text
+    assert caption.rejected == len(endpoint.requests) == 2
+    assert "chainsaw" in caption.warnings[0]
+
+
+def test_an_endpoint_that_fails_costs_one_segment_not_the_run(endpoint: _Endpoint) -> None:
+    endpoint.answer = lambda request: 500 if "siren" in request["messages"][1]["content"] else BAD
+    stage = MergeStage(endpoint.config)
+    stage.setup()
+    done = stage.process_batch([Item(s, lambda: None) for s in (STREET, TALK)])  # type: ignore[arg-type, return-value]
+    first, second = (one.caption for one in done)
+    assert first
+    assert second
+    assert "did not answer" in first.warnings[0]
+    assert (first.writer, first.rejected) == ("grounded", 0)
+    assert (second.writer, second.rejected) == ("grounded", 2)
+
+
+def test_an_answer_that_never_comes_is_not_waited_for(endpoint: _Endpoint) -> None:
+    released = threading.Event()
+
+    def late(request: dict[str, Any]) -> str:
+        released.wait(5)
+        return GOOD
+
+    endpoint.answer = late
+    config = endpoint.config
+    caption = MergeStage(replace(config, llm=replace(config.llm, timeout_s=0.3))).caption(STREET)
+    released.set()
+    assert (caption.writer, caption.rejected) == ("grounded", 0)
+    assert "did not answer" in caption.warnings[0]
+
+
+def test_a_refused_key_ends_the_run(endpoint: _Endpoint) -> None:
+    endpoint.answer = lambda request: 401
+    with pytest.raises(MossAudioError, match="check the address, the model's name and the key"):
+        MergeStage(endpoint.config).caption(STREET)
+
+
+def test_address_and_model_may_come_from_the_environment(
+    endpoint: _Endpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("OPENAI_BASE_URL", raising=False)
+    with pytest.raises(MossAudioError, match="OPENAI_BASE_URL"):
+        MergeStage(MergeConfig("llm")).setup()
+    monkeypatch.setenv("OPENAI_BASE_URL", endpoint.config.llm.base_url)
+    monkeypatch.setenv("OPENAI_MODEL", "writer-2")
+    caption = MergeStage(MergeConfig("llm")).caption(STREET)
+    assert (caption.writer, endpoint.requests[0]["model"]) == ("writer-2", "writer-2")
+    plain = MergeStage(MergeConfig()).fingerprint
+    assert MergeStage(MergeConfig("llm")).fingerprint != plain
