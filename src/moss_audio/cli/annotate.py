@@ -1,0 +1,110 @@
+"""`annotate`: recordings of any kind to segments with captions and data to train on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from moss_audio.cli.messages import complain, plural
+from moss_audio.cli.train import Changes, parse_changes
+
+if TYPE_CHECKING:
+    from moss_audio.annotate.config import AnnotateConfig
+    from moss_audio.annotate.finish import Summary
+
+_LOCAL = "local"  # `--ray` without an address
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command(epilog="Example: moss-audio annotate recordings data --workers 2")(annotate)
+
+
+def annotate(
+    inputs: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="IN...",
+            help="Files, folders, patterns such as '*.mp3', manifests (.jsonl, .csv, .tsv, "
+            "wav.scp) and tar shards.",
+            show_default=False,
+        ),
+    ],
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder; made if absent.")],
+    config: Annotated[
+        Path | None, typer.Option("--config", "-c", help="A YAML file; all defaults without one.")
+    ] = None,
+    workers: Annotated[
+        int | None, typer.Option("--workers", min=1, help="Processes; 1, or what the file says.")
+    ] = None,
+    ray: Annotated[
+        str | None,
+        typer.Option(
+            "--ray",
+            metavar="ADDRESS",
+            help=f"Run the steps as actors of a Ray cluster ('auto', ray://...), or of this "
+            f"machine ('{_LOCAL}'). Needs the extra 'ray'.",
+        ),
+    ] = None,
+    changes: Changes = None,
+    retry: Annotated[
+        bool, typer.Option("--retry", help="Try again what an earlier run had to set aside.")
+    ] = False,
+) -> None:
+    """Turn recordings into data that `train sft` reads. The same command goes on where a run
+    ended. What could not be used is in OUT/aside.jsonl, and makes the exit code 1."""
+    from moss_audio.annotate.progress import LiveView
+    from moss_audio.annotate.run import annotate as run
+
+    settings = _config(config, workers, ray, changes)
+    summary = run(inputs, out, settings, view=LiveView(), retry=retry)
+    page = _report(out)
+    _tell(summary, out)
+    typer.echo(str(page or out))
+    if summary.set_aside:
+        raise typer.Exit(1)
+
+
+def _config(
+    path: Path | None, workers: int | None, ray: str | None, changes: list[str] | None
+) -> AnnotateConfig:
+    from moss_audio.annotate.config import load_config
+
+    overrides: dict[str, Any] = dict(parse_changes(changes)) if changes else {}
+    if workers is not None:
+        overrides["run.workers"] = workers
+    found = load_config(path, overrides)
+    if ray is None:
+        return found
+    address = None if ray == _LOCAL else ray
+    return replace(found, run=replace(found.run, executor="ray", ray_address=address))
+
+
+def _report(out: Path) -> Path | None:
+    try:
+        from moss_audio.annotate.report import write_report
+    except ModuleNotFoundError as error:
+        if error.name != "moss_audio.annotate.report":
+            raise
+        return None
+    return write_report(out)
+
+
+def _tell(summary: Summary, out: Path) -> None:
+    hours = f"{summary.segments_s / 3600:.2f} h"
+    complain(
+        f"{plural(summary.recordings, 'recording')} of {plural(summary.files, 'file')}: "
+        f"{plural(summary.segments, 'segment')} ({hours}), "
+        f"{plural(summary.conversations, 'conversation')}",
+        kind=None,
+    )
+    if summary.set_aside:
+        complain(f"{_counts(summary.asides)} set aside; see {out / 'aside.jsonl'}", kind="warning")
+
+
+def _counts(asides: Mapping[str, int]) -> str:
+    return ", ".join(f"{count} {reason}" for reason, count in asides.items())
