@@ -67,20 +67,26 @@ class Claims:
             return None
 
     def work(self, do: Callable[[int], None], shards: Sequence[int]) -> None:
-        """Take shards until none is left, or a worker had to give up. Raises nothing of what
-        `do` raises but leaves word of it; Ctrl-C goes through."""
+        """Take shards until none is left, or a worker had to give up."""
         for shard in shards:
             if self.stopped() is not None:
                 return
             if self.take(shard):
-                try:
-                    do(shard)
-                except MossAudioError as error:
-                    self.stop("error", str(error))
-                except MemoryError:
-                    self.stop("error", "out of memory: use fewer --workers or a smaller run.batch")
-                except Exception:
-                    self.stop("bug", traceback.format_exc())
+                self.guard(do, shard)
+
+    def guard(self, do: Callable[[int], None], shard: int) -> None:
+        """`do(shard)`, unless a worker had to give up. Raises nothing of what `do` raises but
+        leaves word of it; Ctrl-C goes through."""
+        if self.stopped() is not None:
+            return
+        try:
+            do(shard)
+        except MossAudioError as error:
+            self.stop("error", str(error))
+        except MemoryError:
+            self.stop("error", "out of memory: use fewer --workers or a smaller run.batch")
+        except Exception:
+            self.stop("bug", traceback.format_exc())
 
     def check(self) -> None:
         """Raises what a worker left word of: MossAudioError, or RuntimeError with a traceback."""

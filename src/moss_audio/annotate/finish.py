@@ -15,8 +15,6 @@ from moss_audio.annotate.store import Store, key_of, line_of
 from moss_audio.annotate.work import Ingest, Steps
 from moss_audio.errors import MossAudioError
 
-_MARK = "finished.json"  # of what the outputs were last made
-
 
 @dataclass(frozen=True)
 class Summary:
@@ -62,7 +60,7 @@ class Finish:
         Raises MossAudioError where sounds are gone that the result needs: they are made again by
         the next run.
         """
-        store, mark = self.store, self.store.work / _MARK
+        store, mark = self.store, self.store.mark
         keys = {shard.number: self.steps.keys(shard.number) for shard in self.shards}
         known = key_of(sorted(keys.items()), [a.to_dict() for a in self.inputs], self._names())
         whole = (store.train, store.aside, store.root / "summary.json")

@@ -142,7 +142,10 @@ def _file(path: str, provenance: Mapping[str, Any]) -> Iterator[Entry | Aside]:
         elif suffix in manifests.SUFFIXES:
             yield from _manifest(absolute)
         elif suffix in tars.SUFFIXES:
-            for member in tars.members(absolute):
+            members, problem = tars.members(absolute)
+            if problem is not None:
+                yield Aside(path, "not readable as input", problem)
+            for member in members:
                 yield Entry(
                     absolute,
                     member.size,

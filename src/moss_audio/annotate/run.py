@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 from moss_audio.annotate.build import Part, Pipeline, build_pipeline
 from moss_audio.annotate.claims import Claims
-from moss_audio.annotate.config import AnnotateConfig, as_text
+from moss_audio.annotate.config import AnnotateConfig, RunConfig, as_text
 from moss_audio.annotate.finish import Finish, Summary
 from moss_audio.annotate.ingest import sort_out
 from moss_audio.annotate.inputs import list_inputs
@@ -69,11 +69,19 @@ def annotate(
     store.make()
     with store.lock():
         try:
-            return _Run(store, config, pipeline, view).all(
-                [os.fspath(one) for one in inputs], retry
-            )
+            names = [os.fspath(one) for one in inputs]
+            with _place(config.run):
+                return _Run(store, config, pipeline, view).all(names, retry)
         except KeyboardInterrupt:
             raise KeyboardInterrupt("interrupted; the same command goes on") from None
+
+
+def _place(config: RunConfig) -> AbstractContextManager[None]:
+    if config.executor != "ray":
+        return nullcontext()
+    from moss_audio.annotate.executors_ray import connected
+
+    return connected(config)
 
 
 class _Run:
@@ -110,9 +118,10 @@ class _Run:
     def _work(self, name: str, work: Work, shards: list[int], counts: Mapping[str, int]) -> None:
         if not shards:
             return
+        self.store.mark.unlink(missing_ok=True)  # the outputs are not of this any more
         claims = Claims(self.store.work / "claims" / name)
         with self.view.phase(self.store, counts):
-            if self.config.run.executor == "ray" and isinstance(work, Steps):
+            if self.config.run.executor == "ray":
                 from moss_audio.annotate.executors_ray import run_ray
 
                 run_ray(work, shards, claims, self.config.run)

@@ -80,6 +80,11 @@ class Store:
         """What was set aside."""
         return self.root / "aside.jsonl"
 
+    @property
+    def mark(self) -> Path:
+        """Of what the outputs were last made; absent while they are not of what is done."""
+        return self.work / "finished.json"
+
     def recordings(self, shard: int) -> Path:
         """The recordings of a shard that are used, each with the entry that it came from."""
         return self.work / "recordings" / f"{shard:05d}.jsonl"

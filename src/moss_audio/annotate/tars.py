@@ -32,17 +32,18 @@ class Found:
     provenance: dict[str, Any] = field(default_factory=dict)
 
 
-def members(path: str) -> list[Found]:
-    """The files of a tar in order, side files turned into the provenance of what they go with.
+def members(path: str) -> tuple[list[Found], str | None]:
+    """The files of a tar in order, side files turned into the provenance of what they go with;
+    and what is wrong with a tar that is damaged or cut short after them.
 
-    Raises MossAudioError if it is not an uncompressed tar. A tar that is cut short gives the
-    members before the cut.
+    Raises MossAudioError if it is not an uncompressed tar.
     """
     if not path.lower().endswith(".tar"):
         raise MossAudioError(f"{path}: compressed; unpack it to a plain .tar or to files")
     found: list[Found] = []
     beside: dict[str, dict[str, Any]] = {}
     end = os.path.getsize(path)
+    problem = None
     try:
         with tarfile.open(path, "r:") as tar:
             for info in tar:
@@ -56,10 +57,14 @@ def members(path: str) -> list[Found]:
                         text = b"" if extracted is None else extracted.read()
                         beside.setdefault(stem, {}).update(_side(suffix, text))
                 elif suffix not in _NO_RECORDINGS:
-                    found.append(Found(info.name, info.offset_data, info.size))
+                    size = max(0, min(info.size, end - info.offset_data))  # less in a cut tar
+                    found.append(Found(info.name, info.offset_data, size))
     except (tarfile.TarError, EOFError) as error:
-        raise MossAudioError(f"{path}: not an uncompressed tar ({error})") from error
-    return [replace(one, provenance=beside.get(_stem(one.name), {})) for one in found]
+        if not found:
+            raise MossAudioError(f"{path}: not an uncompressed tar ({error})") from error
+        problem = f"damaged or cut short after {found[-1].name} ({error})"
+    whole = [replace(one, provenance=beside.get(_stem(one.name), {})) for one in found]
+    return whole, problem
 
 
 def _stem(name: str) -> str:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer.core import TyperCommand
 
 from moss_audio.cli.messages import complain, plural
 from moss_audio.cli.train import Changes, parse_changes
@@ -17,11 +19,26 @@ if TYPE_CHECKING:
     from moss_audio.annotate.finish import Summary
 
 _LOCAL = "local"  # `--ray` without an address
+_ADDRESS = re.compile(r"auto|local|ray://.+|[\w.-]+:\d+")
+
+
+class _Command(TyperCommand):
+    """Lets `--ray` stand without an address: Typer's options always take a value or never."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        given: list[str] = []
+        for word, following in zip(args, [*args[1:], ""], strict=True):
+            given.append(word)
+            if word == "--ray" and not _ADDRESS.fullmatch(following):
+                given.append(_LOCAL)
+        return super().parse_args(ctx, given)
 
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
-    app.command(epilog="Example: moss-audio annotate recordings data --workers 2")(annotate)
+    app.command(cls=_Command, epilog="Example: moss-audio annotate recordings data --workers 2")(
+        annotate
+    )
 
 
 def annotate(
@@ -45,9 +62,9 @@ def annotate(
         str | None,
         typer.Option(
             "--ray",
-            metavar="ADDRESS",
-            help=f"Run the steps as actors of a Ray cluster ('auto', ray://...), or of this "
-            f"machine ('{_LOCAL}'). Needs the extra 'ray'.",
+            metavar="[ADDRESS]",
+            help="Run as actors of a Ray cluster (auto, HOST:PORT, ray://...); of this machine "
+            "without an address. Needs the extra 'ray'.",
         ),
     ] = None,
     changes: Changes = None,
