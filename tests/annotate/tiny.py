@@ -96,7 +96,8 @@ class Stage:
         assert samples.dtype == np.float32
         assert len(samples) == round(item.segment.duration_s * SAMPLE_RATE)
         rms = float(np.sqrt(np.mean(np.square(samples, dtype=np.float64))))
-        time.sleep(self.config.sleep_s)
+        if self.config.sleep_s:
+            time.sleep(self.config.sleep_s)
         if self.config.fail_above is not None and rms > self.config.fail_above:
             if self.config.crash:
                 raise KeyError("too loud")

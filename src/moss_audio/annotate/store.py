@@ -119,9 +119,9 @@ class Store:
         """Write a JSONL file whole or not at all."""
         self.put_lines(path, map(line_of, rows))
 
-    def put_lines(self, path: Path, lines: Iterable[str | bytes]) -> int:
+    def put_lines(self, path: Path, lines: Iterable[str | bytes], *, sync: bool = True) -> int:
         """Write lines as they come, so that they need no memory; the file appears when all are
-        there. Returns how many there were."""
+        there. Returns how many there were. `sync`: outlives a loss of power, too."""
         temporary = path.with_name(f".{path.name}.{secrets.token_hex(6)}.tmp")
         count = 0
         with writing(path):
@@ -132,8 +132,9 @@ class Store:
                         count += 1
                         raw = line if isinstance(line, bytes) else line.encode("utf-8", "replace")
                         file.write(raw)
-                    file.flush()
-                    os.fsync(file.fileno())
+                    if sync:
+                        file.flush()
+                        os.fsync(file.fileno())
                 os.replace(temporary, path)
             except BaseException:
                 temporary.unlink(missing_ok=True)

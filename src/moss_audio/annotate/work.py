@@ -306,4 +306,4 @@ def _reason(error: Exception) -> str:
 
 def _note(store: Store, step: str, shard: int, key: str, ran: Ran) -> None:
     text = json.dumps({**vars(ran), "shard": shard, "pid": os.getpid()})
-    store.put(store.stats(step, shard, key), text + "\n")
+    store.put_lines(store.stats(step, shard, key), [text + "\n"], sync=False)
