@@ -4,7 +4,8 @@ come to its end.
     python killed.py IN OUT SEED KILLS WORKERS
 
 Every run is a process of its own, forked from this one so that 20 of them need not import
-everything 20 times. Prints how many of them were killed in mid-run.
+everything 20 times. Prints how many folders
+they worked in, and how many files of results the killed ones left.
 """
 
 from __future__ import annotations
@@ -48,18 +49,20 @@ def main() -> None:
         sys.exit("a run by itself fails")
     whole_s = time.perf_counter() - began
     rng = random.Random(int(seed))
-    killed = steps = 0
-    for number in range(int(kills)):
-        # Each run goes on from the last, so that the moments are spread over all of the work;
-        # every fifth begins from nothing.
-        place = f"{out}-{number // 5}"
+    killed = steps = folder = here = 0
+    while killed < int(kills):
+        # Runs go on from each other, so that the moments are spread over all of the work; after
+        # the end, or the fifth kill, another folder begins from nothing.
+        place = f"{out}-{folder}"
         status = _forked(recordings, place, int(workers), rng.uniform(0.0, whole_s * 0.6))
-        killed += os.WIFSIGNALED(status)
         steps += len(list(Path(place).rglob("*-*.jsonl")))
-    for number in range((int(kills) + 4) // 5):
+        killed, here = killed + os.WIFSIGNALED(status), here + 1
+        if not os.WIFSIGNALED(status) or here == 5:
+            folder, here = folder + 1, 0
+    for number in range(folder + 1):
         if _forked(recordings, f"{out}-{number}", int(workers), None):
             sys.exit("the last run fails")
-    print(killed, steps)
+    print(folder + 1, steps)
 
 
 if __name__ == "__main__":

@@ -43,11 +43,10 @@ def test_twenty_kills_leave_what_an_unbroken_run_leaves(
     process = _python(ROOT / "tests/annotate/killed.py", recordings, tmp_path / "k", 1, 20, 1)
     out, err = process.communicate(timeout=120)
     assert process.returncode == 0, err
-    killed, files = map(int, out.split())
-    assert killed >= 12  # or the moments were not in mid-run and this shows nothing
-    assert files > 20
+    folders, files = map(int, out.split())
+    assert files > 20  # or the moments were too early, and this shows nothing
     expected = contents(tmp_path / "unbroken")
-    for number in range(4):
+    for number in range(folders):
         assert contents(tmp_path / f"k-{number}") == expected
         assert not list((tmp_path / f"k-{number}").rglob("*.tmp"))
 

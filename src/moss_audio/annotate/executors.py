@@ -51,7 +51,7 @@ class LocalExecutor(LocalPipelineExecutor):
     def run(self) -> None:
         """Run all ranks. Raises MossAudioError if a worker dies."""
         if self.workers == 1:
-            with _quiet():
+            with quiet():
                 self._run_for_rank(0, 1)
             return
         context = get_context("spawn")
@@ -110,7 +110,7 @@ def _run_rank(executor: LocalExecutor, rank: int, parent: Any) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
-    with _quiet():
+    with quiet():
         executor._run_for_rank(rank, 1)
 
 
@@ -122,7 +122,7 @@ def _end_with(parent: Any) -> None:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """The terminal is for our own lines; what went wrong is told by the claims."""
     from loguru import logger
 

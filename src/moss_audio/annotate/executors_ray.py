@@ -9,6 +9,7 @@ Data's own checkpoints are not used: they are not finished yet.)
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -18,6 +19,7 @@ from moss_audio.annotate.config import RayPool, RunConfig
 from moss_audio.annotate.work import Steps, Work
 from moss_audio.errors import MissingDependencyError, MossAudioError
 
+_LOUDNESS = "RAY_BACKEND_LOG_LEVEL"
 _STORE_BYTES = 100 * 2**20  # Ray would set a third of the memory aside for rows of one number
 
 
@@ -123,6 +125,9 @@ def connected(config: RunConfig) -> Iterator[None]:
     level = logger.level
     logger.setLevel(logging.ERROR)
     mine = not ray.is_initialized()
+    # Its libraries write straight to the terminal, about restarts that cost us nothing.
+    loudness = os.environ.get(_LOUDNESS)
+    os.environ[_LOUDNESS] = "fatal"
     options: dict[str, Any] = {"address": config.ray_address}
     if config.ray_address is None:
         options = {
@@ -140,6 +145,9 @@ def connected(config: RunConfig) -> Iterator[None]:
         yield
     finally:
         context.enable_progress_bars = bars
+        os.environ.pop(_LOUDNESS)
+        if loudness is not None:
+            os.environ[_LOUDNESS] = loudness
         logger.setLevel(level)
         if mine and ray.is_initialized():
             ray.shutdown()

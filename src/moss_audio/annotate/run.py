@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from importlib import import_module, util
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -65,7 +67,7 @@ def annotate(
     view = view or Silent()
     pipeline = build_pipeline(config.parts, parts)
     if config.run.executor == "slurm":
-        raise MossAudioError("run.executor slurm: use submit")
+        raise MossAudioError("run.executor: slurm queues jobs and returns: call submit")
     store.make()
     with store.lock():
         try:
@@ -74,6 +76,40 @@ def annotate(
                 return _Run(store, config, pipeline, view).all(names, retry)
         except KeyboardInterrupt:
             raise KeyboardInterrupt("interrupted; the same command goes on") from None
+
+
+def submit(
+    inputs: Sequence[str | os.PathLike[str]],
+    out: str | os.PathLike[str],
+    config: AnnotateConfig,
+    *,
+    parts: Sequence[Part] | None = None,
+    retry: bool = False,
+) -> list[str]:
+    """`annotate` as jobs of a Slurm cluster, which `config.run.slurm` describes; returns their
+    ids as soon as they are queued. Submitted again, it goes on from what is done.
+
+    Raises MossAudioError: nothing to read, or no Slurm here.
+    """
+    if config.run.slurm is None:
+        raise MossAudioError("the configuration has no section run.slurm; name a partition there")
+    from moss_audio.annotate import executors_slurm as slurm
+
+    store = Store(Path(out))
+    pipeline = build_pipeline(config.parts, parts)
+    store.make()
+    with store.lock():
+        run = _Run(store, config, pipeline, Silent())
+        finish = run.begin([os.fspath(one) for one in inputs], retry)
+        numbers = [shard.number for shard in finish.shards]
+        store.mark.unlink(missing_ok=True)
+        phases = (
+            slurm.Phase("ingest", run.ingest, numbers),
+            slurm.Phase("sort", call=SortOut(store, run.ingest, finish.shards).run),
+            slurm.Phase("steps", run.steps, numbers),
+            slurm.Phase("finish", call=Ending(finish)),
+        )
+        return slurm.submit(phases, store.work, config.run.slurm)
 
 
 def _place(config: RunConfig) -> AbstractContextManager[None]:
@@ -93,27 +129,33 @@ class _Run:
         self.steps = Steps(store, pipeline, config.run.block_s, config.run.batch)
 
     def all(self, inputs: Sequence[str], retry: bool) -> Summary:
-        listing = list_inputs(inputs, self.store.root)
-        if not listing.entries:
-            why = (
-                f" ({listing.asides[0].path}: {listing.asides[0].detail})" if listing.asides else ""
-            )
-            raise MossAudioError(f"no recordings to annotate{why}; name files or folders of them")
-        self.store.put(self.store.root / "config.yaml", as_text(self.config))
-        shards = make_plan(self.store, listing.entries, self.config.ingest)
-        active = [shard for shard in shards if any(shard.active)]
-        if retry:
-            self._forget(active)
+        finish = self.begin(inputs, retry)
+        active = finish.shards
         todo = [s.number for s in active if not self.ingest.path(s.number, s.entries).exists()]
         self._work("ingest", self.ingest, todo, {"ingest": len(todo)})
-        sort_shards(self.store, self.ingest, active)
+        SortOut(self.store, self.ingest, active).run()
         missing = {s.number: self.steps.missing(s.number) for s in active}
         counts = {
             name: sum(name in steps for steps in missing.values())
             for name in ("segment", *(step.name for step in self.steps.pipeline.steps))
         }
         self._work("steps", self.steps, [n for n, steps in missing.items() if steps], counts)
-        return Finish(self.store, self.ingest, self.steps, shards, listing.asides).run()
+        return finish.run()
+
+    def begin(self, inputs: Sequence[str], retry: bool) -> Finish:
+        """Everything before the work: what there is, and where it belongs."""
+        listing = list_inputs(inputs, self.store.root)
+        if not listing.entries:
+            first = listing.asides[0] if listing.asides else None
+            why = f" ({first.path}: {first.detail})" if first else ""
+            raise MossAudioError(f"no recordings to annotate{why}; name files or folders of them")
+        self.store.put(self.store.root / "config.yaml", as_text(self.config))
+        shards = make_plan(self.store, listing.entries, self.config.ingest)
+        finish = Finish(self.store, self.ingest, self.steps, shards, listing.asides)
+        if retry:
+            self.store.mark.unlink(missing_ok=True)
+            self._forget(finish.shards)
+        return finish
 
     def _work(self, name: str, work: Work, shards: list[int], counts: Mapping[str, int]) -> None:
         if not shards:
@@ -150,20 +192,45 @@ class _Run:
                     path.unlink()
 
 
-def sort_shards(store: Store, ingest: Ingest, shards: Sequence[Shard]) -> None:
-    """Write down which recordings of each shard are used, and what is set aside."""
+class SortOut:
+    """Writes down which recordings of each shard are used, and what is set aside."""
 
-    def found(shard: Shard) -> list[dict[str, Any]]:
-        rows = store.rows(ingest.path(shard.number, shard.entries))
+    def __init__(self, store: Store, ingest: Ingest, shards: Sequence[Shard]) -> None:
+        self.store, self.ingest, self.shards = store, ingest, shards
+
+    def run(self) -> None:
+        found = ((shard.number, self._found(shard)) for shard in self.shards)
+        for number, used, asides in sort_out(found):
+            self.store.keep_rows(self.store.recordings(number), used)
+            rows = (aside.to_dict() for aside in asides)
+            self.store.keep_rows(self.store.sorted_out(number), rows)
+
+    def _found(self, shard: Shard) -> list[dict[str, Any]]:
+        rows = self.store.rows(self.ingest.path(shard.number, shard.entries))
         return [
             {"row": row, "entry": entry.to_dict()}
             for row, entry, active in zip(rows, shard.entries, shard.active, strict=True)
             if active
         ]
 
-    for number, used, asides in sort_out((shard.number, found(shard)) for shard in shards):
-        store.keep_rows(store.recordings(number), used)
-        store.keep_rows(store.sorted_out(number), (aside.to_dict() for aside in asides))
+
+@dataclass(frozen=True)
+class Ending:
+    """The last job of a cluster."""
+
+    finish: Finish
+
+    def __call__(self) -> None:
+        self.finish.run()
+        write_report(self.finish.store.root)
+
+
+def write_report(out: Path) -> Path | None:
+    """The page for people; None where the package comes without it."""
+    name = "moss_audio.annotate.report"
+    if util.find_spec(name) is None:
+        return None
+    return Path(import_module(name).write_report(out))
 
 
 def _has_aside(store: Store, path: Path) -> bool:

@@ -74,12 +74,16 @@ def annotate(
 ) -> None:
     """Turn recordings into data that `train sft` reads. The same command goes on where a run
     ended. What could not be used is in OUT/aside.jsonl, and makes the exit code 1."""
+    from moss_audio.annotate import run
     from moss_audio.annotate.progress import LiveView
-    from moss_audio.annotate.run import annotate as run
 
     settings = _config(config, workers, ray, changes)
-    summary = run(inputs, out, settings, view=LiveView(), retry=retry)
-    page = _report(out)
+    if settings.run.executor == "slurm":
+        jobs = run.submit(inputs, out, settings, retry=retry)
+        typer.echo(f"queued as jobs {', '.join(jobs)}; the results come to {out}")
+        return
+    summary = run.annotate(inputs, out, settings, view=LiveView(), retry=retry)
+    page = run.write_report(out)
     _tell(summary, out)
     typer.echo(str(page or out))
     if summary.set_aside:
@@ -99,16 +103,6 @@ def _config(
         return found
     address = None if ray == _LOCAL else ray
     return replace(found, run=replace(found.run, executor="ray", ray_address=address))
-
-
-def _report(out: Path) -> Path | None:
-    try:
-        from moss_audio.annotate.report import write_report
-    except ModuleNotFoundError as error:
-        if error.name != "moss_audio.annotate.report":
-            raise
-        return None
-    return write_report(out)
 
 
 def _tell(summary: Summary, out: Path) -> None:
