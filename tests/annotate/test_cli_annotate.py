@@ -13,6 +13,7 @@ from tests.annotate.conftest import record
 
 from moss_audio.annotate import build, progress
 from moss_audio.annotate import run as engine
+from moss_audio.annotate.config import load_config
 from moss_audio.annotate.store import Store
 from moss_audio.cli import main
 
@@ -132,3 +133,8 @@ def test_the_view_counts_what_workers_leave(tmp_path: Path, recordings: Path, en
     assert found["speech"].rate is not None
     assert watch.look()["speech"].done == 4  # not counted twice
     assert progress.Watch(store, {"speech": 1}).look()["speech"].done == 0  # of an earlier run
+
+
+def test_the_configuration_in_the_repository_is_what_comes_without_one() -> None:
+    path = Path(__file__).parents[2] / "configs" / "annotate" / "default.yaml"
+    assert load_config(path, None, tiny.PARTS) == load_config(None, None, tiny.PARTS)

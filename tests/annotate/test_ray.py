@@ -18,6 +18,10 @@ ray = pytest.importorskip("ray")
 Engine = Callable[..., Summary]
 
 
+def _pid(path: Path) -> int:
+    return int(json.loads(path.read_text())["pid"])
+
+
 @pytest.mark.slow
 def test_actors_make_the_same_bytes_and_load_once(
     recordings: Path, engine: Engine, tmp_path: Path
@@ -38,6 +42,7 @@ def test_actors_make_the_same_bytes_and_load_once(
         with pytest.raises(MossAudioError, match="music: the model is missing"):
             engine(recordings, out=tmp_path / "ray", run__executor="ray", music__missing=True)
         done = {p.name for p in (tmp_path / "ray/work/speech").iterdir()}
+        before = {_pid(path) for path in (tmp_path / "ray/work/stats").glob("*/*")}
         engine(recordings, out=tmp_path / "ray", run__executor="ray", run__ray_pools=pools,
                speech__setups=str(setups))  # fmt: skip
     made, expected = contents(tmp_path / "ray"), contents(tmp_path / "local")
@@ -45,11 +50,11 @@ def test_actors_make_the_same_bytes_and_load_once(
     assert made == expected
     assert done <= {p.name for p in (tmp_path / "ray/work/speech").iterdir()}
     assert len(setups.read_text().splitlines()) <= 1
-    stats = tmp_path / "ray" / "work" / "stats"
     pids = {
-        step: {json.loads(path.read_text())["pid"] for path in (stats / step).iterdir()}
+        step: {_pid(path) for path in (tmp_path / "ray/work/stats").glob(f"{step}/*")} - before
         for step in ("segment", "speech", "merge")
     }
+    assert pids["merge"]
     assert not pids["segment"] & pids["speech"]  # pools of their own
     assert not pids["speech"] & pids["merge"]
 

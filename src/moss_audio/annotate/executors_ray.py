@@ -9,7 +9,6 @@ Data's own checkpoints are not used: they are not finished yet.)
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -19,7 +18,6 @@ from moss_audio.annotate.config import RayPool, RunConfig
 from moss_audio.annotate.work import Steps, Work
 from moss_audio.errors import MissingDependencyError, MossAudioError
 
-_LOUDNESS = "RAY_BACKEND_LOG_LEVEL"
 _STORE_BYTES = 100 * 2**20  # Ray would set a third of the memory aside for rows of one number
 
 
@@ -49,6 +47,8 @@ def run_ray(work: Work, shards: Sequence[int], claims: Claims, config: RunConfig
             concurrency=(1, min(pool.actors, len(rows))),
             num_cpus=pool.cpus,
             num_gpus=pool.gpus or None,
+            # On one machine an actor that dies would die again (out of memory); nodes come back.
+            **({"max_restarts": 0} if config.ray_address is None else {}),
         )
     try:
         for _ in data.iter_batches(batch_size=None):
@@ -125,9 +125,6 @@ def connected(config: RunConfig) -> Iterator[None]:
     level = logger.level
     logger.setLevel(logging.ERROR)
     mine = not ray.is_initialized()
-    # Its libraries write straight to the terminal, about restarts that cost us nothing.
-    loudness = os.environ.get(_LOUDNESS)
-    os.environ[_LOUDNESS] = "fatal"
     options: dict[str, Any] = {"address": config.ray_address}
     if config.ray_address is None:
         options = {
@@ -145,9 +142,6 @@ def connected(config: RunConfig) -> Iterator[None]:
         yield
     finally:
         context.enable_progress_bars = bars
-        os.environ.pop(_LOUDNESS)
-        if loudness is not None:
-            os.environ[_LOUDNESS] = loudness
         logger.setLevel(level)
         if mine and ray.is_initialized():
             ray.shutdown()
