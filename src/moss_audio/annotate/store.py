@@ -141,6 +141,12 @@ class Store:
                 raise
         return count
 
+    def sync(self, folder: Path) -> None:
+        """Make what was written to a folder without `sync` outlive a loss of power."""
+        for path in sorted(folder.iterdir()) if folder.is_dir() else ():
+            with writing(path), path.open("rb") as file:
+                os.fsync(file.fileno())
+
     def keep_rows(self, path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
         """`put_rows`, unless the file holds just these already."""
         text = "".join(map(line_of, rows))

@@ -208,6 +208,8 @@ class Steps:
                 reason = _reason(error)
                 done.append(Aside(entry.path, FAILED, reason, entry.member, step="segment"))
             heard += recording.duration_s
+        # All at once costs the disk little; one by one, as much as all the rest of this step.
+        self.store.sync(self.store.audio(shard))
         return done, heard
 
     def _cut(self, recording: Recording, entry: Entry, shard: int) -> Iterator[Segment]:
@@ -216,8 +218,7 @@ class Steps:
             blocks = stream_audio(source, block_s=self.block_s)
             for segment, samples in cut(self.pipeline.cutter, recording, blocks):
                 path = self.store.audio(shard) / f"{segment.id}.flac"
-                if not path.exists():  # whole, if it is there; the name says what is in it
-                    self.store.put(path, flac.encode(samples))
+                self.store.put_lines(path, [flac.encode(samples)], sync=False)
                 yield replace(segment, audio=path.relative_to(self.store.root).as_posix())
         finally:
             if isinstance(source, Member):
