@@ -41,6 +41,8 @@ def test_actors_make_the_same_bytes_and_load_once(
                    run__ray_pools={"speech": {"gpus": 1, "cpus": 0}})  # fmt: skip
         with pytest.raises(MossAudioError, match="music: the model is missing"):
             engine(recordings, out=tmp_path / "ray", run__executor="ray", music__missing=True)
+        with pytest.raises(MossAudioError, match="an actor died 3 times while at shard 0000"):
+            engine(recordings, out=tmp_path / "dies", run__executor="ray", music__die=True)
         done = {p.name for p in (tmp_path / "ray/work/speech").iterdir()}
         before = {_pid(path) for path in (tmp_path / "ray/work/stats").glob("*/*")}
         engine(recordings, out=tmp_path / "ray", run__executor="ray", run__ray_pools=pools,

@@ -18,6 +18,7 @@ from moss_audio.annotate.config import RayPool, RunConfig
 from moss_audio.annotate.work import Steps, Work
 from moss_audio.errors import MissingDependencyError, MossAudioError
 
+_MOST_STARTS = 3
 _STORE_BYTES = 100 * 2**20  # Ray would set a third of the memory aside for rows of one number
 
 
@@ -39,16 +40,14 @@ def run_ray(work: Work, shards: Sequence[int], claims: Claims, config: RunConfig
     _check_room([pool for _, pool in groups])
     rows = [{"shard": shard} for shard in shards]
     data: Any = ray.data.from_items(rows, override_num_blocks=len(rows))
-    for part, pool in groups:
+    for number, (part, pool) in enumerate(groups):
         data = data.map_batches(
             _Actor,
-            fn_constructor_args=(part, claims),
+            fn_constructor_args=(part, claims, number),
             batch_size=1,
             concurrency=(1, min(pool.actors, len(rows))),
             num_cpus=pool.cpus,
             num_gpus=pool.gpus or None,
-            # On one machine an actor that dies would die again (out of memory); nodes come back.
-            **({"max_restarts": 0} if config.ray_address is None else {}),
         )
     try:
         for _ in data.iter_batches(batch_size=None):
@@ -65,12 +64,20 @@ def run_ray(work: Work, shards: Sequence[int], claims: Claims, config: RunConfig
 
 
 class _Actor:
-    def __init__(self, work: Work, claims: Claims) -> None:
-        self._work, self._claims = work, claims
+    def __init__(self, work: Work, claims: Claims, pool: int) -> None:
+        self._work, self._claims, self._pool = work, claims, pool
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
-        for shard in batch["shard"]:
-            self._claims.guard(self._work.do, int(shard))
+        for shard in map(int, batch["shard"]):
+            # Ray starts an actor that died again and again: right where its node went, but not
+            # where a shard kills it.
+            if self._claims.begun(f"{shard:05d}-{self._pool}") > _MOST_STARTS:
+                self._claims.stop(
+                    "error",
+                    f"an actor died {_MOST_STARTS} times while at shard {shard:05d}; out of "
+                    "memory? use fewer --workers; the same command goes on",
+                )
+            self._claims.guard(self._work.do, shard)
         return batch
 
 
