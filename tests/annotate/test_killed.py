@@ -67,6 +67,7 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
 def test_no_worker_outlives_a_run_that_was_stopped(
     recordings: Path, tmp_path: Path, how: signal.Signals
@@ -89,6 +90,9 @@ def test_no_worker_outlives_a_run_that_was_stopped(
             assert process.returncode == 130
             assert out == "interrupted; the same command goes on\n"
             assert err == ""
+        deadline = time.monotonic() + 10  # multiprocessing's own helper takes a moment to notice
+        while _group(process.pid) and time.monotonic() < deadline:
+            time.sleep(0.05)
         assert not _group(process.pid)
     finally:
         for pid in _group(process.pid):
@@ -108,6 +112,7 @@ def _group(leader: int) -> list[int]:
     return found
 
 
+@pytest.mark.slow
 def test_a_worker_that_the_system_kills_ends_the_run_with_a_line(
     recordings: Path, engine: Engine, tmp_path: Path
 ) -> None:
