@@ -61,7 +61,8 @@ class LocalExecutor(LocalPipelineExecutor):
         try:
             for rank in range(self.tasks):
                 process = context.Process(target=_run_rank, args=(self, rank, theirs))
-                process.start()
+                with _without_interrupts():
+                    process.start()
                 running[process.sentinel] = process
             theirs.close()
             while running:
@@ -105,9 +106,21 @@ def run_local(work: Work, shards: Sequence[int], claims: Claims, logs: Path, wor
     claims.end()
 
 
+@contextmanager
+def _without_interrupts() -> Iterator[None]:
+    """A process that is started meanwhile holds Ctrl-C back until it has said that it ignores it;
+    this one gets it afterwards."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def _run_rank(executor: LocalExecutor, rank: int, parent: Any) -> None:
     # Ctrl-C reaches all processes of a terminal; only the parent decides what becomes of it.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
     with quiet():
