@@ -11,6 +11,7 @@ from moss_audio import __version__
 from moss_audio.cli import (
     INTERRUPTED,
     PIPE_CLOSED,
+    annotate,
     build_nano,
     evaluate,
     info,
@@ -79,7 +80,7 @@ def build() -> typer.Typer:
     ) -> None:
         """From a sound file to a transcript with times, a timeline of events, or an answer."""
 
-    for group in (listen, info, build_nano, scenes, train, evaluate):
+    for group in (listen, info, build_nano, scenes, annotate, train, evaluate):
         group.register(app)
     return app
 

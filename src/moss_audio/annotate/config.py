@@ -1,0 +1,134 @@
+"""How a folder of recordings is to be annotated: one section a part, from YAML."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from importlib import import_module
+from pathlib import Path
+from typing import Any, Literal
+
+from moss_audio.annotate import build, settings
+from moss_audio.errors import MissingDependencyError, MossAudioError
+
+
+@dataclass(frozen=True)
+class IngestConfig:
+    """What is taken in, and how it is divided. The division holds for recordings that are new:
+    what an earlier run has divided stays where it is."""
+
+    min_s: float = 0.5  # shorter recordings are set aside
+    shard_files: int = 8  # recordings a shard, which is what is done or redone as one
+    shard_mib: float = 32.0  # a shard is closed once its files have this size
+
+    def __post_init__(self) -> None:
+        if self.min_s < 0 or self.shard_files < 1 or self.shard_mib <= 0:
+            raise MossAudioError("min_s from 0, shard_files from 1, shard_mib above 0")
+
+
+@dataclass(frozen=True)
+class SlurmConfig:
+    """What datatrove's Slurm executor needs to know of the cluster."""
+
+    partition: str
+    time: str = "24:00:00"
+    tasks: int = 16  # jobs; each takes shards until none is left
+    cpus_per_task: int = 1
+    mem_per_cpu_gb: int = 4
+    gpus_per_task: int = 0
+    qos: str = ""
+    env_command: str = ""  # run first in each job, e.g. "source env/bin/activate"
+    sbatch_args: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class RayPool:
+    """Actors of their own for one step; steps without one share the pool of all workers."""
+
+    actors: int = 1
+    cpus: float = 1.0
+    gpus: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.actors < 1 or self.cpus < 0 or self.gpus < 0:
+            raise MossAudioError("actors from 1, cpus and gpus from 0")
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """Where the work is done. Of these fields only `block_s` and `batch` touch the results."""
+
+    workers: int = 1
+    executor: Literal["local", "slurm", "ray"] = "local"
+    block_s: float = 600.0  # longer recordings are read and cut piece by piece
+    batch: int = 8  # segments that a step is given at once
+    ray_address: str | None = None  # None: a Ray of this machine, started for the run
+    ray_pools: Mapping[str, RayPool] = field(default_factory=dict)  # step -> its own actors
+    slurm: SlurmConfig | None = None
+
+    def __post_init__(self) -> None:
+        if self.workers < 1 or self.batch < 1 or self.block_s < 1:
+            raise MossAudioError("workers, batch and block_s have to be at least 1")
+        if self.executor == "slurm" and self.slurm is None:
+            raise MossAudioError("executor slurm needs the section run.slurm")
+
+
+@dataclass(frozen=True)
+class AnnotateConfig:
+    """Everything. `parts` holds each part's own dataclass by the name of its section."""
+
+    ingest: IngestConfig = field(default_factory=IngestConfig)
+    run: RunConfig = field(default_factory=RunConfig)
+    parts: Mapping[str, Any] = field(default_factory=dict)
+
+
+def load_config(
+    path: Path | None = None,
+    overrides: Mapping[str, Any] | None = None,
+    parts: Sequence[build.Part] | None = None,
+) -> AnnotateConfig:
+    """The configuration of a YAML file, or the defaults, with dotted fields put over it.
+
+    Raises MossAudioError: one line with every unknown, missing and malformed field.
+    """
+    parts = build.PARTS if parts is None else parts
+    try:
+        values = {} if path is None else settings.read_yaml(path)
+    except ModuleNotFoundError as error:
+        raise MissingDependencyError("pyyaml", "annotate", "a configuration file") from error
+    values = settings.override(values, overrides or {})
+    problems: list[str] = []
+    kinds: dict[str, Any] = {"ingest": IngestConfig, "run": RunConfig}
+    for part in parts:
+        kinds[part.section] = getattr(import_module(part.module), part.config)
+    problems += [f"unknown section {name}" for name in values if name not in kinds]
+    built = {
+        name: settings.build(kind, values.get(name), name, problems) for name, kind in kinds.items()
+    }
+    if not problems:
+        known = {"segment"} | {part.section for part in parts}
+        strange = sorted(set(built["run"].ray_pools) - known)
+        problems += [f"run.ray_pools.{name}: no such step" for name in strange]
+    if problems:
+        raise MossAudioError(f"{path or 'configuration'}: " + "; ".join(problems))
+    return AnnotateConfig(
+        built["ingest"], built["run"], {part.section: built[part.section] for part in parts}
+    )
+
+
+def as_text(config: AnnotateConfig) -> str:
+    """Every field with its value, as YAML: what this run was made with."""
+    import yaml
+
+    tables: dict[str, Any] = {"ingest": config.ingest, "run": config.run, **config.parts}
+    return yaml.safe_dump({k: _plain(v) for k, v in tables.items()}, sort_keys=False)
+
+
+def _plain(value: Any) -> Any:
+    if hasattr(value, "__dataclass_fields__"):
+        return {f.name: _plain(getattr(value, f.name)) for f in fields(value)}
+    if isinstance(value, Mapping):
+        return {str(k): _plain(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(v) for v in value]
+    return value if value is None or isinstance(value, bool | int | float | str) else str(value)

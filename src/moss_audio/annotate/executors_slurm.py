@@ -1,0 +1,108 @@
+"""Hands work on shards to a Slurm cluster: four jobs that wait for each other (datatrove).
+
+Ingest and steps are arrays whose jobs take shards until none is left; sorting out and finishing,
+which see all shards, are one short job each. The output folder and the recordings have to be on a
+disk that all nodes share.
+"""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from datatrove.executor.slurm import SlurmPipelineExecutor
+from datatrove.pipeline.base import PipelineStep
+
+from moss_audio.annotate.claims import Claims
+from moss_audio.annotate.config import SlurmConfig
+from moss_audio.annotate.executors import ShardStep, quiet
+from moss_audio.annotate.work import Work
+from moss_audio.errors import MossAudioError
+
+
+@dataclass(frozen=True)
+class Phase:
+    """A job, or an array of them: either `work` on `shards`, or one call."""
+
+    name: str
+    work: Work | None = None
+    shards: Sequence[int] = ()
+    call: Callable[[], Any] | None = None
+
+
+class _Jobs(SlurmPipelineExecutor):
+    def launch_merge_stats(self) -> None:
+        """datatrove's own figures say nothing here; the times are beside the results."""
+
+
+class _Shards(ShardStep):
+    """A job fails where its worker had to give up: those that wait for it do not start."""
+
+    def run(self, data: Any = None, rank: int = 0, world_size: int = 1) -> Iterator[Any]:
+        yield from super().run(data, rank, world_size)
+        self.claims.check()
+
+
+class _Call(PipelineStep):
+    name = "call"
+    type = "annotation"
+
+    def __init__(self, call: Callable[[], Any]) -> None:
+        super().__init__()
+        self.call = call
+
+    def run(self, data: Any = None, rank: int = 0, world_size: int = 1) -> Iterator[Any]:
+        self.call()
+        yield from ()
+
+
+def submit(phases: Sequence[Phase], folder: Path, config: SlurmConfig) -> list[str]:
+    """Queue the phases, each after the one before; returns the jobs' ids.
+
+    Raises MossAudioError where there is no `sbatch`, or it refuses a job.
+    """
+    before: _Jobs | None = None
+    ids: list[str] = []
+    for phase in phases:
+        if phase.work is not None:
+            claims = Claims(folder / "claims" / phase.name)
+            claims.begin()
+            step: PipelineStep = _Shards(phase.work, phase.shards, claims)
+        elif phase.call is not None:
+            step = _Call(phase.call)
+        else:
+            continue
+        jobs = _Jobs(
+            [step],
+            tasks=min(config.tasks, max(1, len(phase.shards))),
+            time=config.time,
+            partition=config.partition,
+            cpus_per_task=config.cpus_per_task,
+            mem_per_cpu_gb=config.mem_per_cpu_gb,
+            gpus_per_task=config.gpus_per_task if phase.name == "steps" else 0,
+            job_name=f"moss-audio-{phase.name}",
+            qos=config.qos,
+            env_command=config.env_command or None,
+            sbatch_args=dict(config.sbatch_args),
+            logging_dir=str(folder / "logs" / f"slurm-{phase.name}"),
+            skip_completed=False,
+            depends=before,
+        )
+        try:
+            with quiet():
+                jobs.run()
+        except FileNotFoundError as error:
+            raise MossAudioError(
+                f"{error.filename}: not found; run this where Slurm's commands are"
+            ) from error
+        except subprocess.CalledProcessError as error:
+            said = " ".join(f"{error.stdout or ''} {error.stderr or ''}".split())
+            raise MossAudioError(
+                f"sbatch refused the job {phase.name} ({said or error}); check run.slurm"
+            ) from error
+        ids.append(str(jobs.job_id))
+        before = jobs
+    return ids

@@ -1,0 +1,119 @@
+"""Entries -> recordings: decoded once to know length and content, block by block.
+
+A recording's id is a hash of its sound as the rest of the package hears it (16 kHz, mono, 16 bits),
+so that the same sound in another file, container or folder is found to be the same.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from moss_audio.annotate.aside import Aside
+from moss_audio.annotate.config import IngestConfig
+from moss_audio.annotate.flac import pcm
+from moss_audio.annotate.inputs import Entry
+from moss_audio.annotate.records import Recording
+from moss_audio.audio import SAMPLE_RATE, stream_audio
+from moss_audio.audio_decode import MediaSource
+from moss_audio.audio_sources import FetchLimits, open_source
+from moss_audio.errors import AudioError
+
+ID_CHARS = 20
+_BLOCK_S = 30.0
+
+
+def ingest_fingerprint(config: IngestConfig) -> str:
+    """Changes whenever an entry may become another recording: with the decoder's version, too."""
+    import av
+    import soxr
+
+    return f"ingest 1, min_s {config.min_s}, av {av.__version__}, soxr {soxr.__version__}"
+
+
+def read_recording(entry: Entry, config: IngestConfig) -> Recording | Aside:
+    """Decode an entry to its end. Memory depends on neither its length nor its size."""
+
+    def aside(reason: str, detail: str) -> Aside:
+        return Aside(entry.path, reason, detail, entry.member)
+
+    if entry.size == 0:
+        return aside("empty", "0 bytes")
+    digest = hashlib.sha256()
+    count = 0
+    try:
+        rate, channels = _layout(entry)
+        with stream_audio(entry.open(), block_s=_BLOCK_S) as stream:
+            for block in stream:
+                digest.update(pcm(block).tobytes())
+                count += len(block)
+    except AudioError as error:
+        return aside("unreadable", str(error))
+    except OSError as error:
+        return aside("unreadable", error.strerror or str(error))
+    duration_s = count / SAMPLE_RATE
+    if not count:
+        return aside("empty", "no samples")
+    if duration_s < config.min_s:
+        return aside("too short", f"{duration_s:.2f} s; at least {config.min_s:g} s are wanted")
+    provenance: dict[str, Any] = dict(entry.provenance)
+    if stream.warnings:
+        provenance["warnings"] = list(stream.warnings)
+    return Recording(
+        id=digest.hexdigest()[:ID_CHARS],
+        path=entry.path,
+        duration_s=duration_s,
+        sample_rate=rate,
+        channels=channels,
+        member=entry.member,
+        provenance=provenance,
+    )
+
+
+def _layout(entry: Entry) -> tuple[int, int]:
+    """Rate and channels as the header states them; 0 where only decoding would tell."""
+    opened = open_source(entry.open(), FetchLimits())
+    try:
+        media = MediaSource(opened.reader, entry.name)
+        try:
+            context = media._stream.codec_context
+            return int(context.sample_rate or 0), int(context.channels or 0)
+        finally:
+            media.close()
+    finally:
+        opened.close()
+
+
+def sort_out(
+    shards: Iterable[tuple[int, Sequence[Mapping[str, Any]]]],
+) -> Iterator[tuple[int, list[dict[str, Any]], list[Aside]]]:
+    """For each shard, its recordings without those whose sound came before, and what is aside.
+
+    Args:
+        shards: in order, each with what ingesting gave: `row` and the `entry` that it is of.
+
+    Yields:
+        the shard, rows of `recording` and `entry`, and what is set aside.
+    """
+    first: dict[str, str] = {}  # id -> where its sound was first met
+    for shard, found in shards:
+        used: list[dict[str, Any]] = []
+        asides: list[Aside] = []
+        for one in found:
+            if "aside" in one["row"]:
+                asides.append(Aside(**one["row"]["aside"]))
+                continue
+            recording = Recording(**one["row"])
+            if recording.id in first:
+                detail = f"the same sound as {first[recording.id]}"
+                asides.append(Aside(recording.path, "duplicate", detail, recording.member))
+            else:
+                first[recording.id] = _name(recording)
+                used.append({"recording": one["row"], "entry": one["entry"]})
+        yield shard, used, asides
+
+
+def _name(recording: Recording) -> str:
+    member = recording.member
+    return recording.path if member is None else f"{recording.path}:{member}"

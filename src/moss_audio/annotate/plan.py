@@ -1,0 +1,76 @@
+"""Which recording belongs to which shard: decided once, kept for good, only ever added to."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from moss_audio.annotate.config import IngestConfig
+from moss_audio.annotate.inputs import Entry
+from moss_audio.annotate.store import Store, key_of
+
+
+@dataclass(frozen=True)
+class Shard:
+    """Entries that are done together. `active` are those that the command names this time: an
+    entry whose file was taken away or changed stays in its shard and is passed over."""
+
+    number: int
+    entries: tuple[Entry, ...]
+    active: tuple[bool, ...]
+
+    @property
+    def size(self) -> int:
+        """Bytes of all files."""
+        return sum(entry.size for entry in self.entries)
+
+
+def make_plan(store: Store, entries: Sequence[Entry], config: IngestConfig) -> list[Shard]:
+    """The shards of all entries, those of earlier runs first; written down before it returns.
+
+    New entries go to new shards, so that nothing that is done is touched by them.
+    """
+    kept = [list(entries_of(store, number)) for number in _numbers(store)]
+    known = {_key(entry) for shard in kept for entry in shard}
+    fresh = [entry for entry in entries if _key(entry) not in known]
+    for shard in _divide(fresh, config):
+        # One after the other and in order: a run that ends here leaves the first of them, and the
+        # next run divides what follows in the same way.
+        store.put_rows(_path(store, len(kept)), (entry.to_dict() for entry in shard))
+        kept.append(shard)
+    wanted = {_key(entry) for entry in entries}
+    return [
+        Shard(number, tuple(shard), tuple(_key(entry) in wanted for entry in shard))
+        for number, shard in enumerate(kept)
+    ]
+
+
+def entries_of(store: Store, shard: int) -> tuple[Entry, ...]:
+    """What belongs to a shard, in order."""
+    return tuple(Entry(**row) for row in store.rows(_path(store, shard)))
+
+
+def _numbers(store: Store) -> list[int]:
+    return sorted(int(path.stem) for path in store.plan.glob("[0-9]*.jsonl"))
+
+
+def _path(store: Store, shard: int) -> Path:
+    return store.plan / f"{shard:05d}.jsonl"
+
+
+def _divide(entries: Sequence[Entry], config: IngestConfig) -> list[list[Entry]]:
+    shards: list[list[Entry]] = []
+    most = config.shard_mib * 2**20
+    size = 0.0
+    for entry in entries:
+        if not shards or len(shards[-1]) >= config.shard_files or size + entry.size > most:
+            shards.append([])
+            size = 0.0
+        shards[-1].append(entry)
+        size += entry.size
+    return shards
+
+
+def _key(entry: Entry) -> str:
+    return key_of(entry.to_dict())

@@ -1,0 +1,237 @@
+"""The whole of the data engine on one page: inputs -> plan -> ingest -> steps -> outputs."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from importlib import import_module, util
+from pathlib import Path
+from typing import Any, Protocol
+
+from moss_audio.annotate.build import Part, Pipeline, build_pipeline
+from moss_audio.annotate.claims import Claims
+from moss_audio.annotate.config import AnnotateConfig, RunConfig, as_text
+from moss_audio.annotate.finish import Finish, Summary
+from moss_audio.annotate.ingest import sort_out
+from moss_audio.annotate.inputs import list_inputs
+from moss_audio.annotate.plan import Shard, make_plan
+from moss_audio.annotate.store import Store
+from moss_audio.annotate.work import Ingest, Steps, Work
+from moss_audio.errors import MossAudioError
+
+
+class View(Protocol):
+    """Shows how far a phase is. `steps` are the names of what is done, `todo` how many shards
+    each still has to do."""
+
+    def phase(self, store: Store, todo: Mapping[str, int]) -> AbstractContextManager[None]: ...
+
+
+class Silent:
+    """A view that shows nothing."""
+
+    def phase(self, store: Store, todo: Mapping[str, int]) -> AbstractContextManager[None]:
+        return nullcontext()
+
+
+def annotate(
+    inputs: Sequence[str | os.PathLike[str]],
+    out: str | os.PathLike[str],
+    config: AnnotateConfig,
+    *,
+    parts: Sequence[Part] | None = None,
+    view: View | None = None,
+    retry: bool = False,
+) -> Summary:
+    """Turn recordings into segments with annotations and conversations to train on.
+
+    What an earlier call with the same `out` has done, and would be done in the same way now, is
+    not done again, however that call ended.
+
+    Args:
+        inputs: see `annotate.inputs.list_inputs`.
+        out: the folder; `annotate.store` says what lies where.
+        config: everything else; `config.run` decides where the work is done.
+        parts: the steps; those of `annotate.build` by default.
+        view: is told of progress.
+        retry: do again what was set aside because a step failed or a file could not be read.
+
+    Raises:
+        MossAudioError: nothing to read, or going on makes no sense (a model is missing, the disk
+            is full); what is done stays, the same call goes on.
+        KeyboardInterrupt: with a line that says so.
+    """
+    store = Store(Path(out))
+    view = view or Silent()
+    pipeline = build_pipeline(config.parts, parts)
+    if config.run.executor == "slurm":
+        raise MossAudioError("run.executor: slurm queues jobs and returns: call submit")
+    store.make()
+    with store.lock():
+        try:
+            names = [os.fspath(one) for one in inputs]
+            with _place(config.run):
+                return _Run(store, config, pipeline, view).all(names, retry)
+        except KeyboardInterrupt:
+            raise KeyboardInterrupt("interrupted; the same command goes on") from None
+
+
+def submit(
+    inputs: Sequence[str | os.PathLike[str]],
+    out: str | os.PathLike[str],
+    config: AnnotateConfig,
+    *,
+    parts: Sequence[Part] | None = None,
+    retry: bool = False,
+) -> list[str]:
+    """`annotate` as jobs of a Slurm cluster, which `config.run.slurm` describes; returns their
+    ids as soon as they are queued. Submitted again, it goes on from what is done.
+
+    Raises MossAudioError: nothing to read, or no Slurm here.
+    """
+    if config.run.slurm is None:
+        raise MossAudioError("the configuration has no section run.slurm; name a partition there")
+    from moss_audio.annotate import executors_slurm as slurm
+
+    store = Store(Path(out))
+    pipeline = build_pipeline(config.parts, parts)
+    store.make()
+    with store.lock():
+        run = _Run(store, config, pipeline, Silent())
+        finish = run.begin([os.fspath(one) for one in inputs], retry)
+        numbers = [shard.number for shard in finish.shards]
+        store.mark.unlink(missing_ok=True)
+        phases = (
+            slurm.Phase("ingest", run.ingest, numbers),
+            slurm.Phase("sort", call=SortOut(store, run.ingest, finish.shards).run),
+            slurm.Phase("steps", run.steps, numbers),
+            slurm.Phase("finish", call=Ending(finish)),
+        )
+        return slurm.submit(phases, store.work, config.run.slurm)
+
+
+def _place(config: RunConfig) -> AbstractContextManager[None]:
+    if config.executor != "ray":
+        return nullcontext()
+    from moss_audio.annotate.executors_ray import connected
+
+    return connected(config)
+
+
+class _Run:
+    def __init__(
+        self, store: Store, config: AnnotateConfig, pipeline: Pipeline, view: View
+    ) -> None:
+        self.store, self.config, self.view = store, config, view
+        self.ingest = Ingest(store, config.ingest)
+        self.steps = Steps(store, pipeline, config.run.block_s, config.run.batch)
+
+    def all(self, inputs: Sequence[str], retry: bool) -> Summary:
+        finish = self.begin(inputs, retry)
+        active = finish.shards
+        todo = [s.number for s in active if not self.ingest.path(s.number, s.entries).exists()]
+        self._work("ingest", self.ingest, todo, {"ingest": len(todo)})
+        SortOut(self.store, self.ingest, active).run()
+        missing = {s.number: self.steps.missing(s.number) for s in active}
+        counts = {
+            name: sum(name in steps for steps in missing.values())
+            for name in ("segment", *(step.name for step in self.steps.pipeline.steps))
+        }
+        self._work("steps", self.steps, [n for n, steps in missing.items() if steps], counts)
+        return finish.run()
+
+    def begin(self, inputs: Sequence[str], retry: bool) -> Finish:
+        """Everything before the work: what there is, and where it belongs."""
+        listing = list_inputs(inputs, self.store.root)
+        if not listing.entries:
+            first = listing.asides[0] if listing.asides else None
+            why = f" ({first.path}: {first.detail})" if first else ""
+            raise MossAudioError(f"no recordings to annotate{why}; name files or folders of them")
+        self.store.put(self.store.root / "config.yaml", as_text(self.config))
+        shards = make_plan(self.store, listing.entries, self.config.ingest)
+        finish = Finish(self.store, self.ingest, self.steps, shards, listing.asides)
+        if retry:
+            self.store.mark.unlink(missing_ok=True)
+            self._forget(finish.shards)
+        return finish
+
+    def _work(self, name: str, work: Work, shards: list[int], counts: Mapping[str, int]) -> None:
+        if not shards:
+            return
+        self.store.mark.unlink(missing_ok=True)  # the outputs are not of this any more
+        claims = Claims(self.store.work / "claims" / name)
+        with self.view.phase(self.store, counts):
+            if self.config.run.executor == "ray":
+                from moss_audio.annotate.executors_ray import run_ray
+
+                run_ray(work, shards, claims, self.config.run)
+            else:
+                from moss_audio.annotate.executors import run_local
+
+                logs = self.store.work / "logs" / name
+                run_local(work, shards, claims, logs, self.config.run.workers)
+
+    def _forget(self, shards: Sequence[Shard]) -> None:
+        """Remove the results in which something failed, and what was made from them."""
+        for shard in shards:
+            path = self.ingest.path(shard.number, shard.entries)
+            if path.exists() and _has_aside(self.store, path):
+                path.unlink()
+            if not self.store.recordings(shard.number).exists():
+                continue
+            spoilt: set[str] = set()
+            after = {step.name: step.after for step in self.steps.pipeline.steps}
+            for name, key in self.steps.keys(shard.number).items():
+                path = self.store.step(name, shard.number, key)
+                if path.exists() and (
+                    spoilt & set(after.get(name, ())) or _has_aside(self.store, path)
+                ):
+                    spoilt.add(name)
+                    path.unlink()
+
+
+class SortOut:
+    """Writes down which recordings of each shard are used, and what is set aside."""
+
+    def __init__(self, store: Store, ingest: Ingest, shards: Sequence[Shard]) -> None:
+        self.store, self.ingest, self.shards = store, ingest, shards
+
+    def run(self) -> None:
+        found = ((shard.number, self._found(shard)) for shard in self.shards)
+        for number, used, asides in sort_out(found):
+            self.store.keep_rows(self.store.recordings(number), used)
+            rows = (aside.to_dict() for aside in asides)
+            self.store.keep_rows(self.store.sorted_out(number), rows)
+
+    def _found(self, shard: Shard) -> list[dict[str, Any]]:
+        rows = self.store.rows(self.ingest.path(shard.number, shard.entries))
+        return [
+            {"row": row, "entry": entry.to_dict()}
+            for row, entry, active in zip(rows, shard.entries, shard.active, strict=True)
+            if active
+        ]
+
+
+@dataclass(frozen=True)
+class Ending:
+    """The last job of a cluster."""
+
+    finish: Finish
+
+    def __call__(self) -> None:
+        self.finish.run()
+        write_report(self.finish.store.root)
+
+
+def write_report(out: Path) -> Path | None:
+    """The page for people; None where the package comes without it."""
+    name = "moss_audio.annotate.report"
+    if util.find_spec(name) is None:
+        return None
+    return Path(import_module(name).write_report(out))
+
+
+def _has_aside(store: Store, path: Path) -> bool:
+    return any("aside" in row for row in store.rows(path))

@@ -1,0 +1,150 @@
+"""Plain values (from YAML, from `--set`) -> frozen dataclasses; every problem is told, together."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import types
+import typing
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal, Union
+
+from moss_audio.errors import MossAudioError
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """The fields of a YAML file. Raises MossAudioError if it cannot be read or holds no fields."""
+    import yaml
+
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "not UTF-8 text"
+        raise MossAudioError(f"{path}: cannot be read ({reason})") from error
+    except yaml.YAMLError as error:
+        raise MossAudioError(f"{path}: not valid YAML ({str(error).splitlines()[0]})") from error
+    if not isinstance(values, dict):
+        raise MossAudioError(f"{path}: expected fields and values, got {type(values).__name__}")
+    return values
+
+
+def override(values: dict[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """A copy of nested fields with dotted ones (`speech.beam: 5`) put over them."""
+    changed = dict(values)
+    for key, value in changes.items():
+        table = changed
+        *parents, last = key.split(".")
+        for parent in parents:
+            inner = table.get(parent)
+            table[parent] = dict(inner) if isinstance(inner, Mapping) else {}
+            table = table[parent]
+        table[last] = value
+    return changed
+
+
+def build(kind: Any, values: Any, name: str, problems: list[str]) -> Any:
+    """The dataclass `kind` from plain values.
+
+    Args:
+        kind: a dataclass; nested ones, lists, tuples, mappings, unions and literals are built too.
+        values: fields and values; None stands for all defaults.
+        name: where they stand, for messages.
+        problems: unknown, missing and malformed fields are appended; then the result is None.
+    """
+    values = {} if values is None else values
+    if not isinstance(values, Mapping):
+        problems.append(f"{name}: expected fields and values, got {values!r}")
+        return None
+    before = len(problems)
+    hints = typing.get_type_hints(kind)
+    known = {f.name: f for f in dataclasses.fields(kind) if f.init}
+    arguments: dict[str, Any] = {}
+    for key, value in values.items():
+        if key not in known:
+            problems.append(f"unknown field {name}.{key}")
+        else:
+            arguments[key] = _value(hints[key], value, f"{name}.{key}", problems)
+    for key, f in known.items():
+        required = f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING
+        if required and key not in values:
+            problems.append(f"missing field {name}.{key}")
+    if len(problems) > before:
+        return None
+    try:
+        return kind(**arguments)
+    except (TypeError, ValueError) as error:  # a class that checks itself
+        problems.append(f"{name}: {error}")
+        return None
+
+
+def _value(kind: Any, value: Any, name: str, problems: list[str]) -> Any:
+    origin, arguments = typing.get_origin(kind), typing.get_args(kind)
+    if dataclasses.is_dataclass(kind):
+        return build(kind, value, name, problems)
+    if origin in (Union, types.UnionType):
+        return _union(arguments, value, name, problems)
+    if origin is Literal:
+        if not any(value == one and type(value) is type(one) for one in arguments):
+            problems.append(f"{name}: {value!r} is not one of {', '.join(map(str, arguments))}")
+        return value
+    base = origin or kind
+    if isinstance(base, type) and issubclass(base, Mapping):
+        if not isinstance(value, Mapping):
+            problems.append(f"{name}: expected names and values, got {value!r}")
+            return None
+        inner = arguments[1] if len(arguments) == 2 else Any
+        return {str(k): _value(inner, v, f"{name}.{k}", problems) for k, v in value.items()}
+    if isinstance(base, type) and issubclass(base, Sequence) and base not in (str, bytes):
+        return _items(base, arguments, value, name, problems)
+    return _plain(kind, value, name, problems)
+
+
+def _union(kinds: tuple[Any, ...], value: Any, name: str, problems: list[str]) -> Any:
+    if value is None and type(None) in kinds:
+        return None
+    tried: list[str] = []
+    for kind in kinds:
+        if kind is not type(None):
+            tried = []
+            result = _value(kind, value, name, tried)
+            if not tried:
+                return result
+    problems += tried
+    return None
+
+
+def _items(base: type, kinds: tuple[Any, ...], value: Any, name: str, problems: list[str]) -> Any:
+    if not isinstance(value, list | tuple):
+        problems.append(f"{name}: expected a list, got {value!r}")
+        return None
+    fixed = issubclass(base, tuple) and bool(kinds) and kinds[-1] is not Ellipsis
+    if fixed and len(kinds) != len(value):
+        problems.append(f"{name}: expected {len(kinds)} values, got {len(value)}")
+        return None
+    each = list(kinds) if fixed else [kinds[0] if kinds else Any] * len(value)
+    pairs = enumerate(zip(each, value, strict=True))
+    return tuple(_value(kind, one, f"{name}.{i}", problems) for i, (kind, one) in pairs)
+
+
+def _plain(kind: Any, value: Any, name: str, problems: list[str]) -> Any:
+    number = isinstance(value, int | float | str) and not isinstance(value, bool)
+    if kind is float:
+        try:
+            found = float(value) if number else math.nan  # YAML reads 4e-4 as a text
+        except ValueError:
+            found = math.nan
+        if not math.isfinite(found):
+            problems.append(f"{name}: {value!r} is not a number")
+        return found
+    if kind is int and (isinstance(value, bool) or not isinstance(value, int)):
+        problems.append(f"{name}: {value!r} is not a whole number")
+    elif kind is bool and not isinstance(value, bool):
+        problems.append(f"{name}: {value!r} is not true or false")
+    elif kind is str and not isinstance(value, str):
+        problems.append(f"{name}: {value!r} is not text")
+    elif kind is Path:
+        if isinstance(value, str | Path):
+            return Path(value)
+        problems.append(f"{name}: {value!r} is not a path")
+    return value

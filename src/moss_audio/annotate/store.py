@@ -1,0 +1,217 @@
+"""Where everything lies in the output folder, and how it gets there whole.
+
+    OUT/segments/00000.jsonl  the result: a segment a line with all that is known of it
+    OUT/train.jsonl           conversations to train on; paths are relative to OUT
+    OUT/audio/00000/ID.flac   each segment's sound, 16 kHz mono
+    OUT/aside.jsonl           what was set aside, and why
+    OUT/summary.json          counts and hours
+    OUT/config.yaml           every field of the last run's configuration
+    OUT/work/                 what a later run goes on from; may be deleted once all is done
+      plan/00000.jsonl          what belongs to a shard
+      recordings/00000.jsonl    what of it is used this time
+      STEP/00000-KEY.jsonl      a step's results for a shard
+      stats/STEP/00000-KEY.json what they took: never part of a result
+
+KEY covers all that the results depend on: the step's fingerprint and the keys of what it is made
+from. A file of that name is whole and current; there is nothing else to check or to keep in step.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import os
+import secrets
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from moss_audio.errors import MossAudioError
+
+KEY_CHARS = 16
+FULL = (errno.ENOSPC, errno.EDQUOT)
+
+
+def key_of(*parts: Any) -> str:
+    """A short name for the JSON values `parts`."""
+    text = json.dumps(parts, ensure_ascii=True, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:KEY_CHARS]
+
+
+def line_of(row: Mapping[str, Any]) -> str:
+    """A row of a JSONL file. Raises ValueError for what JSON cannot hold (NaN, infinity)."""
+    return json.dumps(row, ensure_ascii=False, allow_nan=False, default=_number) + "\n"
+
+
+def _number(value: Any) -> Any:
+    """Scalars and arrays of numpy, which tools hand on unawares."""
+    if hasattr(value, "tolist"):
+        return value.tolist()
+    raise ValueError(f"{type(value).__name__} has no place in JSON")
+
+
+class StoreError(MossAudioError):
+    """The output folder cannot be written or read: no other shard would fare better."""
+
+
+class Store:
+    """The output folder. Cheap to make and to hand to other processes."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = Path(os.path.abspath(root))
+        self.work = self.root / "work"
+
+    # ------------------------------------------------------------------------------ places
+
+    @property
+    def plan(self) -> Path:
+        """Folder of the shards' entries."""
+        return self.work / "plan"
+
+    @property
+    def train(self) -> Path:
+        """The conversations."""
+        return self.root / "train.jsonl"
+
+    @property
+    def aside(self) -> Path:
+        """What was set aside."""
+        return self.root / "aside.jsonl"
+
+    @property
+    def mark(self) -> Path:
+        """Of what the outputs were last made; absent while they are not of what is done."""
+        return self.work / "finished.json"
+
+    def recordings(self, shard: int) -> Path:
+        """The recordings of a shard that are used, each with the entry that it came from."""
+        return self.work / "recordings" / f"{shard:05d}.jsonl"
+
+    def sorted_out(self, shard: int) -> Path:
+        """What of a shard is set aside before it is cut: unreadable, too short, a duplicate."""
+        return self.work / "recordings" / f"{shard:05d}-aside.jsonl"
+
+    def step(self, step: str, shard: int, key: str) -> Path:
+        """A step's results for a shard."""
+        return self.work / step / f"{shard:05d}-{key}.jsonl"
+
+    def stats(self, step: str, shard: int, key: str) -> Path:
+        """What these took."""
+        return self.work / "stats" / step / f"{shard:05d}-{key}.json"
+
+    def segments(self, shard: int) -> Path:
+        """A shard of the result."""
+        return self.root / "segments" / f"{shard:05d}.jsonl"
+
+    def audio(self, shard: int) -> Path:
+        """Folder of a shard's sounds."""
+        return self.root / "audio" / f"{shard:05d}"
+
+    # --------------------------------------------------------------------- reading, writing
+
+    def put(self, path: Path, data: bytes | str) -> None:
+        """Write a file whole or not at all. Raises StoreError, one line with the remedy."""
+        self.put_lines(path, [data])
+
+    def put_rows(self, path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
+        """Write a JSONL file whole or not at all."""
+        self.put_lines(path, map(line_of, rows))
+
+    def put_lines(self, path: Path, lines: Iterable[str | bytes], *, sync: bool = True) -> int:
+        """Write lines as they come, so that they need no memory; the file appears when all are
+        there. Returns how many there were. `sync`: outlives a loss of power, too."""
+        temporary = path.with_name(f".{path.name}.{secrets.token_hex(6)}.tmp")
+        count = 0
+        with writing(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                with temporary.open("xb") as file:
+                    for line in lines:
+                        count += 1
+                        raw = line if isinstance(line, bytes) else line.encode("utf-8", "replace")
+                        file.write(raw)
+                    if sync:
+                        file.flush()
+                        os.fsync(file.fileno())
+                os.replace(temporary, path)
+            except BaseException:
+                temporary.unlink(missing_ok=True)
+                raise
+        return count
+
+    def sync(self, folder: Path) -> None:
+        """Make what was written to a folder without `sync` outlive a loss of power."""
+        for path in sorted(folder.iterdir()) if folder.is_dir() else ():
+            with writing(path), path.open("rb") as file:
+                os.fsync(file.fileno())
+
+    def keep_rows(self, path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
+        """`put_rows`, unless the file holds just these already."""
+        text = "".join(map(line_of, rows))
+        raw = text.encode("utf-8", "replace")
+        if not (path.exists() and path.read_bytes() == raw):
+            self.put(path, raw)
+
+    def rows(self, path: Path) -> Iterator[dict[str, Any]]:
+        """The rows of a JSONL file of ours.
+
+        Raises MossAudioError if another hand has damaged it.
+        """
+        with path.open(encoding="utf-8") as lines:
+            for number, line in enumerate(lines, 1):
+                try:
+                    row = json.loads(line)
+                except ValueError as error:
+                    raise StoreError(
+                        f"{path}:{number}: damaged; delete the file and run again"
+                    ) from error
+                yield row
+
+    # ---------------------------------------------------------------------------- the folder
+
+    def make(self) -> None:
+        """Create the folder. Raises MossAudioError, before any work."""
+        try:
+            self.work.mkdir(parents=True, exist_ok=True)
+        except (FileExistsError, NotADirectoryError) as error:
+            raise MossAudioError(f"{self.root}: is a file; name a folder") from error
+        except OSError as error:
+            raise MossAudioError(
+                f"{self.root}: cannot be created ({error.strerror}); choose a writable folder"
+            ) from error
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """One run at a time. The system lets go of it when the process ends, however it ends."""
+        with writing(self.work / "lock"):
+            file = (self.work / "lock").open("a+")
+        with file:
+            try:
+                import fcntl
+
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except ImportError:  # a system without it: two runs at once are the user's to avoid
+                pass
+            except OSError as error:
+                raise MossAudioError(
+                    f"{self.root}: another run is writing here; wait for it, or end it"
+                ) from error
+            yield
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Turns what the system says while `path` is written into one line."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in FULL:
+            raise StoreError(
+                f"the disk is full ({path.parent}): free some space; the same command goes on"
+            ) from error
+        raise StoreError(
+            f"{path}: cannot be written ({error.strerror or error}); check the folder, then the "
+            "same command goes on"
+        ) from error
