@@ -213,9 +213,9 @@ def main() -> int:
             f"{within:.1%} |"
         )
     if given.show_cut:
-        for known, edges in zip(recordings, ways["at event boundaries"], strict=True):
-            for event in cut_events(known, edges):
-                at = next(e for e in edges if event.start < e < event.end)
+        for known, cuts in zip(recordings, ways["at event boundaries"], strict=True):
+            for event in cut_events(known, cuts):
+                at = next(e for e in cuts if event.start < e < event.end)
                 print(f"  {event.label}: {event.start:.2f} - {event.end:.2f}, cut at {at:.2f}")
     flagged = sum(bool(s.flags) for one in ours for s in one)
     print(f"\n{flagged} flagged; {hours * 3600 / spent:.0f} h of sound an hour of one core")

@@ -56,8 +56,9 @@ _KEYWORDS: Mapping[Classes, str] = {
     "ringback|dial tone|busy tone|keypad|door|knock|bell|buzzer|chime|clock|tick|typing|keyboard|"
     "typewriter|printer|camera|shutter|cash register|coin|key jangl|scissor|saw|drill|hammer|tool|"
     "vacuum|blender|dish|cutlery|microwave|kettle|toilet|tap water|faucet|sink|shower|machine|"
-    "gunshot|gunfire|gun|shot|explosion|firework|firecracker|glass|wood chop|gear|fan|air condition|zip|"
-    "reversing beep|notification|morse|laser|whistle|referee|sword|bow shot|whip|rubber duck|"
+    "gunshot|gunfire|gun|shot|explosion|firework|firecracker|glass|wood chop|gear|fan|"
+    "air condition|zip|reversing beep|notification|morse|laser|whistle|referee|sword|bow shot|"
+    "whip|rubber duck|"
     "paper|steam|washing|mechanic|boom|pump|pour|fill",
     ("animal",): "animal|dog|bark|cat|meow|bird|chirp|tweet|crow|caw|owl|duck|quack|goose|hen|"
     "cluck|rooster|turkey|pigeon|seagull|cuckoo|cow|moo|sheep|goat|bleat|horse|neigh|donkey|pig|"

@@ -21,6 +21,7 @@ _PAUSE_S = 0.8  # a pause of this length costs 1/e of one of no length
 # What a cut costs at worst: in no pause, at the loudest, across the largest change.
 _NO_PAUSE, _LOUD, _CHANGE = 0.5, 0.3, 0.2
 _LENGTH = 0.5  # a segment as far from the wanted length as the bounds allow
+_RANGE_DB = 60.0  # so far below the loud parts all is equally quiet
 _OUTSIDE = 1000.0  # a segment outside the bounds: more than any number of poor cuts nearby
 
 
@@ -46,7 +47,8 @@ def candidates(
         level_db: level every 10 ms, `[n]`.
     """
     smooth = _smooth(level_db)
-    low, high = (np.percentile(smooth, [5, 95]) if len(smooth) else (0.0, 0.0)).tolist()
+    high = float(np.percentile(smooth, 95)) if len(smooth) else 0.0
+    low = max(float(smooth.min(initial=high)), high - _RANGE_DB)
     scale = max(high - low, 1e-6)
     times, costs = [0.0], [0.0]
     free_from = 0.0

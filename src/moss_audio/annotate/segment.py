@@ -10,6 +10,7 @@ and where the paper says nothing of lengths, ours are bounded.
 from __future__ import annotations
 
 import hashlib
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -124,8 +125,7 @@ class Segmenter:
             longest_s=config.longest_s,
         )
         return [
-            self._segment(recording, start, end, found)
-            for start, end in zip(edges[:-1], edges[1:], strict=True)
+            self._segment(recording, start, end, found) for start, end in itertools.pairwise(edges)
         ]
 
     def places(
