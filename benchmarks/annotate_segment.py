@@ -1,14 +1,15 @@
 """Boundaries and profile of the data engine's segments, on long recordings of known truth.
 
     moss-audio scenes make benchmarks/annotate_scenes.yaml data/annotate-scenes
-    python benchmarks/annotate_segment.py data/annotate-scenes --seed 1
+    python benchmarks/annotate_segment.py data/annotate-scenes --seed 1 --sung 40
     python benchmarks/annotate_segment.py data/scenes --split train --seed 2    what was tuned on
 
-Every scene of the split is used once, in random order, at random levels, with random pauses, over
+Every clip of the split is used once, in random order, at random levels, with random pauses, over
 a faint noise that goes on throughout. In every second recording a louder steady noise lasts for
-more than a minute, over several scenes: it must not stop the cutting. Known events are the
-sentences, sounds and pieces of music of the scenes. An event is cut if a boundary lies inside it,
-however close to its edge.
+more than a minute, over several scenes: it must not stop the cutting. With `--crowded` the
+clips lie in two layers, and sound over each other. Known events are the sentences, sounds and
+pieces of music of the scenes, and the phrases that `--sung` adds. An event is cut if a boundary
+lies inside it, however close to its edge.
 """
 
 from __future__ import annotations
@@ -16,10 +17,11 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+from annotate_singing import VOICES, sing
 
 from moss_audio.annotate.classes import coarse_classes
 from moss_audio.annotate.profile import ProfileConfig, ProfileStage
@@ -50,34 +52,74 @@ class Known:
         return len(self.samples) / SAMPLE_RATE
 
 
-def compose(scenes: Sequence[Scene], rng: np.random.Generator, minutes: float) -> list[Known]:
-    """Recordings of about `minutes` of all scenes, each scene once."""
+@dataclass(frozen=True)
+class Clip:
+    """What recordings are made of: sound, read when it is asked for, and its events."""
+
+    samples: Callable[[], np.ndarray]  # float32
+    events: tuple[Event, ...]
+
+
+def clip_of(scene: Scene) -> Clip:
+    """A composed scene; its sentences are events."""
+    events = [Event(e.label, e.start, e.end) for e in scene.events]
+    events += [Event("speech", s.start, s.end) for s in scene.sentences]
+    return Clip(lambda: scene.samples().astype(np.float32) / 32768, tuple(events))
+
+
+def sung(count: int, rng: np.random.Generator) -> list[Clip]:
+    """Sung phrases, of each voice as many."""
+    out = []
+    for number in range(count):
+        samples = sing(rng, VOICES[number % len(VOICES)])
+        event = Event("singing", 0.0, len(samples) / SAMPLE_RATE)
+        out.append(Clip(lambda samples=samples: samples, (event,)))  # type: ignore[misc]
+    return out
+
+
+def compose(clips: Sequence[Clip], rng: np.random.Generator, minutes: float) -> list[Known]:
+    """Recordings of about `minutes` of all clips, each once."""
     out: list[Known] = []
     parts: list[np.ndarray] = []
     events: list[Event] = []
     at = 0
-    order = [scenes[i] for i in rng.permutation(len(scenes))]
-    for number, scene in enumerate(order):
+    order = [clips[i] for i in rng.permutation(len(clips))]
+    for number, clip in enumerate(order):
         pause = int(SAMPLE_RATE * min(6.0, 0.15 + rng.exponential(1.2)))
         parts.append(np.zeros(pause, np.float32))
         at += pause
-        sound = scene.samples().astype(np.float32) / 32768 * 10 ** (rng.uniform(-8, 2) / 20)
-        ramp = min(len(sound) // 2, SAMPLE_RATE // 50)  # 20 ms: a scene's own noise has no click
+        sound = clip.samples() * np.float32(10 ** (rng.uniform(-8, 2) / 20))
+        ramp = min(len(sound) // 2, SAMPLE_RATE // 50)  # 20 ms: a clip's own noise has no click
         sound[:ramp] *= np.linspace(0, 1, ramp, dtype=np.float32)
         sound[len(sound) - ramp :] *= np.linspace(1, 0, ramp, dtype=np.float32)
-        shift = at / SAMPLE_RATE
-        events += [Event(e.label, e.start + shift, e.end + shift) for e in scene.events]
-        events += [Event("speech", s.start + shift, s.end + shift) for s in scene.sentences]
+        events += [e.shifted(at / SAMPLE_RATE) for e in clip.events]
         parts.append(sound)
         at += len(sound)
         if at >= minutes * 60 * SAMPLE_RATE or number == len(order) - 1:
             samples = np.concatenate(parts) + _noise(at, rng) * 10 ** (rng.uniform(-75, -55) / 20)
             if len(out) % 2:
                 _lay_under(samples, rng)
-            events.sort(key=lambda e: (e.start, e.end, e.label))
-            out.append(Known(np.clip(samples, -1, 1).astype(np.float32), tuple(events)))
+            out.append(Known(samples, tuple(events)))
             parts, events, at = [], [], 0
+    return [_finished(known) for known in out]
+
+
+def crowded(clips: Sequence[Clip], rng: np.random.Generator, minutes: float) -> list[Known]:
+    """Like `compose`, with every clip in one of two layers that sound together."""
+    order = [clips[i] for i in rng.permutation(len(clips))]
+    layers = [compose(order[k::2], rng, minutes) for k in range(2)]
+    out = []
+    for one, two in zip(*layers, strict=False):
+        samples = np.zeros(max(len(one.samples), len(two.samples)), np.float32)
+        samples[: len(one.samples)] += one.samples
+        samples[: len(two.samples)] += two.samples
+        out.append(_finished(Known(samples, one.events + two.events)))
     return out
+
+
+def _finished(known: Known) -> Known:
+    events = sorted(known.events, key=lambda e: (e.start, e.end, e.label))
+    return Known(np.clip(known.samples, -1, 1).astype(np.float32), tuple(events))
 
 
 def _noise(n: int, rng: np.random.Generator) -> np.ndarray:
@@ -131,8 +173,8 @@ def truth(known: Known, segment: Segment, piece_s: float) -> set[str]:
         inside = min(event.end, segment.end_s) - max(event.start, segment.start_s)
         if inside < min(HEARD_S, 0.5 * (event.end - event.start)):
             continue
-        if event.label == "speech":
-            found.add("speech")
+        if event.label in ("speech", "singing"):
+            found.add(event.label)
         elif "music" in coarse_classes(event.label, "text") and inside >= piece_s:
             found.add("music")
         else:
@@ -164,6 +206,8 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--minutes", type=float, default=8.0, help="of a recording (default: 8)")
     parser.add_argument("--most-minutes", type=float, default=0, help="of scenes; 0: all")
+    parser.add_argument("--sung", type=int, default=0, help="add so many phrases sung by festival")
+    parser.add_argument("--crowded", action="store_true", help="two layers that sound together")
     parser.add_argument("--show-cut", action="store_true", help="list the events that ours cuts")
     given = parser.parse_args()
     rng = np.random.default_rng(given.seed)
@@ -178,11 +222,12 @@ def main() -> int:
                 kept.append(scenes[index])
                 total += scenes[index].duration_s
         scenes = kept
-    recordings = compose(scenes, rng, given.minutes)
+    clips = [clip_of(scene) for scene in scenes] + sung(given.sung, rng)
+    recordings = (crowded if given.crowded else compose)(clips, rng, given.minutes)
     n_events = sum(len(k.events) for k in recordings)
     hours = sum(k.duration_s for k in recordings) / 3600
     print(
-        f"{len(scenes)} scenes of {given.split}: {len(recordings)} recordings, {hours:.2f} h, "
+        f"{len(clips)} clips of {given.split}: {len(recordings)} recordings, {hours:.2f} h, "
         f"{n_events} known events"
     )
     config = SegmentConfig()

