@@ -286,7 +286,7 @@ def test_held_notes_tell_singing_from_gliding() -> None:
 
     def buzz(semitone: np.ndarray) -> np.ndarray:
         phase = 2 * np.pi * np.cumsum(110 * 2 ** (semitone / 12)) / RATE
-        wave = sum(np.sin(k * phase) / k for k in range(1, 12))
+        wave = np.sum([np.sin(k * phase) / k for k in range(1, 12)], axis=0)
         return (0.1 * wave).astype(np.float32) + noise(4, 1e-3)
 
     at = np.arange(4 * RATE) / RATE
@@ -296,3 +296,19 @@ def test_held_notes_tell_singing_from_gliding() -> None:
     assert held_share(np.zeros(100, np.float32)) == 0
     pitch = semitones(buzz(np.full(4 * RATE, 3.0)))
     assert np.nanmedian(pitch) == pytest.approx(12 * np.log2(110) + 3, abs=0.1)
+
+
+def test_a_voice_on_held_notes_is_called_singing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever the model calls it: here all voice is speech to it."""
+    detector = OmniVadDetector()
+    voiced = np.zeros((900, 3), np.float32)
+    voiced[100:800, 0] = 0.9
+    monkeypatch.setattr(detector, "probabilities", lambda samples: voiced)
+    at = np.arange(9 * RATE) / RATE
+    notes, glide = np.floor(at / 0.5) % 5, 4 * np.sin(2 * np.pi * 1.5 * at)
+    for semitone, label in ((notes, "singing"), (glide, "speech")):
+        phase = 2 * np.pi * np.cumsum(110 * 2 ** (semitone / 12)) / RATE
+        wave = np.sum([np.sin(k * phase) / k for k in range(1, 12)], axis=0)
+        found = detector.detect((0.1 * wave).astype(np.float32))
+        assert [s.label for s in found] == [label]
+        assert np.allclose(times(found), [(1, 8)], atol=0.05)

@@ -76,5 +76,6 @@ def moving_percentile(values: np.ndarray, percent: float, reach: int, step: int)
         low, high = max(0, min(low, high - reach)), min(len(values), max(high, low + reach))
         part = values[low:high]
         rank = min(len(part) - 1, int(percent / 100 * len(part)))
-        out.append(np.partition(part, rank, axis=0)[rank])
+        # A view would keep every window in memory.
+        out.append(np.partition(part, rank, axis=0)[rank].copy())
     return np.array(out, np.float32).reshape(-1, values.shape[1])

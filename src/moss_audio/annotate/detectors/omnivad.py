@@ -109,7 +109,8 @@ class OmniVadDetector:
                 if end - start < config.shortest_s * FRAMES_PER_SECOND:
                     continue
                 score = round(float(smooth[start:end].mean()), 4)
-                found.append(Span(label, start / FRAMES_PER_SECOND, end / FRAMES_PER_SECOND, score))
+                name = self._voice(samples, start, end) if label == "speech" else label
+                found.append(Span(name, start / FRAMES_PER_SECOND, end / FRAMES_PER_SECOND, score))
         return shifted(in_order(found), start_s)
 
     def _voice(self, samples: np.ndarray, start: int, end: int) -> str:
