@@ -1,0 +1,1 @@
+"""Detectors: what sounds when. One file each; `make` builds one from its configuration."""

