@@ -84,9 +84,7 @@ def _contexts(word: str, index: int) -> Iterable[str]:
             yield f"{padded[at - left : at]}({padded[at]}){padded[at + 1 : at + 1 + width]}"
 
 
-def _align(
-    word: str, phones: Phones, cost: dict[tuple[str, Phones], float]
-) -> list[Phones] | None:
+def _align(word: str, phones: Phones, cost: dict[tuple[str, Phones], float]) -> list[Phones] | None:
     """Phones of each letter by the cheapest path; None if the word has too few letters."""
     n_letters, n_phones = len(word), len(phones)
     best: list[dict[int, tuple[float, int]]] = [{0: (0.0, 0)}]

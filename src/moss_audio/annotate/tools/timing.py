@@ -28,9 +28,7 @@ def spans_of(
     while index < len(words):
         if index in times:
             start, end = times[index]
-            out.append(
-                Span(words[index], start, end, attributes=dict(marks.get(index, {})))
-            )
+            out.append(Span(words[index], start, end, attributes=dict(marks.get(index, {}))))
             index += 1
             continue
         stop = index
