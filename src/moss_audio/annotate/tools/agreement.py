@@ -33,6 +33,8 @@ from moss_audio.metrics.asr import Normalizer, normalize, word_errors
 from moss_audio.text import detect_repetition, is_cjk
 
 Decision = Literal["keep", "flag", "drop"]
+# Typographic ones; the normaliser knows contractions with the plain one only.
+_APOSTROPHES = str.maketrans("\u2018\u2019\u02bc", "'''")
 
 
 @dataclass(frozen=True)
@@ -136,7 +138,7 @@ def distance(a: str, b: str) -> float:
 def _words(text: str) -> list[str]:
     chinese = any(is_cjk(char) for char in text)
     kind: Normalizer = "chinese" if chinese else "english"
-    normal = normalize(text, kind)
+    normal = normalize(text.translate(_APOSTROPHES), kind)
     if chinese:
         normal = "".join(f" {char} " if is_cjk(char) else char for char in normal)
     return normal.split()

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from moss_audio.annotate.records import Segment, ToolResult
 from moss_audio.annotate.tools.moss import MossConfig, SharedMoss
-from moss_audio.result import Transcript
 
 
 class MossTool:
@@ -30,7 +31,7 @@ class MossTool:
 
     def annotate(self, samples: np.ndarray, segment: Segment) -> list[ToolResult]:
         """One transcript; what was repaired in the answer is in `warnings`."""
-        found: Transcript = self._shared.model.transcribe((samples, 16_000))
+        found: Any = self._shared.model.transcribe((samples, 16_000))
         return [
             ToolResult(
                 tool=self.name,

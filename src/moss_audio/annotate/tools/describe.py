@@ -18,7 +18,6 @@ from moss_audio.annotate.tools.identity import digest
 from moss_audio.annotate.tools.moss import SharedMoss
 from moss_audio.annotate.tools.speech_fields import ASKED_FIELDS
 from moss_audio.annotate.tools.wav import wav_bytes
-from moss_audio.result import Answer
 from moss_audio.text import single_line, split_thinking
 
 PROMPT = (
@@ -52,8 +51,8 @@ def fields_of(answer: str) -> dict[str, str]:
                 rows.setdefault(name.strip(" -*\"'").lower(), value)
     out = {}
     for name in ASKED_FIELDS:
-        value: Any = rows.get(name) if isinstance(rows, dict) else None
-        plain = single_line(value) if isinstance(value, str) else ""
+        told: Any = rows.get(name) if isinstance(rows, dict) else None
+        plain = single_line(told) if isinstance(told, str) else ""
         if plain and plain != "..." and not _NOTHING.match(plain):
             out[name] = plain
     return out
@@ -120,5 +119,5 @@ class MossDescriber:
 
     def describe(self, samples: np.ndarray, segment: Segment) -> dict[str, str]:
         """Fields of the answer."""
-        answer: Answer = self._shared.model.ask((samples, 16_000), LINES_PROMPT)
+        answer: Any = self._shared.model.ask((samples, 16_000), LINES_PROMPT)
         return fields_of(answer.text)
