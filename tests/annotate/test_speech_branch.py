@@ -63,6 +63,15 @@ def test_segments_without_speech_pass_unchanged_and_unread() -> None:
     assert tool.heard == 1
 
 
+@pytest.mark.parametrize("count", [0, 1599])
+def test_a_segment_too_short_for_a_word_passes_unchanged(count: int) -> None:
+    tool = Says("a", "hello")
+    short = item(1.0, samples=np.zeros(count, np.float32))
+
+    assert SpeechStage(tools=[tool]).process_batch([short]) == [short.segment]
+    assert tool.heard == 0
+
+
 def test_each_tool_sees_the_results_before_it_and_a_second_run_replaces_them() -> None:
     music = ToolResult("beats", "1", "music", "tempo", values={"bpm": 90})
     stage = SpeechStage(

@@ -47,6 +47,7 @@ class SpeechConfig:
     """
 
     threshold: float = 0.5  # of the profile's score for speech
+    least_s: float = 0.1  # shorter segments pass unchanged: no word fits
     recognisers: tuple[Recogniser, ...] = ("whisper", "sphinx", "moss")
     whisper: WhisperConfig = field(default_factory=WhisperConfig)
     sphinx: SphinxConfig = field(default_factory=SphinxConfig)
@@ -130,7 +131,8 @@ class SpeechStage:
     def fingerprint(self) -> str:
         """Of the threshold and of the tools in their order; settings that none of them uses do
         not count."""
-        return digest(self.config.threshold, [(tool.name, tool.version) for tool in self._tools])
+        settings = (self.config.threshold, self.config.least_s)
+        return digest(settings, [(tool.name, tool.version) for tool in self._tools])
 
     def setup(self) -> None:
         """Load all models. Raises CheckpointError or MissingDependencyError for one that is not
@@ -147,9 +149,11 @@ class SpeechStage:
         segment = item.segment
         if segment.profile.get("speech", 0.0) < self.config.threshold:
             return segment
+        samples = item.samples()
+        if len(samples) < max(1.0, self.config.least_s * 16_000):
+            return segment
         others = tuple(one for one in segment.results if one.branch != "speech")
         segment = replace(segment, results=others)
-        samples = item.samples()
         for tool in self._tools:
             found = tuple(tool.annotate(samples, segment))
             segment = replace(segment, results=(*segment.results, *found))
