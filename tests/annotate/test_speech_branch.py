@@ -135,7 +135,7 @@ def test_a_spoken_sentence_goes_through_the_whole_branch(tmp_path: Path) -> None
         pytest.importorskip(package)
     if shutil.which("flite") is None:
         pytest.skip("needs flite (Debian package flite)")
-    text = "The train leaves the station in the morning. Nobody was there."
+    text = "The train leaves the station in the morning."
     path = tmp_path / "a.wav"
     subprocess.run(["flite", "-voice", "slt", "-t", text, "-o", str(path)], check=True)
     samples = load_audio(path).samples
