@@ -1,0 +1,130 @@
+"""Word times by pocketsphinx's forced alignment: English, offline, 10 ms steps.
+
+Words are spelled as they are spoken (numbers in words). Those that the dictionary lacks get a
+pronunciation learnt from it (`pronounce`) and the attribute `pronounced`; those without a letter
+to pronounce get times between their neighbours and the attribute `interpolated`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from moss_audio.annotate.records import Segment, ToolResult
+from moss_audio.annotate.tools.agreement import agreed_text
+from moss_audio.annotate.tools.asr_sphinx import decode, decoder, plain_word
+from moss_audio.annotate.tools.identity import digest, package_version
+from moss_audio.annotate.tools.pronounce import LetterToSound, read_dictionary
+from moss_audio.annotate.tools.timing import spans_of
+from moss_audio.text import normalize_words
+
+UNALIGNED = "the transcript could not be aligned with the sound"
+
+
+@dataclass(frozen=True)
+class SphinxAlignConfig:
+    """How wide the search is; the package's own beams lose one clip in ten."""
+
+    beam: float = 1e-200
+    # Above this share of words that cannot be pronounced the text is not for this aligner.
+    most_unpronounceable: float = 0.2
+
+
+class SphinxAligner:
+    """Gives the agreed transcript its word times: kind `words`."""
+
+    def __init__(self, config: SphinxAlignConfig | None = None) -> None:
+        self.config = config or SphinxAlignConfig()
+        self._decoder: Any = None
+        self._sounds: LetterToSound | None = None
+        self._learnt: set[str] = set()
+
+    @property
+    def name(self) -> str:
+        return "align-sphinx"
+
+    @property
+    def version(self) -> str:
+        return f"{package_version('pocketsphinx')}+{digest(self.config)}"
+
+    def setup(self) -> None:
+        """Load the acoustic model and the dictionary."""
+        if self._decoder is None:
+            beam = self.config.beam
+            # The lattice search after the first pass does not know the end of the text.
+            self._decoder = decoder(lm=None, bestpath=False, beam=beam, wbeam=beam, pbeam=beam)
+
+    def annotate(self, samples: np.ndarray, segment: Segment) -> list[ToolResult]:
+        """Times of the agreed words; without spans and with a warning if they do not fit the
+        sound. Nothing for a segment without agreed words."""
+        text = agreed_text(segment)
+        if not text:
+            return []
+        found, marks = self.align(samples, text)
+        words, duration_s = text.split(), len(samples) / 16_000
+        return [
+            ToolResult(
+                tool=self.name,
+                version=self.version,
+                branch="speech",
+                kind="words",
+                text=text,
+                spans=spans_of(words, found, duration_s, marks) if found else (),
+                warnings=() if found else (UNALIGNED,),
+            )
+        ]
+
+    def align(
+        self, samples: np.ndarray, text: str
+    ) -> tuple[dict[int, tuple[float, float]], dict[int, dict[str, Any]]]:
+        """(start, end) in seconds of the words of `text` (split at white space) by their index,
+        empty if it cannot be aligned, and attributes of some of them."""
+        self.setup()
+        tokens: list[tuple[int, str]] = []
+        marks: dict[int, dict[str, Any]] = {}
+        words = text.split()
+        silent = 0
+        for index, word in enumerate(words):
+            parts = normalize_words(word)
+            known = [self._know(part) for part in parts]
+            if not parts or None in known:
+                silent += bool(parts)
+                continue
+            if any(known):
+                marks[index] = {"pronounced": True}
+            tokens += [(index, part) for part in parts]
+        if not tokens or silent > self.config.most_unpronounceable * len(words):
+            return {}, {}
+        try:
+            self._decoder.set_align_text(" ".join(part for _, part in tokens))
+            heard = [w for w in decode(self._decoder, samples) if plain_word(w[0])]
+        except RuntimeError:  # e.g. fewer frames than phones
+            return {}, {}
+        if len(heard) != len(tokens):
+            return {}, {}
+        times: dict[int, tuple[float, float]] = {}
+        limit = len(samples) / 16_000
+        for (index, _), (_, start, end) in zip(tokens, heard, strict=True):
+            times[index] = (times.get(index, (start, end))[0], min(end, limit))
+        return times, marks
+
+    def _know(self, word: str) -> bool | None:
+        """Whether a word's pronunciation is guessed; None if it has none."""
+        if word in self._learnt:
+            return True
+        if self._decoder.lookup_word(word) is not None:
+            return False
+        if self._sounds is None:
+            from pocketsphinx import get_model_path
+
+            path = Path(get_model_path("en-us/cmudict-en-us.dict"))
+            self._sounds = LetterToSound(read_dictionary(path))
+        phones = self._sounds(word)
+        if not phones:
+            return None
+        self._decoder.add_word(word, " ".join(phones), update=False)
+        self._learnt.add(word)
+        return True

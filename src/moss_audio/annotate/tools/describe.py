@@ -1,0 +1,123 @@
+"""Describers: audio language models asked for the fields of a speech caption that no one measures.
+
+Both are told to leave out what they cannot hear, and an answer that cannot be read gives nothing.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+from typing import Any
+
+import numpy as np
+
+from moss_audio.annotate.records import Segment
+from moss_audio.annotate.tools.asr_http import EndpointConfig, client, unreachable
+from moss_audio.annotate.tools.identity import digest
+from moss_audio.annotate.tools.moss import SharedMoss
+from moss_audio.annotate.tools.speech_fields import ASKED_FIELDS
+from moss_audio.annotate.tools.wav import wav_bytes
+from moss_audio.text import single_line, split_thinking
+
+PROMPT = (
+    "Describe the speaker and the way of speaking in this recording. Answer with one JSON object "
+    f"and nothing else; its keys are {', '.join(ASKED_FIELDS)}, its values short English phrases "
+    "(summary: one sentence). Leave out every key that you cannot tell from the sound."
+)
+LINES_PROMPT = (
+    "Describe the speaker and the way of speaking. Answer with these lines:\n"
+    + "\n".join(f"{name}: ..." for name in ASKED_FIELDS)
+)
+_NOTHING = re.compile(
+    r"(?i)^(\W*|unknown|none|n/?a|null|unclear|not (sure|known|clear|specified|applicable))\.?$"
+)
+_OBJECT = re.compile(r"\{.*\}", re.DOTALL)
+
+
+def fields_of(answer: str) -> dict[str, str]:
+    """Known fields of an answer, a JSON object or lines "name: text"; empty if it is neither."""
+    text: str = split_thinking(answer)[1]
+    rows: dict[str, Any] = {}
+    if found := _OBJECT.search(text):
+        try:
+            rows = json.loads(found[0])
+        except (ValueError, RecursionError):
+            rows = {}
+    else:
+        for line in text.splitlines():
+            name, colon, value = line.partition(":")
+            if colon:
+                rows.setdefault(name.strip(" -*\"'").lower(), value)
+    out = {}
+    for name in ASKED_FIELDS:
+        told: Any = rows.get(name) if isinstance(rows, dict) else None
+        plain = single_line(told) if isinstance(told, str) else ""
+        if plain and plain != "..." and not _NOTHING.match(plain):
+            out[name] = plain
+    return out
+
+
+class HttpDescriber:
+    """Any server with OpenAI's `/chat/completions` that takes `input_audio`."""
+
+    def __init__(self, config: EndpointConfig) -> None:
+        self.config = config
+        self._client: Any = None
+
+    @property
+    def name(self) -> str:
+        return f"describe-{self.config.model}"
+
+    @property
+    def version(self) -> str:
+        return digest(self.config, PROMPT)
+
+    def setup(self) -> None:
+        """Make the client; nothing is asked yet."""
+        if self._client is None:
+            self._client = client(self.config, "Description of speakers by a server")
+
+    def describe(self, samples: np.ndarray, segment: Segment) -> dict[str, str]:
+        """Fields of the answer. Raises MossAudioError when the server cannot be asked."""
+        self.setup()
+        from openai import OpenAIError
+
+        sound = base64.b64encode(wav_bytes(samples)).decode("ascii")
+        content = [
+            {"type": "input_audio", "input_audio": {"data": sound, "format": "wav"}},
+            {"type": "text", "text": PROMPT},
+        ]
+        try:
+            choices = self._client.chat.completions.create(
+                model=self.config.model,
+                messages=[{"role": "user", "content": content}],
+                temperature=0.0,
+            ).choices
+        except OpenAIError as error:
+            raise unreachable(self.config, error) from error
+        return fields_of((choices[0].message.content or "") if choices else "")
+
+
+class MossDescriber:
+    """A MOSS-Audio checkpoint that was trained to describe speakers (the embedded one was not)."""
+
+    def __init__(self, shared: SharedMoss) -> None:
+        self._shared = shared
+
+    @property
+    def name(self) -> str:
+        return "describe-moss"
+
+    @property
+    def version(self) -> str:
+        return digest(self._shared.version, LINES_PROMPT)
+
+    def setup(self) -> None:
+        """Load the checkpoint."""
+        _ = self._shared.model
+
+    def describe(self, samples: np.ndarray, segment: Segment) -> dict[str, str]:
+        """Fields of the answer."""
+        answer: Any = self._shared.model.ask((samples, 16_000), LINES_PROMPT)
+        return fields_of(answer.text)

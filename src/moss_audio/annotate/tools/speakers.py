@@ -1,0 +1,177 @@
+"""Who speaks when: speaker embeddings of short windows, clustered.
+
+Speech (between aligned words where there are any, else by level) is cut into windows of up to
+1.6 s; their embeddings are clustered from the bottom up by average cosine distance until no two
+clusters are nearer than `threshold`; clusters with too little speech join the nearest; each moment
+belongs to the nearest windows. Two voices at once are not told apart.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from moss_audio.annotate.records import Segment, Span, ToolResult
+from moss_audio.annotate.tools.identity import digest, package_version, weights_digest
+from moss_audio.annotate.tools.speech_activity import speech_regions
+from moss_audio.annotate.tools.voice_encoder import (
+    SAMPLE_RATE,
+    WINDOW_S,
+    VoiceEncoder,
+    bundled_weights,
+    load_voice_encoder,
+    raised,
+)
+
+_FRAME_S = 0.05
+
+
+@dataclass(frozen=True)
+class SpeakersConfig:
+    """How windows are cut and when two of them are one voice."""
+
+    weights: str | None = None  # of the encoder; None: those of resemblyzer
+    threshold: float = 0.35  # cosine distance; see docs/annotate-speech.md for how it was chosen
+    hop_s: float = 0.4
+    shortest_window_s: float = 0.6  # shorter ones join a voice and make none
+    least_speech_s: float = 1.0  # of a voice
+    least_turn_s: float = 0.4
+    most_speakers: int = 8
+
+
+@dataclass(frozen=True)
+class _Window:
+    start_s: float
+    end_s: float
+
+    @property
+    def centre_s(self) -> float:
+        return (self.start_s + self.end_s) / 2
+
+
+class SpeakersTool:
+    """Turns of the voices of a segment: kind `speakers`."""
+
+    def __init__(self, config: SpeakersConfig | None = None) -> None:
+        self.config = config or SpeakersConfig()
+        self._encoder: VoiceEncoder | None = None
+
+    @property
+    def name(self) -> str:
+        return "speakers"
+
+    @cached_property
+    def version(self) -> str:
+        weights = weights_digest(self.config.weights or bundled_weights())
+        return f"{package_version('resemblyzer')}+{digest(self.config, weights)}"
+
+    def setup(self) -> None:
+        """Load the encoder. Raises CheckpointError or MissingDependencyError."""
+        if self._encoder is None:
+            self._encoder = load_voice_encoder(self.config.weights)
+
+    def annotate(self, samples: np.ndarray, segment: Segment) -> list[ToolResult]:
+        """The turns, speakers numbered as they come; nothing without speech."""
+        regions = speech_regions(samples, segment)
+        if not regions:
+            return []
+        spans = self.turns(samples, regions)
+        return [
+            ToolResult(
+                tool=self.name,
+                version=self.version,
+                branch="speech",
+                kind="speakers",
+                spans=spans,
+                values={"count": len({span.label for span in spans})},
+            )
+        ]
+
+    def turns(self, samples: np.ndarray, regions: list[tuple[float, float]]) -> tuple[Span, ...]:
+        """Turns within `regions` (start and end in seconds, in order)."""
+        self.setup()
+        assert self._encoder is not None  # setup has just loaded it
+        windows = _windows(regions, self.config.hop_s)
+        sound = raised(samples)
+        vectors = self._encoder.embed(
+            [sound[round(w.start_s * SAMPLE_RATE) : round(w.end_s * SAMPLE_RATE)] for w in windows]
+        )
+        labels = cluster_windows(windows_s(windows), vectors, self.config)
+        return _turns(regions, windows, labels, self.config.least_turn_s)
+
+
+def windows_s(windows: list[_Window]) -> np.ndarray:
+    """Lengths in seconds."""
+    return np.array([w.end_s - w.start_s for w in windows])
+
+
+def cluster_windows(
+    lengths_s: np.ndarray, vectors: np.ndarray, config: SpeakersConfig
+) -> np.ndarray:
+    """A label for each window: `[n]` lengths and `[n, d]` unit vectors -> `[n]` integers."""
+    from scipy.cluster.hierarchy import fcluster, linkage
+
+    sure = np.flatnonzero(lengths_s >= config.shortest_window_s)
+    if len(sure) < 2:
+        return np.zeros(len(vectors), int)
+    tree = linkage(vectors[sure], method="average", metric="cosine")
+    found = fcluster(tree, config.threshold, criterion="distance")
+    # Windows overlap: each stands for about a hop of speech, its length if it is alone.
+    weight = np.minimum(lengths_s[sure], config.hop_s)
+    speech = {int(k): float(weight[found == k].sum()) for k in np.unique(found)}
+    by_length = sorted(speech, key=lambda k: (-speech[k], k))
+    kept = [k for k in by_length[: config.most_speakers] if speech[k] >= config.least_speech_s]
+    kept = kept or by_length[:1]
+    centres = np.stack([vectors[sure][found == k].mean(0) for k in kept])
+    centres /= np.linalg.norm(centres, axis=1, keepdims=True)
+    labels: np.ndarray = (vectors @ centres.T).argmax(1)
+    return labels
+
+
+def _windows(regions: list[tuple[float, float]], hop_s: float) -> list[_Window]:
+    out = []
+    for start, end in regions:
+        at = start
+        while at + WINDOW_S < end:
+            out.append(_Window(at, at + WINDOW_S))
+            at += hop_s
+        out.append(_Window(max(start, end - WINDOW_S), end))
+    return out
+
+
+def _turns(
+    regions: list[tuple[float, float]],
+    windows: list[_Window],
+    labels: np.ndarray,
+    least_turn_s: float,
+) -> tuple[Span, ...]:
+    centres = np.array([w.centre_s for w in windows])
+    pieces: list[list[float]] = []  # label, start, end
+    for start, end in regions:
+        inside = [i for i, w in enumerate(windows) if w.start_s >= start - 1e-9
+                  and w.end_s <= end + 1e-9]  # fmt: skip
+        count = max(1, round((end - start) / _FRAME_S))
+        edges = np.linspace(start, end, count + 1)
+        middle = (edges[:-1] + edges[1:]) / 2
+        nearest = np.abs(middle[:, None] - centres[inside][None]).argmin(1)
+        frames = labels[inside][nearest]
+        for k in range(count):
+            if pieces and pieces[-1][0] == frames[k] and pieces[-1][2] == edges[k]:
+                pieces[-1][2] = edges[k + 1]
+            else:
+                pieces.append([frames[k], edges[k], edges[k + 1]])
+    merged: list[list[float]] = []
+    for piece in pieces:
+        short = piece[2] - piece[1] < least_turn_s
+        touches = bool(merged) and piece[1] - merged[-1][2] < 1e-9
+        if merged and (merged[-1][0] == piece[0] or (short and touches)):
+            merged[-1][2] = piece[2]  # pauses within a turn belong to it
+        else:
+            merged.append(piece)
+    names: dict[float, str] = {}
+    return tuple(
+        Span(names.setdefault(label, f"speaker {len(names) + 1}"), float(start), float(end))
+        for label, start, end in merged
+    )

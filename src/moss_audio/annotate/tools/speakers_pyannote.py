@@ -1,0 +1,100 @@
+"""Who speaks when, by a pyannote pipeline (package pyannote.audio, weights from the hub)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from moss_audio.annotate.records import Segment, Span, ToolResult
+from moss_audio.annotate.tools.identity import digest, package_version
+from moss_audio.errors import CheckpointError, MissingDependencyError
+
+
+@dataclass(frozen=True)
+class PyannoteConfig:
+    """A pipeline of the hub or a folder. Gated ones need a token of the hub in its own place."""
+
+    pipeline: str = "pyannote/speaker-diarization-3.1"
+    device: str = "cpu"
+
+
+class PyannoteTool:
+    """Turns of the voices of a segment: kind `speakers`."""
+
+    def __init__(self, config: PyannoteConfig | None = None) -> None:
+        self.config = config or PyannoteConfig()
+        self._pipeline: Any = None
+
+    @property
+    def name(self) -> str:
+        return "pyannote"
+
+    @property
+    def version(self) -> str:
+        return f"{package_version('pyannote.audio')}+{digest(self.config)}"
+
+    def setup(self) -> None:
+        """Load the pipeline. Raises MissingDependencyError without pyannote.audio,
+        CheckpointError if the pipeline cannot be loaded."""
+        if self._pipeline is not None:
+            return
+        try:
+            from pyannote.audio import Pipeline
+        except ImportError as error:
+            raise MissingPyannoteError() from error
+        import torch
+
+        name = self.config.pipeline
+        try:
+            pipeline = Pipeline.from_pretrained(name)
+        except Exception as error:  # hub, configuration and torch errors of many kinds
+            detail = " ".join(str(error).split())[:200]
+            raise CheckpointError(f"{name}: pyannote cannot load this ({detail})") from error
+        if pipeline is None:  # what it answers for gated weights
+            raise CheckpointError(
+                f"{name}: accept its conditions on the hub and log in, or give a local pipeline"
+            )
+        pipeline.to(torch.device(self.config.device))
+        self._pipeline = pipeline
+
+    def annotate(self, samples: np.ndarray, segment: Segment) -> list[ToolResult]:
+        """The turns, speakers numbered as they come; nothing without speech."""
+        self.setup()
+        import torch
+
+        wave = torch.from_numpy(np.ascontiguousarray(samples, np.float32))[None]
+        found = self._pipeline({"waveform": wave, "sample_rate": 16_000})
+        # Since 4.0 the pipeline answers with an object that holds the annotation.
+        found = getattr(found, "speaker_diarization", found)
+        names: dict[str, str] = {}
+        spans = tuple(
+            Span(
+                names.setdefault(label, f"speaker {len(names) + 1}"),
+                float(turn.start),
+                float(turn.end),
+            )
+            for turn, _, label in found.itertracks(yield_label=True)
+        )
+        if not spans:
+            return []
+        return [
+            ToolResult(
+                tool=self.name,
+                version=self.version,
+                branch="speech",
+                kind="speakers",
+                spans=spans,
+                values={"count": len(names)},
+            )
+        ]
+
+
+class MissingPyannoteError(MissingDependencyError):
+    """Not part of an extra: its own pins of torch decide what can be installed beside it."""
+
+    def __init__(self) -> None:
+        ValueError.__init__(
+            self, "Diarization by pyannote needs pyannote.audio: pip install pyannote.audio"
+        )

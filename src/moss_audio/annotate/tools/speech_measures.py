@@ -1,0 +1,142 @@
+"""What of a speech caption can be measured: pitch, level, speed, pauses, noise. Numbers only."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+from moss_audio.annotate.tools.speech_activity import FRAME_S, SAMPLE_RATE, joined, levels_db
+from moss_audio.errors import MissingDependencyError
+from moss_audio.result import Word
+from moss_audio.text import normalize_words
+
+# A pause inside speech, as in studies of fluency (de Jong and Bosker 2013).
+PAUSE_S = 0.25
+_LOWEST_HZ, _HIGHEST_HZ = 60.0, 500.0
+_PITCH_FRAME, _PITCH_HOP = 1024, 256
+# pyin takes about as long as a tenth of the sound; half a minute of speech says what there is.
+_PITCH_SPEECH_S = 30.0
+_LEAST_VOICED_FRAMES = 10
+_LOUDNESS_BLOCK_S = 0.4
+_LEAST_NOISE_S = 0.2
+_FILLERS = re.compile(r"^(u+h+|u+m+|e+r+m*|e+h+|a+h+|m+h*m+|h+m+)$")
+
+
+def measure(
+    samples: np.ndarray, regions: Sequence[tuple[float, float]], words: Sequence[Word]
+) -> dict[str, float]:
+    """All that can be measured; what cannot (too little of it) is left out.
+
+    Args:
+        samples: float32 `[n]` at 16 kHz.
+        regions: stretches of speech, (start, end) in seconds.
+        words: with times; empty if they are not known.
+    """
+    spoken = _cut(samples, regions)
+    return {**pitch(spoken), **loudness(spoken), **noise(samples, regions), **pace(words)}
+
+
+def pitch(spoken: np.ndarray) -> dict[str, float]:
+    """`pitch_hz` (median) and `pitch_range_semitones` (10th to 90th percentile), by pyin
+    (Mauch and Dixon 2014)."""
+    librosa = _import("librosa")
+    spoken = np.asarray(spoken[: round(_PITCH_SPEECH_S * SAMPLE_RATE)], np.float32)
+    if len(spoken) < 4 * _PITCH_FRAME:
+        return {}
+    hz, voiced, _ = librosa.pyin(
+        spoken,
+        fmin=_LOWEST_HZ,
+        fmax=_HIGHEST_HZ,
+        sr=SAMPLE_RATE,
+        frame_length=_PITCH_FRAME,
+        hop_length=_PITCH_HOP,
+        resolution=0.2,  # a fifth of a semitone: twice as fast as the default
+    )
+    found = hz[voiced & np.isfinite(hz)]
+    if len(found) < _LEAST_VOICED_FRAMES:
+        return {}
+    low, median, high = np.percentile(found, (10, 50, 90))
+    return {
+        "pitch_hz": _round(median),
+        "pitch_range_semitones": _round(12 * np.log2(high / low)),
+    }
+
+
+def loudness(spoken: np.ndarray) -> dict[str, float]:
+    """`loudness_lufs` of the speech alone (ITU-R BS.1770, pyloudnorm)."""
+    if len(spoken) < _LOUDNESS_BLOCK_S * SAMPLE_RATE + 1:
+        return {}
+    meter = _import("pyloudnorm").Meter(SAMPLE_RATE, block_size=_LOUDNESS_BLOCK_S)
+    with np.errstate(divide="ignore"):
+        found = float(meter.integrated_loudness(np.asarray(spoken, np.float64)))
+    return {"loudness_lufs": _round(found)} if np.isfinite(found) else {}
+
+
+def noise(samples: np.ndarray, regions: Sequence[tuple[float, float]]) -> dict[str, float]:
+    """`snr_db`: power while somebody speaks, less that of the rest, over that of the rest.
+
+    Left out where there is hardly any rest. At most 60: digital silence is no better.
+    """
+    level = levels_db(samples)
+    middle = (np.arange(len(level)) + 0.5) * FRAME_S
+    near = np.zeros(len(level), bool)
+    speech = np.zeros(len(level), bool)
+    for start, end in regions:
+        speech |= (middle >= start) & (middle < end)
+        # Word times are not exact and rooms ring: what is next to speech is neither.
+        near |= (middle >= start - 0.1) & (middle < end + 0.2)
+    rest = ~near
+    if rest.sum() * FRAME_S < _LEAST_NOISE_S or not speech.any():
+        return {}
+    power = 10 ** (level / 10)
+    background = float(power[rest].mean())
+    signal = max(float(power[speech].mean()) - background, 1e-12)
+    return {"snr_db": _round(float(np.clip(10 * np.log10(signal / background), -20.0, 60.0)))}
+
+
+def pace(words: Sequence[Word]) -> dict[str, float]:
+    """Speed and fluency from word times: `words_per_minute` (pauses taken out),
+    `pause_share` of the time from first to last word, `pauses_per_minute`, `longest_pause_s`,
+    `fillers_per_100_words` and `repeats_per_100_words`. Nothing for fewer than three words."""
+    if len(words) < 3:
+        return {}
+    stretches = joined([(w.start, w.end) for w in words], PAUSE_S)
+    total_s = stretches[-1][1] - stretches[0][0]
+    spoken_s = sum(end - start for start, end in stretches)
+    if spoken_s <= 0:
+        return {}
+    gaps = [b[0] - a[1] for a, b in pairwise(stretches)]
+    said = [word for one in words for word in normalize_words(one.text)]
+    repeats = sum(a == b for a, b in pairwise(said))
+    fillers = sum(bool(_FILLERS.match(word)) for word in said)
+    per_100 = 100 / max(1, len(said))
+    return {
+        "words_per_minute": _round(60 * len(said) / spoken_s),
+        "pause_share": _round(1 - spoken_s / total_s, 3),
+        "pauses_per_minute": _round(60 * len(gaps) / total_s),
+        "longest_pause_s": _round(max(gaps, default=0.0), 2),
+        "fillers_per_100_words": _round(fillers * per_100),
+        "repeats_per_100_words": _round(repeats * per_100),
+    }
+
+
+def _cut(samples: np.ndarray, regions: Sequence[tuple[float, float]]) -> np.ndarray:
+    parts = [samples[round(a * SAMPLE_RATE) : round(b * SAMPLE_RATE)] for a, b in regions]
+    return np.concatenate(parts) if parts else np.zeros(0, np.float32)
+
+
+def _round(value: Any, digits: int = 1) -> float:
+    return round(float(value), digits)
+
+
+def _import(name: str) -> Any:
+    from importlib import import_module
+
+    try:
+        return import_module(name)
+    except ImportError as error:
+        raise MissingDependencyError(name, "annotate", "Measures of speech") from error

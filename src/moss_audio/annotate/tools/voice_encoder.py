@@ -1,0 +1,94 @@
+"""Speaker embeddings: GE2E's LSTM with the published weights that resemblyzer carries.
+
+Model: Wan et al., "Generalized End-to-End Loss for Speaker Verification" (arXiv 1710.10467), in
+the sizes of resemblyzer (Apache-2.0): 40 mel channels of 25 ms every 10 ms, three LSTM layers and
+a projection of 256, ReLU, unit length. Only the weights are read, without unpickling code: the
+package itself cannot be imported with current setuptools.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+
+from moss_audio.errors import CheckpointError, MissingDependencyError
+
+SAMPLE_RATE = 16_000
+WINDOW_S = 1.6  # what the model was trained on
+_N_MELS, _N_FFT, _HOP, _SIZE, _LAYERS = 40, 400, 160, 256, 3
+_TARGET_RMS = 10 ** (-30 / 20)  # quieter speech is raised to this level
+
+
+class VoiceEncoder(nn.Module):
+    """Windows of speech -> unit vectors; near vectors are like voices."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lstm = nn.LSTM(_N_MELS, _SIZE, _LAYERS, batch_first=True)
+        self.linear = nn.Linear(_SIZE, _SIZE)
+
+    def forward(self, mels: torch.Tensor) -> torch.Tensor:
+        """`[B, frames, 40]` mel power -> `[B, 256]` of unit length."""
+        _, (hidden, _) = self.lstm(mels)
+        raw = torch.relu(self.linear(hidden[-1]))
+        return raw / raw.norm(dim=1, keepdim=True).clamp_min(1e-9)
+
+    @torch.no_grad()
+    def embed(self, windows: Sequence[np.ndarray]) -> np.ndarray:
+        """float32 windows `[n]` at 16 kHz, of any length -> `[len(windows), 256]`."""
+        out = [self(torch.from_numpy(mel_power(w))[None])[0].numpy() for w in windows]
+        return np.stack(out) if out else np.zeros((0, _SIZE), np.float32)
+
+
+def mel_power(samples: np.ndarray) -> np.ndarray:
+    """`[n]` -> `[frames, 40]` mel power (no logarithm), float32."""
+    try:
+        import librosa
+    except ImportError as error:
+        raise MissingDependencyError("librosa", "annotate", "Speaker embeddings") from error
+    mel = librosa.feature.melspectrogram(
+        y=np.asarray(samples, np.float32),
+        sr=SAMPLE_RATE,
+        n_fft=_N_FFT,
+        hop_length=_HOP,
+        n_mels=_N_MELS,
+    )
+    return np.ascontiguousarray(mel.T, np.float32)
+
+
+def raised(samples: np.ndarray) -> np.ndarray:
+    """Speech whose level is below -30 dBFS is raised to it; louder speech stays."""
+    rms = float(np.sqrt(np.mean(np.square(samples, dtype=np.float64)))) if len(samples) else 0.0
+    if not 0 < rms < _TARGET_RMS:
+        return samples
+    return (samples * (_TARGET_RMS / rms)).astype(np.float32)
+
+
+def bundled_weights() -> Path:
+    """The file of the package resemblyzer. Raises MissingDependencyError without it."""
+    spec = find_spec("resemblyzer")
+    if spec is None or not spec.submodule_search_locations:
+        raise MissingDependencyError("resemblyzer", "annotate", "Diarization")
+    return Path(next(iter(spec.submodule_search_locations))) / "pretrained.pt"
+
+
+def load_voice_encoder(path: str | Path | None = None) -> VoiceEncoder:
+    """The model with its weights. Raises CheckpointError for a file that does not hold them."""
+    file = bundled_weights() if path is None else Path(path).expanduser()
+    encoder = VoiceEncoder()
+    try:
+        state = torch.load(file, map_location="cpu", weights_only=True)["model_state"]
+        wanted = encoder.state_dict()
+        encoder.load_state_dict({name: state[name] for name in wanted})
+    except Exception as error:  # torch raises many kinds for a damaged or foreign file
+        detail = " ".join(str(error).split())[:200]
+        raise CheckpointError(
+            f"{file}: not the weights of the speaker encoder ({detail}); reinstall resemblyzer or "
+            "give its pretrained.pt"
+        ) from error
+    return encoder.eval()
