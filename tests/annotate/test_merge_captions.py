@@ -12,6 +12,7 @@ from tests.annotate.merge_errors import HOUSE, PLANTS, SONG, planted
 from tests.annotate.merge_reader import read
 
 from moss_audio.annotate.merge import MergeConfig, MergeStage
+from moss_audio.annotate.merging.phrases import noun
 from moss_audio.annotate.records import Segment, Span
 from moss_audio.annotate.stage import Item
 from moss_audio.errors import MossAudioError
@@ -163,3 +164,11 @@ def test_impossible_settings_are_refused() -> None:
         MergeConfig(weak_score=0.8)
     with pytest.raises(MossAudioError, match="writer"):
         MergeConfig(writer="poet")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("label", "said"),
+    [("unidentified sound", "an unidentified sound"), ("unicycle bell", "a unicycle bell")],
+)
+def test_the_article_goes_by_the_sound_of_the_word(label: str, said: str) -> None:
+    assert noun(label) == said

@@ -109,8 +109,12 @@ def folder(tmp_path):
         {"path": "in/c.wav", "reason": "duplicate of in/7.wav"},
     ]
     (out / "aside.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    times = [{"step": "speech", "audio_s": 3600, "wall_s": wall} for wall in (500, 400)]
-    (out / "timing.jsonl").write_text("".join(json.dumps(row) + "\n" for row in times))
+    stats = out / "work" / "stats" / "speech"
+    stats.mkdir(parents=True)
+    for shard, wall_s in enumerate((500, 400)):
+        (stats / f"{shard:05d}-k.json").write_text(
+            json.dumps({"audio_s": 3600, "wall_s": wall_s}) + "\n"
+        )
     return out
 
 
@@ -205,7 +209,6 @@ def test_data_cannot_become_markup(tmp_path):
     evil = replace(evil, id=EVIL, recording=replace(evil.recording, path=EVIL, member=EVIL))
     out = write_folder(tmp_path / "out", [evil])
     (out / "aside.jsonl").write_text(json.dumps({"path": EVIL, "reason": f"bad {EVIL}"}))
-    (out / "timing.jsonl").write_text(json.dumps({"step": EVIL, "audio_s": 1, "wall_s": 1}))
     page = Page(write_report(out))
     assert len(page.all("script")) == 1
     assert page.all("img") == page.all("img", alt="Mel spectrogram")

@@ -87,6 +87,18 @@ def test_each_tool_sees_the_results_before_it_and_a_second_run_replaces_them() -
     assert Segment.from_dict(once.to_dict()) == once
 
 
+def test_a_dog_that_the_profile_took_for_speech_gets_no_voice_described() -> None:
+    """Two recognisers of three hear nothing: pitch and pace of a voice would be made up."""
+    last = Says("described", "must not be asked")
+    stage = SpeechStage(
+        tools=[Says("a", ""), Says("b", "op"), Says("c", ""), AgreementTool(), last]
+    )
+    (found,) = stage.process_batch([item(0.9)])
+    assert [one.kind for one in found.results] == ["transcript"] * 3 + ["agreement"]
+    assert last.heard == 0
+    assert found.results[-1].values["decision"] == "drop"
+
+
 def test_the_fingerprint_changes_with_what_is_used_and_with_nothing_else() -> None:
     config = SpeechConfig(recognisers=("sphinx",), aligner="none", diarizer="none")
     same = replace(config, speakers=SpeakersConfig(threshold=0.9))  # no diarizer uses it

@@ -14,6 +14,7 @@ import numpy as np
 
 from moss_audio.annotate.build import Part
 from moss_audio.annotate.records import Caption, Recording, Segment, Span, ToolResult
+from moss_audio.annotate.sft.talk import AUDIO
 from moss_audio.annotate.stage import Item
 from moss_audio.errors import MossAudioError
 
@@ -161,7 +162,7 @@ class Tasks(Stage):
     def add(self, segment: Segment, samples: np.ndarray, rms: float) -> Segment:
         assert segment.caption is not None
         words = [
-            {"role": "user", "message_type": "audio", "content": segment.audio},
+            {"role": "user", "message_type": "audio", "content": AUDIO},
             {"role": "user", "message_type": "text", "content": "What is heard?"},
             {"role": "assistant", "message_type": "text", "content": segment.caption.text},
         ]

@@ -11,6 +11,7 @@ from typing import Any
 
 from moss_audio.annotate.aside import Aside
 from moss_audio.annotate.plan import Shard
+from moss_audio.annotate.sft.talk import with_audio
 from moss_audio.annotate.store import Store, key_of, line_of
 from moss_audio.annotate.work import Ingest, Steps
 from moss_audio.errors import MossAudioError
@@ -104,7 +105,8 @@ class Finish:
                 lines.append(line_of(row))
                 for conversation in row["conversations"]:
                     count.conversations += 1
-                    yield line_of(conversation)
+                    duration_s = row["end_s"] - row["start_s"]
+                    yield line_of(with_audio(conversation, row["audio"], duration_s))
             self.store.put_lines(self.store.segments(number), lines)
 
     def _asides(self, keys: dict[int, dict[str, str]], count: _Count) -> Iterator[Aside]:

@@ -14,7 +14,7 @@ from typing import Literal, get_args
 from moss_audio.annotate.records import Segment
 from moss_audio.annotate.stage import Item
 from moss_audio.annotate.tool import Tool
-from moss_audio.annotate.tools.agreement import AgreementConfig, AgreementTool
+from moss_audio.annotate.tools.agreement import NO_WORDS, AgreementConfig, AgreementTool
 from moss_audio.annotate.tools.align_ctc import CtcAlignConfig, CtcAligner
 from moss_audio.annotate.tools.align_moss import MossAligner
 from moss_audio.annotate.tools.align_sphinx import SphinxAlignConfig, SphinxAligner
@@ -113,7 +113,8 @@ def speech_tools(config: SpeechConfig) -> tuple[Tool, ...]:
 class SpeechStage:
     """Runs the tools on segments whose profile says speech; others pass unchanged.
 
-    A segment whose transcripts were dropped still gets speakers and measures, from its level.
+    A segment whose transcripts were dropped still gets speakers and measures, from its level;
+    one in which the recognisers agree that nothing is said does not: it is no speech after all.
     Results of an earlier run of this branch are replaced.
     """
 
@@ -157,6 +158,8 @@ class SpeechStage:
         for tool in self._tools:
             found = tuple(tool.annotate(samples, segment))
             segment = replace(segment, results=(*segment.results, *found))
+            if any(one.values.get("reason") == NO_WORDS for one in found):
+                break
         return segment
 
 

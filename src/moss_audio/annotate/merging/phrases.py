@@ -23,6 +23,7 @@ _DETERMINED = frozenset(
 )
 _SILENT_H = ("hour", "honest", "heir")
 _SOUNDS_LIKE_Y = ("uni", "use", "eu", "one", "ufo", "uku")
+_UN = ("unid", "unim", "unin")  # unidentified and the like: no y after all
 _QUOTES = str.maketrans({'"': "'", "\u201c": "'", "\u201d": "'", "\u201e": "'", "\u00ab": "'",
                          "\u00bb": "'"})  # fmt: skip
 # Tempo words; between the bands either neighbour would do, and none is said.
@@ -90,7 +91,8 @@ def noun(label: str) -> str:
 
 
 def article(word: str) -> str:
-    vowel = word.startswith(("a", "e", "i", "o", "u")) and not word.startswith(_SOUNDS_LIKE_Y)
+    like_y = word.startswith(_SOUNDS_LIKE_Y) and not word.startswith(_UN)
+    vowel = word.startswith(("a", "e", "i", "o", "u")) and not like_y
     return "an" if vowel or word.startswith(_SILENT_H) else "a"
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from moss_audio.annotate.records import Segment
 from moss_audio.errors import MossAudioError
 
-SEGMENTS, ASIDE, TIMING = "segments", "aside", "timing"
+SEGMENTS, ASIDE = "segments", "aside"
 
 
 def read_segments(out: Path) -> Iterator[Segment]:
@@ -43,8 +43,11 @@ def read_aside(out: Path) -> Iterator[dict[str, Any]]:
 
 
 def read_timing(out: Path) -> Iterator[dict[str, Any]]:
-    """Rows `{"step", "audio_s", "wall_s"}` of what was measured; none if nothing was."""
-    return _side(out, TIMING)
+    """Rows `{"step", "audio_s", "wall_s"}`, one a shard and step, of what the work took; none once
+    the work folder is deleted."""
+    for file in sorted((out / "work" / "stats").glob("*/*.json")):
+        for _, row in _rows(file):
+            yield {**row, "step": file.parent.name}
 
 
 def _side(out: Path, name: str) -> Iterator[dict[str, Any]]:

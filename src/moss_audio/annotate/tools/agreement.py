@@ -34,6 +34,8 @@ from moss_audio.text import detect_repetition, is_cjk
 
 Decision = Literal["keep", "flag", "drop"]
 # Typographic ones; the normaliser knows contractions with the plain one only.
+NO_WORDS = "no words"  # the reason given where nothing is said
+
 _APOSTROPHES = str.maketrans("\u2018\u2019\u02bc", "'''")
 
 
@@ -99,7 +101,8 @@ def decide(transcripts: Mapping[str, str], config: AgreementConfig | None = None
     if len(names) < 2:
         name = names[0]
         alone: Decision = "flag" if _words(texts[name]) else "drop"
-        return Verdict(alone, name, texts[name], "one recogniser only", pairs, None, None, looped)
+        reason = "one recogniser only" if alone == "flag" else NO_WORDS
+        return Verdict(alone, name, texts[name], reason, pairs, None, None, looped)
     mean = float(np.mean(list(pairs.values())))
     rank = min(config.quorum, len(names)) - 2
     support = {
@@ -116,7 +119,7 @@ def decide(transcripts: Mapping[str, str], config: AgreementConfig | None = None
     chosen = _medoid(group, looped, distances, weights)
     reason = f"word error rate {best:.2f} between the best supported transcripts"
     if not _words(texts[chosen]) and decision != "drop":
-        decision, reason = "drop", "no words"
+        decision, reason = "drop", NO_WORDS
     if looped and decision == "keep":
         decision, reason = "flag", f"{', '.join(looped)} ends in a loop"
     return Verdict(decision, chosen, texts[chosen], reason, pairs, mean, best, looped)
