@@ -49,6 +49,7 @@ $(BASE_STAMP): pyproject.toml constraints.txt
 $(DEV_STAMP): pyproject.toml constraints.txt
 	$(call create_venv,$(VENV),moss-audio and the tools for tests)
 	$(call timed,$(VENV)/bin/$(PIP_INSTALL) -e '.[dev]')
+	@$(VENV)/bin/$(PIP_UNPINNED) --no-deps resemblyzer==0.1.4
 	@touch $@ $(BASE_STAMP)
 
 demo: $(BASE_STAMP)

@@ -14,9 +14,9 @@ from moss_audio.annotate.records import Recording, Segment, ToolResult
 from moss_audio.annotate.stage import Item, Stage
 from moss_audio.annotate.tool import Tool
 from moss_audio.annotate.tools.agreement import AgreementConfig, AgreementTool
-from moss_audio.annotate.tools.speakers import SpeakersConfig
+from moss_audio.annotate.tools.speakers import SpeakersConfig, SpeakersTool
 from moss_audio.audio import load_audio
-from moss_audio.errors import MossAudioError
+from moss_audio.errors import CheckpointError, MossAudioError
 
 RATE = 16_000
 
@@ -171,3 +171,17 @@ def test_a_spoken_sentence_goes_through_the_whole_branch(tmp_path: Path) -> None
     assert 140 < measured["pitch_hz"] < 220  # slt is a woman's voice
     assert 100 < measured["words_per_minute"] < 300
     assert again == [found]
+
+
+def test_speakers_are_told_apart_only_where_the_weights_are(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    kinds = [tool.name for tool in speech_tools(SpeechConfig(diarizer="none"))]
+    monkeypatch.setattr("moss_audio.annotate.branches.speech.bundled_weights", lambda: None)
+    assert [tool.name for tool in speech_tools(SpeechConfig())] == kinds
+    (tmp_path / "encoder.pt").write_bytes(b"x")
+    given = SpeechConfig(speakers=SpeakersConfig(weights=str(tmp_path / "encoder.pt")))
+    assert len(speech_tools(given)) == len(kinds) + 1
+    monkeypatch.setattr("moss_audio.annotate.tools.voice_encoder.find_spec", lambda name: None)
+    with pytest.raises(CheckpointError, match="pip install --no-deps resemblyzer"):
+        SpeakersTool(SpeakersConfig()).setup()

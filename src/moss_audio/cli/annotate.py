@@ -78,6 +78,7 @@ def annotate(
     from moss_audio.annotate.progress import LiveView
 
     settings = _config(config, workers, ray, changes)
+    _mention(settings)
     if settings.run.executor == "slurm":
         jobs = run.submit(inputs, out, settings, retry=retry)
         typer.echo(f"queued as jobs {', '.join(jobs)}; the results come to {out}")
@@ -103,6 +104,18 @@ def _config(
         return found
     address = None if ray == _LOCAL else ray
     return replace(found, run=replace(found.run, executor="ray", ray_address=address))
+
+
+def _mention(settings: AnnotateConfig) -> None:
+    """What these settings leave out on this machine, and how to have it."""
+    from moss_audio.annotate.branches.speech import SpeechConfig, chosen_diarizer
+    from moss_audio.annotate.tools.voice_encoder import INSTALL
+
+    speech = settings.parts.get("speech")
+    if not isinstance(speech, SpeechConfig) or speech.diarizer != "auto":
+        return
+    if chosen_diarizer(speech) == "none":
+        complain(f"speakers are not told apart; to have it: {INSTALL}", kind="note")
 
 
 def _tell(summary: Summary, out: Path) -> None:

@@ -29,11 +29,12 @@ from moss_audio.annotate.tools.sentences import SentencesTool
 from moss_audio.annotate.tools.speakers import SpeakersConfig, SpeakersTool
 from moss_audio.annotate.tools.speakers_pyannote import PyannoteConfig, PyannoteTool
 from moss_audio.annotate.tools.speech_fields import Describer, FieldsConfig, SpeechFieldsTool
+from moss_audio.annotate.tools.voice_encoder import bundled_weights
 from moss_audio.errors import MossAudioError
 
 Recogniser = Literal["whisper", "sphinx", "moss", "http"]
 Aligner = Literal["sphinx", "ctc", "moss", "none"]
-Diarizer = Literal["embeddings", "pyannote", "none"]
+Diarizer = Literal["auto", "embeddings", "pyannote", "none"]
 Asked = Literal["http", "moss", "none"]
 
 
@@ -57,7 +58,7 @@ class SpeechConfig:
     aligner: Aligner = "sphinx"
     align_sphinx: SphinxAlignConfig = field(default_factory=SphinxAlignConfig)
     align_ctc: CtcAlignConfig = field(default_factory=CtcAlignConfig)
-    diarizer: Diarizer = "embeddings"
+    diarizer: Diarizer = "auto"  # embeddings where their weights are installed, else none
     speakers: SpeakersConfig = field(default_factory=SpeakersConfig)
     pyannote: PyannoteConfig = field(default_factory=PyannoteConfig)
     fields: FieldsConfig = field(default_factory=FieldsConfig)
@@ -76,6 +77,14 @@ class SpeechConfig:
         _known("aligner", self.aligner, get_args(Aligner))
         _known("diarizer", self.diarizer, get_args(Diarizer))
         _known("describer", self.describer, get_args(Asked))
+
+
+def chosen_diarizer(config: SpeechConfig) -> Diarizer:
+    """What "auto" means on this machine."""
+    if config.diarizer != "auto":
+        return config.diarizer
+    found = config.speakers.weights or bundled_weights()
+    return "embeddings" if found else "none"
 
 
 def speech_tools(config: SpeechConfig) -> tuple[Tool, ...]:
@@ -104,8 +113,8 @@ def speech_tools(config: SpeechConfig) -> tuple[Tool, ...]:
     tools.append(AgreementTool(config.agreement))
     if config.aligner != "none":
         tools += [aligners[config.aligner], SentencesTool()]
-    if config.diarizer != "none":
-        tools.append(diarizers[config.diarizer])
+    if (diarizer := chosen_diarizer(config)) != "none":
+        tools.append(diarizers[diarizer])
     tools.append(SpeechFieldsTool(config.fields, describers.get(config.describer)))
     return tuple(tools)
 

@@ -20,9 +20,9 @@ from moss_audio.annotate.tools.voice_encoder import (
     SAMPLE_RATE,
     WINDOW_S,
     VoiceEncoder,
-    bundled_weights,
     load_voice_encoder,
     raised,
+    weights_file,
 )
 
 _FRAME_S = 0.05
@@ -64,7 +64,7 @@ class SpeakersTool:
 
     @cached_property
     def version(self) -> str:
-        weights = weights_digest(self.config.weights or bundled_weights())
+        weights = weights_digest(weights_file(self.config.weights))
         return f"{package_version('resemblyzer')}+{digest(self.config, weights)}"
 
     def setup(self) -> None:

@@ -18,6 +18,9 @@ from torch import nn
 
 from moss_audio.errors import CheckpointError, MissingDependencyError
 
+PACKAGE = "resemblyzer"
+# Not part of an extra: what it requires builds from source, and is not needed for its weights.
+INSTALL = "pip install --no-deps resemblyzer==0.1.4"
 SAMPLE_RATE = 16_000
 WINDOW_S = 1.6  # what the model was trained on
 _N_MELS, _N_FFT, _HOP, _SIZE, _LAYERS = 40, 400, 160, 256, 3
@@ -69,17 +72,25 @@ def raised(samples: np.ndarray) -> np.ndarray:
     return (samples * (_TARGET_RMS / rms)).astype(np.float32)
 
 
-def bundled_weights() -> Path:
-    """The file of the package resemblyzer. Raises MissingDependencyError without it."""
-    spec = find_spec("resemblyzer")
+def bundled_weights() -> Path | None:
+    """The file of the package resemblyzer, None without it."""
+    spec = find_spec(PACKAGE)
     if spec is None or not spec.submodule_search_locations:
-        raise MissingDependencyError("resemblyzer", "annotate", "Diarization")
+        return None
     return Path(next(iter(spec.submodule_search_locations))) / "pretrained.pt"
+
+
+def weights_file(path: str | Path | None = None) -> Path:
+    """The given file, or the bundled one. Raises CheckpointError where there is none."""
+    file = bundled_weights() if path is None else Path(path).expanduser()
+    if file is None:
+        raise CheckpointError(f"the speaker encoder has no weights: {INSTALL}")
+    return file
 
 
 def load_voice_encoder(path: str | Path | None = None) -> VoiceEncoder:
     """The model with its weights. Raises CheckpointError for a file that does not hold them."""
-    file = bundled_weights() if path is None else Path(path).expanduser()
+    file = weights_file(path)
     encoder = VoiceEncoder()
     try:
         state = torch.load(file, map_location="cpu", weights_only=True)["model_state"]
