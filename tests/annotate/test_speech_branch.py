@@ -8,17 +8,20 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tests.embedded import NEEDS_NANO
 
 from moss_audio.annotate.branches.speech import SpeechConfig, SpeechStage, speech_tools
 from moss_audio.annotate.records import Recording, Segment, ToolResult
 from moss_audio.annotate.stage import Item, Stage
 from moss_audio.annotate.tool import Tool
 from moss_audio.annotate.tools.agreement import AgreementConfig, AgreementTool
+from moss_audio.annotate.tools.asr_moss import MossTool
 from moss_audio.annotate.tools.speakers import SpeakersConfig, SpeakersTool
 from moss_audio.audio import load_audio
 from moss_audio.errors import CheckpointError, MossAudioError
 
 RATE = 16_000
+EXAMPLES = Path(__file__).parents[2] / "examples"
 
 
 @dataclass
@@ -185,3 +188,34 @@ def test_speakers_are_told_apart_only_where_the_weights_are(
     monkeypatch.setattr("moss_audio.annotate.tools.voice_encoder.find_spec", lambda name: None)
     with pytest.raises(CheckpointError, match="pip install --no-deps resemblyzer"):
         SpeakersTool(SpeakersConfig()).setup()
+
+
+def test_a_tool_that_takes_batches_is_asked_once_for_all_that_is_speech() -> None:
+    class Batched(Says):
+        def annotate_batch(self, samples: list, segments: list) -> list[list[ToolResult]]:
+            assert not any(one.find("agreement") for one in segments)
+            return [
+                self.annotate(one, segment) for one, segment in zip(samples, segments, strict=True)
+            ]
+
+    tool = Batched("a", "Hello there.")
+    stage = SpeechStage(tools=[tool, Says("b", "Hello there."), AgreementTool()])
+    items = [item(0.9), item(0.1), item(0.8)]
+    together = stage.process_batch(items)
+    assert together == [stage.process_batch([one])[0] for one in items]
+    assert together[1] is items[1].segment
+    assert together[2].find("agreement")
+
+
+@pytest.mark.usefixtures("commands_get_nano")
+class TestWithNano:
+    pytestmark = NEEDS_NANO
+
+    def test_clips_transcribed_together_read_as_each_by_itself(self) -> None:
+        tool = MossTool()
+        sound = load_audio(EXAMPLES / "speech.wav").samples
+        clips = [sound, sound[: 3 * RATE], np.zeros(RATE, np.float32), sound[4 * RATE :]]
+        segments = [item(1.0, samples=one).segment for one in clips]
+        together = tool.annotate_batch(clips, segments)
+        assert together == [tool.annotate(*pair) for pair in zip(clips, segments, strict=True)]
+        assert "ticket" in together[0][0].text

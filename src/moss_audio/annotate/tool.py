@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Protocol, runtime_checkable
 
 import numpy as np
@@ -35,3 +36,13 @@ class Tool(Protocol):
             samples: mono float32 at 16 kHz, `[duration_s * 16000]`.
             segment: with the profile and the results so far.
         """
+
+
+@runtime_checkable
+class BatchTool(Tool, Protocol):
+    """A tool that is faster on several segments at once, with the same results."""
+
+    def annotate_batch(
+        self, samples: Sequence[np.ndarray], segments: Sequence[Segment]
+    ) -> list[list[ToolResult]]:
+        """`annotate` of each segment, in order."""

@@ -11,9 +11,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal, get_args
 
-from moss_audio.annotate.records import Segment
+import numpy as np
+
+from moss_audio.annotate.records import Segment, ToolResult
 from moss_audio.annotate.stage import Item
-from moss_audio.annotate.tool import Tool
+from moss_audio.annotate.tool import BatchTool, Tool
 from moss_audio.annotate.tools.agreement import NO_WORDS, AgreementConfig, AgreementTool
 from moss_audio.annotate.tools.align_ctc import CtcAlignConfig, CtcAligner
 from moss_audio.annotate.tools.align_moss import MossAligner
@@ -153,23 +155,38 @@ class SpeechStage:
     def process_batch(self, items: Sequence[Item]) -> list[Segment]:
         """The segments with the branch's results. Raises MossAudioError when a server that the
         configuration names cannot be asked."""
-        return [self._process(item) for item in items]
-
-    def _process(self, item: Item) -> Segment:
-        segment = item.segment
-        if segment.profile.get("speech", 0.0) < self.config.threshold:
-            return segment
-        samples = item.samples()
-        if len(samples) < max(1.0, self.config.least_s * 16_000):
-            return segment
-        others = tuple(one for one in segment.results if one.branch != "speech")
-        segment = replace(segment, results=others)
+        segments = [item.segment for item in items]
+        heard = {
+            place: samples
+            for place, item in enumerate(items)
+            if (samples := self._samples(item)) is not None
+        }
+        for place in heard:
+            others = tuple(one for one in segments[place].results if one.branch != "speech")
+            segments[place] = replace(segments[place], results=others)
         for tool in self._tools:
-            found = tuple(tool.annotate(samples, segment))
-            segment = replace(segment, results=(*segment.results, *found))
-            if any(one.values.get("reason") == NO_WORDS for one in found):
-                break
-        return segment
+            found = _annotate(tool, list(heard.values()), [segments[place] for place in heard])
+            for place, results in zip(list(heard), found, strict=True):
+                known = (*segments[place].results, *results)
+                segments[place] = replace(segments[place], results=known)
+                if any(one.values.get("reason") == NO_WORDS for one in results):
+                    del heard[place]
+        return segments
+
+    def _samples(self, item: Item) -> np.ndarray | None:
+        """The sound of a segment with speech; None for the others, whose sound is not read."""
+        if item.segment.profile.get("speech", 0.0) < self.config.threshold:
+            return None
+        samples = item.samples()
+        return samples if len(samples) >= max(1.0, self.config.least_s * 16_000) else None
+
+
+def _annotate(
+    tool: Tool, samples: Sequence[np.ndarray], segments: Sequence[Segment]
+) -> list[list[ToolResult]]:
+    if isinstance(tool, BatchTool) and samples:
+        return tool.annotate_batch(samples, segments)
+    return [tool.annotate(one, segment) for one, segment in zip(samples, segments, strict=True)]
 
 
 def _known(name: str, value: str, possible: Sequence[str]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -31,14 +32,23 @@ class MossTool:
 
     def annotate(self, samples: np.ndarray, segment: Segment) -> list[ToolResult]:
         """One transcript; what was repaired in the answer is in `warnings`."""
-        found: Any = self._shared.model.transcribe((samples, 16_000))
+        return self.annotate_batch([samples], [segment])[0]
+
+    def annotate_batch(
+        self, samples: Sequence[np.ndarray], segments: Sequence[Segment]
+    ) -> list[list[ToolResult]]:
+        """One transcript each; decoded together, the weights are read once for all of them."""
+        found: Any = self._shared.model.transcribe([(one, 16_000) for one in samples])
         return [
-            ToolResult(
-                tool=self.name,
-                version=self.version,
-                branch="speech",
-                kind="transcript",
-                text=found.text,
-                warnings=found.warnings,
-            )
+            [
+                ToolResult(
+                    tool=self.name,
+                    version=self.version,
+                    branch="speech",
+                    kind="transcript",
+                    text=one.text,
+                    warnings=one.warnings,
+                )
+            ]
+            for one in found
         ]
