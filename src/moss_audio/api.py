@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from moss_audio.engine.torch_engine import TorchEngine
 
 EMBEDDED = "nano"
-TIMES = ("written", "alignment")
+TIMES = ("written", "alignment", "refined")
 Inputs = AudioInput | Sequence[AudioInput]
 
 
@@ -140,8 +140,10 @@ class MossAudio:
 
         Args:
             timestamps: None, "sentence" (times in `segments`) or "word" (also in `words`).
-            times: how times are found: "written" by the decoder, or by "alignment" of the
-                transcript with the audio tokens; None takes what the checkpoint is better at.
+            times: how times are found: "written" by the decoder; by "alignment" of a plain
+                transcript with the audio tokens; or "refined": words as the decoder writes them
+                with times, moved to where the audio tokens say them. None takes what the
+                checkpoint is best at.
         """
         task = get_task("transcribe", timestamps=timestamps)
         times = options.pop("times", None) or self.times
@@ -149,9 +151,10 @@ class MossAudio:
             raise MossAudioError(f"times={times!r}: give one of {', '.join(TIMES)}")
         if timestamps is None or times == "written":
             return self._run(x, [task], options, windowed=True, silence=True)
-        plain = get_task("transcribe")
+        if times == "alignment":
+            task = get_task("transcribe")
         return self._run(
-            x, [plain], options, windowed=True, silence=True, refine=self._aligned(timestamps)
+            x, [task], options, windowed=True, silence=True, refine=self._aligned(timestamps)
         )
 
     def _aligned(self, timestamps: str) -> Callable[[Transcript, np.ndarray], Transcript]:
@@ -163,6 +166,8 @@ class MossAudio:
 
         def refine(transcript: Transcript, samples: np.ndarray) -> Transcript:
             words = align(samples, transcript.text)
+            if not words:  # nothing said, or more words than tokens: what was written stays
+                return transcript
             segments = segments_from_words(words)
             if timestamps == "sentence":
                 words = ()

@@ -8,7 +8,8 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from moss_audio.engine.aligner import best_path
+from moss_audio.engine.aligner import WordAligner, best_path
+from moss_audio.engine.torch_engine import TorchEngine
 
 
 def _brute(scores: np.ndarray, quiet: np.ndarray) -> float:
@@ -40,3 +41,14 @@ def test_clear_words_are_found_where_they_are() -> None:
     scores[2:4, 0] = scores[7:9, 1] = 0.0
     path = best_path(scores, np.full(10, -1.0))
     assert path.tolist() == [-1, -1, 0, 0, -1, -1, -1, 1, 1, -1]
+
+
+def test_more_words_than_tokens_are_not_aligned(shared_engine: TorchEngine) -> None:
+    """A runaway answer on a short clip: its words keep the times that the decoder wrote."""
+    align = WordAligner(shared_engine)
+    clip = np.zeros(8_000, np.float32)
+    assert align(clip, "a " * 50) == ()
+    assert align(clip, "") == ()
+    words = align(clip, "a b")
+    assert [one.text for one in words] == ["a", "b"]
+    assert 0 < words[0].start < words[0].end < words[1].start < words[1].end <= 0.5

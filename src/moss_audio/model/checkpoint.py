@@ -211,7 +211,8 @@ def window_seconds(folder: Path) -> float | None:
 
 
 def times_by(folder: Path) -> str:
-    """How a checkpoint's word times are best found: "written" by its decoder, or by "alignment"."""
+    """How a checkpoint's word times are best found: "written", by "alignment" or "refined" (see
+    `MossAudio.transcribe`)."""
     from moss_audio.model import nano
 
     return str(nano.read_parts(folder)["times"]) if is_embedded(folder) else "written"
