@@ -1,4 +1,4 @@
-"""Files that are there whole or not at all."""
+"""What folders are searched for, and files that are there whole or not at all."""
 
 from __future__ import annotations
 
@@ -9,6 +9,15 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from moss_audio.errors import MossAudioError
+
+# What is picked up from a folder. A file that is named itself may be called anything.
+MEDIA_SUFFIXES = frozenset((
+    ".3gp", ".aac", ".ac3", ".aif", ".aifc", ".aiff", ".amr", ".ape", ".asf", ".au", ".avi",
+    ".caf", ".dts", ".flac", ".flv", ".m2ts", ".m4a", ".m4b", ".m4v", ".mka", ".mkv", ".mov",
+    ".mp2", ".mp3", ".mp4", ".mpeg", ".mpg", ".mpga", ".mts", ".oga", ".ogg", ".ogv", ".opus",
+    ".ra", ".rm", ".snd", ".spx", ".ts", ".tta", ".vob", ".w64", ".wav", ".wave", ".weba",
+    ".webm", ".wma", ".wmv", ".wv",
+))  # fmt: skip
 
 
 def write_atomic(path: str | os.PathLike[str], data: str | bytes, *, sync: bool = True) -> None:
