@@ -15,8 +15,8 @@ import pytest
 import torch
 
 from moss_audio.errors import MossAudioError
+from moss_audio.settings import load_config
 from moss_audio.train import checkpoint
-from moss_audio.train.config import load_config
 from moss_audio.train.loop import LoopConfig, Stage, lr_share, run
 from moss_audio.train.objective import Objective
 

@@ -141,7 +141,7 @@ def _tools(
 def _make_recogniser(description: Mapping[str, Any]) -> Tool:
     """The first recogniser of a configuration of the speech branch; no model loads yet."""
     # Only a run with lyrics needs the speech branch's packages.
-    settings = import_module("moss_audio.annotate.settings")
+    settings = import_module("moss_audio.settings")
     speech = import_module("moss_audio.annotate.branches.speech")
     problems: list[str] = []
     config = settings.build(speech.SpeechConfig, description, "music.lyrics", problems)

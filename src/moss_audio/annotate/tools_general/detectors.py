@@ -20,7 +20,7 @@ def make_detector(description: Mapping[str, Any], name: str) -> EventDetector:
     Raises:
         MossAudioError: naming every field that is wrong.
     """
-    settings = import_module("moss_audio.annotate.settings")
+    settings = import_module("moss_audio.settings")
     make = import_module("moss_audio.annotate.detectors.make")
     problems: list[str] = []
     config = settings.build(make.DetectorConfig, description, name, problems)
