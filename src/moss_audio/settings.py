@@ -153,9 +153,10 @@ def _plain(kind: Any, value: Any, name: str, problems: list[str]) -> Any:
     if kind is float:
         try:
             found = float(value) if number else math.nan  # YAML reads 4e-4 as a text
-        except ValueError:
+        except (ValueError, OverflowError):
             found = math.nan
-        if not math.isfinite(found):
+        # A bound may be infinite if it says so (`.inf`); a number too large to be one may not.
+        if math.isnan(found) or (math.isinf(found) and not isinstance(value, float)):
             problems.append(f"{name}: {value!r} is not a number")
         return found
     if kind is int and (isinstance(value, bool) or not isinstance(value, int)):

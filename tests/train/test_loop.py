@@ -90,6 +90,13 @@ def test_lists_tables_choices_and_absent_values(tmp_path: Path) -> None:
         assert part in str(caught.value)
 
 
+def test_a_bound_may_be_infinite_but_no_number_is_too_large(tmp_path: Path) -> None:
+    assert _load(tmp_path, "name: a\ninner: {needed: 1}\nlimit: .inf\n").limit == math.inf
+    for value in ("1e999", "'inf'", "9" * 400):
+        with pytest.raises(MossAudioError, match=r"limit: .* is not a number"):
+            _load(tmp_path, f"name: a\ninner: {{needed: 1}}\nlimit: {value}\n")
+
+
 def test_a_class_that_checks_itself_is_heard(tmp_path: Path) -> None:
     path = tmp_path / "config.yaml"
     path.write_text("steps: 0\noutput_dir: x\nema: 1\n")
