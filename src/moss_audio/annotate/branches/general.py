@@ -15,11 +15,11 @@ from moss_audio.annotate.detectors.make import DetectorConfig, make_detector
 from moss_audio.annotate.records import Segment
 from moss_audio.annotate.stage import Item
 from moss_audio.annotate.tool import Tool
-from moss_audio.annotate.tools_general.anchor import AnchorConfig, AnchorTool
-from moss_audio.annotate.tools_general.description import DescriptionConfig, DescriptionTool
-from moss_audio.annotate.tools_general.events import EventDetector, EventsConfig, EventsTool
-from moss_audio.annotate.tools_general.judge import EvidenceJudge, JudgeConfig
-from moss_audio.annotate.tools_general.llm_judge import LlmJudge, LlmJudgeConfig
+from moss_audio.annotate.tools.events import EventDetector, EventsConfig, EventsTool
+from moss_audio.annotate.tools.general.anchor import AnchorConfig, AnchorTool
+from moss_audio.annotate.tools.general.description import DescriptionConfig, DescriptionTool
+from moss_audio.annotate.tools.general.judge import EvidenceJudge, JudgeConfig
+from moss_audio.annotate.tools.general.llm_judge import LlmJudge, LlmJudgeConfig
 
 
 @dataclass(frozen=True)

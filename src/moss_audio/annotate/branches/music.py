@@ -16,15 +16,15 @@ from moss_audio.annotate.detectors.make import DetectorConfig, make_detector
 from moss_audio.annotate.records import Segment
 from moss_audio.annotate.stage import Item
 from moss_audio.annotate.tool import Tool
-from moss_audio.annotate.tools_general.events import EventDetector
-from moss_audio.annotate.tools_music.chords import ChordsConfig, ChordsTool
-from moss_audio.annotate.tools_music.dynamics import DynamicsConfig, DynamicsTool
-from moss_audio.annotate.tools_music.features import FeatureCache
-from moss_audio.annotate.tools_music.instruments import InstrumentsConfig, InstrumentsTool
-from moss_audio.annotate.tools_music.key import KeyTool
-from moss_audio.annotate.tools_music.lyrics import LyricsTool
-from moss_audio.annotate.tools_music.sections import SectionsConfig, SectionsTool
-from moss_audio.annotate.tools_music.tempo import TempoConfig, TempoTool
+from moss_audio.annotate.tools.events import EventDetector
+from moss_audio.annotate.tools.music.chords import ChordsConfig, ChordsTool
+from moss_audio.annotate.tools.music.dynamics import DynamicsConfig, DynamicsTool
+from moss_audio.annotate.tools.music.features import FeatureCache
+from moss_audio.annotate.tools.music.instruments import InstrumentsConfig, InstrumentsTool
+from moss_audio.annotate.tools.music.key import KeyTool
+from moss_audio.annotate.tools.music.lyrics import LyricsTool
+from moss_audio.annotate.tools.music.sections import SectionsConfig, SectionsTool
+from moss_audio.annotate.tools.music.tempo import TempoConfig, TempoTool
 from moss_audio.errors import MossAudioError
 
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from moss_audio.annotate.records import Segment, ToolResult
 from moss_audio.annotate.tools.identity import digest
-from moss_audio.annotate.tools.wav import wav_bytes
+from moss_audio.annotate.tools.speech.wav import wav_bytes
 from moss_audio.errors import MissingDependencyError, MossAudioError
 from moss_audio.text import single_line
 

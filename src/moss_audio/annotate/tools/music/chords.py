@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from moss_audio.annotate.records import Segment, Span, ToolResult
-from moss_audio.annotate.tools_music.features import (
+from moss_audio.annotate.tools.music.features import (
     PITCH_CLASSES,
     FeatureCache,
     block_means,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from moss_audio.annotate.records import Segment, ToolResult
-from moss_audio.annotate.tools_music.features import (
+from moss_audio.annotate.tools.music.features import (
     PITCH_CLASSES,
     FeatureCache,
     import_librosa,

@@ -17,10 +17,10 @@ from typing import Any
 import numpy as np
 
 from moss_audio.annotate.records import Segment, ToolResult
-from moss_audio.annotate.tools.agreement import agreed_text
-from moss_audio.annotate.tools.align_sphinx import UNALIGNED
 from moss_audio.annotate.tools.identity import digest, package_version, weights_digest
-from moss_audio.annotate.tools.timing import spans_of
+from moss_audio.annotate.tools.speech.agreement import agreed_text
+from moss_audio.annotate.tools.speech.align_sphinx import UNALIGNED
+from moss_audio.annotate.tools.speech.timing import spans_of
 from moss_audio.errors import CheckpointError
 from moss_audio.text import normalize_words
 
