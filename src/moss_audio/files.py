@@ -1,7 +1,8 @@
-"""What folders are searched for, and files that are there whole or not at all."""
+"""What folders are searched for, a hash of one, and files that are there whole or not at all."""
 
 from __future__ import annotations
 
+import hashlib
 import os
 import secrets
 from collections.abc import Iterator
@@ -18,6 +19,19 @@ MEDIA_SUFFIXES = frozenset((
     ".ra", ".rm", ".snd", ".spx", ".ts", ".tta", ".vob", ".w64", ".wav", ".wave", ".weba",
     ".webm", ".wma", ".wmv", ".wv",
 ))  # fmt: skip
+_MODEL_SUFFIXES = (".json", ".safetensors", ".txt", ".jinja")
+_BLOCK_BYTES = 1 << 22
+
+
+def folder_hash(folder: Path) -> str:
+    """A hash of the names and contents of a model folder's files: 64 hexadecimal digits."""
+    digest = hashlib.sha256()
+    for path in sorted(p for p in folder.iterdir() if p.suffix in _MODEL_SUFFIXES and p.is_file()):
+        digest.update(f"{path.name}:{path.stat().st_size}\n".encode())
+        with path.open("rb") as file:
+            while block := file.read(_BLOCK_BYTES):
+                digest.update(block)
+    return digest.hexdigest()
 
 
 def write_atomic(path: str | os.PathLike[str], data: str | bytes, *, sync: bool = True) -> None:
