@@ -27,10 +27,10 @@ import numpy as np
 from moss_audio.annotate.branches.speech import SpeechConfig, speech_tools
 from moss_audio.annotate.records import Recording, Segment, Span, ToolResult
 from moss_audio.annotate.tool import Tool
-from moss_audio.annotate.tools.agreement import AgreementConfig, decide
-from moss_audio.annotate.tools.align_sphinx import SphinxAligner
-from moss_audio.annotate.tools.speakers import SpeakersConfig, SpeakersTool
-from moss_audio.annotate.tools.speech_activity import loud_regions
+from moss_audio.annotate.tools.speech.agreement import AgreementConfig, decide
+from moss_audio.annotate.tools.speech.align_sphinx import SphinxAligner
+from moss_audio.annotate.tools.speech.speakers import SpeakersConfig, SpeakersTool
+from moss_audio.annotate.tools.speech.speech_activity import loud_regions
 from moss_audio.errors import MossAudioError
 from moss_audio.metrics.asr import ErrorCounts, word_errors
 from moss_audio.metrics.timestamps import AasResult, aas

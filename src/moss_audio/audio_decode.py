@@ -87,6 +87,16 @@ class MediaSource:
             self._report_damage()
         self._release()
 
+    @property
+    def sample_rate(self) -> int:
+        """What the header says, in Hz; 0 when only decoding would tell."""
+        return int(self._stream.codec_context.sample_rate or 0)
+
+    @property
+    def channels(self) -> int:
+        """What the header says; 0 when only decoding would tell."""
+        return int(self._stream.codec_context.channels or 0)
+
     def duration_s(self) -> float | None:
         """What the container says, in seconds; may be an estimate; None when it says nothing."""
         stream, container = self._stream, self._container

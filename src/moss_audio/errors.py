@@ -26,3 +26,8 @@ class MissingDependencyError(MossAudioError, ImportError):
         super().__init__(
             f"{purpose} needs the package {package!r}: pip install 'moss-audio[{extra}]'"
         )
+
+
+def short_reason(error: BaseException) -> str:
+    """What another library says went wrong, on one line of at most 200 characters."""
+    return " ".join(str(error).split())[:200]

@@ -1,7 +1,8 @@
-"""Files that are there whole or not at all."""
+"""What folders are searched for, a hash of one, and files that are there whole or not at all."""
 
 from __future__ import annotations
 
+import hashlib
 import os
 import secrets
 from collections.abc import Iterator
@@ -9,6 +10,28 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from moss_audio.errors import MossAudioError
+
+# What is picked up from a folder. A file that is named itself may be called anything.
+MEDIA_SUFFIXES = frozenset((
+    ".3gp", ".aac", ".ac3", ".aif", ".aifc", ".aiff", ".amr", ".ape", ".asf", ".au", ".avi",
+    ".caf", ".dts", ".flac", ".flv", ".m2ts", ".m4a", ".m4b", ".m4v", ".mka", ".mkv", ".mov",
+    ".mp2", ".mp3", ".mp4", ".mpeg", ".mpg", ".mpga", ".mts", ".oga", ".ogg", ".ogv", ".opus",
+    ".ra", ".rm", ".snd", ".spx", ".ts", ".tta", ".vob", ".w64", ".wav", ".wave", ".weba",
+    ".webm", ".wma", ".wmv", ".wv",
+))  # fmt: skip
+_MODEL_SUFFIXES = (".json", ".safetensors", ".txt", ".jinja")
+_BLOCK_BYTES = 1 << 22
+
+
+def folder_hash(folder: Path) -> str:
+    """A hash of the names and contents of a model folder's files: 64 hexadecimal digits."""
+    digest = hashlib.sha256()
+    for path in sorted(p for p in folder.iterdir() if p.suffix in _MODEL_SUFFIXES and p.is_file()):
+        digest.update(f"{path.name}:{path.stat().st_size}\n".encode())
+        with path.open("rb") as file:
+            while block := file.read(_BLOCK_BYTES):
+                digest.update(block)
+    return digest.hexdigest()
 
 
 def write_atomic(path: str | os.PathLike[str], data: str | bytes, *, sync: bool = True) -> None:

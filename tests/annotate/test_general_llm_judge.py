@@ -9,7 +9,7 @@ import pytest
 
 from moss_audio.annotate.branches.general import GeneralConfig, GeneralStage
 from moss_audio.annotate.records import Recording, Segment, Span, ToolResult
-from moss_audio.annotate.tools_general.llm_judge import LlmJudge, LlmJudgeConfig, parse_verdict
+from moss_audio.annotate.tools.general.llm_judge import LlmJudge, LlmJudgeConfig, parse_verdict
 from moss_audio.errors import MossAudioError
 
 pytest.importorskip("openai")

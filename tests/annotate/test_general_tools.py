@@ -6,12 +6,12 @@ import pytest
 from moss_audio.annotate.branches.general import GeneralConfig, GeneralStage
 from moss_audio.annotate.records import Recording, Segment, Span, ToolResult
 from moss_audio.annotate.stage import Item
-from moss_audio.annotate.tools_general.anchor import AnchorConfig, anchor_sentence
-from moss_audio.annotate.tools_general.description import DescriptionConfig, describe
-from moss_audio.annotate.tools_general.events import EventsConfig, merge_events
-from moss_audio.annotate.tools_general.judge import JudgeConfig, judge_description
-from moss_audio.annotate.tools_general.labels import plain_label
-from moss_audio.annotate.tools_general.loudness import measure_loudness
+from moss_audio.annotate.tools.events import EventsConfig, merge_events
+from moss_audio.annotate.tools.general.anchor import AnchorConfig, anchor_sentence
+from moss_audio.annotate.tools.general.description import DescriptionConfig, describe
+from moss_audio.annotate.tools.general.judge import JudgeConfig, judge_description
+from moss_audio.annotate.tools.labels import plain_label
+from moss_audio.annotate.tools.loudness import measure_loudness
 from moss_audio.errors import MossAudioError
 
 SR = 16_000

@@ -9,7 +9,7 @@ import pytest
 from moss_audio.annotate.branches.music import MusicConfig, MusicStage
 from moss_audio.annotate.records import Recording, Segment, Span, ToolResult
 from moss_audio.annotate.stage import Item
-from moss_audio.annotate.tools_music.tempo import TempoConfig
+from moss_audio.annotate.tools.music.tempo import TempoConfig
 from moss_audio.errors import MossAudioError
 
 SR = 16_000

@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 
 from moss_audio.annotate.records import Recording, Segment, Span, ToolResult
-from moss_audio.annotate.tools_music.chords import CHORDS, ChordsConfig, ChordsTool
-from moss_audio.annotate.tools_music.dynamics import DynamicsConfig, DynamicsTool
-from moss_audio.annotate.tools_music.features import FeatureCache
-from moss_audio.annotate.tools_music.instruments import InstrumentsConfig, InstrumentsTool
-from moss_audio.annotate.tools_music.key import KeyTool, estimate_key
-from moss_audio.annotate.tools_music.sections import SectionsConfig, SectionsTool
-from moss_audio.annotate.tools_music.tempo import TempoConfig, TempoTool
+from moss_audio.annotate.tools.music.chords import CHORDS, ChordsConfig, ChordsTool
+from moss_audio.annotate.tools.music.dynamics import DynamicsConfig, DynamicsTool
+from moss_audio.annotate.tools.music.features import FeatureCache
+from moss_audio.annotate.tools.music.instruments import InstrumentsConfig, InstrumentsTool
+from moss_audio.annotate.tools.music.key import KeyTool, estimate_key
+from moss_audio.annotate.tools.music.sections import SectionsConfig, SectionsTool
+from moss_audio.annotate.tools.music.tempo import TempoConfig, TempoTool
 from moss_audio.errors import MossAudioError
 
 SR = 16_000

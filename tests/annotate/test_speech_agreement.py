@@ -8,7 +8,12 @@ import numpy as np
 import pytest
 
 from moss_audio.annotate.records import Recording, Segment, ToolResult
-from moss_audio.annotate.tools.agreement import AgreementConfig, AgreementTool, decide, distance
+from moss_audio.annotate.tools.speech.agreement import (
+    AgreementConfig,
+    AgreementTool,
+    decide,
+    distance,
+)
 from moss_audio.errors import MossAudioError
 
 FILE = Path(__file__).with_name("disagreements.txt")

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 from moss_audio.annotate.records import Recording, Segment, ToolResult
-from moss_audio.annotate.tools.align_ctc import CtcAlignConfig, CtcAligner, ctc_path
-from moss_audio.annotate.tools.align_sphinx import UNALIGNED, SphinxAligner
-from moss_audio.annotate.tools.pronounce import LetterToSound
-from moss_audio.annotate.tools.sentences import SentencesTool
-from moss_audio.annotate.tools.timing import INTERPOLATED, spans_of
+from moss_audio.annotate.tools.speech.align_ctc import CtcAlignConfig, CtcAligner, ctc_path
+from moss_audio.annotate.tools.speech.align_sphinx import UNALIGNED, SphinxAligner
+from moss_audio.annotate.tools.speech.pronounce import LetterToSound
+from moss_audio.annotate.tools.speech.sentences import SentencesTool
+from moss_audio.annotate.tools.speech.timing import INTERPOLATED, spans_of
 from moss_audio.audio import load_audio
 from moss_audio.errors import CheckpointError
 from moss_audio.text import normalize_words

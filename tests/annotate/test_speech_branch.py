@@ -14,9 +14,9 @@ from moss_audio.annotate.branches.speech import SpeechConfig, SpeechStage, speec
 from moss_audio.annotate.records import Recording, Segment, ToolResult
 from moss_audio.annotate.stage import Item, Stage
 from moss_audio.annotate.tool import Tool
-from moss_audio.annotate.tools.agreement import AgreementConfig, AgreementTool
-from moss_audio.annotate.tools.asr_moss import MossTool
-from moss_audio.annotate.tools.speakers import SpeakersConfig, SpeakersTool
+from moss_audio.annotate.tools.speech.agreement import AgreementConfig, AgreementTool
+from moss_audio.annotate.tools.speech.asr_moss import MossTool
+from moss_audio.annotate.tools.speech.speakers import SpeakersConfig, SpeakersTool
 from moss_audio.audio import load_audio
 from moss_audio.errors import CheckpointError, MossAudioError
 
@@ -185,7 +185,9 @@ def test_speakers_are_told_apart_only_where_the_weights_are(
     (tmp_path / "encoder.pt").write_bytes(b"x")
     given = SpeechConfig(speakers=SpeakersConfig(weights=str(tmp_path / "encoder.pt")))
     assert len(speech_tools(given)) == len(kinds) + 1
-    monkeypatch.setattr("moss_audio.annotate.tools.voice_encoder.find_spec", lambda name: None)
+    monkeypatch.setattr(
+        "moss_audio.annotate.tools.speech.voice_encoder.find_spec", lambda name: None
+    )
     with pytest.raises(CheckpointError, match="pip install --no-deps resemblyzer"):
         SpeakersTool(SpeakersConfig()).setup()
 

@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 
 from moss_audio.annotate.records import Recording, Segment, Span, ToolResult
-from moss_audio.annotate.tools.speech_fields import (
+from moss_audio.annotate.tools.speech.speech_fields import (
     ASKED_FIELDS,
     MEASURED_FIELDS,
     FieldsConfig,
     SpeechFieldsTool,
     in_words,
 )
-from moss_audio.annotate.tools.speech_measures import loudness, noise, pace, pitch
+from moss_audio.annotate.tools.speech.speech_measures import loudness, noise, pace, pitch
 from moss_audio.metrics.judge import FIELDS
 from moss_audio.result import Word
 

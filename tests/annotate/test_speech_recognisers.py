@@ -14,13 +14,13 @@ import pytest
 
 from moss_audio.annotate.records import Recording, Segment
 from moss_audio.annotate.tool import Tool
-from moss_audio.annotate.tools.asr_http import EndpointConfig, HttpTranscriber
-from moss_audio.annotate.tools.asr_moss import MossTool
-from moss_audio.annotate.tools.asr_sphinx import SphinxTool
-from moss_audio.annotate.tools.asr_whisper import WhisperConfig, WhisperTool
-from moss_audio.annotate.tools.describe import HttpDescriber, fields_of
 from moss_audio.annotate.tools.identity import weights_digest
-from moss_audio.annotate.tools.wav import wav_bytes
+from moss_audio.annotate.tools.speech.asr_http import EndpointConfig, HttpTranscriber
+from moss_audio.annotate.tools.speech.asr_moss import MossTool
+from moss_audio.annotate.tools.speech.asr_sphinx import SphinxTool
+from moss_audio.annotate.tools.speech.asr_whisper import WhisperConfig, WhisperTool
+from moss_audio.annotate.tools.speech.describe import HttpDescriber, fields_of
+from moss_audio.annotate.tools.speech.wav import wav_bytes
 from moss_audio.audio import load_audio
 from moss_audio.errors import CheckpointError, MossAudioError
 

@@ -10,10 +10,10 @@ import pytest
 import torch
 
 from moss_audio.annotate.records import Recording, Segment, Span, ToolResult
-from moss_audio.annotate.tools.speakers import SpeakersConfig, SpeakersTool, cluster_windows
-from moss_audio.annotate.tools.speakers_pyannote import PyannoteTool
-from moss_audio.annotate.tools.speech_activity import joined, loud_regions, speech_regions
-from moss_audio.annotate.tools.voice_encoder import VoiceEncoder, load_voice_encoder, raised
+from moss_audio.annotate.tools.speech.speakers import SpeakersConfig, SpeakersTool, cluster_windows
+from moss_audio.annotate.tools.speech.speakers_pyannote import PyannoteTool
+from moss_audio.annotate.tools.speech.speech_activity import joined, loud_regions, speech_regions
+from moss_audio.annotate.tools.speech.voice_encoder import VoiceEncoder, load_voice_encoder, raised
 from moss_audio.audio import load_audio
 from moss_audio.errors import CheckpointError, MissingDependencyError
 

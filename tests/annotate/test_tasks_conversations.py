@@ -15,7 +15,6 @@ from tests.annotate.merge_errors import HOUSE, SONG, STREET, TALK
 
 from moss_audio.annotate.merge import MergeStage
 from moss_audio.annotate.records import Segment, Span
-from moss_audio.annotate.sft.choices import ENDING
 from moss_audio.annotate.sft.speech_caption import parse_fields
 from moss_audio.annotate.sft.talk import AUDIO, Talk, with_audio
 from moss_audio.annotate.stage import Item
@@ -27,6 +26,7 @@ from moss_audio.metrics.choice import parse_choice
 from moss_audio.metrics.qa import parse_count
 from moss_audio.scenes.reader import Scene, load_scenes
 from moss_audio.tasks import get_task
+from moss_audio.tasks.choices import ENDING
 from moss_audio.text import normalize_words
 
 _SCENES = Path(__file__).parent / "merge_scenes"

@@ -67,3 +67,6 @@ def test_what_makes_no_sense_is_said_at_once() -> None:
     }
     with pytest.raises(MossAudioError, match=r"spec_mask_share 1\.5 .*; spec_mask_bins -1 "):
         data_config(values)
+    values["augment"] = {"spec_mask_share": "often"}
+    with pytest.raises(MossAudioError, match=r"augment\.spec_mask_share: 'often' is not a number"):
+        data_config(values)

@@ -109,7 +109,7 @@ def test_another_model_suite_or_prompt_is_asked_again(
     assert _run(FakeModel(), planned, out).reused == 2
     assert _run(FakeModel(), planned, out, mark="other").reused == 0
     assert _run(FakeModel(), Plan("general", 99, planned.parts), out).reused == 0
-    monkeypatch.setattr("moss_audio.evaluate.choice_prompt.ENDING", "Choose.")
+    monkeypatch.setattr("moss_audio.tasks.choices.ENDING", "Choose.")
     assert _run(FakeModel(), planned, out).reused == 0
     layouts.tone(tmp_path / "mmau/test-mini-audios/a1.wav", 0.7)
     monkeypatch.undo()

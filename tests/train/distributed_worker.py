@@ -39,8 +39,8 @@ def fsdp(config: Path) -> None:
     from torch.distributed.fsdp import fully_shard
     from torch.distributed.tensor import DTensor
 
+    from moss_audio.settings import load_config
     from moss_audio.train import checkpoint, sft
-    from moss_audio.train.config import load_config
     from moss_audio.train.data import known_scenes
 
     dist.init_process_group("gloo")

@@ -23,9 +23,9 @@ from moss_audio.model.modeling import MossAudioModel
 from moss_audio.prompt import PromptSpec
 from moss_audio.result import Event, Word
 from moss_audio.scenes.reader import Scene, load_scenes
+from moss_audio.settings import load_config
 from moss_audio.train import sft
 from moss_audio.train.align import SpokenPieces
-from moss_audio.train.config import load_config
 from moss_audio.train.data import known_scenes
 from moss_audio.train.export import write_result
 from moss_audio.train.loop import Stage

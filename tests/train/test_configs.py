@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from moss_audio.settings import load_config
 from moss_audio.train import align, encoder, pretrain, sft
-from moss_audio.train.config import load_config
 from moss_audio.train.data import check_phases
 
 CONFIGS = Path(__file__).parents[2] / "configs"

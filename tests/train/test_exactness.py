@@ -15,9 +15,9 @@ import torch
 from tests.train.helpers import Fixed, Live, scene_batches, stage_of
 
 from moss_audio.scenes.reader import load_scenes
+from moss_audio.settings import load_config
 from moss_audio.train import align, checkpoint, sft
 from moss_audio.train.align import Dense, SpokenPieces
-from moss_audio.train.config import load_config
 from moss_audio.train.loop import LoopConfig, run
 from moss_audio.train.setup import ADAPTER, learn, load_for_training, settle
 from moss_audio.train.trainer import StageTrainer

@@ -15,8 +15,8 @@ import pytest
 import torch
 
 from moss_audio.errors import MossAudioError
+from moss_audio.settings import load_config
 from moss_audio.train import checkpoint
-from moss_audio.train.config import load_config
 from moss_audio.train.loop import LoopConfig, Stage, lr_share, run
 from moss_audio.train.objective import Objective
 
@@ -88,6 +88,13 @@ def test_lists_tables_choices_and_absent_values(tmp_path: Path) -> None:
     for part in ("unknown field phases.0.neded", "missing field phases.0.needed",
                  "way: 'c' is not one of a, b", "shares.x: 'much' is not a number"):  # fmt: skip
         assert part in str(caught.value)
+
+
+def test_a_bound_may_be_infinite_but_no_number_is_too_large(tmp_path: Path) -> None:
+    assert _load(tmp_path, "name: a\ninner: {needed: 1}\nlimit: .inf\n").limit == math.inf
+    for value in ("1e999", "'inf'", "9" * 400):
+        with pytest.raises(MossAudioError, match=r"limit: .* is not a number"):
+            _load(tmp_path, f"name: a\ninner: {{needed: 1}}\nlimit: {value}\n")
 
 
 def test_a_class_that_checks_itself_is_heard(tmp_path: Path) -> None:

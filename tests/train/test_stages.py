@@ -18,8 +18,8 @@ from moss_audio.model import nano
 from moss_audio.model.modeling import MossAudioModel
 from moss_audio.model.quantize import load_packed
 from moss_audio.scenes.reader import load_scenes
+from moss_audio.settings import load_config
 from moss_audio.train import align, checkpoint, sft
-from moss_audio.train.config import load_config
 from moss_audio.train.loop import LoopConfig, run
 from moss_audio.train.lora import is_lora, plain_name
 from moss_audio.train.setup import load_for_training

@@ -8,7 +8,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, Literal
 
-from moss_audio.annotate import build, settings
+from moss_audio import settings
+from moss_audio.annotate import build
 from moss_audio.errors import MissingDependencyError, MossAudioError
 
 

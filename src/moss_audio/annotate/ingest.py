@@ -77,8 +77,7 @@ def _layout(entry: Entry) -> tuple[int, int]:
     try:
         media = MediaSource(opened.reader, entry.name)
         try:
-            context = media._stream.codec_context
-            return int(context.sample_rate or 0), int(context.channels or 0)
+            return media.sample_rate, media.channels
         finally:
             media.close()
     finally:

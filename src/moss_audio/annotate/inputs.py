@@ -17,15 +17,8 @@ from typing import Any
 from moss_audio.annotate import manifests, tars
 from moss_audio.annotate.aside import Aside
 from moss_audio.errors import MossAudioError
+from moss_audio.files import MEDIA_SUFFIXES
 
-# What is picked up from a folder. A file that is named itself may be called anything.
-MEDIA_SUFFIXES = frozenset((
-    ".3gp", ".aac", ".ac3", ".aif", ".aifc", ".aiff", ".amr", ".ape", ".asf", ".au", ".avi",
-    ".caf", ".dts", ".flac", ".flv", ".m2ts", ".m4a", ".m4b", ".m4v", ".mka", ".mkv", ".mov",
-    ".mp2", ".mp3", ".mp4", ".mpeg", ".mpg", ".mpga", ".mts", ".oga", ".ogg", ".ogv", ".opus",
-    ".ra", ".rm", ".snd", ".spx", ".ts", ".tta", ".vob", ".w64", ".wav", ".wave", ".weba",
-    ".webm", ".wma", ".wmv", ".wv",
-))  # fmt: skip
 _URLS = ("http://", "https://", "data:")
 
 

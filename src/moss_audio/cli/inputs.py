@@ -17,15 +17,8 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from moss_audio.errors import AudioError
+from moss_audio.files import MEDIA_SUFFIXES
 
-# What is picked up from a folder. A file that is named itself may be called anything.
-MEDIA_SUFFIXES = frozenset((
-    ".3gp", ".aac", ".ac3", ".aif", ".aifc", ".aiff", ".amr", ".ape", ".asf", ".au", ".avi",
-    ".caf", ".dts", ".flac", ".flv", ".m2ts", ".m4a", ".m4b", ".m4v", ".mka", ".mkv", ".mov",
-    ".mp2", ".mp3", ".mp4", ".mpeg", ".mpg", ".mpga", ".mts", ".oga", ".ogg", ".ogv", ".opus",
-    ".ra", ".rm", ".snd", ".spx", ".ts", ".tta", ".vob", ".w64", ".wav", ".wave", ".weba",
-    ".webm", ".wma", ".wmv", ".wv",
-))  # fmt: skip
 STDIN = "-"
 _URL = re.compile(r"^(https?://|data:)", re.IGNORECASE)
 _UNSAFE = re.compile(r'[\x00-\x1f<>:"/\\|?*]+')

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import MISSING, dataclass, field, fields
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+from moss_audio import settings
 from moss_audio.data.augment import AugmentConfig
 from moss_audio.errors import MossAudioError
 
@@ -74,53 +75,19 @@ class DataConfig:
 
 def read_data_config(path: Path | str) -> DataConfig:
     """Read and check a YAML file. Raises MossAudioError naming everything that is wrong in it."""
-    import yaml
-
-    path = Path(path)
-    if not path.is_file():
-        raise MossAudioError(f"{path}: no such data configuration")
-    try:
-        data = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise MossAudioError(f"{path}: not YAML: {' '.join(str(error).split())}") from None
-    try:
-        return data_config(data)
-    except MossAudioError as error:
-        raise MossAudioError(f"{path}: {error}") from None
+    return settings.load_config(Path(path), DataConfig)
 
 
 def data_config(data: Any) -> DataConfig:
-    """A `DataConfig` from plain mappings and lists. Unknown and missing keys are errors."""
-    wrong: list[str] = []
-    data = _known(DataConfig, data, "data", wrong)
-    listed = data.get("sources", [])
-    if not isinstance(listed, list | tuple):
-        wrong.append("'sources' must be a list")
-        listed = []
-    sources = [_known(SourceConfig, s, f"sources[{i}]", wrong) for i, s in enumerate(listed)]
-    augment = data.get("augment")
-    if augment is not None:
-        augment = _known(AugmentConfig, augment, "augment", wrong)
-    if wrong:
-        raise MossAudioError("data configuration: " + "; ".join(wrong))
-    values = {**data, "sources": tuple(SourceConfig(**s) for s in sources)}
-    if augment is not None:
-        values["augment"] = AugmentConfig(**augment)
-    return DataConfig(**values)
+    """A `DataConfig` from plain mappings and lists.
 
-
-def _known(cls: Any, data: Any, where: str, wrong: list[str]) -> dict[str, Any]:
-    if not isinstance(data, Mapping):
-        wrong.append(f"{where} must be keys and values, not {type(data).__name__}")
-        return {}
-    names = {f.name: f for f in fields(cls)}
-    wrong += [f"{where} has the unknown key {k!r}" for k in data if k not in names]
-    wrong += [
-        f"{where} lacks {f.name!r}"
-        for f in names.values()
-        if f.name not in data and f.default is MISSING and f.default_factory is MISSING
-    ]
-    return dict(data)
+    Raises MossAudioError: one line with every unknown, missing and malformed field.
+    """
+    problems: list[str] = []
+    config: DataConfig = settings.build(DataConfig, data, "", problems)
+    if problems:
+        raise MossAudioError("; ".join(problems))
+    return config
 
 
 def _problems(config: DataConfig) -> list[str]:

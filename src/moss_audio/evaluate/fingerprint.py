@@ -3,25 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from pathlib import Path
 
 from moss_audio import __version__
 from moss_audio.api import EMBEDDED, MossAudio
+from moss_audio.files import folder_hash
 from moss_audio.model.checkpoint import embedded_folder, resolve_folder
-
-_SUFFIXES = (".json", ".safetensors", ".txt", ".jinja")
-_BLOCK = 1 << 22
-
-
-def folder_hash(folder: Path) -> str:
-    """A hash of the names and contents of a checkpoint's files."""
-    digest = hashlib.sha256()
-    for path in sorted(p for p in folder.iterdir() if p.suffix in _SUFFIXES and p.is_file()):
-        digest.update(f"{path.name}:{path.stat().st_size}\n".encode())
-        with path.open("rb") as file:
-            while block := file.read(_BLOCK):
-                digest.update(block)
-    return digest.hexdigest()
 
 
 def fingerprint(model: MossAudio) -> str:

@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
 
-from moss_audio.errors import MissingDependencyError, MossAudioError
+from moss_audio.errors import MissingDependencyError, MossAudioError, short_reason
 from moss_audio.files import write_atomic
 from moss_audio.metrics.counts import Counts
 from moss_audio.text import split_thinking
@@ -189,7 +189,7 @@ class SpeechCaptionJudge:
         try:
             choices = client.chat.completions.create(**request).choices
         except OpenAIError as error:
-            detail = " ".join(str(error).split())[:200]
+            detail = short_reason(error)
             raise MossAudioError(
                 f"{self.base_url}: the judge {self.model!r} cannot be asked ({detail}); "
                 "check the address, the model's name and the key"

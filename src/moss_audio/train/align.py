@@ -33,7 +33,7 @@ from moss_audio.model.checkpoint import is_embedded
 from moss_audio.model.modeling import MossAudioModel
 from moss_audio.model.nano import EMBEDDING
 from moss_audio.result import Event, Word
-from moss_audio.train.config import load_config
+from moss_audio.settings import load_config
 from moss_audio.train.data import known_scenes, loading, only
 from moss_audio.train.export import write_result
 from moss_audio.train.flops import frames_of, step_flops

@@ -30,8 +30,8 @@ from moss_audio.model.config import MossAudioConfig
 from moss_audio.model.encoder import MossAudioEncoder
 from moss_audio.model.modeling import MossAudioModel
 from moss_audio.prompt import PromptSpec
+from moss_audio.settings import load_config
 from moss_audio.train.align import SpokenPieces
-from moss_audio.train.config import load_config
 from moss_audio.train.data import known_scenes, loading
 from moss_audio.train.export import MODEL, write_result
 from moss_audio.train.listen import Listener

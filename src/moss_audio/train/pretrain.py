@@ -23,7 +23,7 @@ import torch
 
 from moss_audio.data.config import DataConfig
 from moss_audio.errors import MossAudioError
-from moss_audio.train.config import load_config
+from moss_audio.settings import load_config
 from moss_audio.train.data import Phase, PhasedLoader, check_phases, loading
 from moss_audio.train.export import MODEL, ROWS, Form, PackedBits, packs, write_result
 from moss_audio.train.listen import Listener

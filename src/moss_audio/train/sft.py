@@ -27,8 +27,8 @@ from moss_audio.errors import MossAudioError
 from moss_audio.model.modeling import MossAudioModel
 from moss_audio.model.nano import EMBEDDING
 from moss_audio.prompt import PromptSpec
+from moss_audio.settings import load_config
 from moss_audio.train.align import AlignConfig, SpokenPieces
-from moss_audio.train.config import load_config
 from moss_audio.train.data import known_scenes, loading
 from moss_audio.train.export import MODEL, ROWS, Form, PackedBits, packs, write_result
 from moss_audio.train.listen import Listener

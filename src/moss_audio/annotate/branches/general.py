@@ -8,30 +8,28 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any
 
+from moss_audio.annotate.detectors.make import DetectorConfig, make_detector
 from moss_audio.annotate.records import Segment
 from moss_audio.annotate.stage import Item
 from moss_audio.annotate.tool import Tool
-from moss_audio.annotate.tools_general.anchor import AnchorConfig, AnchorTool
-from moss_audio.annotate.tools_general.description import DescriptionConfig, DescriptionTool
-from moss_audio.annotate.tools_general.detectors import make_detector
-from moss_audio.annotate.tools_general.events import EventDetector, EventsConfig, EventsTool
-from moss_audio.annotate.tools_general.judge import EvidenceJudge, JudgeConfig
-from moss_audio.annotate.tools_general.llm_judge import LlmJudge, LlmJudgeConfig
+from moss_audio.annotate.tools.events import EventDetector, EventsConfig, EventsTool
+from moss_audio.annotate.tools.general.anchor import AnchorConfig, AnchorTool
+from moss_audio.annotate.tools.general.description import DescriptionConfig, DescriptionTool
+from moss_audio.annotate.tools.general.judge import EvidenceJudge, JudgeConfig
+from moss_audio.annotate.tools.general.llm_judge import LlmJudge, LlmJudgeConfig
 
 
 @dataclass(frozen=True)
 class GeneralConfig:
     """What listens for events besides the segmentation's detectors, and who judges.
 
-    `detectors` describe detectors as `annotate.detectors` makes them. With `llm_judge` a language
-    model judges too; the judge without a model always does.
+    With `llm_judge` a language model judges too; the judge without a model always does.
     """
 
-    detectors: tuple[Mapping[str, Any], ...] = ()
+    detectors: tuple[DetectorConfig, ...] = ()
     events: EventsConfig = field(default_factory=EventsConfig)
     anchor: AnchorConfig = field(default_factory=AnchorConfig)
     description: DescriptionConfig = field(default_factory=DescriptionConfig)
@@ -46,7 +44,7 @@ class GeneralStage:
 
     Args:
         config: settings.
-        detectors: besides those that `config.detectors` describes.
+        detectors: besides those that `config.detectors` names.
     """
 
     name = "general"
@@ -55,10 +53,7 @@ class GeneralStage:
         self, config: GeneralConfig | None = None, detectors: Sequence[EventDetector] = ()
     ) -> None:
         self.config = config or GeneralConfig()
-        made = [
-            make_detector(one, f"general.detectors.{i}")
-            for i, one in enumerate(self.config.detectors)
-        ]
+        made = [make_detector(one) for one in self.config.detectors]
         tools: list[Tool] = [
             EventsTool(self.config.events, (*made, *detectors)),
             AnchorTool(self.config.anchor),

@@ -8,24 +8,23 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
-from importlib import import_module
-from typing import Any
 
+from moss_audio.annotate.branches.speech import SpeechConfig, speech_tools
+from moss_audio.annotate.detectors.make import DetectorConfig, make_detector
 from moss_audio.annotate.records import Segment
 from moss_audio.annotate.stage import Item
 from moss_audio.annotate.tool import Tool
-from moss_audio.annotate.tools_general.detectors import make_detector
-from moss_audio.annotate.tools_general.events import EventDetector
-from moss_audio.annotate.tools_music.chords import ChordsConfig, ChordsTool
-from moss_audio.annotate.tools_music.dynamics import DynamicsConfig, DynamicsTool
-from moss_audio.annotate.tools_music.features import FeatureCache
-from moss_audio.annotate.tools_music.instruments import InstrumentsConfig, InstrumentsTool
-from moss_audio.annotate.tools_music.key import KeyTool
-from moss_audio.annotate.tools_music.lyrics import LyricsTool
-from moss_audio.annotate.tools_music.sections import SectionsConfig, SectionsTool
-from moss_audio.annotate.tools_music.tempo import TempoConfig, TempoTool
+from moss_audio.annotate.tools.events import EventDetector
+from moss_audio.annotate.tools.music.chords import ChordsConfig, ChordsTool
+from moss_audio.annotate.tools.music.dynamics import DynamicsConfig, DynamicsTool
+from moss_audio.annotate.tools.music.features import FeatureCache
+from moss_audio.annotate.tools.music.instruments import InstrumentsConfig, InstrumentsTool
+from moss_audio.annotate.tools.music.key import KeyTool
+from moss_audio.annotate.tools.music.lyrics import LyricsTool
+from moss_audio.annotate.tools.music.sections import SectionsConfig, SectionsTool
+from moss_audio.annotate.tools.music.tempo import TempoConfig, TempoTool
 from moss_audio.errors import MossAudioError
 
 
@@ -33,10 +32,10 @@ from moss_audio.errors import MossAudioError
 class MusicConfig:
     """Which segments are listened to as music, and by what.
 
-    Instruments come from what the segment's detectors have heard; `tagger` describes one more, as
-    `annotate.detectors` makes it, for this branch alone. `lyrics` describes a recogniser with
-    the fields of the speech branch's configuration, {"recognisers": ["whisper"]} say; the first
-    recogniser named listens to singing. Without it there are no lyrics.
+    Instruments come from what the segment's detectors have heard; `tagger` is one more, for this
+    branch alone. `lyrics` has the fields of the speech branch, `recognisers: [whisper]` say; of
+    them counts what the first recogniser needs, which listens to singing. Without it there are no
+    lyrics.
     """
 
     threshold: float = 0.5  # of the profile's score for music or for singing
@@ -46,8 +45,8 @@ class MusicConfig:
     sections: SectionsConfig = field(default_factory=SectionsConfig)
     dynamics: DynamicsConfig = field(default_factory=DynamicsConfig)
     instruments: InstrumentsConfig = field(default_factory=InstrumentsConfig)
-    tagger: Mapping[str, Any] | None = None
-    lyrics: Mapping[str, Any] | None = None
+    tagger: DetectorConfig | None = None
+    lyrics: SpeechConfig | None = None
 
     def __post_init__(self) -> None:
         for name in ("threshold", "lyrics_threshold"):
@@ -62,8 +61,8 @@ class MusicStage:
 
     Args:
         config: thresholds and settings.
-        recogniser: for lyrics, instead of the one that `config.lyrics` describes.
-        tagger: for instruments, instead of the one that `config.tagger` describes.
+        recogniser: for lyrics, instead of the one that `config.lyrics` names.
+        tagger: for instruments, instead of the one that `config.tagger` names.
     """
 
     name = "music"
@@ -77,16 +76,17 @@ class MusicStage:
         self.config = config or MusicConfig()
         self._features = FeatureCache()
         if tagger is None and self.config.tagger is not None:
-            tagger = make_detector(self.config.tagger, "music.tagger")
+            tagger = make_detector(self.config.tagger)
         if recogniser is None and self.config.lyrics is not None:
-            recogniser = _make_recogniser(self.config.lyrics)
+            recogniser = speech_tools(self.config.lyrics)[0]
         self.tools: tuple[Tool, ...] = _tools(self.config, self._features, recogniser, tagger)
 
     @property
     def fingerprint(self) -> str:
-        """Of the configuration and the tools' versions."""
+        """Of the configuration and the tools' versions. Of the recogniser counts its version alone,
+        for most settings of `lyrics` are none of its own."""
         said = {
-            "config": asdict(self.config),
+            "config": {**asdict(self.config), "lyrics": None},
             "tools": [(tool.name, tool.version) for tool in self.tools],
         }
         return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()[:16]
@@ -136,16 +136,3 @@ def _tools(
     if recogniser is not None:
         tools.append(LyricsTool(recogniser, config.lyrics_threshold))
     return tuple(tools)
-
-
-def _make_recogniser(description: Mapping[str, Any]) -> Tool:
-    """The first recogniser of a configuration of the speech branch; no model loads yet."""
-    # Only a run with lyrics needs the speech branch's packages.
-    settings = import_module("moss_audio.annotate.settings")
-    speech = import_module("moss_audio.annotate.branches.speech")
-    problems: list[str] = []
-    config = settings.build(speech.SpeechConfig, description, "music.lyrics", problems)
-    if problems:
-        raise MossAudioError("; ".join(problems))
-    first: Tool = speech.speech_tools(config)[0]
-    return first

@@ -16,22 +16,22 @@ import numpy as np
 from moss_audio.annotate.records import Segment, ToolResult
 from moss_audio.annotate.stage import Item
 from moss_audio.annotate.tool import BatchTool, Tool
-from moss_audio.annotate.tools.agreement import NO_WORDS, AgreementConfig, AgreementTool
-from moss_audio.annotate.tools.align_ctc import CtcAlignConfig, CtcAligner
-from moss_audio.annotate.tools.align_moss import MossAligner
-from moss_audio.annotate.tools.align_sphinx import SphinxAlignConfig, SphinxAligner
-from moss_audio.annotate.tools.asr_http import EndpointConfig, HttpTranscriber
-from moss_audio.annotate.tools.asr_moss import MossTool
-from moss_audio.annotate.tools.asr_sphinx import SphinxConfig, SphinxTool
-from moss_audio.annotate.tools.asr_whisper import WhisperConfig, WhisperTool
-from moss_audio.annotate.tools.describe import HttpDescriber, MossDescriber
 from moss_audio.annotate.tools.identity import digest
-from moss_audio.annotate.tools.moss import MossConfig, SharedMoss
-from moss_audio.annotate.tools.sentences import SentencesTool
-from moss_audio.annotate.tools.speakers import SpeakersConfig, SpeakersTool
-from moss_audio.annotate.tools.speakers_pyannote import PyannoteConfig, PyannoteTool
-from moss_audio.annotate.tools.speech_fields import Describer, FieldsConfig, SpeechFieldsTool
-from moss_audio.annotate.tools.voice_encoder import bundled_weights
+from moss_audio.annotate.tools.speech.agreement import NO_WORDS, AgreementConfig, AgreementTool
+from moss_audio.annotate.tools.speech.align_ctc import CtcAlignConfig, CtcAligner
+from moss_audio.annotate.tools.speech.align_moss import MossAligner
+from moss_audio.annotate.tools.speech.align_sphinx import SphinxAlignConfig, SphinxAligner
+from moss_audio.annotate.tools.speech.asr_http import EndpointConfig, HttpTranscriber
+from moss_audio.annotate.tools.speech.asr_moss import MossTool
+from moss_audio.annotate.tools.speech.asr_sphinx import SphinxConfig, SphinxTool
+from moss_audio.annotate.tools.speech.asr_whisper import WhisperConfig, WhisperTool
+from moss_audio.annotate.tools.speech.describe import HttpDescriber, MossDescriber
+from moss_audio.annotate.tools.speech.moss import MossConfig, SharedMoss
+from moss_audio.annotate.tools.speech.sentences import SentencesTool
+from moss_audio.annotate.tools.speech.speakers import SpeakersConfig, SpeakersTool
+from moss_audio.annotate.tools.speech.speakers_pyannote import PyannoteConfig, PyannoteTool
+from moss_audio.annotate.tools.speech.speech_fields import Describer, FieldsConfig, SpeechFieldsTool
+from moss_audio.annotate.tools.speech.voice_encoder import bundled_weights
 from moss_audio.errors import MossAudioError
 
 Recogniser = Literal["whisper", "sphinx", "moss", "http"]

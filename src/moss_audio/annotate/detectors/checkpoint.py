@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from typing import Any
 
 import numpy as np
@@ -11,6 +10,7 @@ from moss_audio import __version__
 from moss_audio.annotate.detectors.base import Vocabulary, check_samples, in_order, shifted
 from moss_audio.annotate.records import Span
 from moss_audio.audio import SAMPLE_RATE, Audio
+from moss_audio.files import folder_hash
 
 
 class CheckpointDetector:
@@ -37,7 +37,7 @@ class CheckpointDetector:
         from moss_audio.model.checkpoint import embedded_folder, resolve_folder
 
         folder = embedded_folder() if self.model == EMBEDDED else resolve_folder(self.model)
-        return f"{__version__} {weights_mark(folder)}"
+        return f"{__version__} {folder_hash(folder)[:16]}"
 
     def setup(self) -> None:
         """Raises CheckpointError if there is no such checkpoint."""
@@ -60,15 +60,3 @@ class CheckpointDetector:
             if event.start < longest_s and event.end > event.start
         ]
         return shifted(in_order(found), start_s)
-
-
-def weights_mark(folder: Any) -> str:
-    """A short hash of a model folder's files: names, sizes and contents."""
-    digest = hashlib.sha256()
-    kept = (".json", ".safetensors", ".txt")
-    for path in sorted(p for p in folder.iterdir() if p.suffix in kept and p.is_file()):
-        digest.update(f"{path.name}:{path.stat().st_size}\n".encode())
-        with path.open("rb") as file:
-            while block := file.read(1 << 22):
-                digest.update(block)
-    return digest.hexdigest()[:16]

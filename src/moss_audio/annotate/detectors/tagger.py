@@ -23,10 +23,10 @@ from moss_audio.annotate.detectors.base import (
     in_order,
     shifted,
 )
-from moss_audio.annotate.detectors.checkpoint import weights_mark
 from moss_audio.annotate.records import Span
 from moss_audio.audio import SAMPLE_RATE
-from moss_audio.errors import CheckpointError, MossAudioError
+from moss_audio.errors import CheckpointError, MossAudioError, short_reason
+from moss_audio.files import folder_hash
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ class TaggerDetector:
     def version(self) -> str:
         """Of the settings and weights; of a hub id its name."""
         folder = Path(self.model)
-        mark = weights_mark(folder) if folder.is_dir() else self.model
+        mark = folder_hash(folder)[:16] if folder.is_dir() else self.model
         return f"{__version__} {mark} {self.config}"
 
     def setup(self) -> None:
@@ -92,9 +92,9 @@ class TaggerDetector:
                 self.model, trust_remote_code=False, use_safetensors=True
             )
         except (OSError, ValueError, KeyError, ImportError) as error:
-            reason = " ".join(str(error).split())[:200]
+            detail = short_reason(error)
             raise CheckpointError(
-                f"{self.model}: no audio tagger to load ({reason}); give a folder or hub id with "
+                f"{self.model}: no audio tagger to load ({detail}); give a folder or hub id with "
                 "config.json, preprocessor_config.json and model.safetensors"
             ) from error
         rate = getattr(extractor, "sampling_rate", SAMPLE_RATE)

@@ -14,7 +14,8 @@ from typing import Any
 
 from moss_audio.annotate.merging.evidence import Evidence
 from moss_audio.annotate.merging.plan import Plan
-from moss_audio.errors import MissingDependencyError, MossAudioError
+from moss_audio.annotate.tools.endpoint import connect
+from moss_audio.errors import MossAudioError, short_reason
 from moss_audio.text import split_thinking
 
 PROMPT = """You write captions for sound recordings from what listening tools found. Write one or \
@@ -105,17 +106,12 @@ class LlmWriter:
                 "the language model writer needs llm.base_url and llm.model, or OPENAI_BASE_URL "
                 "and OPENAI_MODEL in the environment"
             )
-        try:
-            from openai import OpenAI
-        except ImportError as error:
-            raise MissingDependencyError(
-                "openai", "annotate", "Writing captions with a language model"
-            ) from error
-        self._client = OpenAI(
-            base_url=base_url,
-            api_key=os.environ.get(self.config.key_env) or "none",
-            timeout=self.config.timeout_s,
-            max_retries=self.config.retries,
+        self._client = connect(
+            base_url,
+            self.config.key_env,
+            "Writing captions with a language model",
+            timeout_s=self.config.timeout_s,
+            retries=self.config.retries,
         )
 
     def write(self, evidence: Evidence, plan: Plan, seed: str, faults: Sequence[str] = ()) -> str:
@@ -150,12 +146,14 @@ class LlmWriter:
             openai.PermissionDeniedError,
             openai.NotFoundError,
         ) as error:
+            detail = short_reason(error)
             raise MossAudioError(
-                f"{self._client.base_url}: the model {self.name!r} is refused ({_short(error)}); "
+                f"{self._client.base_url}: the model {self.name!r} is refused ({detail}); "
                 f"check the address, the model's name and the key in {self.config.key_env}"
             ) from error
         except openai.OpenAIError as error:
-            raise EndpointError(f"the language model did not answer: {_short(error)}") from error
+            detail = short_reason(error)
+            raise EndpointError(f"the language model did not answer: {detail}") from error
         if not choices:
             raise EndpointError("the language model gave no answer")
         return choices[0].message.content or ""
@@ -182,7 +180,3 @@ def _rounded(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_rounded(v) for v in value]
     return value
-
-
-def _short(error: Exception) -> str:
-    return " ".join(str(error).split())[:200]

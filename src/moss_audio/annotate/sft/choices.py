@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import string
 from collections.abc import Iterator
 
 from moss_audio.annotate.merging.evidence import Evidence
@@ -13,10 +12,9 @@ from moss_audio.annotate.sft.questions import questions
 from moss_audio.annotate.sft.talk import Talk
 from moss_audio.annotate.sft.timeline import heard
 from moss_audio.metrics.choice import parse_choice
+from moss_audio.tasks.choices import choice_question, lettered
 from moss_audio.text import normalize_words
 
-# The wording of the evaluation's multiple-choice prompt.
-ENDING = "Answer with the letter of the right choice and its text, nothing else."
 _CHOICES = 4
 # A wrong time is so far off that nobody can take it for the right one.
 _LEAST_SHIFT_S = 1.0
@@ -34,10 +32,9 @@ def choices(evidence: Evidence, rng: random.Random, *, words: bool) -> list[tupl
         options = [right, *rng.sample(distinct, _CHOICES - 1)]
         rng.shuffle(options)
         at = options.index(right)
-        lines = [f"{a}. {b}" for a, b in zip(string.ascii_uppercase, options, strict=False)]
-        answer = lines[at]
+        answer = lettered(options)[at]
         if parse_choice(answer, options) == at:
-            prompt = "\n".join([question, *lines, ENDING])
+            prompt = choice_question(question, options)
             out.append((kind, Talk("multiple_choice", prompt, answer, right)))
     return out
 

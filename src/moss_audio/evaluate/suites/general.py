@@ -3,7 +3,7 @@
 Two accuracies stand side by side. *Strict*: an answer that cannot be read, or is missing, is
 wrong. *Official rule*: as the set's own scorer counts, which leaves some of these out of the
 denominator; for MMAU-Pro, whose scorer takes the choice nearest to the answer by a 7B text
-embedder, the rule of MMAU stands in. Wording: `moss_audio.evaluate.choice_prompt`.
+embedder, the rule of MMAU stands in. Wording: `moss_audio.tasks.choices`.
 """
 
 from __future__ import annotations

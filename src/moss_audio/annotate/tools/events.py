@@ -9,7 +9,7 @@ from typing import Protocol
 import numpy as np
 
 from moss_audio.annotate.records import Segment, Span, ToolResult
-from moss_audio.annotate.tools_general.labels import UNIDENTIFIED, plain_label
+from moss_audio.annotate.tools.labels import UNIDENTIFIED, plain_label
 from moss_audio.audio import SAMPLE_RATE
 from moss_audio.errors import MossAudioError
 

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from moss_audio.annotate.records import Segment, Span, ToolResult
-from moss_audio.annotate.tools_general.events import covered
-from moss_audio.annotate.tools_general.labels import UNIDENTIFIED
-from moss_audio.annotate.tools_general.loudness import import_meter, measure_loudness
-from moss_audio.annotate.tools_music.features import package_version
+from moss_audio.annotate.tools.events import covered
+from moss_audio.annotate.tools.identity import package_version
+from moss_audio.annotate.tools.labels import UNIDENTIFIED
+from moss_audio.annotate.tools.loudness import import_meter, measure_loudness
 from moss_audio.audio import SAMPLE_RATE
 
 # Share of the segment from which on a sound is said to be heard so.

@@ -15,8 +15,8 @@ import numpy as np
 
 from moss_audio.annotate.records import Segment, Span, ToolResult
 from moss_audio.annotate.tools.identity import digest, package_version, weights_digest
-from moss_audio.annotate.tools.speech_activity import speech_regions
-from moss_audio.annotate.tools.voice_encoder import (
+from moss_audio.annotate.tools.speech.speech_activity import speech_regions
+from moss_audio.annotate.tools.speech.voice_encoder import (
     SAMPLE_RATE,
     WINDOW_S,
     VoiceEncoder,

@@ -16,9 +16,9 @@ import numpy as np
 
 from moss_audio.annotate.records import Segment, ToolResult
 from moss_audio.annotate.tools.identity import digest, package_version
-from moss_audio.annotate.tools.sentences import aligned_words
-from moss_audio.annotate.tools.speech_activity import speech_regions
-from moss_audio.annotate.tools.speech_measures import measure
+from moss_audio.annotate.tools.speech.sentences import aligned_words
+from moss_audio.annotate.tools.speech.speech_activity import speech_regions
+from moss_audio.annotate.tools.speech.speech_measures import measure
 from moss_audio.metrics.judge import FIELDS
 
 MEASURED_FIELDS = ("pitch", "volume", "speed", "fluency", "clarity")

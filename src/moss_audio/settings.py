@@ -8,9 +8,24 @@ import types
 import typing
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, Union
+from typing import Any, Literal, TypeVar, Union
 
 from moss_audio.errors import MossAudioError
+
+C = TypeVar("C")
+
+
+def load_config(path: Path, kind: type[C], overrides: Mapping[str, Any] | None = None) -> C:
+    """A dataclass (nested ones included) from a YAML file, with dotted fields put over it.
+
+    Raises MossAudioError: one line with every unknown, missing and malformed field.
+    """
+    values = override(read_yaml(path), overrides or {})
+    problems: list[str] = []
+    config: C = build(kind, values, "", problems)
+    if problems:
+        raise MossAudioError(f"{path}: " + "; ".join(problems))
+    return config
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
@@ -49,33 +64,38 @@ def build(kind: Any, values: Any, name: str, problems: list[str]) -> Any:
     Args:
         kind: a dataclass; nested ones, lists, tuples, mappings, unions and literals are built too.
         values: fields and values; None stands for all defaults.
-        name: where they stand, for messages.
+        name: where they stand, for messages; empty for a whole file.
         problems: unknown, missing and malformed fields are appended; then the result is None.
     """
     values = {} if values is None else values
     if not isinstance(values, Mapping):
-        problems.append(f"{name}: expected fields and values, got {values!r}")
+        problems.append(_at(name, f"expected fields and values, got {values!r}"))
         return None
     before = len(problems)
+    prefix = f"{name}." if name else ""
     hints = typing.get_type_hints(kind)
     known = {f.name: f for f in dataclasses.fields(kind) if f.init}
     arguments: dict[str, Any] = {}
     for key, value in values.items():
         if key not in known:
-            problems.append(f"unknown field {name}.{key}")
+            problems.append(f"unknown field {prefix}{key}")
         else:
-            arguments[key] = _value(hints[key], value, f"{name}.{key}", problems)
+            arguments[key] = _value(hints[key], value, f"{prefix}{key}", problems)
     for key, f in known.items():
         required = f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING
         if required and key not in values:
-            problems.append(f"missing field {name}.{key}")
+            problems.append(f"missing field {prefix}{key}")
     if len(problems) > before:
         return None
     try:
         return kind(**arguments)
     except (TypeError, ValueError) as error:  # a class that checks itself
-        problems.append(f"{name}: {error}")
+        problems.append(_at(name, str(error)))
         return None
+
+
+def _at(name: str, problem: str) -> str:
+    return f"{name}: {problem}" if name else problem
 
 
 def _value(kind: Any, value: Any, name: str, problems: list[str]) -> Any:
@@ -124,7 +144,8 @@ def _items(base: type, kinds: tuple[Any, ...], value: Any, name: str, problems: 
         return None
     each = list(kinds) if fixed else [kinds[0] if kinds else Any] * len(value)
     pairs = enumerate(zip(each, value, strict=True))
-    return tuple(_value(kind, one, f"{name}.{i}", problems) for i, (kind, one) in pairs)
+    found = [_value(kind, one, f"{name}.{i}", problems) for i, (kind, one) in pairs]
+    return found if issubclass(base, list) else tuple(found)
 
 
 def _plain(kind: Any, value: Any, name: str, problems: list[str]) -> Any:
@@ -132,9 +153,10 @@ def _plain(kind: Any, value: Any, name: str, problems: list[str]) -> Any:
     if kind is float:
         try:
             found = float(value) if number else math.nan  # YAML reads 4e-4 as a text
-        except ValueError:
+        except (ValueError, OverflowError):
             found = math.nan
-        if not math.isfinite(found):
+        # A bound may be infinite if it says so (`.inf`); a number too large to be one may not.
+        if math.isnan(found) or (math.isinf(found) and not isinstance(value, float)):
             problems.append(f"{name}: {value!r} is not a number")
         return found
     if kind is int and (isinstance(value, bool) or not isinstance(value, int)):

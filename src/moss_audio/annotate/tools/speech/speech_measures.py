@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from moss_audio.annotate.tools.speech_activity import FRAME_S, SAMPLE_RATE, joined, levels_db
+from moss_audio.annotate.tools.speech.speech_activity import FRAME_S, SAMPLE_RATE, joined, levels_db
 from moss_audio.errors import MissingDependencyError
 from moss_audio.result import Word
 from moss_audio.text import normalize_words

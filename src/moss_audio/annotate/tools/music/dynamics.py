@@ -7,12 +7,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from moss_audio.annotate.records import Segment, Span, ToolResult
-from moss_audio.annotate.tools_general.loudness import (
+from moss_audio.annotate.tools.identity import package_version
+from moss_audio.annotate.tools.loudness import (
     GATE_LUFS,
     import_meter,
     measure_loudness,
 )
-from moss_audio.annotate.tools_music.features import package_version
 from moss_audio.audio import SAMPLE_RATE
 
 _HOP_S = 0.1

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from functools import cached_property
-from importlib.metadata import PackageNotFoundError, version
 from itertools import pairwise
 from typing import Any
 
@@ -34,14 +33,6 @@ def import_librosa() -> Any:
     except ImportError as error:
         raise MissingDependencyError("librosa", "annotate", "The music branch") from error
     return librosa
-
-
-def package_version(package: str) -> str:
-    """For a tool's version; "absent" where it is not installed (its use will say so)."""
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return "absent"
 
 
 class MusicFeatures:

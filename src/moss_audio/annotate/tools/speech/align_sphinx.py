@@ -14,11 +14,11 @@ from typing import Any
 import numpy as np
 
 from moss_audio.annotate.records import Segment, ToolResult
-from moss_audio.annotate.tools.agreement import agreed_text
-from moss_audio.annotate.tools.asr_sphinx import decode, decoder, plain_word
 from moss_audio.annotate.tools.identity import digest, package_version
-from moss_audio.annotate.tools.pronounce import LetterToSound, read_dictionary
-from moss_audio.annotate.tools.timing import spans_of
+from moss_audio.annotate.tools.speech.agreement import agreed_text
+from moss_audio.annotate.tools.speech.asr_sphinx import decode, decoder, plain_word
+from moss_audio.annotate.tools.speech.pronounce import LetterToSound, read_dictionary
+from moss_audio.annotate.tools.speech.timing import spans_of
 from moss_audio.text import normalize_words
 
 UNALIGNED = "the transcript could not be aligned with the sound"

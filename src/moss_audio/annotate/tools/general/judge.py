@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from moss_audio.annotate.records import Segment, Span, ToolResult
-from moss_audio.annotate.tools_general.labels import COMMON_SOUNDS
+from moss_audio.annotate.tools.labels import COMMON_SOUNDS
 from moss_audio.metrics.caption import CaptionFacts, caption_facts
 from moss_audio.scenes.reader import Scene, SceneEvent
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from moss_audio.annotate.records import Segment, Span, ToolResult
-from moss_audio.annotate.tools_general.events import EventDetector, EventsConfig, merge_events
+from moss_audio.annotate.tools.events import EventDetector, EventsConfig, merge_events
 from moss_audio.audio import SAMPLE_RATE
 from moss_audio.errors import MossAudioError
 

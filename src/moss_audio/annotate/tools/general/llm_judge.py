@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,7 +12,8 @@ from typing import Any
 import numpy as np
 
 from moss_audio.annotate.records import Segment, Span, ToolResult
-from moss_audio.errors import MissingDependencyError, MossAudioError
+from moss_audio.annotate.tools.endpoint import connect
+from moss_audio.errors import MossAudioError, short_reason
 from moss_audio.text import split_thinking
 
 LOWEST, HIGHEST = 1, 5
@@ -71,17 +71,13 @@ class LlmJudge:
 
     def setup(self) -> None:
         """Makes the client; MissingDependencyError without the package openai."""
-        if self._client is not None:
-            return
-        try:
-            from openai import OpenAI
-        except ImportError as error:
-            raise MissingDependencyError("openai", "annotate", "A judge over HTTP") from error
-        self._client = OpenAI(
-            base_url=self.config.base_url,
-            api_key=os.environ.get(self.config.api_key_env) or "none",
-            timeout=self.config.timeout_s,
-        )
+        if self._client is None:
+            self._client = connect(
+                self.config.base_url,
+                self.config.api_key_env,
+                "A judge over HTTP",
+                timeout_s=self.config.timeout_s,
+            )
 
     def annotate(self, samples: np.ndarray, segment: Segment) -> list[ToolResult]:
         """One result for the last description; nothing without one.
@@ -138,7 +134,7 @@ class LlmJudge:
                 max_tokens=config.max_tokens,
             ).choices
         except OpenAIError as error:
-            detail = " ".join(str(error).split())[:200]
+            detail = short_reason(error)
             raise MossAudioError(
                 f"{config.base_url}: the judge {config.model!r} cannot be asked ({detail}); "
                 "check the address, the model's name and the key"

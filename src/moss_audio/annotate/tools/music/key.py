@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 
 from moss_audio.annotate.records import Segment, ToolResult
-from moss_audio.annotate.tools_music.features import (
+from moss_audio.annotate.tools.identity import package_version
+from moss_audio.annotate.tools.music.features import (
     PITCH_CLASSES,
     FeatureCache,
     import_librosa,
-    package_version,
 )
 
 _SHORTEST_S = 3.0

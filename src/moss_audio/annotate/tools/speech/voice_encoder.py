@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from moss_audio.errors import CheckpointError, MissingDependencyError
+from moss_audio.errors import CheckpointError, MissingDependencyError, short_reason
 
 PACKAGE = "resemblyzer"
 # Not part of an extra: what it requires builds from source, and is not needed for its weights.
@@ -97,7 +97,7 @@ def load_voice_encoder(path: str | Path | None = None) -> VoiceEncoder:
         wanted = encoder.state_dict()
         encoder.load_state_dict({name: state[name] for name in wanted})
     except Exception as error:  # torch raises many kinds for a damaged or foreign file
-        detail = " ".join(str(error).split())[:200]
+        detail = short_reason(error)
         raise CheckpointError(
             f"{file}: not the weights of the speaker encoder ({detail}); reinstall resemblyzer or "
             "give its pretrained.pt"

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from moss_audio.annotate.records import Segment, Span, ToolResult
-from moss_audio.annotate.tools.agreement import agreed_text
-from moss_audio.annotate.tools.moss import MossConfig, SharedMoss
+from moss_audio.annotate.tools.speech.agreement import agreed_text
+from moss_audio.annotate.tools.speech.moss import MossConfig, SharedMoss
 
 
 class MossAligner:

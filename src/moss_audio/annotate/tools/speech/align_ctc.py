@@ -17,11 +17,11 @@ from typing import Any
 import numpy as np
 
 from moss_audio.annotate.records import Segment, ToolResult
-from moss_audio.annotate.tools.agreement import agreed_text
-from moss_audio.annotate.tools.align_sphinx import UNALIGNED
 from moss_audio.annotate.tools.identity import digest, package_version, weights_digest
-from moss_audio.annotate.tools.timing import spans_of
-from moss_audio.errors import CheckpointError
+from moss_audio.annotate.tools.speech.agreement import agreed_text
+from moss_audio.annotate.tools.speech.align_sphinx import UNALIGNED
+from moss_audio.annotate.tools.speech.timing import spans_of
+from moss_audio.errors import CheckpointError, short_reason
 from moss_audio.text import normalize_words
 
 _SAMPLE_RATE = 16_000
@@ -108,7 +108,7 @@ class CtcAligner:
             self._features = AutoFeatureExtractor.from_pretrained(name)
             model = AutoModelForCTC.from_pretrained(name, use_safetensors=True)
         except (OSError, ValueError, KeyError) as error:
-            detail = " ".join(str(error).split())[:200]
+            detail = short_reason(error)
             raise CheckpointError(
                 f"{name}: not a CTC model with tokenizer and feature extractor ({detail})"
             ) from error

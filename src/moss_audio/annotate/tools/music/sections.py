@@ -9,12 +9,12 @@ from itertools import pairwise
 import numpy as np
 
 from moss_audio.annotate.records import Segment, Span, ToolResult
-from moss_audio.annotate.tools_music.features import (
+from moss_audio.annotate.tools.identity import package_version
+from moss_audio.annotate.tools.music.features import (
     FeatureCache,
     MusicFeatures,
     block_means,
     import_librosa,
-    package_version,
 )
 from moss_audio.errors import MossAudioError
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from moss_audio.annotate.records import Segment
-from moss_audio.annotate.tools.sentences import aligned_words
+from moss_audio.annotate.tools.speech.sentences import aligned_words
 
 SAMPLE_RATE = 16_000
 FRAME_S = 0.02

@@ -9,7 +9,7 @@ import numpy as np
 
 from moss_audio.annotate.records import Segment, Span, ToolResult
 from moss_audio.annotate.tools.identity import digest, package_version
-from moss_audio.errors import CheckpointError, MissingDependencyError
+from moss_audio.errors import CheckpointError, MissingDependencyError, short_reason
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class PyannoteTool:
         try:
             pipeline = Pipeline.from_pretrained(name)
         except Exception as error:  # hub, configuration and torch errors of many kinds
-            detail = " ".join(str(error).split())[:200]
+            detail = short_reason(error)
             raise CheckpointError(f"{name}: pyannote cannot load this ({detail})") from error
         if pipeline is None:  # what it answers for gated weights
             raise CheckpointError(

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from moss_audio.annotate.records import Segment, ToolResult
-from moss_audio.annotate.tools.moss import MossConfig, SharedMoss
+from moss_audio.annotate.tools.speech.moss import MossConfig, SharedMoss
 
 
 class MossTool:

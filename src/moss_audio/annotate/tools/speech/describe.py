@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 
 from moss_audio.annotate.records import Segment
-from moss_audio.annotate.tools.asr_http import EndpointConfig, client, unreachable
 from moss_audio.annotate.tools.identity import digest
-from moss_audio.annotate.tools.moss import SharedMoss
-from moss_audio.annotate.tools.speech_fields import ASKED_FIELDS
-from moss_audio.annotate.tools.wav import wav_bytes
+from moss_audio.annotate.tools.speech.asr_http import EndpointConfig, client, unreachable
+from moss_audio.annotate.tools.speech.moss import SharedMoss
+from moss_audio.annotate.tools.speech.speech_fields import ASKED_FIELDS
+from moss_audio.annotate.tools.speech.wav import wav_bytes
 from moss_audio.text import single_line, split_thinking
 
 PROMPT = (

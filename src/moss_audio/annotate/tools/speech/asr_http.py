@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from moss_audio.annotate.records import Segment, ToolResult
+from moss_audio.annotate.tools.endpoint import connect
 from moss_audio.annotate.tools.identity import digest
-from moss_audio.annotate.tools.wav import wav_bytes
-from moss_audio.errors import MissingDependencyError, MossAudioError
+from moss_audio.annotate.tools.speech.wav import wav_bytes
+from moss_audio.errors import MossAudioError, short_reason
 from moss_audio.text import single_line
 
 
@@ -35,21 +35,18 @@ def client(config: EndpointConfig, purpose: str) -> Any:
     MissingDependencyError without the package openai."""
     if not config.base_url or not config.model:
         raise MossAudioError(f"{purpose} needs base_url and model of an endpoint; got {config}")
-    try:
-        from openai import OpenAI
-    except ImportError as error:
-        raise MissingDependencyError("openai", "annotate", purpose) from error
-    return OpenAI(
-        base_url=config.base_url,
-        api_key=os.environ.get(config.api_key_variable) or "none",
-        timeout=config.timeout_s,
-        max_retries=config.retries,
+    return connect(
+        config.base_url,
+        config.api_key_variable,
+        purpose,
+        timeout_s=config.timeout_s,
+        retries=config.retries,
     )
 
 
 def unreachable(config: EndpointConfig, error: Exception) -> MossAudioError:
     """The one line of a request that failed."""
-    detail = " ".join(str(error).split())[:200]
+    detail = short_reason(error)
     return MossAudioError(
         f"{config.base_url}: the model {config.model!r} cannot be asked ({detail}); check the "
         f"address, the model's name and the key in {config.api_key_variable}"

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from moss_audio.annotate.records import Segment, Span, ToolResult
-from moss_audio.annotate.tools_music.features import (
+from moss_audio.annotate.tools.identity import package_version
+from moss_audio.annotate.tools.music.features import (
     ONSET_HOP_SAMPLES,
     ONSET_RATE,
     FeatureCache,
     import_librosa,
-    package_version,
 )
 from moss_audio.audio import SAMPLE_RATE
 from moss_audio.errors import MossAudioError

@@ -16,7 +16,7 @@ import numpy as np
 
 from moss_audio.annotate.records import Segment, Span, ToolResult
 from moss_audio.annotate.tools.identity import digest, package_version, weights_digest
-from moss_audio.errors import CheckpointError, MissingDependencyError
+from moss_audio.errors import CheckpointError, MissingDependencyError, short_reason
 from moss_audio.longform import is_silent
 from moss_audio.text import single_line
 
@@ -72,7 +72,7 @@ class WhisperTool:
                 local_files_only=True,
             )
         except (RuntimeError, ValueError, OSError) as error:
-            detail = " ".join(str(error).split())[:200]
+            detail = short_reason(error)
             raise CheckpointError(
                 f"{folder}: not weights that faster-whisper can load ({detail}); give a folder of "
                 "CTranslate2 weights, or another device or compute_type"
