@@ -133,7 +133,7 @@ def test_what_was_taken_away_is_out_of_the_result_but_not_forgotten(
     engine(recordings)
     made = contents(tmp_path / "out")
     assert engine(recordings / "5.wav", recordings / "4.wav").recordings == 2
-    assert set(_lines(tmp_path / "out" / "train.jsonl")[0]) == {"conversation", "task"}
+    assert set(_lines(tmp_path / "out" / "train.jsonl")[0]) == {"conversation", "duration", "task"}
     assert [p.name for p in (tmp_path / "out" / "segments").iterdir()] == ["00002.jsonl"]
     before = results(tmp_path / "out")
     assert engine(recordings).recordings == 6

@@ -65,6 +65,7 @@ def test_jobs_make_the_same_bytes(
     engine(recordings, out=tmp_path / "local", ingest__shard_files=3)
     made, expected = contents(tmp_path / "out"), contents(tmp_path / "local")
     assert made.pop("config.yaml") != expected.pop("config.yaml")
+    assert b"<!DOCTYPE html>" in made.pop("report.html")  # the command writes it elsewhere
     assert made == expected
 
 
