@@ -54,24 +54,31 @@ def replaced(path: str | os.PathLike[str], *, sync: bool = True) -> Iterator[Pat
     library writes it for its owner alone. Raises MossAudioError naming the path when the system
     refuses.
     """
-    target = Path(os.path.realpath(path))
-    temporary = target.with_name(f".{target.name[:100]}.{secrets.token_hex(6)}.tmp")
     try:
-        # Opened by hand rather than with tempfile, so that the user's umask applies.
-        os.close(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666))
-        try:
-            mode = (target if target.exists() else temporary).stat().st_mode & 0o7777
+        with swapped(path, sync=sync) as temporary:
             yield temporary
-            os.chmod(temporary, mode)
-            if sync:
-                with temporary.open("rb") as file:
-                    os.fsync(file.fileno())
-            os.replace(temporary, target)
-        except BaseException:
-            temporary.unlink(missing_ok=True)
-            raise
     except OSError as error:
         raise MossAudioError(
             f"cannot write {os.fspath(path)!r}: {error.strerror or error}; "
             "choose a place that can be written"
         ) from error
+
+
+@contextmanager
+def swapped(path: str | os.PathLike[str], *, sync: bool = True) -> Iterator[Path]:
+    """`replaced` for a caller with words of its own: raises what the system does (OSError)."""
+    target = Path(os.path.realpath(path))
+    temporary = target.with_name(f".{target.name[:100]}.{secrets.token_hex(6)}.tmp")
+    # Opened by hand rather than with tempfile, so that the user's umask applies.
+    os.close(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666))
+    try:
+        mode = (target if target.exists() else temporary).stat().st_mode & 0o7777
+        yield temporary
+        os.chmod(temporary, mode)
+        if sync:
+            with temporary.open("rb") as file:
+                os.fsync(file.fileno())
+        os.replace(temporary, target)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise

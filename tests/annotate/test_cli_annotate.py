@@ -24,7 +24,7 @@ def call(
 ) -> Callable[..., tuple[int, str, str]]:
     """`moss-audio annotate ARGUMENTS...` over the tiny steps, without a report of its own."""
     monkeypatch.setattr(build, "PARTS", tiny.PARTS)
-    monkeypatch.setattr(engine, "write_report", lambda out: None)
+    monkeypatch.setattr(engine, "write_report", lambda out: out)
 
     def run(*arguments: object) -> tuple[int, str, str]:
         code = main(["annotate", *map(str, arguments)])
@@ -91,7 +91,7 @@ def test_ctrl_c_says_how_to_go_on(
     assert err.splitlines()[-1] == "interrupted; the same command goes on"
     monkeypatch.undo()
     monkeypatch.setattr(build, "PARTS", tiny.PARTS)
-    monkeypatch.setattr(engine, "write_report", lambda out: None)
+    monkeypatch.setattr(engine, "write_report", lambda out: out)
     assert call(recordings, tmp_path / "out")[0] == 0
 
 

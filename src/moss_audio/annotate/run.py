@@ -6,7 +6,6 @@ import os
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from importlib import import_module, util
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -225,12 +224,11 @@ class Ending:
         write_report(self.finish.store.root)
 
 
-def write_report(out: Path) -> Path | None:
-    """The page for people; None where the package comes without it."""
-    name = "moss_audio.annotate.report"
-    if util.find_spec(name) is None:
-        return None
-    return Path(import_module(name).write_report(out))
+def write_report(out: Path) -> Path:
+    """The page for people. What draws it is loaded here: a run needs none of it until its end."""
+    from moss_audio.annotate import report
+
+    return report.write_report(out)
 
 
 def _has_aside(store: Store, path: Path) -> bool:

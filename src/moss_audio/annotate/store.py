@@ -22,13 +22,13 @@ import errno
 import hashlib
 import json
 import os
-import secrets
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from moss_audio.errors import MossAudioError
+from moss_audio.files import swapped
 
 KEY_CHARS = 16
 FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -122,23 +122,13 @@ class Store:
     def put_lines(self, path: Path, lines: Iterable[str | bytes], *, sync: bool = True) -> int:
         """Write lines as they come, so that they need no memory; the file appears when all are
         there. Returns how many there were. `sync`: outlives a loss of power, too."""
-        temporary = path.with_name(f".{path.name}.{secrets.token_hex(6)}.tmp")
         count = 0
         with writing(path):
             path.parent.mkdir(parents=True, exist_ok=True)
-            try:
-                with temporary.open("xb") as file:
-                    for line in lines:
-                        count += 1
-                        raw = line if isinstance(line, bytes) else line.encode("utf-8", "replace")
-                        file.write(raw)
-                    if sync:
-                        file.flush()
-                        os.fsync(file.fileno())
-                os.replace(temporary, path)
-            except BaseException:
-                temporary.unlink(missing_ok=True)
-                raise
+            with swapped(path, sync=sync) as temporary, temporary.open("wb") as file:
+                for line in lines:
+                    count += 1
+                    file.write(line if isinstance(line, bytes) else line.encode("utf-8", "replace"))
         return count
 
     def sync(self, folder: Path) -> None:

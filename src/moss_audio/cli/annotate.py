@@ -86,7 +86,7 @@ def annotate(
     summary = run.annotate(inputs, out, settings, view=LiveView(), retry=retry)
     page = run.write_report(out)
     _tell(summary, out)
-    typer.echo(str(page or out))
+    typer.echo(str(page))
     if summary.set_aside:
         raise typer.Exit(1)
 

@@ -11,13 +11,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from moss_audio.annotate.records import Segment, Span, ToolResult
-from moss_audio.annotate.tools.identity import package_version
 from moss_audio.annotate.tools.music.features import (
     PITCH_CLASSES,
-    FeatureCache,
     block_means,
-    import_librosa,
 )
+from moss_audio.annotate.tools.music.librosa_tool import LibrosaTool
 from moss_audio.errors import MossAudioError
 
 _SHORTEST_S = 2.0
@@ -40,7 +38,7 @@ class ChordsConfig:
             raise MossAudioError(f"chords: stay must lie between 0 and 1, got {self.stay!r}")
 
 
-class ChordsTool:
+class ChordsTool(LibrosaTool[ChordsConfig]):
     """Kind `chords`: spans with the chord's name; the score of a span is its mean fit.
 
     Sevenths and other chords come out as the triad next to them. Where nothing fits (drums
@@ -48,19 +46,6 @@ class ChordsTool:
     """
 
     name = "music/chords"
-
-    def __init__(self, config: ChordsConfig, features: FeatureCache) -> None:
-        self.config = config
-        self._features = features
-
-    @property
-    def version(self) -> str:
-        """Of our method and of librosa."""
-        return f"1 librosa {package_version('librosa')} {self.config}"
-
-    def setup(self) -> None:
-        """Says at the start what is missing."""
-        import_librosa()
 
     def annotate(self, samples: np.ndarray, segment: Segment) -> list[ToolResult]:
         """Nothing for less than two seconds or where no chord is heard."""

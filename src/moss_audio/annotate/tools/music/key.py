@@ -5,12 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from moss_audio.annotate.records import Segment, ToolResult
-from moss_audio.annotate.tools.identity import package_version
-from moss_audio.annotate.tools.music.features import (
-    PITCH_CLASSES,
-    FeatureCache,
-    import_librosa,
-)
+from moss_audio.annotate.tools.music.features import PITCH_CLASSES, FeatureCache
+from moss_audio.annotate.tools.music.librosa_tool import LibrosaTool
 
 _SHORTEST_S = 3.0
 MODES = ("major", "minor")
@@ -25,22 +21,13 @@ _PROFILES = np.array(
 )
 
 
-class KeyTool:
+class KeyTool(LibrosaTool[None]):
     """Kind `key`: tonic and mode; the score is about the probability that both are right."""
 
     name = "music/key"
 
     def __init__(self, features: FeatureCache) -> None:
-        self._features = features
-
-    @property
-    def version(self) -> str:
-        """Of our method and of librosa."""
-        return f"1 librosa {package_version('librosa')}"
-
-    def setup(self) -> None:
-        """Says at the start what is missing."""
-        import_librosa()
+        super().__init__(None, features)
 
     def annotate(self, samples: np.ndarray, segment: Segment) -> list[ToolResult]:
         """Nothing for less than three seconds, or where no pitch class stands out."""

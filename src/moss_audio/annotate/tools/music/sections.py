@@ -9,13 +9,11 @@ from itertools import pairwise
 import numpy as np
 
 from moss_audio.annotate.records import Segment, Span, ToolResult
-from moss_audio.annotate.tools.identity import package_version
 from moss_audio.annotate.tools.music.features import (
-    FeatureCache,
     MusicFeatures,
     block_means,
-    import_librosa,
 )
+from moss_audio.annotate.tools.music.librosa_tool import LibrosaTool
 from moss_audio.errors import MossAudioError
 
 _BLOCK_S = 0.5
@@ -39,23 +37,10 @@ class SectionsConfig:
             raise MossAudioError(f"sections: harmony must be from 0 to 1, got {self.harmony!r}")
 
 
-class SectionsTool:
+class SectionsTool(LibrosaTool[SectionsConfig]):
     """Kind `sections`: spans that cover the segment, labelled A, B, ... by likeness."""
 
     name = "music/sections"
-
-    def __init__(self, config: SectionsConfig, features: FeatureCache) -> None:
-        self.config = config
-        self._features = features
-
-    @property
-    def version(self) -> str:
-        """Of our method, of librosa and of the settings."""
-        return f"1 librosa {package_version('librosa')} {self.config}"
-
-    def setup(self) -> None:
-        """Says at the start what is missing."""
-        import_librosa()
 
     def annotate(self, samples: np.ndarray, segment: Segment) -> list[ToolResult]:
         """Nothing where there is too little sound; one section in a short segment."""

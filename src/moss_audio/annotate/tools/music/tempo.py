@@ -7,13 +7,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from moss_audio.annotate.records import Segment, Span, ToolResult
-from moss_audio.annotate.tools.identity import package_version
 from moss_audio.annotate.tools.music.features import (
     ONSET_HOP_SAMPLES,
     ONSET_RATE,
-    FeatureCache,
     import_librosa,
 )
+from moss_audio.annotate.tools.music.librosa_tool import LibrosaTool
 from moss_audio.audio import SAMPLE_RATE
 from moss_audio.errors import MossAudioError
 
@@ -49,20 +48,11 @@ class TempoConfig:
             raise MossAudioError("tempo: likely_bpm, spread_octaves, tightness must be above 0")
 
 
-class TempoTool:
+class TempoTool(LibrosaTool[TempoConfig]):
     """Kind `tempo`: beats as spans (a point in time each), bpm; the score is about the
     probability that the bpm are right."""
 
     name = "music/tempo"
-
-    def __init__(self, config: TempoConfig, features: FeatureCache) -> None:
-        self.config = config
-        self._features = features
-
-    @property
-    def version(self) -> str:
-        """Of our method, of librosa and of the settings."""
-        return f"1 librosa {package_version('librosa')} {self.config}"
 
     def setup(self) -> None:
         """Has librosa's beat tracker compiled: seconds, once a worker."""

@@ -58,12 +58,8 @@ class HttpTranscriber:
 
     def __init__(self, config: EndpointConfig, name: str = "http") -> None:
         self.config = config
-        self._name = name
+        self.name = name
         self._client: Any = None
-
-    @property
-    def name(self) -> str:
-        return self._name
 
     @property
     def version(self) -> str:

@@ -16,11 +16,7 @@ class MossTool:
 
     def __init__(self, shared: SharedMoss | None = None, name: str = "moss") -> None:
         self._shared = shared or SharedMoss(MossConfig())
-        self._name = name
-
-    @property
-    def name(self) -> str:
-        return self._name
+        self.name = name
 
     @property
     def version(self) -> str:

@@ -70,12 +70,8 @@ class SphinxTool:
 
     def __init__(self, config: SphinxConfig | None = None, name: str = "sphinx") -> None:
         self.config = config or SphinxConfig()
-        self._name = name
+        self.name = name
         self._decoder: Any = None
-
-    @property
-    def name(self) -> str:
-        return self._name
 
     @property
     def version(self) -> str:

@@ -42,12 +42,8 @@ class WhisperTool:
 
     def __init__(self, config: WhisperConfig | None = None, name: str = "whisper") -> None:
         self.config = config or WhisperConfig()
-        self._name = name
+        self.name = name
         self._model: Any = None
-
-    @property
-    def name(self) -> str:
-        return self._name
 
     @cached_property
     def version(self) -> str:
