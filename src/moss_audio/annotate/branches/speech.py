@@ -32,6 +32,7 @@ from moss_audio.annotate.tools.speech.speakers import SpeakersConfig, SpeakersTo
 from moss_audio.annotate.tools.speech.speakers_pyannote import PyannoteConfig, PyannoteTool
 from moss_audio.annotate.tools.speech.speech_fields import Describer, FieldsConfig, SpeechFieldsTool
 from moss_audio.annotate.tools.speech.voice_encoder import bundled_weights
+from moss_audio.audio import SAMPLE_RATE
 from moss_audio.errors import MossAudioError
 
 Recogniser = Literal["whisper", "sphinx", "moss", "http"]
@@ -178,7 +179,7 @@ class SpeechStage:
         if item.segment.profile.get("speech", 0.0) < self.config.threshold:
             return None
         samples = item.samples()
-        return samples if len(samples) >= max(1.0, self.config.least_s * 16_000) else None
+        return samples if len(samples) >= max(1.0, self.config.least_s * SAMPLE_RATE) else None
 
 
 def _annotate(

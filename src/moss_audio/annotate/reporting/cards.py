@@ -15,7 +15,7 @@ from moss_audio.annotate.reporting.counting import fair_limit
 from moss_audio.annotate.reporting.drawing import opus_uri, spectrogram_uri, waveform_path
 from moss_audio.annotate.reporting.statistics import group_of, leading_class
 from moss_audio.annotate.reporting.timeline import Lane, Tick, clock, lanes, ticks
-from moss_audio.audio import load_audio
+from moss_audio.audio import SAMPLE_RATE, load_audio
 from moss_audio.errors import MossAudioError
 
 # Characters of a transcript, a caption or a turn; of a value; of a card's conversations.
@@ -106,7 +106,7 @@ def make_card(
         most_rows: in all tables together.
     """
     samples, problem = _load(out, segment, most_s)
-    shown_s = len(samples) / 16_000 if len(samples) else min(segment.duration_s, most_s)
+    shown_s = len(samples) / SAMPLE_RATE if len(samples) else min(segment.duration_s, most_s)
     is_cut = segment.duration_s > shown_s + 0.5
     talks, talks_left_out = _conversations(segment.conversations)
     results = _results(segment.results[:_MAX_RESULTS], most_rows)

@@ -21,10 +21,9 @@ from moss_audio.annotate.tools.identity import digest, package_version, weights_
 from moss_audio.annotate.tools.speech.agreement import agreed_text
 from moss_audio.annotate.tools.speech.align_sphinx import UNALIGNED
 from moss_audio.annotate.tools.speech.timing import spans_of
+from moss_audio.audio import SAMPLE_RATE
 from moss_audio.errors import CheckpointError, short_reason
 from moss_audio.text import normalize_words
-
-_SAMPLE_RATE = 16_000
 
 
 @dataclass(frozen=True)
@@ -123,7 +122,7 @@ class CtcAligner:
         if not text:
             return []
         found = self.align(samples, text)
-        words, duration_s = text.split(), len(samples) / _SAMPLE_RATE
+        words, duration_s = text.split(), len(samples) / SAMPLE_RATE
         return [
             ToolResult(
                 tool=self.name,
@@ -146,8 +145,8 @@ class CtcAligner:
         path = ctc_path(self._log_probs(samples), labels, self._blank)
         if path is None:
             return {}
-        frame_s = self._model.config.inputs_to_logits_ratio / _SAMPLE_RATE
-        limit = len(samples) / _SAMPLE_RATE
+        frame_s = self._model.config.inputs_to_logits_ratio / SAMPLE_RATE
+        limit = len(samples) / SAMPLE_RATE
         times: dict[int, tuple[float, float]] = {}
         for frame, label in enumerate(path):
             owner = owners[label] if label >= 0 else None
@@ -187,7 +186,7 @@ class CtcAligner:
         import torch
 
         inputs = self._features(
-            np.asarray(samples, np.float32), sampling_rate=_SAMPLE_RATE, return_tensors="pt"
+            np.asarray(samples, np.float32), sampling_rate=SAMPLE_RATE, return_tensors="pt"
         )
         with torch.no_grad():
             logits = self._model(**{k: v.to(self.config.device) for k, v in inputs.items()}).logits

@@ -19,6 +19,7 @@ from moss_audio.annotate.tools.speech.agreement import agreed_text
 from moss_audio.annotate.tools.speech.asr_sphinx import decode, decoder, plain_word
 from moss_audio.annotate.tools.speech.pronounce import LetterToSound, read_dictionary
 from moss_audio.annotate.tools.speech.timing import spans_of
+from moss_audio.audio import SAMPLE_RATE
 from moss_audio.text import normalize_words
 
 UNALIGNED = "the transcript could not be aligned with the sound"
@@ -64,7 +65,7 @@ class SphinxAligner:
         if not text:
             return []
         found, marks = self.align(samples, text)
-        words, duration_s = text.split(), len(samples) / 16_000
+        words, duration_s = text.split(), len(samples) / SAMPLE_RATE
         return [
             ToolResult(
                 tool=self.name,
@@ -106,7 +107,7 @@ class SphinxAligner:
         if len(heard) != len(tokens):
             return {}, {}
         times: dict[int, tuple[float, float]] = {}
-        limit = len(samples) / 16_000
+        limit = len(samples) / SAMPLE_RATE
         for (index, _), (_, start, end) in zip(tokens, heard, strict=True):
             times[index] = (times.get(index, (start, end))[0], min(end, limit))
         return times, marks

@@ -9,6 +9,7 @@ import numpy as np
 
 from moss_audio.annotate.records import Segment, ToolResult
 from moss_audio.annotate.tools.speech.moss import MossConfig, SharedMoss
+from moss_audio.audio import SAMPLE_RATE
 
 
 class MossTool:
@@ -34,7 +35,7 @@ class MossTool:
         self, samples: Sequence[np.ndarray], segments: Sequence[Segment]
     ) -> list[list[ToolResult]]:
         """One transcript each; decoded together, the weights are read once for all of them."""
-        found: Any = self._shared.model.transcribe([(one, 16_000) for one in samples])
+        found: Any = self._shared.model.transcribe([(one, SAMPLE_RATE) for one in samples])
         return [
             [
                 ToolResult(

@@ -13,6 +13,7 @@ import numpy as np
 
 from moss_audio.annotate.records import Segment, Span, ToolResult
 from moss_audio.annotate.tools.identity import digest, package_version
+from moss_audio.audio import SAMPLE_RATE
 from moss_audio.errors import MissingDependencyError, MossAudioError
 from moss_audio.longform import is_silent
 
@@ -36,7 +37,7 @@ def decoder(**options: Any) -> Any:
     except ImportError as error:
         raise MissingDependencyError("pocketsphinx", "annotate", "Pocketsphinx") from error
     try:
-        return Decoder(samprate=16_000, loglevel="FATAL", **options)
+        return Decoder(samprate=SAMPLE_RATE, loglevel="FATAL", **options)
     except (KeyError, RuntimeError, TypeError, ValueError) as error:
         raise MossAudioError(f"pocketsphinx rejects the options {options} ({error})") from error
 
@@ -85,7 +86,7 @@ class SphinxTool:
     def annotate(self, samples: np.ndarray, segment: Segment) -> list[ToolResult]:
         """One transcript; an empty one where it hears no words."""
         self.setup()
-        duration_s = len(samples) / 16_000
+        duration_s = len(samples) / SAMPLE_RATE
         # In digital silence it hears short words.
         heard = [] if is_silent(samples) else decode(self._decoder, samples)
         spans = tuple(

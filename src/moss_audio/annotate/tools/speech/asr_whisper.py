@@ -16,6 +16,7 @@ import numpy as np
 
 from moss_audio.annotate.records import Segment, Span, ToolResult
 from moss_audio.annotate.tools.identity import digest, package_version, weights_digest
+from moss_audio.audio import SAMPLE_RATE
 from moss_audio.errors import CheckpointError, MissingDependencyError, short_reason
 from moss_audio.longform import is_silent
 from moss_audio.text import single_line
@@ -90,7 +91,7 @@ class WhisperTool:
                 temperature=0.0,  # its fallback to higher ones draws at random
             )
             language = info.language
-        duration_s = len(samples) / 16_000
+        duration_s = len(samples) / SAMPLE_RATE
         spans = tuple(
             Span(
                 single_line(part.text),

@@ -18,6 +18,7 @@ from moss_audio.annotate.tools.speech.asr_http import EndpointConfig, client, un
 from moss_audio.annotate.tools.speech.moss import SharedMoss
 from moss_audio.annotate.tools.speech.speech_fields import ASKED_FIELDS
 from moss_audio.annotate.tools.speech.wav import wav_bytes
+from moss_audio.audio import SAMPLE_RATE
 from moss_audio.text import single_line, split_thinking
 
 PROMPT = (
@@ -119,5 +120,5 @@ class MossDescriber:
 
     def describe(self, samples: np.ndarray, segment: Segment) -> dict[str, str]:
         """Fields of the answer."""
-        answer: Any = self._shared.model.ask((samples, 16_000), LINES_PROMPT)
+        answer: Any = self._shared.model.ask((samples, SAMPLE_RATE), LINES_PROMPT)
         return fields_of(answer.text)

@@ -9,6 +9,7 @@ import numpy as np
 
 from moss_audio.annotate.records import Segment, Span, ToolResult
 from moss_audio.annotate.tools.identity import digest, package_version
+from moss_audio.audio import SAMPLE_RATE
 from moss_audio.errors import CheckpointError, MissingDependencyError, short_reason
 
 
@@ -65,7 +66,7 @@ class PyannoteTool:
         import torch
 
         wave = torch.from_numpy(np.ascontiguousarray(samples, np.float32))[None]
-        found = self._pipeline({"waveform": wave, "sample_rate": 16_000})
+        found = self._pipeline({"waveform": wave, "sample_rate": SAMPLE_RATE})
         # Since 4.0 the pipeline answers with an object that holds the annotation.
         found = getattr(found, "speaker_diarization", found)
         names: dict[str, str] = {}

@@ -16,12 +16,12 @@ import numpy as np
 import torch
 from torch import nn
 
+from moss_audio.audio import SAMPLE_RATE
 from moss_audio.errors import CheckpointError, MissingDependencyError, short_reason
 
 PACKAGE = "resemblyzer"
 # Not part of an extra: what it requires builds from source, and is not needed for its weights.
 INSTALL = "pip install --no-deps resemblyzer==0.1.4"
-SAMPLE_RATE = 16_000
 WINDOW_S = 1.6  # what the model was trained on
 _N_MELS, _N_FFT, _HOP, _SIZE, _LAYERS = 40, 400, 160, 256, 3
 _TARGET_RMS = 10 ** (-30 / 20)  # quieter speech is raised to this level

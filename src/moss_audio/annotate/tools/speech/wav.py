@@ -7,8 +7,10 @@ import wave
 
 import numpy as np
 
+from moss_audio.audio import SAMPLE_RATE
 
-def wav_bytes(samples: np.ndarray, sample_rate: int = 16_000) -> bytes:
+
+def wav_bytes(samples: np.ndarray, sample_rate: int = SAMPLE_RATE) -> bytes:
     """Mono float32 `[n]` as a 16-bit WAV file; what is beyond full scale is clipped."""
     pcm = np.clip(np.rint(samples * 32767.0), -32768, 32767).astype("<i2")
     buffer = io.BytesIO()
