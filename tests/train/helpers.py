@@ -27,7 +27,6 @@ from moss_audio.settings import load_config
 from moss_audio.train import sft
 from moss_audio.train.align import SpokenPieces
 from moss_audio.train.data import known_scenes
-from moss_audio.train.export import write_result
 from moss_audio.train.loop import Stage
 from moss_audio.train.objective import Objective
 from moss_audio.train.setup import load_for_training
@@ -120,7 +119,7 @@ class Live:
     ) -> None:
         self.config, self.source = config, model or Path(config.model)
         self.model, self.tokenizer, self.spec = load_for_training(self.source)
-        dtype = sft.prepare(self.model, config)
+        dtype = sft.prepare(self.model, config, self.source)
         pieces = None
         if spoken is not None:
             embedding = self.model.get_parameter(nano.EMBEDDING)
@@ -165,10 +164,7 @@ class Live:
 
     def export(self) -> None:
         weights = {n: p.detach().clone() for n, p in self.objective.kept().items()}
-        write_result(
-            self.source, Path(self.config.output), weights, scaling=self.config.lora.scaling,
-            bits=self.config.bits, form=self.config.form,
-        )  # fmt: skip
+        sft.export(self.config, self.source, weights)
 
     def check_export(
         self, folder: Path, untrained: Path, scenes_folder: Path, tolerance: float

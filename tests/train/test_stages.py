@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import signal
 from collections.abc import Callable
@@ -69,18 +70,23 @@ def test_a_killed_run_goes_on_to_the_weights_of_an_unbroken_one(
         assert torch.equal(two[name], tensor), name
 
 
+@pytest.mark.parametrize("workers", [0, 1])
 def test_sigterm_saves_and_says_that_there_is_more_to_do(
-    write_config: WriteConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    write_config: WriteConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, workers: int
 ) -> None:
+    """Also where the whole process group gets it, as from a job scheduler."""
+
     def log(line: str) -> None:
         if line.startswith("step 3/"):
-            os.kill(os.getpid(), signal.SIGTERM)
+            for process in [os.getpid(), *(c.pid for c in multiprocessing.active_children())]:
+                os.kill(process, signal.SIGTERM)
 
+    config = write_config("run", output=str(tmp_path / "out"), data={"workers": workers})
     with monkeypatch.context() as patch:
         patch.setattr(sft, "log_to", lambda path: log)
-        assert sft.main(write_config("run", output=str(tmp_path / "out"))) is False
+        assert sft.main(config) is False
     assert not (tmp_path / "out").exists()
-    assert sft.main(write_config("run", output=str(tmp_path / "out"))) is True
+    assert sft.main(config) is True
 
 
 def _loaded(stage: Any, monkeypatch: pytest.MonkeyPatch) -> list[MossAudioModel]:
@@ -276,6 +282,53 @@ def test_a_second_lora_is_added_to_the_first(
     second.check_export(tmp_path / "b", model_folder, scenes_folder, 1e-5)
     ranks = {t.shape[0] for n, t in _trained(tmp_path / "b").items() if n.endswith(nano.LORA_DOWN)}
     assert ranks == {16 + 3}
+
+
+def test_a_stored_lora_learns_on(
+    write_config: WriteConfig, scenes_folder: Path, model_folder: Path, tmp_path: Path
+) -> None:
+    bits = {f"{n}_bits": 16 for n in ("adapter", "merger", "lora", "encoder")}
+    fields = {"align_weight": 0.0, "lora_rank": 3, "encoder": "lora", **bits}
+    first = _live(write_config("one", output=str(tmp_path / "a"), **fields))
+    first.move()
+    first.export()
+    fields = {**fields, "output": str(tmp_path / "b"), "lora_start": "stored"}
+    second = _live(write_config("two", **fields), model=tmp_path / "a")
+    batch = second.batch(load_scenes(scenes_folder, "train"))
+    assert second.loss(batch) == pytest.approx(first.loss(batch), abs=2e-3)  # stored in 16 bits
+    second.move(seed=10)
+    second.export()
+    second.check_export(tmp_path / "b", model_folder, scenes_folder, 1e-5)
+    ranks = {t.shape[0] for n, t in _trained(tmp_path / "b").items() if n.endswith(nano.LORA_DOWN)}
+    assert ranks == {3}
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"lora_rank": 2}, "has rank 3, lora_rank is 2"),
+        ({"lora_rank": 3, "lora_alpha": 6.0}, "lora_alpha equal to lora_rank"),
+        ({"lora_rank": 3, "form": "plain"}, "leave out form: plain"),
+    ],
+)
+def test_a_stored_lora_that_does_not_fit_is_refused(
+    write_config: WriteConfig, tmp_path: Path, fields: dict[str, Any], said: str
+) -> None:
+    first = _live(write_config("one", output=str(tmp_path / "a"), align_weight=0.0, lora_rank=3))
+    first.move()
+    first.export()
+    config = write_config(
+        "two", model=str(tmp_path / "a"), output=str(tmp_path / "b"), lora_start="stored", **fields
+    )
+    with pytest.raises(MossAudioError, match=said):
+        sft.main(config)
+
+
+def test_where_nothing_is_stored_nothing_is_taken_up(
+    write_config: WriteConfig, tmp_path: Path
+) -> None:
+    with pytest.raises(MossAudioError, match="lora_start: new"):
+        sft.main(write_config("one", output=str(tmp_path / "a"), lora_start="stored"))
 
 
 def test_the_loss_falls_when_a_few_samples_are_seen_again_and_again(

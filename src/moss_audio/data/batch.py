@@ -42,7 +42,7 @@ class Batch:
         segments: lengths of the samples in each row, in tokens.
         audio_s: seconds of audio in all clips.
         ids: names of the examples, in order.
-        words, sounds: an entry a clip, () where nothing is known.
+        words, sounds: an entry a clip: what is in it, or None where that is not known.
         attention_mask: int64 [R, L] in the padded layout, None in the packed one.
         set_aside: examples that were to be in this batch and are not.
     """
@@ -57,8 +57,8 @@ class Batch:
     segments: list[list[int]]
     audio_s: float
     ids: list[str]
-    words: list[tuple[Word, ...]]
-    sounds: list[tuple[Event, ...]]
+    words: list[tuple[Word, ...] | None]
+    sounds: list[tuple[Event, ...] | None]
     attention_mask: Tensor | None = None
     set_aside: list[SetAside] = field(default_factory=list)
 

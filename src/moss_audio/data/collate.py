@@ -177,8 +177,8 @@ class Collator:
             segments=[lengths] if packed else [[n] for n in lengths],
             audio_s=sum(len(clip) for e in examples for clip in e.clips) / SAMPLE_RATE,
             ids=[e.id for e in examples],
-            words=[w for e in examples for w in e.words or ((),) * len(e.clips)],
-            sounds=[s for e in examples for s in e.sounds or ((),) * len(e.clips)],
+            words=[w for e in examples for w in e.words or (None,) * len(e.clips)],
+            sounds=[s for e in examples for s in e.sounds or (None,) * len(e.clips)],
             attention_mask=attention,
             set_aside=aside,
         )

@@ -68,7 +68,8 @@ def _example(
         words: tuple[tuple[Word, ...], ...] = (truth.words,) if truth.words else ()
         sounds: tuple[tuple[Event, ...], ...] = ()
         if truth.scene is not None:
-            words = (tuple(Word(w.text, w.start, w.end) for w in truth.scene.words),)
+            if truth.scene.words or not truth.scene.sentences:  # recorded prompts: no word times
+                words = (tuple(Word(w.text, w.start, w.end) for w in truth.scene.words),)
             sounds = (tuple(Event(e.label, e.start, e.end) for e in truth.scene.events),)
         return Example(id, messages, tuple(clips), words, sounds, task)
     messages = list(entry.messages or ())

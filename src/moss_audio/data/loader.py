@@ -8,6 +8,7 @@ example depends on nothing but its place.
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any
@@ -186,11 +187,19 @@ class Loader:
                 collate_fn=_Collate(self._collator),
                 num_workers=workers,
                 prefetch_factor=config.prefetch if workers else None,
+                worker_init_fn=_leave_signals,
                 pin_memory=config.pin_memory,
                 # or each iteration would take a number from the generator that the model uses
                 generator=torch.Generator().manual_seed(config.seed),
             )
         )
+
+
+def _leave_signals(_: int) -> None:
+    """A worker leaves signals to the training process, which saves first and ends it then; a
+    whole process group gets them from a terminal or a job scheduler."""
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, signal.SIG_IGN)
 
 
 class _Examples(Dataset[Example | SetAside]):

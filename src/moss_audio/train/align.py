@@ -66,11 +66,17 @@ def _pieces(index: int, word: Word, tokenizer: Any) -> list[int]:
 
 
 def frame_targets(
-    words: Sequence[Word], sounds: Sequence[Event], n_tokens: int, tokenizer: Any
+    words: Sequence[Word] | None, sounds: Sequence[Event] | None, n_tokens: int, tokenizer: Any
 ) -> list[int]:
     """What each audio token should say: the word piece spoken at its middle, else a piece of the
-    label of the event that sounds there, else a line feed for quiet. `[n_tokens]` ids."""
-    targets = [tokenizer.encode(QUIET, add_special_tokens=False)[0]] * n_tokens
+    label of the event that sounds there, else a line feed for quiet. `[n_tokens]` ids.
+
+    Where words or sounds are None they are not known: what is not said to be something may be
+    anything then, and is `IGNORE` instead of quiet.
+    """
+    known = words is not None and sounds is not None
+    quiet = tokenizer.encode(QUIET, add_special_tokens=False)[0] if known else IGNORE
+    targets = [quiet] * n_tokens
 
     def fill(pieces: list[int], start: float, end: float) -> None:
         first = round(start * TOKENS_PER_SECOND - 0.5)
@@ -79,11 +85,11 @@ def frame_targets(
             share = (at - first) / (last - first)
             targets[at] = pieces[min(len(pieces) - 1, int(share * len(pieces)))]
 
-    for sound in sounds:
+    for sound in sounds or ():
         # a label is one idea: its last word names the sound from beginning to end
         fill(tokenizer.encode(" " + sound.label, add_special_tokens=False)[-1:],
              sound.start, sound.end)  # fmt: skip
-    for index, word in enumerate(words):
+    for index, word in enumerate(words or ()):
         fill(_pieces(index, word, tokenizer), word.start, word.end)
     return targets
 
@@ -133,13 +139,14 @@ class SpokenPieces(nn.Module):
         self.quiet = int(index[self.tokenizer.encode(QUIET)[0]])
 
     def targets(self, batch: Batch) -> torch.Tensor:
-        """Row of `table` for each audio token of a batch `[N]`."""
+        """Row of `table` for each audio token of a batch `[N]`; `IGNORE` where none is known."""
         out: list[int] = []
         for words, sounds, n_frames in zip(
             batch.words, batch.sounds, batch.audio_data_seqlens.tolist(), strict=True
         ):
             out += frame_targets(words, sounds, num_tokens(n_frames), self.tokenizer)
-        return self.rows[torch.tensor(out, dtype=torch.long)]
+        ids = torch.tensor(out, dtype=torch.long)
+        return torch.where(ids == IGNORE, IGNORE, self.rows[ids.clamp(min=0)])
 
     def weights(self, target: torch.Tensor) -> torch.Tensor:
         """How much each token counts `[N]`; one whose piece is in none of the scenes does not."""

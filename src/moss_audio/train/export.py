@@ -96,6 +96,7 @@ def write_result(
     scaling: float = 1.0,
     bits: PackedBits | None = None,
     form: Form = "auto",
+    taken_up: bool = False,
 ) -> Path:
     """Write a complete folder; returns it.
 
@@ -104,10 +105,11 @@ def write_result(
         weights: what was learnt, by the objective's names.
         scaling: alpha / rank of the LoRA among them.
         bits: for the packed form.
+        taken_up: the LoRA is the source's own, which learnt on, not one beside it.
     """
     named = model_weights(weights)
     if packs(source, form, weights):
-        _write_packed(source, output, named, scaling, bits or PackedBits())
+        _write_packed(source, output, named, scaling, bits or PackedBits(), taken_up)
     else:
         _write_plain(source, output, named, scaling)
     return output
@@ -122,7 +124,12 @@ def _stored_bits(path: Path) -> dict[str, int]:
 
 
 def _write_packed(
-    source: Path, output: Path, named: dict[str, torch.Tensor], scaling: float, bits: PackedBits
+    source: Path,
+    output: Path,
+    named: dict[str, torch.Tensor],
+    scaling: float,
+    bits: PackedBits,
+    taken_up: bool,
 ) -> None:
     output.mkdir(parents=True, exist_ok=True)
     trained = str(read_parts(source)["trained"])
@@ -140,7 +147,9 @@ def _write_packed(
             weight, stored = parts[name]
             parts[name] = (weight.float() + up @ down, stored)
             continue
-        if name + LORA_UP in old:  # two adapters on a weight are one of their ranks together
+        if (
+            name + LORA_UP in old and not taken_up
+        ):  # two adapters on a weight are one of their ranks together
             down = torch.cat([old[name + LORA_DOWN], down])
             up = torch.cat([old[name + LORA_UP], up], 1)
         parts[name + LORA_DOWN] = (down, bits.lora)

@@ -46,8 +46,10 @@ from moss_audio.train.setup import (
     source_folder,
     trained_millions,
 )
+from moss_audio.train.stored import take_up_lora
 
 Way = Literal["frozen", "lora", "full"]
+Start = Literal["new", "stored"]
 
 
 @dataclass(frozen=True)
@@ -69,6 +71,8 @@ class SftConfig:
     lora_rank: int = 16
     lora_alpha: float | None = None  # None: the rank, a scale of 1
     lora_dropout: float = 0.0
+    # stored: the LoRA of an embedded folder learns on (same rank, scale 1); new: one beside it
+    lora_start: Start = "new"
     align_weight: float = 0.1  # of the alignment loss, which goes on beside the decoder's
     form: Form = "auto"  # of the result: packed, plain
     adapter_bits: int = 5  # bits in which packed parts are stored
@@ -114,8 +118,8 @@ class Tuned(Listener):
             return torch.stack([answers, self.weight * pieces / counts[1]])
 
 
-def prepare(model: MossAudioModel, config: SftConfig) -> torch.dtype:
-    """Set what learns, and the type to compute in."""
+def prepare(model: MossAudioModel, config: SftConfig, source: Path) -> torch.dtype:
+    """Set what learns, and the type to compute in. `source` is the folder of the model."""
     parts = [name for name, on in ((ADAPTER, config.adapter), (MERGERS, config.mergers)) if on]
     layers = []
     for way, full, lora in (
@@ -128,6 +132,8 @@ def prepare(model: MossAudioModel, config: SftConfig) -> torch.dtype:
             layers.append(lora)
     if layers:
         add_lora(model, "|".join(f"({one})" for one in layers), config.lora, config.seed)
+        if config.lora_start == "stored":
+            take_up_lora(model, source, config.lora)
     learn(model, parts)
     return settle(model)
 
@@ -152,34 +158,42 @@ def objective_of(
     return Tuned(model, spec, dtype, rates, rows=rows, spoken=spoken, weight=config.align_weight)
 
 
+def export(config: SftConfig, source: Path, weights: Mapping[str, torch.Tensor]) -> Path:
+    """Write the folder of what was learnt; returns it."""
+    return write_result(
+        source, Path(config.output), weights,
+        scaling=config.lora.scaling, bits=config.bits, form=config.form,
+        taken_up=config.lora_start == "stored",
+    )  # fmt: skip
+
+
 def main(config_path: Path, overrides: dict[str, Any] | None = None) -> bool:
     """Run or resume the stage that `config_path` describes; True when it is complete."""
     config = load_config(config_path, SftConfig, overrides)
     try:  # hours before they are needed
-        bits = config.bits
+        _ = config.bits
     except MossAudioError as error:
         raise MossAudioError(f"{config_path}: {error}") from error
     source = source_folder(config.model)
     log = log_to(Path(config.loop.output_dir) / "log.txt")
     torch.manual_seed(config.seed)
     model, tokenizer, spec = load_for_training(source)
-    dtype = prepare(model, config)
+    dtype = prepare(model, config, source)
     spoken = None
     if config.align_weight:
         scenes, embedding = known_scenes(config.data), model.get_parameter(EMBEDDING)
         spoken = SpokenPieces(scenes, tokenizer, embedding, AlignConfig.scale)
     objective = objective_of(model, spec, dtype, config, spoken)
-    packs(source, config.form, objective.trained())
+    if not packs(source, config.form, objective.trained()) and config.lora_start == "stored":
+        raise MossAudioError(
+            f"{config_path}: lora_start: stored writes packed parts again; leave out form: plain"
+        )
     log(f"sft: {trained_millions(objective):.2f} M trained parameters")
 
     n_mels = model.config.audio_config.num_mel_bins
     loader = loading(config.data, tokenizer, spec, n_mels)
 
     def finish(weights: dict[str, torch.Tensor]) -> None:
-        output = write_result(
-            source, Path(config.output), weights,
-            scaling=config.lora.scaling, bits=bits, form=config.form,
-        )  # fmt: skip
-        log(f"sft: wrote {output}")
+        log(f"sft: wrote {export(config, source, weights)}")
 
     return run(Stage(objective, loader, finish), config.loop, log, config.seed)

@@ -55,25 +55,7 @@ class WhisperTool:
         """Load the weights. Raises CheckpointError for a folder without them."""
         if self._model is not None:
             return
-        try:
-            from faster_whisper import WhisperModel
-        except ImportError as error:
-            raise MissingDependencyError("faster-whisper", "annotate", "Whisper") from error
-        folder = whisper_folder(self.config.folder)
-        try:
-            self._model = WhisperModel(
-                str(folder),
-                device=self.config.device,
-                compute_type=self.config.compute_type,
-                cpu_threads=self.config.threads,
-                local_files_only=True,
-            )
-        except (RuntimeError, ValueError, OSError) as error:
-            detail = short_reason(error)
-            raise CheckpointError(
-                f"{folder}: not weights that faster-whisper can load ({detail}); give a folder of "
-                "CTranslate2 weights, or another device or compute_type"
-            ) from error
+        self._model = load_whisper(self.config)
 
     def annotate(self, samples: np.ndarray, segment: Segment) -> list[ToolResult]:
         """One transcript; an empty one where the model hears no words."""
@@ -113,6 +95,30 @@ class WhisperTool:
                 values={"language": language} if language else {},
             )
         ]
+
+
+def load_whisper(config: WhisperConfig) -> Any:
+    """faster-whisper's model. Raises CheckpointError for a folder that it can't load,
+    MissingDependencyError without the package."""
+    try:
+        from faster_whisper import WhisperModel
+    except ImportError as error:
+        raise MissingDependencyError("faster-whisper", "annotate", "Whisper") from error
+    folder = whisper_folder(config.folder)
+    try:
+        return WhisperModel(
+            str(folder),
+            device=config.device,
+            compute_type=config.compute_type,
+            cpu_threads=config.threads,
+            local_files_only=True,
+        )
+    except (RuntimeError, ValueError, OSError) as error:
+        detail = short_reason(error)
+        raise CheckpointError(
+            f"{folder}: not weights that faster-whisper can load ({detail}); give a folder of "
+            "CTranslate2 weights, or another device or compute_type"
+        ) from error
 
 
 def whisper_folder(folder: str | None) -> Path:

@@ -1,0 +1,113 @@
+"""The folder of a data set: blocks of lines, transcribed side by side, and one file of them all."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from moss_audio.annotate import flac
+from moss_audio.annotate.tools.speech.asr_whisper import WhisperConfig, load_whisper
+from moss_audio.errors import AudioError, MossAudioError
+from moss_audio.files import write_atomic
+from moss_audio.scenes import pool
+from moss_audio.scenes.dialogue.games import GAMES, Line
+from moss_audio.scenes.dialogue.label import labelled
+from moss_audio.scenes.human import PROMPT_SOURCES, parts_of, spoken_keys
+
+_BLOCK = 120  # lines; what is lost when a run is killed
+_PROMPT = "Transcribe the audio."
+
+
+def make(out: Path, games: Sequence[str], root: Path = Path("/"), workers: int = 2) -> str:
+    """Write `out`/train.jsonl and its audio; returns a line on what is in it.
+
+    Blocks that are there already are kept. Sentences of the English test prompts are left out
+    (where they are installed: without them nothing could be measured either).
+
+    Raises MossAudioError for an unknown game or broken files, MissingDebianPackageError without
+    the package of a game.
+    """
+    from tqdm import tqdm
+
+    unknown = [name for name in games if name not in GAMES]
+    if unknown:
+        raise MossAudioError(f"no game {unknown[0]!r}; there are {', '.join(GAMES)}")
+    (out / "audio").mkdir(parents=True, exist_ok=True)
+    jobs = []
+    for name in games:
+        count = len(GAMES[name].lines(root))
+        jobs += [(name, start, root, out, os.getpid()) for start in range(0, count, _BLOCK)]
+    todo = [job for job in jobs if not _block(out, job[0], job[1]).exists()]
+    with tqdm(total=len(jobs), initial=len(jobs) - len(todo), unit="block") as bar:
+
+        def done(count: int) -> None:
+            bar.n = len(jobs) - len(todo) + count
+            bar.refresh()
+
+        pool.run_each(make_block, todo, workers=workers, done=done)
+    kept, seconds, left_out = 0, 0.0, Counter[str]()
+    lines = []
+    for name, start, *_ in jobs:
+        block = json.loads(_block(out, name, start).read_text(encoding="utf-8"))
+        left_out.update(block["left_out"])
+        for entry in block["kept"]:
+            kept, seconds = kept + 1, seconds + entry["duration"]
+            lines.append(json.dumps(entry, ensure_ascii=False) + "\n")
+    write_atomic(out / "train.jsonl", "".join(lines))
+    why = ", ".join(f"{n} {reason}" for reason, n in left_out.most_common()) or "none"
+    return f"{out / 'train.jsonl'}: {kept} lines, {seconds / 3600:.2f} h; left out: {why}"
+
+
+def make_block(game: str, start: int, root: Path, out: Path, parent: int | None = None) -> None:
+    """Transcribe one block of a game's lines and put its file in place."""
+    own = GAMES[game].lines(root)[start : start + _BLOCK]
+    english = PROMPT_SOURCES["asterisk-en"]
+    tested = spoken_keys([english]) if english.installed else frozenset()
+    forget: Callable[[str], bool] = lambda text: bool(parts_of(text) & tested)  # noqa: E731
+    left_out: Counter[str] = Counter()
+    kept: list[dict[str, Any]] = []
+    model = load_whisper(WhisperConfig())
+    for name, samples, text, words, why in labelled(model, _sounds(own, left_out), forget):
+        if parent is not None and pool.orphaned(parent):
+            raise MossAudioError(f"{out}: the process that worked here is gone")
+        if why is not None:
+            left_out[why] += 1
+            continue
+        path = out / "audio" / f"{name}.flac"
+        write_atomic(path, flac.encode(samples))
+        question = [{"type": "audio", "audio": f"audio/{path.name}"},
+                    {"type": "text", "text": _PROMPT}]  # fmt: skip
+        kept.append(
+            {
+                "messages": [
+                    {"role": "user", "content": question},
+                    {"role": "assistant", "content": text},
+                ],
+                "words": [{"text": w.text, "start": w.start, "end": w.end} for w in words],
+                "duration": round(len(samples) / 16_000, 3),
+            }
+        )
+    if silent := len(own) - len(kept) - sum(left_out.values()):
+        left_out["too short, too long or silent"] = silent
+    block = {"kept": kept, "left_out": dict(left_out)}
+    target = _block(out, game, start)
+    target.parent.mkdir(exist_ok=True)
+    write_atomic(target, json.dumps(block, ensure_ascii=False))
+
+
+def _sounds(lines: Sequence[Line], left_out: Counter[str]) -> Iterator[tuple[str, np.ndarray]]:
+    for line in lines:
+        try:
+            yield line.name, line.load()
+        except (AudioError, MossAudioError):
+            left_out["unreadable"] += 1
+
+
+def _block(out: Path, game: str, start: int) -> Path:
+    return out / "blocks" / f"{game}-{start:05d}.json"
