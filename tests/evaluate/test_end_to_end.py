@@ -81,6 +81,23 @@ def test_suite(
     assert "from an earlier run" in capsys.readouterr().err
 
 
+def test_a_part_alone(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(prompts, "DIRECTORY", tmp_path / "none")
+    data, out = layouts.scenes(tmp_path / "data"), tmp_path / "out"
+    arguments = ["evaluate", "nano", "--suite", "nano", "--data", str(data), "--out", str(out)]
+    assert main([*arguments, "--limit", "1", "--part", "events"]) == 0
+    report = json.loads((out / "report.json").read_text())
+    assert {row["part"] for row in report["figures"]} == {"events"}
+    assert report["command"].endswith("--part events")
+    capsys.readouterr()
+    assert main([*arguments, "--part", "smells"]) == 1
+    assert "no part 'smells'; there are" in capsys.readouterr().err
+    assert main([*arguments, "--part", "human"]) == 1
+    assert "part 'human' can't be measured" in capsys.readouterr().err
+
+
 def test_failed_items_make_the_exit_code_1(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

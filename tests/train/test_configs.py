@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -30,6 +31,22 @@ def test_the_stages_of_micro_follow_one_another(stage: str) -> None:
         before = order[order.index(stage) - 1]
         earlier = load_config(CONFIGS / "micro" / f"{before}.yaml", KINDS[before])
         assert config.model == earlier.output
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("align", align.AlignConfig),
+        ("sft", sft.SftConfig),
+        ("people", sft.SftConfig),
+        ("finetune", sft.SftConfig),
+        ("ablation", pretrain.PretrainConfig),
+    ],
+)
+def test_those_of_nano_are_read(name: str, kind: Any) -> None:
+    config = load_config(CONFIGS / "nano" / f"{name}.yaml", kind)
+    if isinstance(config, pretrain.PretrainConfig):
+        check_phases(config.curriculum, config.data)
 
 
 @pytest.mark.parametrize("name", ["single", "ddp", "fsdp2"])

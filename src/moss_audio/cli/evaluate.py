@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shlex
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -43,6 +44,10 @@ def evaluate(
     limit: Annotated[
         int | None, typer.Option("--limit", min=1, help="At most so many items of each part.")
     ] = None,
+    part: Annotated[
+        list[str] | None,
+        typer.Option("--part", help="Only this part of the suite; may be given several times."),
+    ] = None,
     fresh: Annotated[
         bool,
         typer.Option(
@@ -76,8 +81,10 @@ def evaluate(
     planned = plan(
         suite, data, _judge(judge_url, judge_model)
     )  # a mistake in the data shows before the model is loaded
-    for part, reason in planned.absent:
-        complain(f"{part} is not measured: {reason}", kind="note")
+    if part:
+        planned = planned.only(part)
+    for absent, reason in planned.absent:
+        complain(f"{absent} is not measured: {reason}", kind="note")
     folder = out or Path("evaluation") / f"{_slug(model)}-{suite}"
     with Store(folder, fresh=fresh) as store, Bar(1, "loading the model", wanted=True) as bar:
         from moss_audio import api
@@ -98,7 +105,7 @@ def evaluate(
             ran,
             model=model,
             fingerprint=mark,
-            command=_command(model, suite, data, limit),
+            command=_command(model, suite, data, limit, part or ()),
             limit=limit,
         )
         _, page = reports.write(folder, report)
@@ -123,10 +130,14 @@ def _judge(url: str | None, name: str | None) -> SpeechCaptionJudge | None:
     return SpeechCaptionJudge(name, url, os.environ.get("OPENAI_API_KEY", "none"))
 
 
-def _command(model: str, suite: str, data: Path, limit: int | None) -> str:
+def _command(model: str, suite: str, data: Path, limit: int | None, parts: Sequence[str]) -> str:
     """The command that gives these figures again: without what only says where and how fast."""
     words = ["moss-audio", "evaluate", model, "--suite", suite, "--data", str(data)]
-    return shlex.join(words if limit is None else [*words, "--limit", str(limit)])
+    if limit is not None:
+        words += ["--limit", str(limit)]
+    for part in parts:
+        words += ["--part", part]
+    return shlex.join(words)
 
 
 def _slug(model: str) -> str:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
+from moss_audio.errors import MossAudioError
 from moss_audio.evaluate.calls import Call
 from moss_audio.evaluate.item import Dataset, Item, sha256
 from moss_audio.result import Result
@@ -99,3 +100,19 @@ class Plan:
     parts: tuple[Part, ...]
     absent: tuple[tuple[str, str], ...] = ()
     means: tuple[Mean, ...] = ()
+
+    def only(self, names: Sequence[str]) -> Plan:
+        """The plan with the parts of these names alone, in its own order.
+
+        Raises MossAudioError for a name that is none of its parts.
+        """
+        absent = dict(self.absent)
+        known = [part.name for part in self.parts]
+        for name in names:
+            if name in absent:
+                raise MossAudioError(f"part {name!r} can't be measured: {absent[name]}")
+            if name not in known:
+                raise MossAudioError(f"no part {name!r}; there are {', '.join(known)}")
+        return replace(
+            self, parts=tuple(part for part in self.parts if part.name in names), absent=()
+        )

@@ -8,8 +8,8 @@ its own; when the stage is done, decoder and adapter are thrown away.
 Helpers beside the decoder's loss: CTC on the word pieces of a clip whose words are known, and, for
 composed scenes, the piece spoken (or the sound heard) at each 80-ms token.
 
-Deviations: the paper does not say what the head is, nor that there are helpers; where no set of
-translations is at hand (none is shipped), the stage does without them.
+Deviations: the paper does not say what the head is, nor that there are helpers. Translations are
+questions with an answer like any other (`moss_audio.scenes.translations` makes a small set).
 """
 
 from __future__ import annotations

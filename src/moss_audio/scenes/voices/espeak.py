@@ -14,13 +14,14 @@ from moss_audio.scenes.voices.base import (
     VoiceInfo,
     finish,
     seed_c_library,
+    to_16k,
 )
 
 _SYNCHRONOUS = 2  # AUDIO_OUTPUT_SYNCHRONOUS
 _WORD = 1  # espeakEVENT_WORD
 _RATE, _PITCH, _RANGE = 1, 3, 4  # espeak_PARAMETER
 _POS_CHARACTER = 1
-_ASCII = 1  # espeakCHARS_UTF8
+_UTF8 = 1  # espeakCHARS_UTF8
 _LANGUAGES = ("en-US", "en", "en-GB-x-rp", "en-GB-scotland")
 _VARIANTS = ("", "+f1", "+f2", "+f3", "+f4", "+f5", "+m1", "+m2", "+m3", "+m4", "+m6", "+m7")
 
@@ -80,20 +81,7 @@ class EspeakVoice:
 
     def speak(self, text: str, speaker: str, rng: np.random.Generator) -> Utterance:
         """Say one sentence. Raises UnalignedError if its words run together."""
-        lib = self._lib
-        if lib.espeak_SetVoiceByName(b"gmw/" + speaker.split("/", 1)[1].encode()) != 0:
-            raise MissingDebianPackageError(("espeak-ng-data",), f"The voice {speaker}")
-        lib.espeak_SetParameter(_RATE, int(rng.uniform(130, 190)), 0)
-        lib.espeak_SetParameter(_PITCH, int(rng.uniform(35, 65)), 0)
-        lib.espeak_SetParameter(_RANGE, int(rng.uniform(30, 80)), 0)
-        self._blocks, self._events = [], []
-        seed_c_library(rng)
-        raw = text.encode("ascii") + b"\0"
-        lib.espeak_Synth(raw, len(raw), 0, _POS_CHARACTER, 0, _ASCII, None, None)
-        lib.espeak_Synchronize()
-        if not self._blocks:
-            raise UnalignedError(f"{speaker}: cannot say {text!r}")
-        samples = np.concatenate(self._blocks).astype(np.float32) / 32768.0
+        samples = self._say(text, "gmw/" + speaker.split("/", 1)[1], speaker, rng)
         texts = text.split()
         starts = self._starts(text, texts, samples.size / self._rate)
         if len(starts) != len(texts):
@@ -104,6 +92,32 @@ class EspeakVoice:
             e - 0.015 * t.endswith((",", ".", "?", "!")) for t, e in zip(texts, ends, strict=True)
         ]
         return finish(samples, self._rate, texts, list(zip(starts, ends, strict=True)), speaker)
+
+    def sound(self, text: str, voice: str, rng: np.random.Generator) -> np.ndarray:
+        """A sentence in any of espeak-ng's languages, without word times: float32 [n] at 16 kHz.
+
+        `voice` is a name of the library's, as "roa/fr" or "gmw/de+f2". Raises UnalignedError if
+        nothing is said, MissingDebianPackageError for an unknown voice.
+        """
+        samples = to_16k(self._say(text, voice, voice, rng), self._rate)
+        return samples * np.float32(0.9 / max(1e-6, float(np.abs(samples).max())))
+
+    def _say(self, text: str, voice: str, speaker: str, rng: np.random.Generator) -> np.ndarray:
+        """The library's own samples [n] at its rate; word events are in `self._events`."""
+        lib = self._lib
+        if lib.espeak_SetVoiceByName(voice.encode()) != 0:
+            raise MissingDebianPackageError(("espeak-ng-data",), f"The voice {speaker}")
+        lib.espeak_SetParameter(_RATE, int(rng.uniform(130, 190)), 0)
+        lib.espeak_SetParameter(_PITCH, int(rng.uniform(35, 65)), 0)
+        lib.espeak_SetParameter(_RANGE, int(rng.uniform(30, 80)), 0)
+        self._blocks, self._events = [], []
+        seed_c_library(rng)
+        raw = text.encode() + b"\0"
+        lib.espeak_Synth(raw, len(raw), 0, _POS_CHARACTER, 0, _UTF8, None, None)
+        lib.espeak_Synchronize()
+        if not self._blocks:
+            raise UnalignedError(f"{speaker}: cannot say {text!r}")
+        return np.concatenate(self._blocks).astype(np.float32) / 32768.0
 
     def _collect(self, wav: Any, n: int, events: Any) -> int:
         if wav and n > 0:
