@@ -25,7 +25,6 @@ from statistics import mean, stdev
 from typing import Any
 
 CONFIG = Path(__file__).parents[1] / "configs" / "nano" / "ablation.yaml"
-PARTS = ("voice", "word times", "events", "captions")
 # (part, figure of the suite, its name here)
 FIGURES = (
     ("voice", "word error rate", "WER, %"),
@@ -50,6 +49,7 @@ def start_folder(out: Path, markers: bool) -> Path:
     from moss_audio.model.checkpoint import embedded_folder
     from moss_audio.model.nano import LORA_DOWN, LORA_UP, TRAINED_FILE
     from moss_audio.model.quantize import load_packed, save_packed
+    from moss_audio.train.setup import DECODER, MERGERS
 
     folder = out / ("start" if markers else "start-without-markers")
     if (folder / TRAINED_FILE).exists():
@@ -68,9 +68,9 @@ def start_folder(out: Path, markers: bool) -> Path:
 
     kept = {}
     for name, tensor in load_packed(source / TRAINED_FILE, torch.float32).items():
-        if name.startswith("language_model.") and name.endswith((LORA_DOWN, LORA_UP)):
+        if name.startswith(DECODER) and name.endswith((LORA_DOWN, LORA_UP)):
             continue
-        if name.startswith("deepstack_audio_merger_list") and "down_proj" in name:
+        if name.startswith(MERGERS) and "down_proj" in name:
             tensor = torch.zeros_like(tensor)
         kept[name] = (tensor, 16)
     save_packed(folder / TRAINED_FILE, kept)
@@ -122,7 +122,7 @@ def one(arm: str, seed: int, args: argparse.Namespace) -> None:
         sys.exit(130)
     words = ["evaluate", str(folder / "model"), "--suite", "nano", "--data", str(args.data)]
     words += ["--out", str(report.parent), "--limit", str(args.limit)]
-    for part in PARTS:
+    for part in dict.fromkeys(part for part, *_ in FIGURES):
         words += ["--part", part]
     if code := main(words):
         sys.exit(code)
@@ -133,24 +133,24 @@ def one(arm: str, seed: int, args: argparse.Namespace) -> None:
 
 def table(out: Path, arms: Sequence[str], seeds: Sequence[int]) -> str:
     """Means over seeds, with their standard deviation."""
-    lines = ["| | " + " | ".join(name for *_, name in FIGURES) + " |", "|---" * 7 + "|"]
+    lines = [
+        "| | " + " | ".join(name for *_, name in FIGURES) + " |",
+        "|---" * (len(FIGURES) + 1) + "|",
+    ]
     for arm in arms:
         row = [ARMS[arm]]
-        for part, figure, _ in FIGURES:
-            values = []
-            for seed in seeds:
-                path = out / f"{arm}-{seed}" / "evaluation" / "report.json"
-                figures = json.loads(path.read_text())["figures"]
-                values += [
-                    f["value"]
-                    for f in figures
-                    if (f["part"], f["name"], f["group"]) == (part, figure, "all")
-                    and f["value"] is not None
-                ]
+        found: dict[tuple[str, str], list[float]] = {}
+        for seed in seeds:
+            path = out / f"{arm}-{seed}" / "evaluation" / "report.json"
+            for figure in json.loads(path.read_text())["figures"]:
+                if figure["group"] == "all" and figure["value"] is not None:
+                    found.setdefault((figure["part"], figure["name"]), []).append(figure["value"])
+        for part, name, _ in FIGURES:
+            values = found.get((part, name), [])
             if not values:
                 row.append("none")
                 continue
-            digits = 2 if figure.startswith("event") else 1
+            digits = 2 if name.startswith("event") else 1
             spread = stdev(values) if len(values) > 1 else 0.0
             row.append(f"{mean(values):.{digits}f} ({spread:.{digits}f})")
         lines.append("| " + " | ".join(row) + " |")

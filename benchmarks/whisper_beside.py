@@ -13,6 +13,7 @@ import argparse
 from pathlib import Path
 
 from moss_audio.annotate.tools.speech.asr_whisper import WhisperConfig, load_whisper
+from moss_audio.audio import SAMPLE_RATE
 from moss_audio.evaluate.plan import Outcome
 from moss_audio.evaluate.suites import nano
 from moss_audio.result import Transcript
@@ -39,7 +40,7 @@ def main() -> None:
                 audio.samples, language="en", beam_size=5, condition_on_previous_text=False
             )
             text = " ".join(s.text.strip() for s in said)
-            heard = Transcript(text, duration=len(audio.samples) / 16_000)
+            heard = Transcript(text, duration=len(audio.samples) / SAMPLE_RATE)
             if share := measure.share(Outcome(item, heard, None, heard.duration)):
                 wrong, words = wrong + share[0], words + share[1]
         print(f"{part.name}: {100 * wrong / words:.1f} % of {words:.0f} words, {len(items)} clips")

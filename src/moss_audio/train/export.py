@@ -147,9 +147,8 @@ def _write_packed(
             weight, stored = parts[name]
             parts[name] = (weight.float() + up @ down, stored)
             continue
-        if (
-            name + LORA_UP in old and not taken_up
-        ):  # two adapters on a weight are one of their ranks together
+        if name + LORA_UP in old and not taken_up:
+            # two adapters on a weight are one of their ranks together
             down = torch.cat([old[name + LORA_DOWN], down])
             up = torch.cat([old[name + LORA_UP], up], 1)
         parts[name + LORA_DOWN] = (down, bits.lora)

@@ -10,7 +10,7 @@ from torch import nn
 
 DECODER_LAYERS = r"language_model\.layers\.\d+\.(self_attn\.[qkvo]_proj|mlp\.(gate|up|down)_proj)"
 ENCODER_LAYERS = r"audio_encoder\.layers\.\d+\.(self_attn\.(q|k|v|out)_proj|fc[12])"
-_DOWN, _UP, _BASE = ".lora_A.default.weight", ".lora_B.default.weight", ".base_layer."
+DOWN, UP, BASE = ".lora_A.default.weight", ".lora_B.default.weight", ".base_layer."
 
 
 @dataclass(frozen=True)
@@ -44,22 +44,22 @@ def add_lora(model: nn.Module, layers: str, config: LoraConfig, seed: int) -> No
     peft.inject_adapter_in_model(settings, model)
     generator = torch.Generator().manual_seed(seed)
     for name, parameter in model.named_parameters():
-        if name.endswith(_DOWN):
+        if name.endswith(DOWN):
             rank, columns = parameter.shape
             values = torch.randn(rank, columns, generator=generator) * columns**-0.5
             parameter.data = values.to(parameter.device)
-        elif name.endswith(_UP):
+        elif name.endswith(UP):
             parameter.data = parameter.data.float()
 
 
 def plain_name(name: str) -> str:
     """The name that a wrapped weight had before."""
-    return name.replace(_BASE, ".")
+    return name.replace(BASE, ".")
 
 
 def is_lora(name: str) -> bool:
     """Whether a parameter belongs to an adapter."""
-    return name.endswith((_DOWN, _UP))
+    return name.endswith((DOWN, UP))
 
 
 def pairs(
@@ -68,6 +68,6 @@ def pairs(
     """Name of the adapted weight, `down` `[r, in]` and `up` `[out, r]` with the scale folded in:
     the weight is to be increased by `up @ down`."""
     for name, down in weights.items():
-        if name.endswith(_DOWN):
-            stem = name.removesuffix(_DOWN)
-            yield stem + ".weight", down.float(), weights[stem + _UP].float() * scaling
+        if name.endswith(DOWN):
+            stem = name.removesuffix(DOWN)
+            yield stem + ".weight", down.float(), weights[stem + UP].float() * scaling

@@ -11,7 +11,7 @@ from moss_audio.errors import MossAudioError
 from moss_audio.model.checkpoint import is_embedded
 from moss_audio.model.nano import LORA_DOWN, LORA_UP, read_parts
 from moss_audio.model.quantize import load_packed
-from moss_audio.train.lora import LoraConfig, is_lora, plain_name
+from moss_audio.train.lora import BASE, DOWN, UP, LoraConfig
 
 
 def take_up_lora(model: nn.Module, folder: Path, config: LoraConfig) -> None:
@@ -27,32 +27,24 @@ def take_up_lora(model: nn.Module, folder: Path, config: LoraConfig) -> None:
         raise MossAudioError(f"{folder}: lora_start: stored needs an embedded folder's LoRA")
     if config.scaling != 1.0:
         raise MossAudioError("lora_start: stored needs lora_alpha equal to lora_rank, or none")
-    parts = read_parts(folder)
-    fixed: dict[str, torch.Tensor] = {}
-    for name in parts["fixed"]:
-        fixed |= load_packed(folder / name, torch.float32)
-    stored = load_packed(folder / str(parts["trained"]), torch.float32)
-    taken = 0
+    stored = load_packed(folder / str(read_parts(folder)["trained"]), torch.float32)
     parameters = dict(model.named_parameters())
+    taken = 0
     with torch.no_grad():
-        for name, parameter in parameters.items():
-            target = plain_name(name)
-            if is_lora(name) or target + LORA_UP not in stored:
+        for name, learnt_down in parameters.items():
+            layer = name.removesuffix(DOWN)
+            target = layer + ".weight"
+            if layer == name or target + LORA_UP not in stored:
                 continue
-            stem = name.removesuffix("base_layer.weight")
             down, up = stored[target + LORA_DOWN], stored[target + LORA_UP]
-            pair = (parameters.get(f"{stem}lora_A.default.weight"),
-                    parameters.get(f"{stem}lora_B.default.weight"))  # fmt: skip
-            if pair[0] is None or pair[1] is None:
-                continue  # this layer stays as it is, with its LoRA merged
-            if pair[0].shape != down.shape:
+            if learnt_down.shape != down.shape:
                 raise MossAudioError(
                     f"{folder}: the stored LoRA of {target} has rank {down.shape[0]}, lora_rank "
-                    f"is {pair[0].shape[0]}"
+                    f"is {learnt_down.shape[0]}"
                 )
-            parameter.copy_(fixed[target])
-            pair[0].copy_(down)
-            pair[1].copy_(up)
+            parameters[f"{layer}{BASE}weight"].sub_(up @ down)  # it was merged when it was loaded
+            learnt_down.copy_(down)
+            parameters[layer + UP].copy_(up)
             taken += 1
     if not taken:
         raise MossAudioError(f"{folder}: holds no LoRA for these layers; use lora_start: new")

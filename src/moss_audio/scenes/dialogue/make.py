@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ import numpy as np
 
 from moss_audio.annotate import flac
 from moss_audio.annotate.tools.speech.asr_whisper import WhisperConfig, load_whisper
+from moss_audio.audio import SAMPLE_RATE
 from moss_audio.errors import AudioError, MossAudioError
 from moss_audio.files import write_atomic
 from moss_audio.scenes import pool
@@ -69,7 +70,10 @@ def make_block(game: str, start: int, root: Path, out: Path, parent: int | None 
     own = GAMES[game].lines(root)[start : start + _BLOCK]
     english = PROMPT_SOURCES["asterisk-en"]
     tested = spoken_keys([english]) if english.installed else frozenset()
-    forget: Callable[[str], bool] = lambda text: bool(parts_of(text) & tested)  # noqa: E731
+
+    def forget(text: str) -> bool:
+        return bool(parts_of(text) & tested)
+
     left_out: Counter[str] = Counter()
     kept: list[dict[str, Any]] = []
     model = load_whisper(WhisperConfig())
@@ -89,8 +93,8 @@ def make_block(game: str, start: int, root: Path, out: Path, parent: int | None 
                     {"role": "user", "content": question},
                     {"role": "assistant", "content": text},
                 ],
-                "words": [{"text": w.text, "start": w.start, "end": w.end} for w in words],
-                "duration": round(len(samples) / 16_000, 3),
+                "words": [w.to_dict() for w in words],
+                "duration": round(len(samples) / SAMPLE_RATE, 3),
             }
         )
     if silent := len(own) - len(kept) - sum(left_out.values()):

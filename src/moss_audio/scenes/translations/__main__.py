@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from moss_audio.annotate import flac
+from moss_audio.audio import SAMPLE_RATE
 from moss_audio.errors import MossAudioError
 from moss_audio.files import write_atomic
 from moss_audio.scenes.translations.phrases import LANGUAGES, phrase
@@ -57,7 +58,7 @@ def make(out: Path, count: int, seed: int = 0) -> dict[str, int]:
             "audio": f"audio/{path.name}",
             "question": rng.choice(_ASKED),
             "text": said.english,
-            "duration": round(len(samples) / 16_000, 3),
+            "duration": round(len(samples) / SAMPLE_RATE, 3),
             "spoken": said.within(language),
             "language": language,
         }
