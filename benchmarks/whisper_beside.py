@@ -28,7 +28,10 @@ def main() -> None:
     parser.add_argument("--limit", type=int, help="clips of each part")
     args = parser.parse_args()
     model = load_whisper(WhisperConfig())
-    for part in nano.plan(args.data).parts:
+    plan = nano.plan(args.data)
+    for name, reason in plan.absent:
+        print(f"{name}: left out: {reason}")
+    for part in plan.parts:
         if part.name not in PARTS:
             continue
         (measure,) = (m for m in part.measures if m.name == nano.WER)

@@ -12,8 +12,10 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from moss_audio.errors import MossAudioError
+from moss_audio.model.checkpoint import embedded_folder
 from moss_audio.model.modeling import MossAudioModel
 from moss_audio.model.presets import preset
+from moss_audio.train.export import PackedBits
 
 Run = Callable[..., Any]
 
@@ -151,6 +153,26 @@ def test_train_passes_overrides_as_yaml(
     wanted = {"loop.steps": 5, "model": "a=b", "tasks": {"word": 1.5}, "scenes": None}
     assert seen == [(config, wanted)]
     assert run("train", "sft", "-c", config, "--set", "stop=1").code == 130
+
+
+def test_train_average_hands_on_folders_weights_and_bits(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[Any] = []
+    monkeypatch.setattr("moss_audio.train.average.average", lambda *a: seen.append(a))
+    out = tmp_path / "out"
+    done = run(
+        "train", "average", "nano", tmp_path, "-o", out, "--weight", "1", "--weight", "3",
+        "--lora-bits", "8",
+    )  # fmt: skip
+    assert done.code == 0, done.err
+    assert seen == [([embedded_folder(), tmp_path], out, [1.0, 3.0], PackedBits(5, 4, 8, 8))]
+    monkeypatch.undo()
+    lonely = run("train", "average", tmp_path, "-o", out)
+    assert lonely.code == 1
+    assert "two checkpoints" in lonely.err
+    odd = run("train", "average", "nano", "nano", "-o", out, "--lora-bits", "7")
+    assert "lora_bits must be one of" in odd.err
 
 
 def test_train_names_what_is_wrong_with_a_configuration(run: Run, tmp_path: Path) -> None:

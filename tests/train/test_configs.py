@@ -39,6 +39,7 @@ def test_the_stages_of_micro_follow_one_another(stage: str) -> None:
         ("align", align.AlignConfig),
         ("sft", sft.SftConfig),
         ("people", sft.SftConfig),
+        ("noise", sft.SftConfig),
         ("finetune", sft.SftConfig),
         ("ablation", pretrain.PretrainConfig),
     ],
@@ -47,6 +48,14 @@ def test_those_of_nano_are_read(name: str, kind: Any) -> None:
     config = load_config(CONFIGS / "nano" / f"{name}.yaml", kind)
     if isinstance(config, pretrain.PretrainConfig):
         check_phases(config.curriculum, config.data)
+
+
+def test_the_steps_of_nano_follow_one_another() -> None:
+    before = load_config(CONFIGS / "nano" / "align.yaml", align.AlignConfig).output
+    for name in ("sft", "people", "noise"):
+        config = load_config(CONFIGS / "nano" / f"{name}.yaml", sft.SftConfig)
+        assert config.model == before
+        before = config.output
 
 
 @pytest.mark.parametrize("name", ["single", "ddp", "fsdp2"])

@@ -22,6 +22,8 @@ Changes = Annotated[
     ),
 ]
 
+_BITS = "Bits in which these parts of an embedded folder are stored."
+
 
 def register(app: typer.Typer) -> None:
     """Add the group."""
@@ -30,6 +32,11 @@ def register(app: typer.Typer) -> None:
     for stage, size in ((encoder, "micro"), (align, "nano"), (pretrain, "micro"), (sft, "nano")):
         name = stage.__name__
         group.command(name, epilog=example.format(name, size, name))(stage)
+    group.command(
+        "average",
+        epilog="Example: moss-audio train average runs/before runs/after --weight 0.3 --weight 0.7 "
+        "--output runs/mean",
+    )(average)
     app.add_typer(group, name="train")
 
 
@@ -51,6 +58,30 @@ def pretrain(config: Config, changes: Changes = None) -> None:
 def sft(config: Config, changes: Changes = None) -> None:
     """Fine-tune on tasks or conversations, in full or by LoRA. The same command resumes."""
     _run("sft", config, changes)
+
+
+def average(
+    checkpoints: Annotated[
+        list[str], typer.Argument(help='Folders of one line of training, or "nano": two or more.')
+    ],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder that gets the result.")],
+    weight: Annotated[
+        list[float] | None,
+        typer.Option(help="One for each, in their order; shares of their sum. None: all alike."),
+    ] = None,
+    adapter_bits: Annotated[int, typer.Option(help=_BITS)] = 5,
+    merger_bits: Annotated[int, typer.Option(help=_BITS)] = 4,
+    lora_bits: Annotated[int, typer.Option(help=_BITS)] = 5,
+    encoder_bits: Annotated[int, typer.Option(help=_BITS)] = 8,
+) -> None:
+    """Write the weighted mean of checkpoints, e.g. of those before and after a further step."""
+    from moss_audio.train.average import average as write
+    from moss_audio.train.export import PackedBits
+    from moss_audio.train.setup import source_folder
+
+    bits = PackedBits(adapter_bits, merger_bits, lora_bits, encoder_bits)
+    write([source_folder(name) for name in checkpoints], output, weight or (), bits)
+    typer.echo(f"wrote {output}", err=True)
 
 
 def _run(stage: str, config: Path, changes: Sequence[str] | None) -> None:

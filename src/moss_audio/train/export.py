@@ -111,7 +111,7 @@ def write_result(
     if packs(source, form, weights):
         _write_packed(source, output, named, scaling, bits or PackedBits(), taken_up)
     else:
-        _write_plain(source, output, named, scaling)
+        write_plain(source, output, named, scaling)
     return output
 
 
@@ -131,12 +131,7 @@ def _write_packed(
     bits: PackedBits,
     taken_up: bool,
 ) -> None:
-    output.mkdir(parents=True, exist_ok=True)
     trained = str(read_parts(source)["trained"])
-    if output.resolve() != source.resolve():
-        for path in source.iterdir():
-            if path.is_file() and path.name != trained:
-                shutil.copy2(path, output / path.name)
     old, old_bits = load_packed(source / trained, torch.float32), _stored_bits(source / trained)
     parts = {name: (tensor, old_bits[name]) for name, tensor in old.items()}
     for name, tensor in named.items():
@@ -153,12 +148,26 @@ def _write_packed(
             up = torch.cat([old[name + LORA_UP], up], 1)
         parts[name + LORA_DOWN] = (down, bits.lora)
         parts[name + LORA_UP] = (up, bits.lora)
+    write_parts(source, output, parts)
+
+
+def write_parts(source: Path, output: Path, parts: Mapping[str, tuple[torch.Tensor, int]]) -> None:
+    """An embedded folder with the files of `source`, but for its trained parts: by name, each with
+    the bits to store it in."""
+    output.mkdir(parents=True, exist_ok=True)
+    trained = str(read_parts(source)["trained"])
+    if output.resolve() != source.resolve():
+        for path in source.iterdir():
+            if path.is_file() and path.name != trained:
+                shutil.copy2(path, output / path.name)
     save_packed(output / trained, parts)
 
 
-def _write_plain(
-    source: Path, output: Path, named: dict[str, torch.Tensor], scaling: float
+def write_plain(
+    source: Path, output: Path, named: Mapping[str, torch.Tensor], scaling: float = 1.0
 ) -> None:
+    """A folder in the released layout: the model of `source` with the weights in `named` (by the
+    model's own names) instead of its own, and LoRA factors among them merged."""
     from moss_audio.processing import MossAudioProcessor
 
     model = MossAudioModel.from_pretrained(source, dtype=torch.float32)

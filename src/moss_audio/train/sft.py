@@ -81,6 +81,9 @@ class SftConfig:
     encoder_bits: int = 8
     seed: int = 0
 
+    def __post_init__(self) -> None:
+        _ = self.bits  # raises, hours before they are needed, where they cannot be stored
+
     @property
     def bits(self) -> PackedBits:
         return PackedBits(self.adapter_bits, self.merger_bits, self.lora_bits, self.encoder_bits)
@@ -170,10 +173,6 @@ def export(config: SftConfig, source: Path, weights: Mapping[str, torch.Tensor])
 def main(config_path: Path, overrides: dict[str, Any] | None = None) -> bool:
     """Run or resume the stage that `config_path` describes; True when it is complete."""
     config = load_config(config_path, SftConfig, overrides)
-    try:  # hours before they are needed
-        _ = config.bits
-    except MossAudioError as error:
-        raise MossAudioError(f"{config_path}: {error}") from error
     source = source_folder(config.model)
     log = log_to(Path(config.loop.output_dir) / "log.txt")
     torch.manual_seed(config.seed)
