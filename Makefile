@@ -84,7 +84,7 @@ nano: $(DEV_STAMP)
 lint: $(DEV_STAMP)
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
-	$(VENV)/bin/mypy src
+	MYPYPATH=benchmarks $(VENV)/bin/mypy src benchmarks
 	$(VENV)/bin/lint-imports --no-logo
 
 format: $(DEV_STAMP)

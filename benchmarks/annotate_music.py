@@ -16,6 +16,7 @@ import sys
 import tempfile
 import time
 import warnings
+from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -216,7 +217,7 @@ def _intervals(parts) -> np.ndarray:  # type: ignore[no-untyped-def]
     return np.array([[part.start_s, part.end_s] for part in parts])
 
 
-def _without_repeats(parts: list[Part]) -> list[Part]:
+def _without_repeats(parts: Sequence[Part]) -> list[Part]:
     """Neighbours of a letter as one: nothing audible need separate them."""
     out: list[Part] = []
     for part in parts:

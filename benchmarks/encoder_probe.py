@@ -106,11 +106,13 @@ def compare(
     halves = order[:half], order[half:]
     result: dict[str, dict[str, dict[str, float]]] = {"sounds": {}, "letters": {}}
     for name, encoder in encoders.items():
-        features = [tokens(encoder, part) for part in halves]
+        fit, test = (tokens(encoder, part) for part in halves)
         label: Callable[[Scene, int], list[str]]
         for question, label in (("sounds", sounds), ("letters", letters)):
-            truths = [[label(s, num_tokens(s.num_samples // 160)) for s in part] for part in halves]
-            result[question][name] = probe(*features, *truths)
+            named, asked = (
+                [label(s, num_tokens(s.num_samples // 160)) for s in part] for part in halves
+            )
+            result[question][name] = probe(fit, test, named, asked)
     return result
 
 

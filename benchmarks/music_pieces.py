@@ -113,8 +113,8 @@ def _compose_one(rng: np.random.Generator, key: int, bpm: float) -> Piece:
             quality = "maj" if third == 4 else ("min" if fifth == 7 else "dim")
             name = f"{PITCH_NAMES[pitches[0] % 12]}:{quality}"
             chords.append(Part(name, at * beat_s, (at + meter) * beat_s))
-        for at, length, channel, pitch, loud in themes[letter]:
-            begin = (first + at) * beat_s + rng.normal(0, _JITTER_S)
+        for offset, length, channel, pitch, loud in themes[letter]:
+            begin = (first + offset) * beat_s + rng.normal(0, _JITTER_S)
             velocity = int(np.clip(loud * styles[letter].loudness + rng.normal(0, 5), 20, 120))
             begin = max(0.0, begin)
             notes.append(Note(begin, begin + length * beat_s * 0.93, channel, pitch, velocity))
@@ -219,7 +219,7 @@ def _drums(
             strong = beat % meter == 0 or (meter == 4 and beat % meter == 2)
             hits.append((at, 36 if strong else 38, 88))
     out = []
-    for at, key, velocity in hits:
-        begin = max(0.0, at * beat_s + rng.normal(0, _JITTER_S))
+    for when, key, velocity in hits:
+        begin = max(0.0, when * beat_s + rng.normal(0, _JITTER_S))
         out.append(Note(begin, begin + 0.1, 9, key, velocity))
     return out

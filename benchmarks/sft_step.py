@@ -141,7 +141,7 @@ def measure_step(
     source = folder / MICRO if model_name == MICRO else source_folder(model_name)
     config = load_config(_config(folder, source, batch_audio_s, workers=0, steps=1), sft.SftConfig)
     model, tokenizer, spec = load_for_training(source)
-    dtype = sft.prepare(model, config)
+    dtype = sft.prepare(model, config, source)
     original = model.language_model.config._attn_implementation
     ours = sft.objective_of(model, spec, dtype, config, None)
     own = model.language_model.config._attn_implementation  # the stage's choice on this machine
