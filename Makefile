@@ -84,7 +84,7 @@ nano: $(DEV_STAMP)
 lint: $(DEV_STAMP)
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
-	MYPYPATH=benchmarks $(VENV)/bin/mypy src benchmarks
+	MYPYPATH=benchmarks $(VENV)/bin/mypy src benchmarks examples
 	$(VENV)/bin/lint-imports --no-logo
 
 format: $(DEV_STAMP)

@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
 from moss_audio.audio import AudioInput, load_audio
 from moss_audio.engine.base import GenerationOptions, Request
@@ -25,7 +25,9 @@ if TYPE_CHECKING:
 
 EMBEDDED = "nano"
 TIMES = ("written", "alignment", "refined")
-Inputs = AudioInput | Sequence[AudioInput]
+# What takes several inputs takes a list: (samples, rate), one input, is a tuple.
+Inputs = AudioInput | list[Any]
+Several = list[str] | tuple[str, ...]
 
 
 def load(
@@ -133,9 +135,17 @@ class MossAudio:
     def _limit_s(self) -> float:
         return prompt_limit_s(self.engine.max_positions)
 
+    @overload
     def transcribe(
-        self, x: Inputs, timestamps: str | None = None, **options: Any
-    ) -> Transcript | list[Transcript] | Any:
+        self, x: AudioInput, timestamps: str | None = None, **options: Any
+    ) -> Transcript: ...
+
+    @overload
+    def transcribe(
+        self, x: list[Any], timestamps: str | None = None, **options: Any
+    ) -> list[Transcript]: ...
+
+    def transcribe(self, x: Inputs, timestamps: str | None = None, **options: Any) -> Any:
         """What is said; silence gives an empty transcript.
 
         Args:
@@ -176,17 +186,39 @@ class MossAudio:
 
         return refine
 
-    def events(self, x: Inputs, **options: Any) -> Timeline | list[Timeline] | Any:
+    @overload
+    def events(self, x: AudioInput, **options: Any) -> Timeline: ...
+
+    @overload
+    def events(self, x: list[Any], **options: Any) -> list[Timeline]: ...
+
+    def events(self, x: Inputs, **options: Any) -> Any:
         """The sound events with their times."""
         return self._run(x, [get_task("events")], options, windowed=True, silence=True)
 
-    def caption(self, x: Inputs, **options: Any) -> Caption | list[Caption] | Any:
+    @overload
+    def caption(self, x: AudioInput, **options: Any) -> Caption: ...
+
+    @overload
+    def caption(self, x: list[Any], **options: Any) -> list[Caption]: ...
+
+    def caption(self, x: Inputs, **options: Any) -> Any:
         """A description; of a recording longer than a window, one line a window with its times."""
         return self._run(x, [get_task("caption")], options, windowed=True)
 
-    def ask(
-        self, x: Inputs | None, question: str | Sequence[str], **options: Any
-    ) -> Answer | list[Answer] | Any:
+    @overload
+    def ask(self, x: AudioInput | None, question: str, **options: Any) -> Answer: ...
+
+    @overload
+    def ask(self, x: AudioInput | None, question: Several, **options: Any) -> list[Answer]: ...
+
+    @overload
+    def ask(self, x: list[Any], question: str, **options: Any) -> list[Answer]: ...
+
+    @overload
+    def ask(self, x: list[Any], question: Several, **options: Any) -> list[list[Answer]]: ...
+
+    def ask(self, x: Inputs | None, question: str | Several, **options: Any) -> Any:
         """The answer to a question about the whole recording, which must fit into one prompt.
 
         Args:
