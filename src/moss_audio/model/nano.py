@@ -207,12 +207,11 @@ def load_parts(folder: Path, dtype: torch.dtype = torch.bfloat16) -> dict[str, t
     Raises:
         CheckpointError: if a part is missing, damaged, or does not fit the others.
     """
-    parts = read_parts(folder)
-    trained = load_packed(folder / parts["trained"], torch.float32)
+    trained = load_trained(folder)
     # what LoRA is added to is rounded once, after the sum; all else at once
     exact = {name.removesuffix(LORA_UP) for name in trained if name.endswith(LORA_UP)}
     fixed: dict[str, torch.Tensor] = {}
-    for file in parts["fixed"]:
+    for file in read_parts(folder)["fixed"]:
         fixed.update(load_packed(folder / file, dtype, exact))
     return assemble(fixed, trained, dtype)
 
@@ -234,7 +233,15 @@ def read_parts(folder: Path) -> dict[str, Any]:
     return {"fixed": fixed, "trained": trained, "window_s": window_s, "times": times}
 
 
+def load_trained(folder: Path) -> dict[str, torch.Tensor]:
+    """The trained parts of a folder, float32.
+
+    Raises:
+        CheckpointError: if they, or `parts.json`, are missing or damaged.
+    """
+    return load_packed(folder / read_parts(folder)["trained"], torch.float32)
+
+
 def has_lora(folder: Path) -> bool:
     """Whether the trained parts of a folder include a LoRA of the decoder."""
-    trained = load_packed(folder / read_parts(folder)["trained"], torch.float32)
-    return any(name.endswith(LORA_UP) for name in trained)
+    return any(name.endswith(LORA_UP) for name in load_trained(folder))

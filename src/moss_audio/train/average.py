@@ -11,6 +11,7 @@ same. LoRA factors are averaged as they are stored, so they too have to come fro
 
 from __future__ import annotations
 
+import filecmp
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -20,8 +21,7 @@ import torch
 from moss_audio.errors import MossAudioError
 from moss_audio.model.checkpoint import is_embedded
 from moss_audio.model.modeling import MossAudioModel
-from moss_audio.model.nano import read_parts
-from moss_audio.model.quantize import load_packed
+from moss_audio.model.nano import load_trained, read_parts
 from moss_audio.train.export import PackedBits, write_parts, write_plain
 
 
@@ -58,7 +58,7 @@ def average(
     for folder, share in zip(folders, shares, strict=True):
         if packed[0]:
             _check_fixed(folders[0], folder)
-            tensors = load_packed(folder / str(read_parts(folder)["trained"]), torch.float32)
+            tensors = load_trained(folder)
         else:
             model = MossAudioModel.from_pretrained(folder, dtype=torch.float32)
             tensors = {name: tensor.detach() for name, tensor in model.state_dict().items()}
@@ -87,12 +87,12 @@ def _shares(folders: Sequence[Path], weights: Sequence[float]) -> list[float]:
 
 def _check_fixed(first: Path, folder: Path) -> None:
     """The trained parts of two folders mean the same only beside the same fixed parts."""
-    names = [str(name) for name in read_parts(first)["fixed"]]
+    names = read_parts(first)["fixed"]
     if names != read_parts(folder)["fixed"]:
         raise MossAudioError(f"{folder}: other fixed parts than {first} has")
     for name in names:
         mine, theirs = first / name, folder / name
-        if mine.resolve() != theirs.resolve() and mine.read_bytes() != theirs.read_bytes():
+        if folder != first and not filecmp.cmp(mine, theirs, shallow=False):
             raise MossAudioError(f"{theirs}: differs from {mine}; they were built apart")
 
 

@@ -24,9 +24,10 @@ from moss_audio.model.nano import (
     HEAD,
     LORA_DOWN,
     LORA_UP,
+    load_trained,
     read_parts,
 )
-from moss_audio.model.quantize import BITS, load_packed, save_packed
+from moss_audio.model.quantize import BITS, save_packed
 from moss_audio.train.lora import is_lora, pairs, plain_name
 
 ROWS = "rows"  # an objective's parameter: embeddings of the audio ids [3, H]
@@ -131,8 +132,7 @@ def _write_packed(
     bits: PackedBits,
     taken_up: bool,
 ) -> None:
-    trained = str(read_parts(source)["trained"])
-    old, old_bits = load_packed(source / trained, torch.float32), _stored_bits(source / trained)
+    old, old_bits = load_trained(source), _stored_bits(source / read_parts(source)["trained"])
     parts = {name: (tensor, old_bits[name]) for name, tensor in old.items()}
     for name, tensor in named.items():
         if not is_lora(name):
@@ -155,7 +155,7 @@ def write_parts(source: Path, output: Path, parts: Mapping[str, tuple[torch.Tens
     """An embedded folder with the files of `source`, but for its trained parts: by name, each with
     the bits to store it in."""
     output.mkdir(parents=True, exist_ok=True)
-    trained = str(read_parts(source)["trained"])
+    trained = read_parts(source)["trained"]
     if output.resolve() != source.resolve():
         for path in source.iterdir():
             if path.is_file() and path.name != trained:

@@ -9,8 +9,7 @@ from torch import nn
 
 from moss_audio.errors import MossAudioError
 from moss_audio.model.checkpoint import is_embedded
-from moss_audio.model.nano import LORA_DOWN, LORA_UP, read_parts
-from moss_audio.model.quantize import load_packed
+from moss_audio.model.nano import LORA_DOWN, LORA_UP, load_trained
 from moss_audio.train.lora import BASE, DOWN, UP, LoraConfig
 
 
@@ -27,7 +26,7 @@ def take_up_lora(model: nn.Module, folder: Path, config: LoraConfig) -> None:
         raise MossAudioError(f"{folder}: lora_start: stored needs an embedded folder's LoRA")
     if config.scaling != 1.0:
         raise MossAudioError("lora_start: stored needs lora_alpha equal to lora_rank, or none")
-    stored = load_packed(folder / str(read_parts(folder)["trained"]), torch.float32)
+    stored = load_trained(folder)
     parameters = dict(model.named_parameters())
     taken = 0
     with torch.no_grad():
