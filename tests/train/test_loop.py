@@ -242,6 +242,19 @@ def test_a_complete_run_only_writes_its_result_again(tmp_path: Path) -> None:
     assert torch.equal(again.results[0]["weight"], first.weight)
 
 
+def test_going_on_under_other_settings_is_said(tmp_path: Path) -> None:
+    run(_Line().stage(), LoopConfig(3, str(tmp_path), warmup_steps=2), _silent)
+    lines: list[str] = []
+    run(_Line().stage(), LoopConfig(3, str(tmp_path), warmup_steps=2, log_every=1), lines.append)
+    assert lines == []  # how often a line is written changes no weight
+    run(_Line().stage(), LoopConfig(5, str(tmp_path), warmup_steps=1), lines.append)
+    assert "checkpoint-3: changed since: steps 3 -> 5, warmup_steps 2 -> 1" in lines[0]
+    # also where nothing is left to train: fewer steps than were made
+    lines.clear()
+    assert run(_Line().stage(), LoopConfig(4, str(tmp_path), warmup_steps=1), lines.append)
+    assert "checkpoint-5: changed since: steps 5 -> 4" in lines[0]
+
+
 def test_the_last_checkpoints_are_kept_and_no_half_one_is_taken(tmp_path: Path) -> None:
     config = LoopConfig(5, str(tmp_path), save_every_s=0.0, keep=2)
     (tmp_path / "checkpoint-9.tmp").mkdir(parents=True)  # of a run that was killed

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from importlib import import_module, util
 from pathlib import Path
 from typing import Annotated, Any
@@ -22,7 +23,7 @@ Changes = Annotated[
     ),
 ]
 
-_BITS = "Bits in which these parts of an embedded folder are stored."
+_BITS = "Bits in which these parts of an embedded folder are stored. None: as sft does."
 
 
 def register(app: typer.Typer) -> None:
@@ -69,17 +70,20 @@ def average(
         list[float] | None,
         typer.Option(help="One for each, in their order; shares of their sum. None: all alike."),
     ] = None,
-    adapter_bits: Annotated[int, typer.Option(help=_BITS)] = 5,
-    merger_bits: Annotated[int, typer.Option(help=_BITS)] = 4,
-    lora_bits: Annotated[int, typer.Option(help=_BITS)] = 5,
-    encoder_bits: Annotated[int, typer.Option(help=_BITS)] = 8,
+    adapter_bits: Annotated[int | None, typer.Option(help=_BITS)] = None,
+    merger_bits: Annotated[int | None, typer.Option(help=_BITS)] = None,
+    lora_bits: Annotated[int | None, typer.Option(help=_BITS)] = None,
+    encoder_bits: Annotated[int | None, typer.Option(help=_BITS)] = None,
 ) -> None:
     """Write the weighted mean of checkpoints, e.g. of those before and after a further step."""
     from moss_audio.train.average import average as write
-    from moss_audio.train.export import PackedBits
+    from moss_audio.train.export import SHIPPED_BITS
     from moss_audio.train.setup import source_folder
 
-    bits = PackedBits(adapter_bits, merger_bits, lora_bits, encoder_bits)
+    given = {
+        "adapter": adapter_bits, "merger": merger_bits, "lora": lora_bits, "encoder": encoder_bits,
+    }  # fmt: skip
+    bits = replace(SHIPPED_BITS, **{part: n for part, n in given.items() if n is not None})
     write([source_folder(name) for name in checkpoints], output, weight or (), bits)
     typer.echo(f"wrote {output}", err=True)
 

@@ -22,14 +22,14 @@ from moss_audio.errors import MossAudioError
 from moss_audio.model.checkpoint import is_embedded
 from moss_audio.model.modeling import MossAudioModel
 from moss_audio.model.nano import load_trained, read_parts
-from moss_audio.train.export import PackedBits, write_parts, write_plain
+from moss_audio.train.export import SHIPPED_BITS, PackedBits, write_parts, write_plain
 
 
 def average(
     folders: Sequence[Path],
     output: Path,
     weights: Sequence[float] = (),
-    bits: PackedBits | None = None,
+    bits: PackedBits = SHIPPED_BITS,
 ) -> Path:
     """Write the weighted mean of some checkpoints as a complete folder; returns it.
 
@@ -64,7 +64,6 @@ def average(
             tensors = {name: tensor.detach() for name, tensor in model.state_dict().items()}
         _add(mean, tensors, share, folder, folders[0])
     if packed[0]:
-        bits = bits or PackedBits()
         parts = {name: (tensor, bits.of(name, tensor)) for name, tensor in mean.items()}
         write_parts(folders[0], output, parts)
     else:

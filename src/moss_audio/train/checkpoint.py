@@ -4,7 +4,7 @@
       trained.safetensors    what is trained, the optimiser's state, the moving average
       rank-0.safetensors     random states of one process; its data loader's state in the header
       trainer_state.json     the step, and the log so far
-      state.json             the schedule, and how many processes there are
+      state.json             the schedule, the loop's settings, and how many processes there are
 
 A folder is written beside its place and renamed, so it is there whole or not at all.
 """

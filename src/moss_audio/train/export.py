@@ -63,6 +63,10 @@ class PackedBits:
         return self.adapter if name.startswith("audio_adapter") else self.encoder
 
 
+# What `sft` and `average` store unless told otherwise: the size of nano. Other stages round less.
+SHIPPED_BITS = PackedBits(adapter=5, merger=4, lora=5, encoder=8)
+
+
 def model_weights(weights: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     """An objective's weights under the model's own names; what is not the model's is left out."""
     found = {

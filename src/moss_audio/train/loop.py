@@ -12,7 +12,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from importlib import util
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -63,6 +63,17 @@ class LoopConfig:
         ]
         if wrong:
             raise MossAudioError("; ".join(wrong))
+
+    def arithmetic(self) -> dict[str, Any]:
+        """The fields that decide the weights; the others may change from start to start."""
+        return {name: value for name, value in asdict(self).items() if name not in _FREE}
+
+
+# of LoopConfig: where a run is kept, what it says and how it fits into memory
+_FREE = {
+    "output_dir", "gradient_checkpointing", "log_every", "save_every_s", "keep", "report_to",
+    "peak_tflops",
+}  # fmt: skip
 
 
 def lr_share(step: int, config: LoopConfig) -> float:
@@ -129,6 +140,8 @@ def run(
     folder = Path(config.output_dir)
     log = log or log_to(folder / "log.txt")
     found = checkpoints.latest(folder)
+    if found is not None and _is_main() and (line := changes(found, config)):
+        log(line)
     if found is None or checkpoints.step_of(found) < config.steps:
         with _stop_signals() as stopping:
             trainer = StageTrainer(stage, config, log, seed, stopping, found)
@@ -147,6 +160,22 @@ def run(
         stage.finish(final_weights(found, stage.objective, config))
     barrier()
     return True
+
+
+def changes(checkpoint: Path, config: LoopConfig) -> str:
+    """One line that names what was otherwise when a checkpoint was written; empty: nothing.
+
+    A run may go on under other settings (more steps, say), but then it is not the run that one
+    command would have given, and whoever compares runs has to know.
+    """
+    before, now = checkpoints.read_state(checkpoint).get("loop", {}), config.arithmetic()
+    changed = [f"{name} {old} -> {now[name]}" for name, old in before.items() if old != now[name]]
+    if not changed:
+        return ""
+    return (
+        f"{checkpoint}: changed since: {', '.join(changed)}; the run goes on under the new "
+        "settings (another output_dir starts anew)"
+    )
 
 
 def final_weights(

@@ -30,7 +30,15 @@ from moss_audio.prompt import PromptSpec
 from moss_audio.settings import load_config
 from moss_audio.train.align import AlignConfig, SpokenPieces
 from moss_audio.train.data import known_scenes, loading
-from moss_audio.train.export import MODEL, ROWS, Form, PackedBits, packs, write_result
+from moss_audio.train.export import (
+    MODEL,
+    ROWS,
+    SHIPPED_BITS,
+    Form,
+    PackedBits,
+    packs,
+    write_result,
+)
 from moss_audio.train.listen import Listener
 from moss_audio.train.loop import LoopConfig, Stage, log_to, run
 from moss_audio.train.lora import DECODER_LAYERS, ENCODER_LAYERS, LoraConfig, add_lora
@@ -75,10 +83,10 @@ class SftConfig:
     lora_start: Start = "new"
     align_weight: float = 0.1  # of the alignment loss, which goes on beside the decoder's
     form: Form = "auto"  # of the result: packed, plain
-    adapter_bits: int = 5  # bits in which packed parts are stored
-    merger_bits: int = 4
-    lora_bits: int = 5
-    encoder_bits: int = 8
+    adapter_bits: int = SHIPPED_BITS.adapter  # bits in which packed parts are stored
+    merger_bits: int = SHIPPED_BITS.merger
+    lora_bits: int = SHIPPED_BITS.lora
+    encoder_bits: int = SHIPPED_BITS.encoder
     seed: int = 0
 
     def __post_init__(self) -> None:

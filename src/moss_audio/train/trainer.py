@@ -261,6 +261,7 @@ class StageTrainer(Trainer):
             trainer_state=lambda path: self.state.save_to_json(str(path)),
             state={
                 "processes": self.args.world_size,
+                "loop": self.loop.arithmetic(),
                 "schedule": {"step": int(self.lr_scheduler.last_epoch)},
             },
             loader_state=self.batches.loader.state_dict(),
