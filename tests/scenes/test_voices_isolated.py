@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,7 @@ INFO = VoiceInfo("noise", "CC0-1.0", "made here")
 
 
 class NoiseVoice:
-    """Noise; the text may be a command: to be refused, or to die once or always."""
+    """Noise; the text may be a command: to be refused, to die once or always, or to stall once."""
 
     info = INFO
 
@@ -34,6 +35,9 @@ class NoiseVoice:
         if text == "die" or (text.startswith("/") and not Path(text).exists()):
             Path(text if text != "die" else os.devnull).touch()
             os._exit(9)
+        if text.startswith("stall:") and not (marker := Path(text[len("stall:") :])).exists():
+            marker.touch()
+            time.sleep(3600)
         samples = rng.standard_normal(200).astype(np.float32)
         return Utterance(samples, (SpokenWord(text, 0.0, 0.01),), speaker)
 
@@ -54,9 +58,24 @@ def test_isolated_is_the_same_and_outlives_a_crash(tmp_path: Path) -> None:
         once = str(tmp_path / "died")
         said = voice.speak(once, "noise/1", there)
         assert np.array_equal(said.samples, NoiseVoice().speak(once, "noise/1", here).samples)
-        with pytest.raises(MossAudioError, match="ended 2 times"):
+        with pytest.raises(MossAudioError, match="stalled 2 times"):
             voice.speak("die", "noise/1", there)
         assert voice.speak("one", "noise/1", there).words
+    finally:
+        voice.close()
+
+
+def test_a_stalled_voice_is_replaced_and_says_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("moss_audio.scenes.voices.isolated._SPEAK_S", 3.0)
+    monkeypatch.setattr("moss_audio.scenes.voices.isolated._LEAVE_S", 0.1)
+    voice = IsolatedVoice(NoiseVoice, INFO, 0)
+    try:
+        once = f"stall:{tmp_path / 'once'}"
+        here, there = np.random.default_rng(2), np.random.default_rng(2)
+        said = voice.speak(once, "noise/1", there)
+        assert np.array_equal(said.samples, NoiseVoice().speak(once, "noise/1", here).samples)
     finally:
         voice.close()
 

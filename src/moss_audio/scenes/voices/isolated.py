@@ -17,7 +17,10 @@ import numpy as np
 from moss_audio.errors import MossAudioError
 from moss_audio.scenes.voices.base import Utterance, Voice, VoiceInfo
 
-_LIVES = 2  # a sentence that ends a child is said once more by another
+_LIVES = 2  # a sentence that ends or stalls a child is said once more by another
+# A sentence takes a fraction of a second and a start a few; engines in C have been seen to stall.
+_START_S, _SPEAK_S = 180.0, 90.0
+_LEAVE_S = 5.0  # for a child that is told to end; then it is killed
 
 
 class IsolatedVoice:
@@ -41,7 +44,7 @@ class IsolatedVoice:
         for _ in range(_LIVES):
             try:
                 self._pipe.send((text, speaker, rng.bit_generator.state))
-                state, said = self._pipe.recv()
+                state, said = self._receive(_SPEAK_S)
             except (EOFError, OSError):
                 self.close()
                 self._start()
@@ -51,7 +54,9 @@ class IsolatedVoice:
                 raise said
             utterance: Utterance = said
             return utterance
-        raise MossAudioError(f"{self.info.engine}: its process ended {_LIVES} times at {text!r}")
+        raise MossAudioError(
+            f"{self.info.engine}: its process ended or stalled {_LIVES} times at {text!r}"
+        )
 
     def _start(self) -> tuple[str, ...]:
         context = get_context("spawn")
@@ -60,7 +65,10 @@ class IsolatedVoice:
         self._process.start()
         theirs.close()
         try:
-            answer: tuple[str, ...] | MossAudioError = self._pipe.recv()
+            answer: tuple[str, ...] | MossAudioError = self._receive(_START_S)
+        except TimeoutError:
+            self.close()
+            raise MossAudioError(f"{self.info.engine}: not ready after {_START_S:.0f} s") from None
         except EOFError:
             self._process.join()
             raise MossAudioError(
@@ -70,10 +78,15 @@ class IsolatedVoice:
             raise answer
         return answer
 
+    def _receive(self, limit_s: float) -> Any:
+        if not self._pipe.poll(limit_s):
+            raise TimeoutError
+        return self._pipe.recv()
+
     def close(self) -> None:
         """End the child."""
         self._pipe.close()
-        self._process.join(5.0)
+        self._process.join(_LEAVE_S)
         if self._process.is_alive():
             self._process.kill()
             self._process.join()
