@@ -54,7 +54,8 @@ def load(
         CheckpointError: one line, if there is no such checkpoint or it is incomplete.
         MossAudioError: for a device or dtype that is not possible.
     """
-    from moss_audio.engine.torch_engine import TorchEngine, choose_device, choose_dtype
+    from moss_audio.engine.device import choose_device, choose_dtype
+    from moss_audio.engine.torch_engine import TorchEngine
     from moss_audio.model import checkpoint
     from moss_audio.model.modeling import MossAudioModel
     from moss_audio.processing import MossAudioProcessor

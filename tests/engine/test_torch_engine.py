@@ -11,12 +11,9 @@ import pytest
 import torch
 
 from moss_audio.engine import Generation, GenerationOptions, Request, torch_engine
-from moss_audio.engine.torch_engine import (
-    TorchEngine,
-    choose_device,
-    choose_dtype,
-    similar_lengths,
-)
+from moss_audio.engine.device import choose_device, choose_dtype
+from moss_audio.engine.prompts import similar_lengths
+from moss_audio.engine.torch_engine import TorchEngine
 from moss_audio.errors import AudioError, MossAudioError, PromptError
 
 

@@ -13,7 +13,6 @@ from __future__ import annotations
 import hashlib
 import weakref
 from collections.abc import Callable, Hashable, Iterator, Sequence
-from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -21,6 +20,7 @@ import torch
 
 from moss_audio.engine.base import ClipLike, Generation, GenerationOptions, Request
 from moss_audio.engine.kv import GrowingCache, Prefix, Store, join_rows, split_rows
+from moss_audio.engine.prompts import EncodedClip, HashedClip, Prompt, similar_lengths
 from moss_audio.engine.row import Row, ThinkIds, check_thinking, members
 from moss_audio.errors import AudioError, MossAudioError, PromptError
 from moss_audio.features import HOP_SAMPLES, log_mel, num_frames, num_tokens
@@ -39,115 +39,6 @@ _PASS_COST = {"cuda": 4096, "cpu": 16, "mps": 512}
 # Up to so many rows a CPU is faster at `weights @ rows.T` than at `rows @ weights.T`, which first
 # copies all weights into another order.
 _FEW_ROWS = 8
-
-
-def choose_device(device: str | torch.device | None = None) -> torch.device:
-    """The given device, or the best there is: cuda, mps, cpu.
-
-    Raises:
-        MossAudioError: for a device that does not exist here.
-    """
-    cuda, mps = torch.cuda.is_available(), torch.backends.mps.is_available()
-    if device is None:
-        return torch.device("cuda" if cuda else "mps" if mps else "cpu")
-    try:
-        chosen = torch.device(device)
-    except (RuntimeError, TypeError):
-        raise MossAudioError(f"device {device!r}: give cuda, cuda:1, mps or cpu") from None
-    there = {"cpu": True, "cuda": cuda, "mps": mps}.get(chosen.type, False)
-    if there and chosen.type == "cuda" and chosen.index is not None:
-        there = chosen.index < torch.cuda.device_count()
-    if not there:
-        raise MossAudioError(
-            f"device {str(device)!r} is not available here; leave it out to choose"
-        )
-    return chosen
-
-
-def choose_dtype(device: torch.device, dtype: str | torch.dtype | None = None) -> torch.dtype:
-    """The given dtype, or what `device` computes fast: bfloat16, float16 or float32.
-
-    A CPU without bfloat16 instructions emulates it, an order of magnitude slower than float32 in
-    a long prompt, so there it is float32 (to the bit the same weights).
-
-    Raises:
-        MossAudioError: for anything but those three.
-    """
-    if dtype is not None:
-        names = {"bfloat16": torch.bfloat16, "float16": torch.float16, "float32": torch.float32}
-        names |= {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
-        chosen = names.get(dtype) if isinstance(dtype, str) else dtype
-        if chosen is None or chosen not in names.values():
-            raise MossAudioError(f"dtype {dtype!r}: give bfloat16, float16 or float32")
-        return chosen
-    if device.type == "cuda":
-        return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
-    if device.type == "mps":
-        return torch.float16
-    probes = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
-    fast = any(getattr(torch.cpu, probe, lambda: False)() for probe in probes)
-    return torch.bfloat16 if fast else torch.float32
-
-
-@dataclass(frozen=True, eq=False)
-class EncodedClip:
-    """A clip as the decoder sees it; stands for its samples in requests.
-
-    `samples` are kept of a clip shorter than a chunk: beside a longer clip it is encoded anew.
-    """
-
-    key: str
-    n_tokens: int
-    features: AudioFeatures
-    n_frames: int
-    longest: int
-    samples: np.ndarray | None
-
-    @property
-    def n_bytes(self) -> int:
-        tensors = (self.features.embeds, *self.features.deepstack)
-        held = 0 if self.samples is None else self.samples.nbytes
-        return held + sum(t.numel() * t.element_size() for t in tensors)
-
-
-@dataclass(frozen=True, eq=False)
-class _Clip:
-    """A clip of a request: its content's hash, and what is known of it.
-
-    `longest`: frames of the longest clip of the prompt, or of a chunk if that is less; the only
-    thing beside its own samples that its encoding depends on.
-    """
-
-    key: str
-    n_tokens: int
-    n_frames: int
-    samples: np.ndarray | None
-    encoded: EncodedClip | None
-    longest: int
-
-    @property
-    def encoding_key(self) -> tuple[str, int]:
-        return self.key, self.longest
-
-    def beside(self, longest: int) -> _Clip:
-        """The clip in a prompt whose longest clip has so many frames."""
-        if longest == self.longest:
-            return self
-        encoded = self.encoded if self.encoded and self.encoded.longest == longest else None
-        return replace(self, longest=longest, encoded=encoded)
-
-
-@dataclass(frozen=True, eq=False)
-class _Prompt:
-    """A rendered request."""
-
-    request: Request
-    input_ids: list[int]
-    audio_mask: list[bool]
-    clips: tuple[_Clip, ...]
-    prefix_length: int
-    prefix_key: Hashable
-    max_new_tokens: int
 
 
 class TorchEngine:
@@ -288,9 +179,11 @@ class TorchEngine:
                 found.update([value] if isinstance(value, int) else value)
         return frozenset(found)
 
-    def _clip(self, clip: ClipLike, index: int) -> _Clip:
+    def _clip(self, clip: ClipLike, index: int) -> HashedClip:
         if isinstance(clip, EncodedClip):
-            return _Clip(clip.key, clip.n_tokens, clip.n_frames, clip.samples, clip, clip.longest)
+            return HashedClip(
+                clip.key, clip.n_tokens, clip.n_frames, clip.samples, clip, clip.longest
+            )
         samples = getattr(clip, "samples", clip)  # an Audio holds its samples
         if not isinstance(samples, np.ndarray) or samples.ndim != 1:
             raise AudioError(
@@ -306,11 +199,11 @@ class TorchEngine:
             )
         samples = np.ascontiguousarray(samples, dtype=np.float32)
         key = hashlib.blake2b(samples.data, digest_size=16).hexdigest()
-        return _Clip(
+        return HashedClip(
             key, num_tokens(n_frames), n_frames, samples, None, min(n_frames, self._chunk_frames)
         )
 
-    def _prepare(self, request: Request) -> _Prompt:
+    def _prepare(self, request: Request) -> Prompt:
         options = request.options
         check_thinking(options, self._think)
         alone = [self._clip(clip, index) for index, clip in enumerate(request.clips)]
@@ -334,7 +227,7 @@ class TorchEngine:
         if clips:
             prefix_length = len(ids) - ids[::-1].index(self._spec.audio_end_id)
         key = (tuple(ids[:prefix_length]), tuple(clip.key for clip in clips))
-        return _Prompt(
+        return Prompt(
             request,
             ids,
             rendered.audio_mask,
@@ -344,7 +237,7 @@ class TorchEngine:
             min(options.max_new_tokens, room),
         )
 
-    def _row(self, prompt: _Prompt, member: int) -> Row:
+    def _row(self, prompt: Prompt, member: int) -> Row:
         return Row(
             prompt.request.options,
             member,
@@ -355,7 +248,7 @@ class TorchEngine:
             self._think,
         )
 
-    def _batches(self, prompts: Sequence[_Prompt]) -> Iterator[list[tuple[int, int]]]:
+    def _batches(self, prompts: Sequence[Prompt]) -> Iterator[list[tuple[int, int]]]:
         """(request, member) pairs, longest prompts first: too large a batch then fails early."""
         queue = [
             (index, member)
@@ -381,7 +274,7 @@ class TorchEngine:
         if batch:
             yield batch
 
-    def _stream(self, prompt: _Prompt) -> Iterator[str]:
+    def _stream(self, prompt: Prompt) -> Iterator[str]:
         row = self._row(prompt, 0)
         decode = _Decode(self, [prompt], [row])
         while decode.active:
@@ -393,10 +286,10 @@ class TorchEngine:
     # ------------------------------------------------------------------ passes through the model
 
     @torch.inference_mode()
-    def _encode(self, clips: Sequence[_Clip], *, keep: bool) -> list[EncodedClip]:
+    def _encode(self, clips: Sequence[HashedClip], *, keep: bool) -> list[EncodedClip]:
         """Encode the clips that are not known yet, all in one pass."""
         known: dict[tuple[str, int], EncodedClip] = {}
-        missing: dict[tuple[str, int], _Clip] = {}
+        missing: dict[tuple[str, int], HashedClip] = {}
         for clip in clips:
             found = clip.encoded or self._encoded.get(clip.encoding_key)
             if found is not None:
@@ -438,10 +331,10 @@ class TorchEngine:
         return [known[clip.encoding_key] for clip in clips]
 
     @torch.inference_mode()
-    def _prefill_prefixes(self, prompts: Sequence[_Prompt]) -> list[Prefix | None]:
+    def _prefill_prefixes(self, prompts: Sequence[Prompt]) -> list[Prefix | None]:
         """The prefix of each prompt: kept from before, or computed, each different one once."""
         found: dict[Hashable, Prefix] = {}
-        missing: dict[Hashable, _Prompt] = {}
+        missing: dict[Hashable, Prompt] = {}
         for prompt in prompts:
             kept = self._prefixes.get(prompt.prefix_key)
             if kept is not None:
@@ -473,7 +366,7 @@ class TorchEngine:
         return [found.get(prompt.prefix_key) for prompt in prompts]
 
     def _compute_prefixes(
-        self, prompts: Sequence[_Prompt], encoded: Sequence[EncodedClip]
+        self, prompts: Sequence[Prompt], encoded: Sequence[EncodedClip]
     ) -> list[Prefix]:
         """The prefixes of the prompts, in one pass; `encoded`: all their clips, in order."""
         n_streams = len(encoded[0].features.deepstack)
@@ -526,27 +419,6 @@ class TorchEngine:
         return logits.index_fill_(1, self._suppressed, float("-inf"))
 
 
-def similar_lengths(lengths: Sequence[int], pass_cost: int) -> list[list[int]]:
-    """Places of `lengths` in groups that are padded to their longest, so that all positions and
-    `pass_cost` more a group are fewest."""
-    order = sorted(range(len(lengths)), key=lambda place: -lengths[place])
-    best: list[tuple[int, int]] = [(0, 0)]  # cost of the longest n, where their last group begins
-    for end in range(1, len(order) + 1):
-        best.append(
-            min(
-                (best[first][0] + lengths[order[first]] * (end - first) + pass_cost, first)
-                for first in range(end)
-            )
-        )
-    groups = []
-    end = len(order)
-    while end:
-        first = best[end][1]
-        groups.append(order[first:end])
-        end = first
-    return groups[::-1]
-
-
 def _positions(mask: torch.Tensor) -> torch.Tensor:
     """Positions `[B, L]` that count the real tokens of each row; padding stands at 0."""
     return (mask.cumsum(1) - 1).clamp(min=0)
@@ -555,7 +427,7 @@ def _positions(mask: torch.Tensor) -> torch.Tensor:
 class _Decode:
     """One batch from its prompts to its answers. Rows leave as they finish."""
 
-    def __init__(self, engine: TorchEngine, prompts: Sequence[_Prompt], rows: list[Row]) -> None:
+    def __init__(self, engine: TorchEngine, prompts: Sequence[Prompt], rows: list[Row]) -> None:
         self._engine = engine
         self._prompts = prompts
         self._rows = rows
