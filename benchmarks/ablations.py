@@ -122,6 +122,7 @@ def one(arm: str, seed: int, args: argparse.Namespace) -> None:
         sys.exit(130)
     words = ["evaluate", str(folder / "model"), "--suite", "nano", "--data", str(args.data)]
     words += ["--out", str(report.parent), "--limit", str(args.limit)]
+    words += ["--batch-size", "32"]  # such models ramble: fewer, fuller batches end sooner
     for part in dict.fromkeys(part for part, *_ in FIGURES):
         words += ["--part", part]
     if code := main(words):
