@@ -31,6 +31,7 @@ FIGURES = (
     ("word times", "AAS, mean", "AAS, ms"),
     ("word times", "words matched", "matched, %"),
     ("events", "event-based F1 at 200 ms", "event F1"),
+    ("captions", "sounds named", "sounds named, %"),
     ("captions", "facts named", "facts named, %"),
     ("captions", "facts invented", "invented, %"),
 )
