@@ -15,6 +15,7 @@ from moss_audio.model.modeling import MossAudioModel
 from moss_audio.model.quantize import load_packed, save_packed
 from moss_audio.processing import MossAudioProcessor
 from moss_audio.train.average import average
+from moss_audio.train.export import PackedBits
 
 
 def moved(source: Path, folder: Path, by: float) -> Path:
@@ -38,7 +39,7 @@ def plain(source: Path, folder: Path, by: float) -> Path:
 
 def test_packed_folders(model_folder: Path, tmp_path: Path) -> None:
     other = moved(model_folder, tmp_path / "other", 0.5)
-    out = average([model_folder, other], tmp_path / "out", [3.0, 1.0])
+    out = average([model_folder, other], tmp_path / "out", [3.0, 1.0], bits=PackedBits())
     before = load_packed(model_folder / "trained.safetensors", torch.float32)
     after = load_packed(out / "trained.safetensors", torch.float32)
     assert before.keys() == after.keys()
