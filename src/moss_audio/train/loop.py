@@ -169,7 +169,10 @@ def changes(checkpoint: Path, config: LoopConfig) -> str:
     command would have given, and whoever compares runs has to know.
     """
     before, now = checkpoints.read_state(checkpoint).get("loop", {}), config.arithmetic()
-    changed = [f"{name} {old} -> {now[name]}" for name, old in before.items() if old != now[name]]
+    # a field that one of the two does not know, being of another version, is passed over
+    changed = [
+        f"{n} {before[n]} -> {value}" for n, value in now.items() if before.get(n, value) != value
+    ]
     if not changed:
         return ""
     return (
