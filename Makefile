@@ -72,8 +72,8 @@ nano: $(DEV_STAMP)
 	[ -e runs/nano/parts.json ] || $(VENV)/bin/moss-audio build-nano runs/nano
 	for set in scenes scenes-sounds scenes-speech scenes-words; do \
 		$(VENV)/bin/moss-audio scenes make configs/nano/$$set.yaml data/$$set || exit; done
-	[ -e data/text.jsonl ] || $(VENV)/bin/python -m moss_audio.scenes.definitions data/text.jsonl
-	$(VENV)/bin/python -m moss_audio.scenes.dialogue data/people
+	[ -e data/text.jsonl ] || $(VENV)/bin/python -m recipes.definitions data/text.jsonl
+	$(VENV)/bin/python -m recipes.dialogue data/people
 	$(VENV)/bin/moss-audio train align --config configs/nano/align.yaml
 	for step in sft people noise; do \
 		$(VENV)/bin/moss-audio train sft --config configs/nano/$$step.yaml || exit; done
@@ -84,7 +84,7 @@ nano: $(DEV_STAMP)
 lint: $(DEV_STAMP)
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
-	MYPYPATH=benchmarks $(VENV)/bin/mypy src benchmarks examples
+	MYPYPATH=benchmarks $(VENV)/bin/mypy src benchmarks examples recipes
 	$(VENV)/bin/lint-imports --no-logo
 
 format: $(DEV_STAMP)

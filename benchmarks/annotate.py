@@ -73,7 +73,7 @@ def _multiply(recordings: Sequence[str], out: Path, times: int) -> None:
     """Every recording `times` times, each 0.1 dB softer than the last, as FLAC."""
     from moss_audio.annotate import flac
     from moss_audio.annotate.inputs import list_inputs
-    from moss_audio.audio import load_audio
+    from moss_audio.recordings import load_audio
 
     out.mkdir()
     for number, entry in enumerate(list_inputs(recordings).entries):

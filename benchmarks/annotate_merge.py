@@ -15,16 +15,15 @@ from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
-from tests.annotate.merge_cases import from_chance, from_scene
-from tests.annotate.merge_errors import CORRECT, CORRECT_HELD_OUT, PLANTS, planted
-from tests.annotate.merge_last import CORRECT_LAST
-from tests.annotate.merge_reader import read
-
 from moss_audio.annotate.merge import MergeStage
 from moss_audio.annotate.merging.grounding import check
 from moss_audio.annotate.records import Segment
 from moss_audio.annotate.tasks import TaskStage
 from moss_audio.scenes.reader import iter_scenes
+from tests.annotate.merge_cases import from_chance, from_scene
+from tests.annotate.merge_errors import CORRECT, CORRECT_HELD_OUT, PLANTS, planted
+from tests.annotate.merge_last import CORRECT_LAST
+from tests.annotate.merge_reader import read
 
 _SEGMENTS, _PLANTED = 500, 60
 

@@ -27,11 +27,11 @@ from moss_audio.annotate.classes import coarse_classes
 from moss_audio.annotate.profile import ProfileConfig, ProfileStage
 from moss_audio.annotate.records import Recording, Segment
 from moss_audio.annotate.segment import SegmentConfig, Segmenter, levels
-from moss_audio.audio import SAMPLE_RATE
 from moss_audio.errors import MossAudioError
 from moss_audio.metrics.counts import ratio
 from moss_audio.result import Event
 from moss_audio.scenes.reader import Scene, load_scenes
+from moss_audio.units import SAMPLE_RATE
 
 PIECE_S = (
     3.0  # an instrument that plays for so long makes a segment music; a shorter note is a sound

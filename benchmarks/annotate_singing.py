@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from moss_audio.audio import load_audio
+from moss_audio.recordings import load_audio
 from moss_audio.scenes.events import trim
 from moss_audio.scenes.missing import MissingDebianPackageError
 

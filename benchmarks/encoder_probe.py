@@ -22,13 +22,14 @@ import numpy as np
 import torch
 import yaml
 
-from moss_audio.features import TOKENS_PER_SECOND, log_mel, num_tokens
+from moss_audio.dsp.mel import log_mel
 from moss_audio.model.encoder import MossAudioEncoder
 from moss_audio.model.modeling import MossAudioModel
 from moss_audio.scenes.reader import Scene, load_scenes
 from moss_audio.settings import load_config
 from moss_audio.testing.micro import write_micro
 from moss_audio.train import encoder as stage
+from moss_audio.units import TOKENS_PER_SECOND, num_tokens
 
 QUIET = ""
 RIDGE = 1.0  # a token of weight on every squared coefficient, features being standardised

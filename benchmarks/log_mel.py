@@ -14,7 +14,8 @@ from measure import Row, alternate, milliseconds
 from sounds import speech
 
 from moss_audio import MossAudio
-from moss_audio.features import SAMPLE_RATE, log_mel
+from moss_audio.dsp.mel import log_mel
+from moss_audio.units import SAMPLE_RATE
 
 AIM = 5.0
 

@@ -21,7 +21,7 @@ import numpy as np
 from measure import Row
 from sounds import speech
 
-from moss_audio.features import SAMPLE_RATE
+from moss_audio.units import SAMPLE_RATE
 
 AIM = 1.3
 _SHORT_S, _LONG_S = 180, 3 * 3600

@@ -8,7 +8,7 @@ from measure import CLOCKS, Row, milliseconds
 from sounds import speech
 
 from moss_audio import MossAudio
-from moss_audio.features import SAMPLE_RATE
+from moss_audio.units import SAMPLE_RATE
 
 AIM = 5.0
 _CLIP_S = 60.0

@@ -36,12 +36,12 @@ from sounds import speech
 from moss_audio.data.batch import IGNORE, Batch
 from moss_audio.data.collate import Collator
 from moss_audio.data.example import Example
-from moss_audio.features import SAMPLE_RATE
 from moss_audio.settings import load_config
 from moss_audio.testing.micro import write_micro
 from moss_audio.train import checkpoint, sft
 from moss_audio.train.dtypes import device_of_run
 from moss_audio.train.setup import load_for_training, source_folder
+from moss_audio.units import SAMPLE_RATE
 
 PADDED_TO = 8192
 AIM, BUSY_AIM = 10.0, 0.95

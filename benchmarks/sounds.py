@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from moss_audio.audio import load_audio
-from moss_audio.features import SAMPLE_RATE
+from moss_audio.recordings import load_audio
+from moss_audio.units import SAMPLE_RATE
 
 SPOKEN = Path(__file__).resolve().parent.parent / "examples" / "speech.wav"
 _PAUSE_SAMPLES = SAMPLE_RATE // 2

@@ -13,10 +13,10 @@ import argparse
 from pathlib import Path
 
 from moss_audio.annotate.tools.speech.asr_whisper import WhisperConfig, load_whisper
-from moss_audio.audio import SAMPLE_RATE
 from moss_audio.evaluate.plan import Outcome
 from moss_audio.evaluate.suites import nano
 from moss_audio.result import Transcript
+from moss_audio.units import SAMPLE_RATE
 
 PARTS = ("human", "voice", "voice in noise")
 

@@ -16,14 +16,14 @@ from pathlib import Path
 import numpy as np
 
 import moss_audio
-from moss_audio.audio import load_audio
 from moss_audio.errors import MossAudioError
-from moss_audio.features import SAMPLE_RATE
 from moss_audio.metrics.events import EventCounts, event_based
+from moss_audio.recordings import load_audio
 from moss_audio.result import Event, Timeline
 from moss_audio.scenes.events import trim
 from moss_audio.scenes.sounds.tones import beep, bell
 from moss_audio.tasks import get_task
+from moss_audio.units import SAMPLE_RATE
 
 STAMPS = Path("/usr/share/tuxpaint/stamps/animals/mammals/bovines")
 LABEL = "sheep bleating"

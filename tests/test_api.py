@@ -10,13 +10,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from tests.engine.conftest import build_engine, noise
 
 import moss_audio
 from moss_audio.api import MossAudio
 from moss_audio.errors import AudioError, CheckpointError, MossAudioError
 from moss_audio.model import checkpoint
 from moss_audio.result import Answer, Caption, Timeline, Transcript
+from tests.engine.conftest import build_engine, noise
 
 RATE = 16_000
 

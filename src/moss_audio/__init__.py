@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from moss_audio.errors import PromptError as PromptError
     from moss_audio.model import MossAudioConfig as MossAudioConfig
     from moss_audio.model import MossAudioModel as MossAudioModel
-    from moss_audio.processing import MossAudioProcessor as MossAudioProcessor
+    from moss_audio.model import MossAudioProcessor as MossAudioProcessor
     from moss_audio.result import Answer as Answer
     from moss_audio.result import Caption as Caption
     from moss_audio.result import Event as Event
@@ -40,7 +40,7 @@ _HOME = {
     "MossAudio": "api",
     "MossAudioConfig": "model",
     "MossAudioModel": "model",
-    "MossAudioProcessor": "processing",
+    "MossAudioProcessor": "model",
     "Answer": "result",
     "Caption": "result",
     "Event": "result",

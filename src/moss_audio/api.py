@@ -8,10 +8,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
-from moss_audio.audio import AudioInput, load_audio
 from moss_audio.engine.base import GenerationOptions, Request
 from moss_audio.errors import CheckpointError, MossAudioError
-from moss_audio.pipeline import MAX_CLIP_S, Job, OnError, Progress, prompt_limit_s, run
+from moss_audio.listen import MAX_CLIP_S, Job, OnError, Progress, prompt_limit_s, run
+from moss_audio.recordings import AudioInput, load_audio
 from moss_audio.result import Answer, Caption, Timeline, Transcript
 from moss_audio.tasks import Task, get_task
 from moss_audio.tasks.transcribe import segments_from_words
@@ -58,7 +58,7 @@ def load(
     from moss_audio.engine.torch_engine import TorchEngine
     from moss_audio.model import checkpoint
     from moss_audio.model.modeling import MossAudioModel
-    from moss_audio.processing import MossAudioProcessor
+    from moss_audio.model.processing import MossAudioProcessor
 
     chosen = choose_device(device)
     chosen_dtype = choose_dtype(chosen, dtype)

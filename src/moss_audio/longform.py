@@ -13,9 +13,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from moss_audio.errors import MossAudioError
-from moss_audio.features import SAMPLE_RATE, samples_to_seconds, seconds_to_samples
 from moss_audio.result import Answer, Caption, Event, Result, Timeline, Transcript
 from moss_audio.text import join_words
+from moss_audio.units import SAMPLE_RATE, samples_to_seconds, seconds_to_samples
 
 # A recording whose loudest 20 ms stay below this has no audible speech: normal speech lies above
 # -40 dBFS, whispering in a badly set recording above -60; 16-bit dither lies near -93.

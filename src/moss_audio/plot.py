@@ -16,10 +16,11 @@ from typing import Any
 
 import numpy as np
 
-from moss_audio.audio import SAMPLE_RATE, Audio
 from moss_audio.errors import MissingDependencyError, MossAudioError
 from moss_audio.files import write_atomic
+from moss_audio.recordings import Audio
 from moss_audio.result import Timeline, Transcript
+from moss_audio.units import SAMPLE_RATE
 
 IMAGE_SUFFIXES = (".png", ".svg", ".pdf")
 
@@ -179,7 +180,8 @@ def _mel(hertz: float) -> float:
 
 def _mel_picture(samples: np.ndarray) -> np.ndarray:
     """log10 of mel power, [bands, about _COLUMNS or fewer], its loudest value at 0."""
-    from moss_audio.features import LogMelStream, num_frames
+    from moss_audio.dsp.mel import LogMelStream
+    from moss_audio.units import num_frames
 
     stream = LogMelStream(_MELS)
     group = max(1, -(-num_frames(len(samples)) // _COLUMNS))  # frames of one column

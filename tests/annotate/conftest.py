@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tests.annotate import tiny
 
 from moss_audio.annotate.config import load_config
 from moss_audio.annotate.finish import Summary
 from moss_audio.annotate.run import annotate
+from tests.annotate import tiny
 
 
 def record(path: Path, seconds: float = 1.2, seed: int = 0, rate: int = 16_000) -> Path:

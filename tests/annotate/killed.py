@@ -17,10 +17,9 @@ import sys
 import time
 from pathlib import Path
 
-from tests.annotate import tiny
-
 from moss_audio.annotate.config import load_config
 from moss_audio.annotate.run import annotate
+from tests.annotate import tiny
 
 
 def _run(recordings: str, out: str, workers: int) -> None:

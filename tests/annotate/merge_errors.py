@@ -6,9 +6,8 @@ import random
 import re
 from collections.abc import Callable, Iterator, Sequence
 
-from tests.annotate.merge_cases import agreed, result, segment
-
 from moss_audio.annotate.records import Segment, Span, ToolResult
+from tests.annotate.merge_cases import agreed, result, segment
 
 Plant = Callable[[str, Segment, random.Random], str | None]
 

@@ -6,10 +6,9 @@ that were too narrow, which were widened. One is still refused.
 
 from __future__ import annotations
 
+from moss_audio.annotate.records import Segment, Span
 from tests.annotate.merge_cases import result, segment
 from tests.annotate.merge_errors import _events, _known, _speech
-
-from moss_audio.annotate.records import Segment, Span
 
 CAFE = segment("cafe", 18.0, [
     _events(("dishes clattering", 0.0, 2.3), ("laughter", 4.4, 6.0),

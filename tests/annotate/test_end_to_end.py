@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 import yaml
-from tests.embedded import NEEDS_NANO
 
 from moss_audio.annotate.records import Segment
 from moss_audio.cli import main
 from moss_audio.metrics.asr import word_errors
 from moss_audio.testing.micro import write_micro
 from moss_audio.train import sft
+from tests.embedded import NEEDS_NANO
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 SAID = (

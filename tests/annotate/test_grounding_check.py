@@ -5,6 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+
+from moss_audio.annotate.merge import MergeStage
+from moss_audio.annotate.merging.grounding import check
+from moss_audio.annotate.records import Segment
+from moss_audio.scenes.reader import load_scenes
 from tests.annotate.merge_cases import from_chance, from_scene
 from tests.annotate.merge_errors import (
     CORRECT,
@@ -17,11 +22,6 @@ from tests.annotate.merge_errors import (
     planted,
 )
 from tests.annotate.merge_last import CORRECT_LAST
-
-from moss_audio.annotate.merge import MergeStage
-from moss_audio.annotate.merging.grounding import check
-from moss_audio.annotate.records import Segment
-from moss_audio.scenes.reader import load_scenes
 
 _SCENES = Path(__file__).parent / "merge_scenes"
 _STAGE = MergeStage()

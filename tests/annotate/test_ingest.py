@@ -11,8 +11,6 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
-from tests.annotate import tiny
-from tests.annotate.conftest import record
 
 from moss_audio.annotate import flac
 from moss_audio.annotate.aside import Aside
@@ -22,7 +20,9 @@ from moss_audio.annotate.ingest import read_recording, sort_out
 from moss_audio.annotate.inputs import Entry, list_inputs
 from moss_audio.annotate.join import StepFault
 from moss_audio.annotate.records import Recording, Segment
-from moss_audio.audio import load_audio
+from moss_audio.recordings import load_audio
+from tests.annotate import tiny
+from tests.annotate.conftest import record
 
 
 def _names(found: tuple[Entry, ...], base: Path) -> list[str]:

@@ -11,13 +11,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from tests.annotate import tiny
-from tests.annotate.conftest import contents
 
 from moss_audio.annotate.config import load_config
 from moss_audio.annotate.finish import Summary
 from moss_audio.annotate.run import annotate
 from moss_audio.errors import MossAudioError
+from tests.annotate import tiny
+from tests.annotate.conftest import contents
 
 ROOT = Path(__file__).parents[2]
 Engine = Callable[..., Summary]

@@ -7,9 +7,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from tests.annotate.merge_cases import agreed, from_chance, from_scene, result, segment
-from tests.annotate.merge_errors import HOUSE, PLANTS, SONG, planted
-from tests.annotate.merge_reader import read
 
 from moss_audio.annotate.merge import MergeConfig, MergeStage
 from moss_audio.annotate.merging.phrases import noun
@@ -17,6 +14,9 @@ from moss_audio.annotate.records import Segment, Span
 from moss_audio.annotate.stage import Item
 from moss_audio.errors import MossAudioError
 from moss_audio.scenes.reader import load_scenes
+from tests.annotate.merge_cases import agreed, from_chance, from_scene, result, segment
+from tests.annotate.merge_errors import HOUSE, PLANTS, SONG, planted
+from tests.annotate.merge_reader import read
 
 _SCENES = Path(__file__).parent / "merge_scenes"
 

@@ -10,12 +10,12 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
-from tests.annotate.merge_errors import STREET, TALK
 
 from moss_audio.annotate.merge import MergeConfig, MergeStage
 from moss_audio.annotate.merging.llm_writer import LlmConfig
 from moss_audio.annotate.stage import Item
 from moss_audio.errors import MossAudioError
+from tests.annotate.merge_errors import STREET, TALK
 
 pytest.importorskip("openai")
 

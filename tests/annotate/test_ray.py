@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.annotate.conftest import contents
 
 from moss_audio.annotate.config import RayPool, RunConfig
 from moss_audio.annotate.finish import Summary
 from moss_audio.errors import MossAudioError
+from tests.annotate.conftest import contents
 
 ray = pytest.importorskip("ray")
 Engine = Callable[..., Summary]
@@ -62,13 +62,12 @@ def test_actors_make_the_same_bytes_and_load_once(
 
 
 def test_steps_between_two_pools_share_one(engine: Engine) -> None:
-    from tests.annotate import tiny
-
     from moss_audio.annotate.build import build_pipeline
     from moss_audio.annotate.config import load_config
     from moss_audio.annotate.executors_ray import _groups
     from moss_audio.annotate.store import Store
     from moss_audio.annotate.work import Steps
+    from tests.annotate import tiny
 
     config = load_config(None, {"run.ray_pools": {"speech": {"gpus": 1}}}, tiny.PARTS)
     steps = Steps(Store(Path("x")), build_pipeline(config.parts, tiny.PARTS), 1.0, 1)

@@ -24,8 +24,8 @@ from moss_audio.annotate.reporting.drawing import mel_height, spectrogram_uri
 from moss_audio.annotate.reporting.sampling import Sampler
 from moss_audio.annotate.reporting.statistics import Statistics, group_of
 from moss_audio.annotate.reporting.timeline import lanes, ticks
-from moss_audio.audio import load_audio
 from moss_audio.errors import MossAudioError
+from moss_audio.recordings import load_audio
 
 RATE = 16_000
 EVIL = '</script><script>document.title="broken"</script>"\'><img src=x onerror=alert(1)>&amp;'

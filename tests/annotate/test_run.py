@@ -9,18 +9,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.annotate import tiny
-from tests.annotate.conftest import contents, record, results
 
 from moss_audio.annotate import store as stores
 from moss_audio.annotate.config import load_config
 from moss_audio.annotate.finish import Summary
 from moss_audio.annotate.records import Segment
 from moss_audio.annotate.store import Store
-from moss_audio.audio import load_audio
 from moss_audio.data.config import SourceConfig
 from moss_audio.data.sources.jsonl import JsonlSource
 from moss_audio.errors import MossAudioError
+from moss_audio.recordings import load_audio
+from tests.annotate import tiny
+from tests.annotate.conftest import contents, record, results
 
 Engine = Callable[..., Summary]
 

@@ -8,13 +8,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from tests.annotate import tiny
-from tests.annotate.conftest import contents
 
 from moss_audio.annotate.config import load_config
 from moss_audio.annotate.finish import Summary
 from moss_audio.annotate.run import submit
 from moss_audio.errors import MossAudioError
+from tests.annotate import tiny
+from tests.annotate.conftest import contents
 
 SCONTROL = """#!/bin/bash
 echo "${@: -1}"

@@ -14,8 +14,8 @@ from moss_audio.annotate.tools.speech.align_sphinx import UNALIGNED, SphinxAlign
 from moss_audio.annotate.tools.speech.pronounce import LetterToSound
 from moss_audio.annotate.tools.speech.sentences import SentencesTool
 from moss_audio.annotate.tools.speech.timing import INTERPOLATED, spans_of
-from moss_audio.audio import load_audio
 from moss_audio.errors import CheckpointError
+from moss_audio.recordings import load_audio
 from moss_audio.text import normalize_words
 
 RATE = 16_000

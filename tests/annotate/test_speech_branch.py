@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.embedded import NEEDS_NANO
 
 from moss_audio.annotate.branches.speech import SpeechConfig, SpeechStage, speech_tools
 from moss_audio.annotate.records import Recording, Segment, ToolResult
@@ -17,8 +16,9 @@ from moss_audio.annotate.tool import Tool
 from moss_audio.annotate.tools.speech.agreement import AgreementConfig, AgreementTool
 from moss_audio.annotate.tools.speech.asr_moss import MossTool
 from moss_audio.annotate.tools.speech.speakers import SpeakersConfig, SpeakersTool
-from moss_audio.audio import load_audio
 from moss_audio.errors import CheckpointError, MossAudioError
+from moss_audio.recordings import load_audio
+from tests.embedded import NEEDS_NANO
 
 RATE = 16_000
 EXAMPLES = Path(__file__).parents[2] / "examples"

@@ -21,8 +21,8 @@ from moss_audio.annotate.tools.speech.asr_sphinx import SphinxTool
 from moss_audio.annotate.tools.speech.asr_whisper import WhisperConfig, WhisperTool
 from moss_audio.annotate.tools.speech.describe import HttpDescriber, fields_of
 from moss_audio.annotate.tools.speech.wav import wav_bytes
-from moss_audio.audio import load_audio
 from moss_audio.errors import CheckpointError, MossAudioError
+from moss_audio.recordings import load_audio
 
 RATE = 16_000
 SPOKEN = "The train leaves the station in the morning."

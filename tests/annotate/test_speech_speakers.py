@@ -14,8 +14,8 @@ from moss_audio.annotate.tools.speech.speakers import SpeakersConfig, SpeakersTo
 from moss_audio.annotate.tools.speech.speakers_pyannote import PyannoteTool
 from moss_audio.annotate.tools.speech.speech_activity import joined, loud_regions, speech_regions
 from moss_audio.annotate.tools.speech.voice_encoder import VoiceEncoder, load_voice_encoder, raised
-from moss_audio.audio import load_audio
 from moss_audio.errors import CheckpointError, MissingDependencyError
+from moss_audio.recordings import load_audio
 
 RATE = 16_000
 

@@ -10,8 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.annotate.merge_cases import agreed, from_chance, from_scene, result, segment
-from tests.annotate.merge_errors import HOUSE, SONG, STREET, TALK
 
 from moss_audio.annotate.merge import MergeStage
 from moss_audio.annotate.records import Segment, Span
@@ -28,6 +26,8 @@ from moss_audio.scenes.reader import Scene, load_scenes
 from moss_audio.tasks import get_task
 from moss_audio.tasks.choices import ENDING
 from moss_audio.text import normalize_words
+from tests.annotate.merge_cases import agreed, from_chance, from_scene, result, segment
+from tests.annotate.merge_errors import HOUSE, SONG, STREET, TALK
 
 _SCENES = Path(__file__).parent / "merge_scenes"
 ALL = TasksConfig(

@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from moss_audio.audio import describe_source, load_audio
 from moss_audio.cli import main
 from moss_audio.errors import AudioError
+from moss_audio.recordings import describe_source, load_audio
 from moss_audio.result import Answer, Caption, Event, Segment, Timeline, Transcript, Word
 
 

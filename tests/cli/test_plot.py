@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from moss_audio import plot
-from moss_audio.audio import Audio
 from moss_audio.errors import MossAudioError
+from moss_audio.recordings import Audio
 from moss_audio.result import Event, Timeline, Transcript, Word
 
 Run = Callable[..., Any]

@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tests.scene_files import EVENTS, MIXED, MUSIC, RATE, SILENCE, SPEECH, write_shard
 
 from moss_audio.prompt import PromptSpec
 from moss_audio.testing.tokenizer import tiny_prompt_spec, tiny_tokenizer
+from tests.scene_files import EVENTS, MIXED, MUSIC, RATE, SILENCE, SPEECH, write_shard
 
 
 @pytest.fixture(scope="session")

@@ -13,11 +13,12 @@ from hypothesis import strategies as st
 from moss_audio.data.batch import IGNORE, Batch
 from moss_audio.data.collate import Collator
 from moss_audio.data.example import DOCUMENT, Example
+from moss_audio.dsp.mel import log_mel
 from moss_audio.errors import MossAudioError
-from moss_audio.features import log_mel, num_tokens_of_samples
 from moss_audio.prompt import PromptSpec, render
 from moss_audio.result import Event, Word
 from moss_audio.testing.tokenizer import tiny_prompt_spec, tiny_tokenizer
+from moss_audio.units import num_tokens_of_samples
 
 TOKENIZER, SPEC = tiny_tokenizer(), tiny_prompt_spec()
 N_MELS = 8

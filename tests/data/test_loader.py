@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from tests.data.conftest import released, write_lines, write_wav
 
 from moss_audio.data.augment import AugmentConfig
 from moss_audio.data.batch import Batch
@@ -22,9 +21,10 @@ from moss_audio.data.draw import draw
 from moss_audio.data.example import Example
 from moss_audio.data.inspect import inspect
 from moss_audio.data.loader import Loader, make_loader
+from moss_audio.dsp.mel import log_mel
 from moss_audio.errors import MossAudioError
-from moss_audio.features import log_mel
 from moss_audio.prompt import PromptSpec
+from tests.data.conftest import released, write_lines, write_wav
 
 N_MELS = 8
 Make = Callable[..., Loader]

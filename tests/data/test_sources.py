@@ -10,14 +10,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tests.data.conftest import released, tone, write_lines, write_wav
 
-from moss_audio.audio import load_audio
 from moss_audio.data.batch import SetAside
 from moss_audio.data.draw import draw
 from moss_audio.data.example import DOCUMENT, Example
 from moss_audio.errors import MossAudioError
+from moss_audio.recordings import load_audio
 from moss_audio.result import Word
+from tests.data.conftest import released, tone, write_lines, write_wav
 
 Open = Callable[..., Any]
 A = {"type": "audio"}

@@ -9,7 +9,7 @@ import torch
 from moss_audio.engine.torch_engine import TorchEngine
 from moss_audio.model.modeling import MossAudioModel
 from moss_audio.model.presets import preset
-from moss_audio.processing import MossAudioProcessor
+from moss_audio.model.processing import MossAudioProcessor
 from moss_audio.testing.tokenizer import tiny_prompt_spec, tiny_tokenizer
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from moss_audio.audio import Audio
 from moss_audio.engine.base import Generation, Request
 from moss_audio.errors import AudioError
+from moss_audio.recordings import Audio
 from moss_audio.result import Caption, Event, Timeline, Transcript, Word
 
 Reply = Callable[[str], str]

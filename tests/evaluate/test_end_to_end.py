@@ -7,12 +7,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from tests.embedded import NEEDS_NANO
-from tests.evaluate import layouts
 
 from moss_audio.cli import main
 from moss_audio.evaluate.loaders import prompts
 from moss_audio.evaluate.store import FILE
+from tests.embedded import NEEDS_NANO
+from tests.evaluate import layouts
 
 pytestmark = [*NEEDS_NANO, pytest.mark.usefixtures("commands_get_nano")]
 

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.evaluate import layouts
 
 from moss_audio.errors import AudioError, MissingDependencyError, MossAudioError
 from moss_audio.evaluate.item import SoundFile
@@ -29,6 +28,7 @@ from moss_audio.evaluate.loaders import (
 )
 from moss_audio.evaluate.loaders.files import DataError
 from moss_audio.result import Word
+from tests.evaluate import layouts
 
 
 def test_mmau(tmp_path: Path) -> None:

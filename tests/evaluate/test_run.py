@@ -10,8 +10,6 @@ import sys
 from pathlib import Path
 
 import pytest
-from tests.evaluate import layouts
-from tests.evaluate.fakes import FakeModel
 
 from moss_audio.evaluate import report as reports
 from moss_audio.evaluate.figures import ALL, figures
@@ -19,6 +17,8 @@ from moss_audio.evaluate.plan import Plan
 from moss_audio.evaluate.run import Ran, run
 from moss_audio.evaluate.store import FILE, Store
 from moss_audio.evaluate.suites import plan
+from tests.evaluate import layouts
+from tests.evaluate.fakes import FakeModel
 
 CLIPS = 6
 

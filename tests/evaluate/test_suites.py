@@ -9,8 +9,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tests.evaluate import layouts
-from tests.evaluate.fakes import FakeModel
 
 from moss_audio.errors import MossAudioError
 from moss_audio.evaluate.choice_prompt import choice_prompt
@@ -26,6 +24,8 @@ from moss_audio.evaluate.store import Store
 from moss_audio.evaluate.suites import plan
 from moss_audio.evaluate.suites.facts import named
 from moss_audio.metrics.judge import JudgeScores, SpeechCaptionJudge
+from tests.evaluate import layouts
+from tests.evaluate.fakes import FakeModel
 
 
 def _measured(model: FakeModel, planned: Plan, out: Path) -> dict[tuple[str, str, str], Figure]:

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from tests.interop import checkpoints
 
-from moss_audio.features import SAMPLE_RATE
+from moss_audio.units import SAMPLE_RATE
+from tests.interop import checkpoints
 
 NEW_TOKENS = 24
 CHAT = "chat"  # the one request that goes through the chat template

@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from moss_audio.features import SAMPLE_RATE
 from moss_audio.model import MossAudioConfig, MossAudioModel
-from moss_audio.processing import MossAudioProcessor
+from moss_audio.model.processing import MossAudioProcessor
+from moss_audio.units import SAMPLE_RATE
 
 VOCABULARY = 151_936
 _FIRST_ADDED = 151_643

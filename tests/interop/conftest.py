@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+
 from tests.interop import cases, checkpoints
 
 _WORKER = Path(__file__).with_name("vllm_worker.py")
@@ -81,7 +82,7 @@ def served(
 
 def _serve(name: str, folder: Path, work: Path) -> Served:
     from moss_audio.model import MossAudioModel
-    from moss_audio.processing import MossAudioProcessor
+    from moss_audio.model.processing import MossAudioProcessor
 
     recipe = checkpoints.RECIPES[name]
     requests: list[dict[str, Any]] = []

@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 import torch
+
 from tests.interop import cases, checkpoints
 from tests.interop.conftest import Served
 

@@ -13,9 +13,9 @@ from transformers import WhisperConfig
 from transformers.models.whisper.modeling_whisper import WhisperEncoder
 
 from moss_audio.errors import AudioError
-from moss_audio.features import num_tokens
 from moss_audio.model.config import MossAudioEncoderConfig
 from moss_audio.model.encoder import MossAudioEncoder, sinusoids
+from moss_audio.units import num_tokens
 
 STEMS: list[dict[str, Any]] = [{}, tiny.WHISPER_STEM]
 both_stems = pytest.mark.parametrize("stem", STEMS, ids=["conv2d", "conv1d_stack4"])

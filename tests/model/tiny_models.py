@@ -7,9 +7,9 @@ from typing import Any
 
 import torch
 
-from moss_audio.features import num_tokens
 from moss_audio.model.config import MossAudioConfig
 from moss_audio.model.modeling import MossAudioModel
+from moss_audio.units import num_tokens
 
 AUDIO_ID = 60
 N_MELS = 16

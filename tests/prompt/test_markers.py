@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from moss_audio.errors import PromptError
-from moss_audio.features import num_tokens, tokens_to_seconds
 from moss_audio.prompt import expand_clip, marker_seconds
+from moss_audio.units import num_tokens, tokens_to_seconds
 
 AUDIO = 1000
 DIGITS = tuple(range(15, 25))

@@ -11,13 +11,13 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from tests.scene_files import EVENTS, MIXED, MUSIC, RATE, SILENCE, SPEECH, write_shard
 
 from moss_audio.model import nano
 from moss_audio.model.config import MossAudioConfig
 from moss_audio.model.modeling import MossAudioModel
 from moss_audio.model.quantize import save_packed
 from moss_audio.testing.tokenizer import tiny_tokenizer
+from tests.scene_files import EVENTS, MIXED, MUSIC, RATE, SILENCE, SPEECH, write_shard
 
 _ADAPTERS = ("audio_adapter.", "deepstack_audio_merger_list.")
 

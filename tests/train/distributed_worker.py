@@ -13,9 +13,8 @@ import torch.distributed as dist
 
 def ddp(config: Path) -> None:
     """Three steps, SIGTERM for one process alone, and the rest."""
-    from tests.train.helpers import Fixed, scene_batches
-
     from moss_audio.train import sft
+    from tests.train.helpers import Fixed, scene_batches
 
     batches = scene_batches(config)
     sft.loading = lambda *_: lambda state, rank, n: Fixed(batches, state, rank, n)  # type: ignore[assignment]
@@ -34,7 +33,6 @@ def ddp(config: Path) -> None:
 
 def fsdp(config: Path) -> None:
     """Three steps of sharded weights against three of whole ones, and a checkpoint's round trip."""
-    from tests.train.helpers import Live
     from torch.distributed.device_mesh import init_device_mesh
     from torch.distributed.fsdp import fully_shard
     from torch.distributed.tensor import DTensor
@@ -42,6 +40,7 @@ def fsdp(config: Path) -> None:
     from moss_audio.settings import load_config
     from moss_audio.train import checkpoint, sft
     from moss_audio.train.data import known_scenes
+    from tests.train.helpers import Live
 
     dist.init_process_group("gloo")
     rank, loaded = dist.get_rank(), load_config(config, sft.SftConfig)

@@ -7,15 +7,15 @@ from pathlib import Path
 
 import pytest
 import torch
-from tests.train.conftest import write_model
 
 from moss_audio.errors import MossAudioError
 from moss_audio.model import nano
 from moss_audio.model.modeling import MossAudioModel
+from moss_audio.model.processing import MossAudioProcessor
 from moss_audio.model.quantize import load_packed, save_packed
-from moss_audio.processing import MossAudioProcessor
 from moss_audio.train.average import average
 from moss_audio.train.export import PackedBits
+from tests.train.conftest import write_model
 
 
 def moved(source: Path, folder: Path, by: float) -> Path:

@@ -12,7 +12,6 @@ from typing import Any
 
 import pytest
 import torch
-from tests.train.helpers import Fixed, Live, scene_batches, stage_of
 
 from moss_audio.scenes.reader import load_scenes
 from moss_audio.settings import load_config
@@ -21,6 +20,7 @@ from moss_audio.train.align import Dense, SpokenPieces
 from moss_audio.train.loop import LoopConfig, run
 from moss_audio.train.setup import ADAPTER, learn, load_for_training, settle
 from moss_audio.train.trainer import StageTrainer
+from tests.train.helpers import Fixed, Live, scene_batches, stage_of
 
 WriteConfig = Callable[..., Path]
 

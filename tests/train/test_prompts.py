@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from moss_audio.data.collate import Collator
 from moss_audio.data.example import Example
-from moss_audio.processing import MossAudioProcessor
+from moss_audio.model.processing import MossAudioProcessor
 from moss_audio.testing.tokenizer import tiny_tokenizer
 
 _TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=30)

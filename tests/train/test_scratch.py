@@ -10,13 +10,13 @@ from typing import Any
 
 import pytest
 import torch
-from tests.train.helpers import killed, losses
 
 from moss_audio.data.config import DataConfig, SourceConfig
 from moss_audio.errors import MossAudioError
 from moss_audio.model.modeling import MossAudioModel
 from moss_audio.train import checkpoint, encoder, pretrain
 from moss_audio.train.data import Phase, PhasedLoader, only
+from tests.train.helpers import killed, losses
 
 WriteConfig = Callable[..., Path]
 HEAD = {"head_width": 32, "head_layers": 1}

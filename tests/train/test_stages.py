@@ -12,7 +12,6 @@ from typing import Any
 
 import pytest
 import torch
-from tests.train.helpers import Live, killed, losses, stage_of
 
 from moss_audio.errors import MossAudioError
 from moss_audio.model import nano
@@ -24,6 +23,7 @@ from moss_audio.train import align, checkpoint, sft
 from moss_audio.train.loop import LoopConfig, run
 from moss_audio.train.lora import is_lora, plain_name
 from moss_audio.train.setup import load_for_training
+from tests.train.helpers import Live, killed, losses, stage_of
 
 WriteConfig = Callable[..., Path]
 ALIGN_AND_SFT = pytest.mark.parametrize("stage", [align, sft], ids=["align", "sft"])

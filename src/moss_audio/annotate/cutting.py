@@ -10,7 +10,7 @@ import numpy as np
 from moss_audio.annotate.build import Cutter
 from moss_audio.annotate.join import StepFault
 from moss_audio.annotate.records import Recording, Segment
-from moss_audio.audio import SAMPLE_RATE
+from moss_audio.units import SAMPLE_RATE
 
 # What has no boundary in so many blocks becomes segments all the same: memory has to end.
 _MOST_BLOCKS = 3

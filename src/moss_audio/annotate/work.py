@@ -33,8 +33,8 @@ from moss_audio.annotate.records import Recording, Segment
 from moss_audio.annotate.stage import Item
 from moss_audio.annotate.store import FULL, Store, StoreError, key_of, line_of
 from moss_audio.annotate.tars import Member
-from moss_audio.audio import load_audio, stream_audio
 from moss_audio.errors import MissingDependencyError, MossAudioError
+from moss_audio.recordings import load_audio, stream_audio
 
 FAILED = "step failed"  # the reason under which a segment is set aside
 _CUT_VERSION = 1  # of what `SegmentStep` itself does

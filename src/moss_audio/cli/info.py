@@ -58,8 +58,8 @@ def info(
 
 def describe(folder: Path, config: MossAudioConfig) -> dict[str, Any]:
     """The facts of a checkpoint as JSON types. Sizes follow from the configuration alone."""
-    from moss_audio.features import FRAMES_PER_SECOND, TOKENS_PER_SECOND
     from moss_audio.model import checkpoint
+    from moss_audio.units import FRAMES_PER_SECOND, TOKENS_PER_SECOND
 
     audio, decoder = config.audio_config, config.language_config
     parameters = dict.fromkeys(_PARTS.values(), 0)

@@ -300,8 +300,8 @@ def _drawing(
     make_folder(plot if folder else plot.parent)
 
     def draw(item: Input, source: Any, results: Sequence[Result]) -> None:
-        from moss_audio.audio import load_audio
         from moss_audio.plot import plot_result
+        from moss_audio.recordings import load_audio
 
         path = plot
         if folder:

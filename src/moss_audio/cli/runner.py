@@ -157,7 +157,7 @@ def _groups(inputs: Sequence[Input], size: int) -> Iterator[list[Input]]:
 def _duration_s(item: Input) -> float | None:
     """Seconds as the file states them. None for what would have to be fetched or read first;
     0 for a bad file, which is reported when its turn comes."""
-    from moss_audio.audio import audio_duration
+    from moss_audio.recordings import audio_duration
 
     if not item.is_local:
         return None

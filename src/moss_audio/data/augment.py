@@ -12,7 +12,7 @@ import soxr
 
 from moss_audio.data.spec_mask import SpecMask
 from moss_audio.errors import MossAudioError
-from moss_audio.features import SAMPLE_RATE
+from moss_audio.units import SAMPLE_RATE
 
 _TELEPHONE_HZ = 8000
 

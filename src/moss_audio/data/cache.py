@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from moss_audio.features import log_mel
+from moss_audio.dsp.mel import log_mel
 from moss_audio.files import replaced
 
 _VERSION = 1  # of the features; another one finds nothing of the old

@@ -17,11 +17,12 @@ from torch import Tensor
 from moss_audio.data.batch import IGNORE, Batch, SetAside
 from moss_audio.data.example import DOCUMENT, Example
 from moss_audio.data.overlong import shortened
+from moss_audio.dsp.mel import log_mel
 from moss_audio.errors import MossAudioError, PromptError
-from moss_audio.features import SAMPLE_RATE, log_mel, num_tokens_of_samples
 from moss_audio.model.encoder import longest_beside
 from moss_audio.prompt import PromptSpec, Rendered, render
 from moss_audio.prompt.vocabulary import ChatVocabulary
+from moss_audio.units import SAMPLE_RATE, num_tokens_of_samples
 
 Layout = Literal["packed", "padded"]
 OverLong = Literal["drop", "truncate_audio", "error"]

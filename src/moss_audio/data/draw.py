@@ -12,7 +12,6 @@ from dataclasses import replace
 
 import numpy as np
 
-from moss_audio.audio import load_audio
 from moss_audio.data.augment import AugmentConfig, augment
 from moss_audio.data.batch import SetAside
 from moss_audio.data.conversation import (
@@ -25,6 +24,7 @@ from moss_audio.data.conversation import (
 from moss_audio.data.entry import Clip, Entry, Source
 from moss_audio.data.example import Example
 from moss_audio.errors import AudioError, MossAudioError
+from moss_audio.recordings import load_audio
 from moss_audio.result import Event, Word
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from moss_audio.result import Event, Segment, Word
 
 if TYPE_CHECKING:
-    from moss_audio.audio import AudioInput
+    from moss_audio.recordings import AudioInput
     from moss_audio.scenes.reader import Scene
 
 

@@ -18,8 +18,8 @@ from moss_audio.data.draw import draw
 from moss_audio.data.entry import Source
 from moss_audio.data.loader import open_sources
 from moss_audio.data.mixture import cost_s, make_sampler, mixture_weights
-from moss_audio.features import SAMPLE_RATE, num_tokens_of_samples
 from moss_audio.prompt import PromptSpec
+from moss_audio.units import SAMPLE_RATE, num_tokens_of_samples
 
 _BATCHES = 200  # looked at for the padding
 _SAMPLE = 20  # examples of a source that are read

@@ -16,7 +16,7 @@ import numpy as np
 from moss_audio.data.config import DataConfig
 from moss_audio.data.entry import Source
 from moss_audio.errors import MissingDependencyError
-from moss_audio.features import TOKENS_PER_SECOND
+from moss_audio.units import TOKENS_PER_SECOND
 
 _LEAST_COST_S = 0.08  # one token: no example is free
 _BATCHES_A_BUCKET = 4

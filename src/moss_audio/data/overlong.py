@@ -8,12 +8,7 @@ from dataclasses import replace
 
 from moss_audio.data.conversation import texts_of
 from moss_audio.data.example import Example
-from moss_audio.features import (
-    FRAMES_PER_TOKEN,
-    HOP_SAMPLES,
-    SAMPLE_RATE,
-    num_tokens_of_samples,
-)
+from moss_audio.units import FRAMES_PER_TOKEN, HOP_SAMPLES, SAMPLE_RATE, num_tokens_of_samples
 
 _CLOCK = re.compile(r"\b(\d+):(\d\d(?:\.\d+)?)\b")
 _NUMBER = re.compile(r"\d+(?:\.\d+)?")

@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from moss_audio.audio import audio_duration, load_audio
 from moss_audio.data.entry import Clip
 from moss_audio.errors import MossAudioError
 from moss_audio.files import write_atomic
+from moss_audio.recordings import audio_duration, load_audio
 
 _THREADS = 4
 

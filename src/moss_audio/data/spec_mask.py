@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from moss_audio.features import HOP_SAMPLES, SAMPLE_RATE
+from moss_audio.units import HOP_SAMPLES, SAMPLE_RATE
 
 if TYPE_CHECKING:
     from torch import Tensor

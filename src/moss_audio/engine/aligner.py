@@ -14,8 +14,8 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
-from moss_audio.features import SAMPLE_RATE, TOKENS_PER_SECOND
 from moss_audio.result import Word
+from moss_audio.units import SAMPLE_RATE, TOKENS_PER_SECOND
 
 if TYPE_CHECKING:
     from moss_audio.engine.torch_engine import TorchEngine

@@ -18,15 +18,16 @@ from typing import Any
 import numpy as np
 import torch
 
+from moss_audio.dsp.mel import log_mel
 from moss_audio.engine.base import ClipLike, Generation, GenerationOptions, Request
 from moss_audio.engine.kv import GrowingCache, Prefix, Store, join_rows, split_rows
 from moss_audio.engine.prompts import EncodedClip, HashedClip, Prompt, similar_lengths
 from moss_audio.engine.row import Row, ThinkIds, check_thinking, members
 from moss_audio.errors import AudioError, MossAudioError, PromptError
-from moss_audio.features import HOP_SAMPLES, log_mel, num_frames, num_tokens
 from moss_audio.model.modeling import AudioFeatures, MossAudioModel
-from moss_audio.processing import MossAudioProcessor
+from moss_audio.model.processing import MossAudioProcessor
 from moss_audio.prompt import ChatVocabulary, render
+from moss_audio.units import HOP_SAMPLES, num_frames, num_tokens
 
 REUSE_BYTES = 512 * 2**20  # keys and values kept for further questions
 _FEATURE_BYTES = 128 * 2**20  # encoded clips kept beside them

@@ -9,11 +9,11 @@ from typing import Any, Literal
 import numpy as np
 
 from moss_audio.api import MossAudio
-from moss_audio.audio import Audio
 from moss_audio.engine.base import GenerationOptions, Request
 from moss_audio.errors import MossAudioError
 from moss_audio.evaluate.item import Item
-from moss_audio.pipeline import prompt_limit_s
+from moss_audio.listen import prompt_limit_s
+from moss_audio.recordings import Audio
 from moss_audio.result import Answer, Result
 from moss_audio.tasks import get_task
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-from moss_audio.audio import Audio, audio_duration, load_audio
+from moss_audio.recordings import Audio, audio_duration, load_audio
 from moss_audio.result import Event, Word
 
 

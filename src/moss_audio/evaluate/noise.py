@@ -11,9 +11,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from moss_audio.audio import SAMPLE_RATE, Audio
 from moss_audio.errors import MossAudioError
 from moss_audio.evaluate.item import Sound
+from moss_audio.recordings import Audio
+from moss_audio.units import SAMPLE_RATE
 
 COLOURS = ("white", "pink", "brown")
 _SLOPES = {"white": 0.0, "pink": 0.5, "brown": 1.0}  # amplitude falls as 1 / f ** slope

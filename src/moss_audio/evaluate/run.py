@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 from itertools import islice
 
 from moss_audio.api import MossAudio
-from moss_audio.audio import Audio
 from moss_audio.errors import AudioError, MossAudioError
 from moss_audio.evaluate.item import Item
 from moss_audio.evaluate.plan import Outcome, Part, Plan
 from moss_audio.evaluate.store import Store
+from moss_audio.recordings import Audio
 from moss_audio.result import Answer, Result
 
 # Items heard together, so that batches are full and sorted by length; but no more than this much

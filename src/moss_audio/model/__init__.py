@@ -14,13 +14,12 @@ it, because it stays free of torch and transformers; the first use of `moss_audi
 
 from __future__ import annotations
 
-from importlib import import_module
-
 from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, AutoModelForMultimodalLM
 
 from moss_audio.model.config import MossAudioConfig, MossAudioEncoderConfig
 from moss_audio.model.modeling import AudioFeatures, MossAudioModel
 from moss_audio.model.presets import PRESET_NAMES, preset
+from moss_audio.model.processing import MossAudioProcessor
 
 __all__ = [
     "PRESET_NAMES",
@@ -28,6 +27,7 @@ __all__ = [
     "MossAudioConfig",
     "MossAudioEncoderConfig",
     "MossAudioModel",
+    "MossAudioProcessor",
     "preset",
     "register",
 ]
@@ -41,5 +41,3 @@ def register() -> None:
 
 
 register()
-# The processor enters itself. It lives a layer above, hence by name and only for its effect.
-import_module("moss_audio.processing")

@@ -13,7 +13,7 @@ from typing import Any
 from transformers import AutoConfig, LlamaConfig, PretrainedConfig, Qwen3Config
 
 from moss_audio.errors import CheckpointError
-from moss_audio.features import FRAMES_PER_TOKEN
+from moss_audio.units import FRAMES_PER_TOKEN
 
 AUDIO_TOKEN_ID = 151654
 AUDIO_START_ID = 151669

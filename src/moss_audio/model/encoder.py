@@ -16,8 +16,8 @@ from torch.nn import functional as F
 from transformers.modeling_layers import GradientCheckpointingLayer
 
 from moss_audio.errors import AudioError
-from moss_audio.features import STEM_STRIDES, num_tokens
 from moss_audio.model.config import STACK, MossAudioEncoderConfig
+from moss_audio.units import STEM_STRIDES, num_tokens
 
 
 def sinusoids(length: int, width: int, device: torch.device) -> torch.Tensor:

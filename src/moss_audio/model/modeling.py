@@ -18,11 +18,11 @@ from transformers.generation import GenerationMixin
 from transformers.modeling_outputs import CausalLMOutputWithPast
 
 from moss_audio.errors import PromptError
-from moss_audio.features import num_tokens
 from moss_audio.model.adapter import GatedMLP
 from moss_audio.model.config import MossAudioConfig
 from moss_audio.model.decoder import build_decoder
 from moss_audio.model.encoder import EncoderOutput, MossAudioEncoder, longest_beside
+from moss_audio.units import num_tokens
 
 _AUDIO_INPUTS = ("audio_data", "audio_data_seqlens", "audio_input_mask")
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from moss_audio.errors import PromptError
-from moss_audio.features import TOKENS_PER_SECOND
+from moss_audio.units import TOKENS_PER_SECOND
 
 MARKER_STEP_S = 2
 MARKER_STEP_TOKENS = int(MARKER_STEP_S * TOKENS_PER_SECOND)  # 25, a whole number of tokens

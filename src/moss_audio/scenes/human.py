@@ -184,6 +184,6 @@ def spoken_keys(sources: Iterable[PromptSource]) -> frozenset[str]:
 
 def load(prompt: Prompt) -> np.ndarray:
     """The recording: float32 [n] at 16 kHz."""
-    from moss_audio.audio import load_audio
+    from moss_audio.recordings import load_audio
 
     return load_audio(prompt.path).samples

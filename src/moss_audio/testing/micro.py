@@ -13,7 +13,7 @@ import torch
 
 from moss_audio.model.modeling import MossAudioModel
 from moss_audio.model.presets import preset
-from moss_audio.processing import MossAudioProcessor
+from moss_audio.model.processing import MossAudioProcessor
 from moss_audio.testing.tokenizer import tiny_tokenizer
 
 

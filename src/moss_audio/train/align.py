@@ -28,7 +28,6 @@ from moss_audio.data.batch import IGNORE, Batch
 from moss_audio.data.config import DataConfig
 from moss_audio.engine.aligner import QUIET, SCALE
 from moss_audio.errors import MossAudioError
-from moss_audio.features import TOKENS_PER_SECOND, num_tokens
 from moss_audio.model.checkpoint import is_embedded
 from moss_audio.model.modeling import MossAudioModel
 from moss_audio.model.nano import EMBEDDING
@@ -41,6 +40,7 @@ from moss_audio.train.listen import Listener
 from moss_audio.train.loop import LoopConfig, Stage, log_to, resumed, run
 from moss_audio.train.objective import Objective, mixed_precision
 from moss_audio.train.setup import ADAPTER, MERGERS, learn, load_for_training, settle, source_folder
+from moss_audio.units import TOKENS_PER_SECOND, num_tokens
 
 QUIET_WEIGHT = 0.25  # quiet tokens are many and easy
 MADE_ALIKE = 2.0  # random columns differ by a few per cent, standardised ones by far more

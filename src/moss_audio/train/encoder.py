@@ -9,7 +9,7 @@ Helpers beside the decoder's loss: CTC on the word pieces of a clip whose words 
 composed scenes, the piece spoken (or the sound heard) at each 80-ms token.
 
 Deviations: the paper does not say what the head is, nor that there are helpers. Translations are
-questions with an answer like any other (`moss_audio.scenes.translations` makes a small set).
+questions with an answer like any other (`recipes.translations` makes a small set).
 """
 
 from __future__ import annotations

@@ -172,7 +172,7 @@ def write_plain(
 ) -> None:
     """A folder in the released layout: the model of `source` with the weights in `named` (by the
     model's own names) instead of its own, and LoRA factors among them merged."""
-    from moss_audio.processing import MossAudioProcessor
+    from moss_audio.model.processing import MossAudioProcessor
 
     model = MossAudioModel.from_pretrained(source, dtype=torch.float32)
     dtype = EMBEDDED_DTYPE if is_embedded(source) else _stored_dtype(source)

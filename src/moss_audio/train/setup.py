@@ -31,7 +31,7 @@ def load_for_training(folder: Path) -> tuple[MossAudioModel, Any, PromptSpec]:
 
     A LoRA that an embedded folder holds is merged in memory, and stays what it is in the export.
     """
-    from moss_audio.processing import MossAudioProcessor
+    from moss_audio.model.processing import MossAudioProcessor
 
     config = load_config(folder)
     model = MossAudioModel.from_pretrained(folder, config=config, dtype=torch.float32)

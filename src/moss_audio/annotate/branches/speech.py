@@ -32,8 +32,8 @@ from moss_audio.annotate.tools.speech.speakers import SpeakersConfig, SpeakersTo
 from moss_audio.annotate.tools.speech.speakers_pyannote import PyannoteConfig, PyannoteTool
 from moss_audio.annotate.tools.speech.speech_fields import Describer, FieldsConfig, SpeechFieldsTool
 from moss_audio.annotate.tools.speech.voice_encoder import bundled_weights
-from moss_audio.audio import SAMPLE_RATE
 from moss_audio.errors import MossAudioError
+from moss_audio.units import SAMPLE_RATE
 
 Recogniser = Literal["whisper", "sphinx", "moss", "http"]
 Aligner = Literal["sphinx", "ctc", "moss", "none"]

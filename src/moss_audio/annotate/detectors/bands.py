@@ -7,7 +7,7 @@ import functools
 import numpy as np
 
 from moss_audio.annotate.detectors.base import HOP_SAMPLES, Block
-from moss_audio.audio import SAMPLE_RATE
+from moss_audio.units import SAMPLE_RATE
 
 N_BANDS = 16
 TILE_FRAMES = 10  # 0.1 s

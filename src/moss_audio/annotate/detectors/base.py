@@ -9,8 +9,8 @@ from typing import Literal, Protocol, runtime_checkable
 import numpy as np
 
 from moss_audio.annotate.records import Span
-from moss_audio.audio import SAMPLE_RATE
 from moss_audio.errors import MossAudioError
+from moss_audio.units import SAMPLE_RATE
 
 FRAMES_PER_SECOND = 100
 HOP_SAMPLES = SAMPLE_RATE // FRAMES_PER_SECOND

@@ -9,8 +9,9 @@ import numpy as np
 from moss_audio import __version__
 from moss_audio.annotate.detectors.base import Vocabulary, check_samples, in_order, shifted
 from moss_audio.annotate.records import Span
-from moss_audio.audio import SAMPLE_RATE, Audio
 from moss_audio.files import folder_hash
+from moss_audio.recordings import Audio
+from moss_audio.units import SAMPLE_RATE
 
 
 class CheckpointDetector:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from moss_audio.audio import SAMPLE_RATE
+from moss_audio.units import SAMPLE_RATE
 
 _HOP, _WINDOW, _N_FFT = 320, 800, 2048
 _LOW_HZ, _HIGH_HZ = 75.0, 700.0

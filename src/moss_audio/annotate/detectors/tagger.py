@@ -24,9 +24,9 @@ from moss_audio.annotate.detectors.base import (
     shifted,
 )
 from moss_audio.annotate.records import Span
-from moss_audio.audio import SAMPLE_RATE
 from moss_audio.errors import CheckpointError, MossAudioError, short_reason
 from moss_audio.files import folder_hash
+from moss_audio.units import SAMPLE_RATE
 
 
 @dataclass(frozen=True)

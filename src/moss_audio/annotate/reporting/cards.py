@@ -15,8 +15,9 @@ from moss_audio.annotate.reporting.counting import fair_limit
 from moss_audio.annotate.reporting.drawing import opus_uri, spectrogram_uri, waveform_path
 from moss_audio.annotate.reporting.statistics import group_of, leading_class
 from moss_audio.annotate.reporting.timeline import Lane, Tick, clock, lanes, ticks
-from moss_audio.audio import SAMPLE_RATE, load_audio
 from moss_audio.errors import MossAudioError
+from moss_audio.recordings import load_audio
+from moss_audio.units import SAMPLE_RATE
 
 # Characters of a transcript, a caption or a turn; of a value; of a card's conversations.
 _TEXT_CHARS, _VALUE_CHARS, _TALK_CHARS = 3000, 400, 15_000

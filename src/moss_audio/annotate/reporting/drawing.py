@@ -9,8 +9,8 @@ from fractions import Fraction
 import av
 import numpy as np
 
-from moss_audio.audio import SAMPLE_RATE
-from moss_audio.features import LogMelStream
+from moss_audio.dsp.mel import LogMelStream
+from moss_audio.units import SAMPLE_RATE
 
 OPUS_BITS_PER_S = 24_000
 N_MELS = 64

@@ -10,8 +10,8 @@ import numpy as np
 
 from moss_audio.annotate.records import Segment, Span, ToolResult
 from moss_audio.annotate.tools.labels import UNIDENTIFIED, plain_label
-from moss_audio.audio import SAMPLE_RATE
 from moss_audio.errors import MossAudioError
+from moss_audio.units import SAMPLE_RATE
 
 
 class EventDetector(Protocol):

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from moss_audio.audio import SAMPLE_RATE
 from moss_audio.errors import MissingDependencyError
+from moss_audio.units import SAMPLE_RATE
 
 GATE_LUFS = -70.0  # the standard's: what is quieter counts as silence
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from moss_audio.audio import Audio
 from moss_audio.data.config import SourceConfig
 from moss_audio.data.entry import Clip, Entry, Lines, Truth
 from moss_audio.data.sources.base import ListedSource, existing
+from moss_audio.recordings import Audio
 from moss_audio.scenes.reader import load_scenes
 
 

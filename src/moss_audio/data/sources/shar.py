@@ -13,11 +13,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from moss_audio.audio import AudioInput
 from moss_audio.data.config import SourceConfig
 from moss_audio.data.entry import Clip, Entry, Lines, Truth
 from moss_audio.data.sources.base import ListedSource, audio_path, existing, seconds
 from moss_audio.errors import MossAudioError
+from moss_audio.recordings import AudioInput
 from moss_audio.result import Segment, Word
 
 _SLACK_S = 0.05  # by which a word may reach out of its supervision

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from moss_audio.audio import Audio, load_audio
 from moss_audio.errors import AudioError, MissingDependencyError, MossAudioError
 from moss_audio.evaluate.item import SoundFile
+from moss_audio.recordings import Audio, load_audio
 
 
 class DataError(MossAudioError):

@@ -12,7 +12,7 @@ from moss_audio.annotate.tools.events import covered
 from moss_audio.annotate.tools.identity import package_version
 from moss_audio.annotate.tools.labels import UNIDENTIFIED
 from moss_audio.annotate.tools.loudness import import_meter, measure_loudness
-from moss_audio.audio import SAMPLE_RATE
+from moss_audio.units import SAMPLE_RATE
 
 # Share of the segment from which on a sound is said to be heard so.
 _EXTENTS = ((0.9, "throughout"), (0.6, "most of the time"), (0.25, "part of the time"))

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from moss_audio.annotate.records import Segment, Span, ToolResult
-from moss_audio.audio import SAMPLE_RATE
+from moss_audio.units import SAMPLE_RATE
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from moss_audio.annotate.tools.loudness import (
     import_meter,
     measure_loudness,
 )
-from moss_audio.audio import SAMPLE_RATE
+from moss_audio.units import SAMPLE_RATE
 
 _HOP_S = 0.1
 _WINDOW_S = 0.4  # the momentary loudness of EBU R 128

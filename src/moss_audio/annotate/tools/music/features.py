@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from moss_audio.audio import SAMPLE_RATE
 from moss_audio.errors import MissingDependencyError
+from moss_audio.units import SAMPLE_RATE
 
 PITCH_CLASSES = ("C", "C#", "D", "D#", "E", "F", "F#", "G", "G#", "A", "A#", "B")
 

@@ -8,8 +8,8 @@ import numpy as np
 
 from moss_audio.annotate.records import Segment, Span, ToolResult
 from moss_audio.annotate.tools.events import EventDetector, EventsConfig, merge_events
-from moss_audio.audio import SAMPLE_RATE
 from moss_audio.errors import MossAudioError
+from moss_audio.units import SAMPLE_RATE
 
 # AudioSet's class, in lower case -> the instrument. What names no instrument (genres, moods) is
 # left out, and so is singing, which the profile knows of.

@@ -13,8 +13,8 @@ from moss_audio.annotate.tools.music.features import (
     import_librosa,
 )
 from moss_audio.annotate.tools.music.librosa_tool import LibrosaTool
-from moss_audio.audio import SAMPLE_RATE
 from moss_audio.errors import MossAudioError
+from moss_audio.units import SAMPLE_RATE
 
 _SHORTEST_S = 4.0  # a slow beat four times
 _STEP_OCTAVES = 0.005  # of the tempo grid: 0.35 %

@@ -21,9 +21,9 @@ from moss_audio.annotate.tools.identity import digest, package_version, weights_
 from moss_audio.annotate.tools.speech.agreement import agreed_text
 from moss_audio.annotate.tools.speech.align_sphinx import UNALIGNED
 from moss_audio.annotate.tools.speech.timing import spans_of
-from moss_audio.audio import SAMPLE_RATE
 from moss_audio.errors import CheckpointError, short_reason
 from moss_audio.text import normalize_words
+from moss_audio.units import SAMPLE_RATE
 
 
 @dataclass(frozen=True)

@@ -19,8 +19,8 @@ from moss_audio.annotate.tools.speech.agreement import agreed_text
 from moss_audio.annotate.tools.speech.asr_sphinx import decode, decoder, plain_word
 from moss_audio.annotate.tools.speech.pronounce import LetterToSound, read_dictionary
 from moss_audio.annotate.tools.speech.timing import spans_of
-from moss_audio.audio import SAMPLE_RATE
 from moss_audio.text import normalize_words
+from moss_audio.units import SAMPLE_RATE
 
 UNALIGNED = "the transcript could not be aligned with the sound"
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from moss_audio.annotate.records import Segment, ToolResult
 from moss_audio.annotate.tools.speech.moss import MossConfig, SharedMoss
-from moss_audio.audio import SAMPLE_RATE
+from moss_audio.units import SAMPLE_RATE
 
 
 class MossTool:

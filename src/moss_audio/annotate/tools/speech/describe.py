@@ -18,8 +18,8 @@ from moss_audio.annotate.tools.speech.asr_http import EndpointConfig, client, un
 from moss_audio.annotate.tools.speech.moss import SharedMoss
 from moss_audio.annotate.tools.speech.speech_fields import ASKED_FIELDS
 from moss_audio.annotate.tools.speech.wav import wav_bytes
-from moss_audio.audio import SAMPLE_RATE
 from moss_audio.text import single_line, split_thinking
+from moss_audio.units import SAMPLE_RATE
 
 PROMPT = (
     "Describe the speaker and the way of speaking in this recording. Answer with one JSON object "

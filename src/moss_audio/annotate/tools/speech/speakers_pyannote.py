@@ -9,8 +9,8 @@ import numpy as np
 
 from moss_audio.annotate.records import Segment, Span, ToolResult
 from moss_audio.annotate.tools.identity import digest, package_version
-from moss_audio.audio import SAMPLE_RATE
 from moss_audio.errors import CheckpointError, MissingDependencyError, short_reason
+from moss_audio.units import SAMPLE_RATE
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ import numpy as np
 
 from moss_audio.annotate.records import Segment
 from moss_audio.annotate.tools.speech.sentences import aligned_words
-from moss_audio.audio import SAMPLE_RATE
+from moss_audio.units import SAMPLE_RATE
 
 FRAME_S = 0.02
 # Words closer than this are one stretch of speech: the closure of a stop is no pause.

@@ -16,8 +16,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from moss_audio.audio import SAMPLE_RATE
 from moss_audio.errors import CheckpointError, MissingDependencyError, short_reason
+from moss_audio.units import SAMPLE_RATE
 
 PACKAGE = "resemblyzer"
 # Not part of an extra: what it requires builds from source, and is not needed for its weights.

@@ -14,12 +14,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from moss_audio.audio import load_audio
 from moss_audio.errors import MossAudioError
-from moss_audio.scenes.dialogue import __main__ as command
-from moss_audio.scenes.dialogue import label, rnc
-from moss_audio.scenes.dialogue.games import GAMES
-from moss_audio.scenes.dialogue.make import make
+from moss_audio.recordings import load_audio
+from recipes.dialogue import __main__ as command
+from recipes.dialogue import label, rnc
+from recipes.dialogue.games import GAMES
+from recipes.dialogue.make import make
 
 SPEECH = Path(__file__).parents[2] / "examples" / "speech.wav"
 

@@ -1,6 +1,6 @@
 """Speech translation to train on: French, German and Spanish sentences with their English.
 
 Composed from parallel parts, so the translation is exact, and spoken by espeak-ng:
-`python -m moss_audio.scenes.translations OUT`. A small set of its kind: it shows the task, it does
+`python -m recipes.translations OUT`. A small set of its kind: it shows the task, it does
 not teach a language.
 """

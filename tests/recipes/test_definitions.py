@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from moss_audio.errors import MossAudioError
-from moss_audio.scenes import definitions
+from recipes import definitions
 
 LINES = """  1 licence text | with a bar
 00001740 03 n 01 entity 0 003 ~ 1 n 0000 | that which is perceived to have its own existence; "x y"

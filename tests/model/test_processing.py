@@ -12,11 +12,12 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from moss_audio.dsp.mel import log_mel
 from moss_audio.errors import AudioError, CheckpointError, PromptError
-from moss_audio.features import log_mel, num_frames, num_tokens
-from moss_audio.processing import MossAudioProcessor
+from moss_audio.model.processing import MossAudioProcessor
 from moss_audio.prompt import AUDIO_PLACEHOLDER, render, render_raw
 from moss_audio.testing.tokenizer import tiny_prompt_spec, tiny_tokenizer
+from moss_audio.units import num_frames, num_tokens
 
 N_MELS = 16
 FIXTURES = settings(

@@ -1,4 +1,4 @@
-"""Log-mel features, and the only formula between samples, frames, tokens and seconds.
+"""Log-mel features.
 
 The features are those of ``WhisperFeatureExtractor`` over the whole clip, not padded to 30 s
 (specification, section 1.1): 25-ms Hann windows every 10 ms, slaney mel filters,
@@ -16,14 +16,9 @@ import numpy as np
 import torch
 
 from moss_audio.errors import AudioError
+from moss_audio.units import HOP_SAMPLES, SAMPLE_RATE, num_frames
 
-SAMPLE_RATE = 16_000
 N_FFT = 400  # 25 ms
-HOP_SAMPLES = 160  # 10 ms
-FRAMES_PER_SECOND = SAMPLE_RATE // HOP_SAMPLES  # 100
-STEM_STRIDES = 3  # the encoder's stem halves the time axis three times
-FRAMES_PER_TOKEN = 2**STEM_STRIDES  # 8 frames, 80 ms
-TOKENS_PER_SECOND = FRAMES_PER_SECOND / FRAMES_PER_TOKEN  # 12.5
 
 LOG_FLOOR = 1e-10
 DYNAMIC_RANGE = 8.0  # in log10 units: 80 dB below the clip's maximum
@@ -34,44 +29,6 @@ _CALL_COST, _COLUMN_COST = 40_000, 20
 # A float32 transform blurs what lies far below the frame's strongest bin. Below this share of it
 # the blur may reach 4e-5 in the features, and the frame is transformed again in float64.
 _FAINT = 3e-7
-
-
-def num_frames(n_samples: int) -> int:
-    """Mel frames of a clip of `n_samples` samples at 16 kHz."""
-    return n_samples // HOP_SAMPLES
-
-
-def num_tokens(n_frames: int) -> int:
-    """Audio tokens of a clip of `n_frames` mel frames: halved (rounding up) three times."""
-    length = n_frames
-    for _ in range(STEM_STRIDES):
-        length = (length - 1) // 2 + 1 if length > 0 else 0
-    return length
-
-
-def num_tokens_of_samples(n_samples: int) -> int:
-    """Audio tokens of a clip of `n_samples` samples at 16 kHz."""
-    return num_tokens(num_frames(n_samples))
-
-
-def frames_to_seconds(n_frames: float) -> float:
-    """Duration of `n_frames` mel frames, in seconds."""
-    return n_frames / FRAMES_PER_SECOND
-
-
-def tokens_to_seconds(n_tokens: float) -> float:
-    """Duration of `n_tokens` audio tokens, in seconds."""
-    return n_tokens / TOKENS_PER_SECOND
-
-
-def seconds_to_samples(seconds: float) -> int:
-    """Samples at 16 kHz nearest to `seconds`."""
-    return round(seconds * SAMPLE_RATE)
-
-
-def samples_to_seconds(n_samples: int) -> float:
-    """Duration of `n_samples` samples at 16 kHz, in seconds."""
-    return n_samples / SAMPLE_RATE
 
 
 def _hz_to_mel(hz: np.ndarray) -> np.ndarray:

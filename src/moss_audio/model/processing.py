@@ -16,8 +16,8 @@ import numpy as np
 import torch
 from transformers import AutoProcessor, BatchFeature, ProcessorMixin
 
+from moss_audio.dsp.mel import N_FFT, log_mel
 from moss_audio.errors import CheckpointError, PromptError
-from moss_audio.features import HOP_SAMPLES, N_FFT, SAMPLE_RATE, log_mel, num_tokens
 from moss_audio.model.config import MossAudioConfig
 from moss_audio.prompt import (
     AudioPart,
@@ -30,6 +30,7 @@ from moss_audio.prompt import (
     render_raw,
 )
 from moss_audio.prompt import chat_template as template_text
+from moss_audio.units import HOP_SAMPLES, SAMPLE_RATE, num_tokens
 
 IGNORE_INDEX = -100  # torch's cross entropy skips it
 DEFAULT_SYSTEM = "You are a helpful assistant."
@@ -267,7 +268,7 @@ class MossAudioProcessor(ProcessorMixin):
         )
 
     def _mel(self, clip: _Clip, sampling_rate: int | None) -> torch.Tensor:
-        from moss_audio.audio import load_audio
+        from moss_audio.recordings import load_audio
 
         value = clip.value
         if isinstance(value, torch.Tensor):

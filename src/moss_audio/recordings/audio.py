@@ -18,13 +18,13 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from moss_audio.audio_decode import MediaSource
-from moss_audio.audio_resample import MAX_CHANNELS, SAMPLE_RATE, ArraySource, check_rate, to_16k
-from moss_audio.audio_sources import FetchLimits, describe_bytes_source, open_source
 from moss_audio.errors import AudioError
+from moss_audio.recordings.decode import MediaSource
+from moss_audio.recordings.resample import MAX_CHANNELS, ArraySource, check_rate, to_16k
+from moss_audio.recordings.sources import FetchLimits, describe_bytes_source, open_source
+from moss_audio.units import SAMPLE_RATE
 
 __all__ = [
-    "SAMPLE_RATE",
     "Audio",
     "AudioInput",
     "AudioStream",

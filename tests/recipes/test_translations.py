@@ -13,13 +13,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from moss_audio.audio import load_audio
 from moss_audio.data.config import data_config
 from moss_audio.data.sources import open_source
 from moss_audio.errors import MossAudioError
-from moss_audio.scenes.translations import __main__ as command
-from moss_audio.scenes.translations import phrases
+from moss_audio.recordings import load_audio
 from moss_audio.scenes.voices.espeak import EspeakVoice
+from recipes.translations import __main__ as command
+from recipes.translations import phrases
 
 
 @given(st.integers(0, 2**32))
@@ -43,7 +43,7 @@ def test_the_command_writes_what_a_source_reads(tmp_path: Path) -> None:
     except MossAudioError as error:
         pytest.skip(str(error))
     for name in "ab":  # the same in each new process
-        words = [sys.executable, "-m", "moss_audio.scenes.translations", str(tmp_path / name), "24"]
+        words = [sys.executable, "-m", "recipes.translations", str(tmp_path / name), "24"]
         done = subprocess.run(words, capture_output=True, text=True, check=True)
         assert "to train" in done.stdout
     train = (tmp_path / "a/train.jsonl").read_text()

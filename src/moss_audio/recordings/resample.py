@@ -16,8 +16,8 @@ import numpy as np
 import soxr
 
 from moss_audio.errors import AudioError
+from moss_audio.units import SAMPLE_RATE
 
-SAMPLE_RATE = 16_000  # Hz, of everything that leaves the loader
 MIN_RATE_HZ = 1_000
 MAX_RATE_HZ = 768_000
 MAX_CHANNELS = 64

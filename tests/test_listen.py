@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 
 from moss_audio.engine import Generation, GenerationOptions, Request
 from moss_audio.errors import AudioError, MossAudioError
+from moss_audio.listen import Job, prompt_limit_s, run
 from moss_audio.longform import Span, Window, cut_point, is_silent, join, windows
-from moss_audio.pipeline import Job, prompt_limit_s, run
 from moss_audio.result import Event, Timeline, Transcript
 from moss_audio.tasks import get_task
 

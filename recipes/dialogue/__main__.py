@@ -1,4 +1,4 @@
-"""`python -m moss_audio.scenes.dialogue OUT [GAME ...]`: spoken lines as conversations."""
+"""`python -m recipes.dialogue OUT [GAME ...]`: spoken lines as conversations."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from moss_audio.errors import MossAudioError
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run; returns the exit status."""
-    from moss_audio.scenes.dialogue.games import GAMES
+    from recipes.dialogue.games import GAMES
 
     parser = argparse.ArgumentParser(
-        prog="python -m moss_audio.scenes.dialogue",
+        prog="python -m recipes.dialogue",
         description="Write the spoken lines of free games (Debian's packages) with transcripts of "
         "Whisper tiny.en as conversations to train on: OUT/train.jsonl, OUT/audio/. A run that "
         "was stopped goes on.",
@@ -25,7 +25,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--root", type=Path, default=Path("/"), help="where packages lie unpacked")
     parser.add_argument("--workers", type=int, default=2)
     parsed = parser.parse_args(arguments)
-    from moss_audio.scenes.dialogue.make import make
+    from recipes.dialogue.make import make
 
     try:
         print(make(parsed.out, parsed.games or list(GAMES), parsed.root, parsed.workers))

@@ -13,13 +13,13 @@ import numpy as np
 
 from moss_audio.annotate import flac
 from moss_audio.annotate.tools.speech.asr_whisper import WhisperConfig, load_whisper
-from moss_audio.audio import SAMPLE_RATE
 from moss_audio.errors import AudioError, MossAudioError
 from moss_audio.files import write_atomic
 from moss_audio.scenes import pool
-from moss_audio.scenes.dialogue.games import GAMES, Line
-from moss_audio.scenes.dialogue.label import labelled
 from moss_audio.scenes.human import PROMPT_SOURCES, parts_of, spoken_keys
+from moss_audio.units import SAMPLE_RATE
+from recipes.dialogue.games import GAMES, Line
+from recipes.dialogue.label import labelled
 
 _BLOCK = 120  # lines; what is lost when a run is killed
 _PROMPT = "Transcribe the audio."

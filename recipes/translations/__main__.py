@@ -1,4 +1,4 @@
-"""`python -m moss_audio.scenes.translations OUT [COUNT]`: spoken sentences with their English."""
+"""`python -m recipes.translations OUT [COUNT]`: spoken sentences with their English."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from pathlib import Path
 import numpy as np
 
 from moss_audio.annotate import flac
-from moss_audio.audio import SAMPLE_RATE
 from moss_audio.errors import MossAudioError
 from moss_audio.files import write_atomic
-from moss_audio.scenes.translations.phrases import LANGUAGES, phrase
+from moss_audio.units import SAMPLE_RATE
+from recipes.translations.phrases import LANGUAGES, phrase
 
 # Names of espeak-ng's voices; a variant of the speaker is added.
 VOICES = {"de": "gmw/de", "fr": "roa/fr", "es": "roa/es"}
@@ -71,7 +71,7 @@ def make(out: Path, count: int, seed: int = 0) -> dict[str, int]:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run; returns the exit status."""
     parser = argparse.ArgumentParser(
-        prog="python -m moss_audio.scenes.translations",
+        prog="python -m recipes.translations",
         description="Write sentences in German, French and Spanish, spoken by espeak-ng, with "
         "questions for their English translation: OUT/train.jsonl, OUT/val.jsonl, OUT/audio/.",
     )

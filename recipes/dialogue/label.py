@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from moss_audio.audio import SAMPLE_RATE
 from moss_audio.result import Word
+from moss_audio.units import SAMPLE_RATE
 
 PAUSE_S = 0.7
 WINDOW_S = 28.5

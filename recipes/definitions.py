@@ -1,6 +1,6 @@
 """Plain text for training: questions about words and WordNet's definitions as answers.
 
-    python -m moss_audio.scenes.definitions data/text.jsonl
+    python -m recipes.definitions data/text.jsonl
 
 Writes conversations without audio, a line each. Needs Debian's wordnet-base.
 """
@@ -63,7 +63,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Write the file that the arguments name."""
     arguments = sys.argv[1:] if arguments is None else arguments
     if len(arguments) != 1:
-        print("usage: python -m moss_audio.scenes.definitions FILE.jsonl", file=sys.stderr)
+        print("usage: python -m recipes.definitions FILE.jsonl", file=sys.stderr)
         return 2
     path = Path(arguments[0])
     path.parent.mkdir(parents=True, exist_ok=True)

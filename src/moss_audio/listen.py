@@ -14,13 +14,13 @@ from typing import Any, Literal
 
 import numpy as np
 
-from moss_audio.audio import Audio, AudioInput, audio_duration, stream_audio
 from moss_audio.engine.base import Engine, Generation, GenerationOptions, Request
 from moss_audio.errors import AudioError, MossAudioError
-from moss_audio.features import HOP_SAMPLES, SAMPLE_RATE, TOKENS_PER_SECOND
 from moss_audio.longform import WARN_SILENT, Span, Window, is_silent, join, windows
+from moss_audio.recordings import Audio, AudioInput, audio_duration, stream_audio
 from moss_audio.result import Result
 from moss_audio.tasks.base import WARN_LOOP, Task
+from moss_audio.units import HOP_SAMPLES, SAMPLE_RATE, TOKENS_PER_SECOND
 
 MAX_CLIP_S = 300.0  # a longer recording is walked in windows
 _BLOCK_S = 30.0

@@ -12,8 +12,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from moss_audio.audio import SAMPLE_RATE, Audio, audio_duration, load_audio, stream_audio
 from moss_audio.errors import AudioError
+from moss_audio.recordings import Audio, audio_duration, load_audio, stream_audio
+from moss_audio.units import SAMPLE_RATE
 
 from .test_audio import FORMATS, encode, float_wav, pcm_wav, tone
 

@@ -9,18 +9,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from transformers import WhisperFeatureExtractor
 
-from moss_audio.errors import AudioError
-from moss_audio.features import (
-    FRAMES_PER_TOKEN,
-    HOP_SAMPLES,
+from moss_audio.dsp.mel import (
     LogMelStream,
     _filters,
     _mel_energies,
     _refine,
-    frames_to_seconds,
     log_mel,
     mel_filters,
     normalize_log_mel,
+)
+from moss_audio.errors import AudioError
+from moss_audio.units import (
+    FRAMES_PER_TOKEN,
+    HOP_SAMPLES,
+    frames_to_seconds,
     num_frames,
     num_tokens,
     num_tokens_of_samples,

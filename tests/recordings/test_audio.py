@@ -22,9 +22,8 @@ import soxr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from moss_audio import audio_resample
-from moss_audio.audio import (
-    SAMPLE_RATE,
+from moss_audio.errors import AudioError
+from moss_audio.recordings import (
     Audio,
     FetchLimits,
     audio_duration,
@@ -32,7 +31,8 @@ from moss_audio.audio import (
     load_audio,
     stream_audio,
 )
-from moss_audio.errors import AudioError
+from moss_audio.recordings import resample as audio_resample
+from moss_audio.units import SAMPLE_RATE
 
 # name: (container, codec, rate, sample error of the codec at amplitude 0.5; None = lossless)
 FORMATS: dict[str, tuple[str, str, int, float | None]] = {

@@ -14,10 +14,10 @@ from pathlib import Path
 
 import numpy as np
 
-from moss_audio.audio import load_audio
 from moss_audio.errors import MossAudioError
-from moss_audio.scenes.dialogue import rnc
+from moss_audio.recordings import load_audio
 from moss_audio.scenes.missing import MissingDebianPackageError
+from recipes.dialogue import rnc
 
 _PCM_HZ = 11_025  # of the lines that are stored as plain 8-bit samples
 

@@ -14,9 +14,9 @@ from typing import Any
 import av
 import numpy as np
 
-from moss_audio.audio_resample import CHUNK_S, SEEK_FROM_S, Chunk, check_rate, downmix
-from moss_audio.audio_sources import ByteReader, one_line
 from moss_audio.errors import AudioError
+from moss_audio.recordings.resample import CHUNK_S, SEEK_FROM_S, Chunk, check_rate, downmix
+from moss_audio.recordings.sources import ByteReader, one_line
 
 # Bounds on broken input. A hole of 1000 packets is about 25 s of mp3 or 20 s of Opus.
 MAX_BAD_PACKETS_IN_A_ROW = 1_000

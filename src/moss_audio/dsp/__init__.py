@@ -1,0 +1,1 @@
+"""Signal processing: log-mel features, noise, rooms, codecs, loudness."""
