@@ -10,7 +10,7 @@ brings in neither torch nor transformers:
 
 from __future__ import annotations
 
-from importlib import import_module
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -33,27 +33,6 @@ if TYPE_CHECKING:
     from moss_audio.result import Word as Word
 
 __version__ = "0.1.0"
-
-# Where each public name lives. A table rather than imports: see the module docstring.
-_HOME = {
-    "load": "api",
-    "MossAudio": "api",
-    "MossAudioConfig": "model",
-    "MossAudioModel": "model",
-    "MossAudioProcessor": "model",
-    "Answer": "result",
-    "Caption": "result",
-    "Event": "result",
-    "Segment": "result",
-    "Timeline": "result",
-    "Transcript": "result",
-    "Word": "result",
-    "AudioError": "errors",
-    "CheckpointError": "errors",
-    "MissingDependencyError": "errors",
-    "MossAudioError": "errors",
-    "PromptError": "errors",
-}
 
 __all__ = [
     "Answer",
@@ -79,10 +58,18 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     """Import the module that holds a public name, when the name is first asked for."""
-    home = _HOME.get(name)
-    if home is None:
+    home: ModuleType
+    if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(f"{__name__}.{home}"), name)
+    if name in ("load", "MossAudio"):
+        import moss_audio.api as home
+    elif name.startswith("MossAudio") and not name.endswith("Error"):
+        import moss_audio.model as home
+    elif name.endswith("Error"):
+        import moss_audio.errors as home
+    else:
+        import moss_audio.result as home
+    value = getattr(home, name)
     globals()[name] = value  # the next access skips this function
     return value
 
