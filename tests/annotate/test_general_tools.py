@@ -11,7 +11,7 @@ from moss_audio.annotate.tools.general.anchor import AnchorConfig, anchor_senten
 from moss_audio.annotate.tools.general.description import DescriptionConfig, describe
 from moss_audio.annotate.tools.general.judge import JudgeConfig, judge_description
 from moss_audio.annotate.tools.labels import plain_label
-from moss_audio.annotate.tools.loudness import measure_loudness
+from moss_audio.dsp.loudness import measure_loudness
 from moss_audio.errors import MossAudioError
 
 SR = 16_000

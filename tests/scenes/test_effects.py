@@ -7,11 +7,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from moss_audio.dsp import codec, room
+from moss_audio.dsp.codec import CODECS
+from moss_audio.dsp.stretch import shift_pitch, stretch
 from moss_audio.scenes.draft import Draft
-from moss_audio.scenes.effects import codec, room
 from moss_audio.scenes.effects.apply import after_levelling, before_levelling
-from moss_audio.scenes.effects.config import CODECS, EffectsConfig, read_effects
-from moss_audio.scenes.effects.stretch import shift_pitch, stretch
+from moss_audio.scenes.effects.config import EffectsConfig, read_effects
 
 SR = 16_000
 STARTS_S = (0.4, 1.3, 2.1)
@@ -119,7 +120,7 @@ def test_rooms_begin_with_the_direct_sound_and_decay_as_said(seed: int) -> None:
     assert np.abs(response[:480]).max() > np.abs(late).max()
     click = np.zeros(SR, np.float32)
     click[4000] = 1.0
-    heard = room.place(click, drawn, np.random.default_rng(seed))
+    heard = room.placed(click, drawn, np.random.default_rng(seed))
     assert np.argmax(np.abs(heard) > 0.5) == 4000
     assert np.abs(heard[:4000]).max() < 1e-6
 

@@ -22,6 +22,7 @@ from moss_audio.annotate.detectors.base import HOP_SAMPLES, Detector, blocks, ch
 from moss_audio.annotate.detectors.explain import unexplained, union
 from moss_audio.annotate.detectors.make import DetectorConfig, make_detector
 from moss_audio.annotate.records import Recording, Segment, Span, ToolResult
+from moss_audio.dsp.loudness import frame_levels_db
 from moss_audio.errors import MossAudioError
 from moss_audio.units import SAMPLE_RATE
 
@@ -203,6 +204,5 @@ def levels(samples: np.ndarray) -> np.ndarray:
     """Level in dB every 10 ms, `[n // 160]` float32; digital silence is -120."""
     out = np.empty(len(samples) // HOP_SAMPLES, np.float32)
     for block in blocks(len(samples), context_s=0.0):
-        frames = block.of(samples).reshape(-1, HOP_SAMPLES)
-        out[block.start : block.end] = 10 * np.log10(np.mean(frames**2, axis=1) + 1e-12)
+        out[block.start : block.end] = frame_levels_db(block.of(samples), HOP_SAMPLES)
     return out

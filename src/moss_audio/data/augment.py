@@ -11,6 +11,10 @@ import numpy as np
 import soxr
 
 from moss_audio.data.spec_mask import SpecMask
+from moss_audio.dsp.codec import mu_law
+from moss_audio.dsp.loudness import amplitude
+from moss_audio.dsp.noise import at_snr, quick_noise
+from moss_audio.dsp.room import quickly_reverberated
 from moss_audio.errors import MossAudioError
 from moss_audio.units import SAMPLE_RATE
 
@@ -65,42 +69,6 @@ class AugmentConfig:
         )  # fmt: skip
 
 
-def _mu_law(x: np.ndarray) -> np.ndarray:
-    """A telephone's 8-bit companding and back."""
-    coded = np.sign(x) * np.log1p(255 * np.abs(x)) / np.log1p(255)
-    coded = np.round(coded * 127) / 127
-    return np.sign(coded) * np.expm1(np.abs(coded) * np.log1p(255)) / 255
-
-
-def _noise(n: int, rng: np.random.Generator) -> np.ndarray:
-    """Noise of a random colour: power falling as f^-a, a in 0..1.2. float32 `[n]`"""
-    from scipy.fft import irfft, next_fast_len
-
-    size = next_fast_len(n, real=True)
-    bins = size // 2 + 1
-    parts = rng.standard_normal((2, bins), dtype=np.float32)
-    spectrum = (parts[0] + 1j * parts[1]).astype(np.complex64)
-    spectrum *= np.maximum(np.arange(bins, dtype=np.float32), 1) ** np.float32(
-        -rng.uniform(0.0, 1.2) / 2
-    )
-    noise = irfft(spectrum, size)[:n]
-    return np.asarray(noise / (np.sqrt(np.mean(noise**2)) + 1e-9), dtype=np.float32)
-
-
-def _room(x: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """A direct sound that stays where it is, and a tail that dies away. `[n]` -> `[n]`"""
-    from scipy.fft import irfft, next_fast_len, rfft
-
-    n = int(rng.uniform(0.06, 0.5) * SAMPLE_RATE)
-    tail = rng.standard_normal(n, dtype=np.float32)
-    tail *= np.exp(np.linspace(0, -6.9, n, dtype=np.float32))
-    tail[: int(rng.uniform(0.002, 0.015) * SAMPLE_RATE)] = 0
-    tail *= np.float32(rng.uniform(0.1, 0.6) / (np.sqrt(np.sum(tail**2)) + 1e-9))
-    tail[0] = 1.0
-    size = next_fast_len(len(x) + n, real=True)
-    return np.asarray(irfft(rfft(x, size) * rfft(tail, size), size)[: len(x)], dtype=np.float32)
-
-
 def _colour(x: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """A smooth random frequency response of up to about 12 dB up or down. `[n]` -> `[n]`"""
     from scipy.fft import irfft, next_fast_len, rfft
@@ -132,20 +100,20 @@ def augment(
         x = soxr.resample(x, SAMPLE_RATE * speed, SAMPLE_RATE, quality="LQ")
         stretch = len(x) / max(1, len(samples))
     if rng.random() < config.room_share:
-        x = _room(x, rng)
+        x = quickly_reverberated(x, rng)
     if rng.random() < config.colour_share:
         x = _colour(x, rng)
     if rng.random() < config.telephone_share:
         x = soxr.resample(x, SAMPLE_RATE, _TELEPHONE_HZ, quality="MQ")
         x = x / (np.max(np.abs(x)) + 1e-6) * rng.uniform(0.1, 0.9)
         if rng.random() < 0.7:
-            x = _mu_law(x)
+            x = mu_law(x)
         x = soxr.resample(x, _TELEPHONE_HZ, SAMPLE_RATE, quality="MQ")
     if rng.random() < config.noise_share:
         level = np.sqrt(np.mean(np.square(x))) + 1e-5
         snr_db = rng.uniform(config.snr_min_db, config.snr_max_db)
-        x = x + _noise(len(x), rng) * (level * 10 ** (-snr_db / 20))
+        x = x + at_snr(quick_noise(len(x), rng), level, snr_db)
     peak = np.max(np.abs(x)) + 1e-6
     gain_db = rng.uniform(config.gain_min_db, config.gain_max_db)
-    x = x / max(peak, 0.05) * 0.8 * 10 ** (gain_db / 20)
+    x = x / max(peak, 0.05) * 0.8 * amplitude(gain_db)
     return np.clip(x, -1.0, 1.0).astype(np.float32), stretch

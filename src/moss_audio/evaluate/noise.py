@@ -1,56 +1,20 @@
-"""Noise that is the same on every machine: added to a recording, or a clip by itself.
+"""Recordings with noise, and clips of nothing but noise: the same on every machine.
 
-The generator is seeded by a text, the id of the item, so that an item's noise depends neither on
-its place in the list nor on a limit.
+The noise is seeded by a text, the id of the item, so that it depends neither on the item's place in
+the list nor on a limit.
 """
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 
 import numpy as np
 
-from moss_audio.errors import MossAudioError
+from moss_audio.dsp.loudness import amplitude
+from moss_audio.dsp.noise import coloured_noise, rng_of, with_noise
 from moss_audio.evaluate.item import Sound
 from moss_audio.recordings import Audio
 from moss_audio.units import SAMPLE_RATE
-
-COLOURS = ("white", "pink", "brown")
-_SLOPES = {"white": 0.0, "pink": 0.5, "brown": 1.0}  # amplitude falls as 1 / f ** slope
-_LOWEST_HZ = 20.0
-
-
-def rng_of(text: str) -> np.random.Generator:
-    """A generator seeded by a text."""
-    digest = hashlib.sha256(text.encode("utf-8")).digest()
-    return np.random.default_rng(int.from_bytes(digest[:8], "little"))
-
-
-def noise(n_samples: int, colour: str, rng: np.random.Generator) -> np.ndarray:
-    """float32 [n_samples] with a root mean square of 1. Raises MossAudioError for no colour."""
-    if colour not in _SLOPES:
-        raise MossAudioError(f"noise {colour!r}: choose one of {', '.join(COLOURS)}")
-    if n_samples < 1:
-        return np.zeros(0, np.float32)
-    spectrum = np.fft.rfft(rng.standard_normal(n_samples))
-    hz = np.fft.rfftfreq(n_samples, 1 / SAMPLE_RATE)
-    shaped = np.fft.irfft(spectrum / np.maximum(hz, _LOWEST_HZ) ** _SLOPES[colour], n_samples)
-    rms = float(np.sqrt(np.mean(shaped**2)))
-    return (shaped / rms).astype(np.float32) if rms > 0 else np.zeros(n_samples, np.float32)
-
-
-def add_noise(samples: np.ndarray, snr_db: float, colour: str, seed: str) -> np.ndarray:
-    """`samples` float32 [n] with noise at a signal-to-noise ratio over the whole clip.
-
-    Silence stays silence: it has no level to be relative to.
-    """
-    level = float(np.sqrt(np.mean(samples.astype(np.float64) ** 2))) if len(samples) else 0.0
-    added = noise(len(samples), colour, rng_of(seed)) * np.float32(level / 10 ** (snr_db / 20))
-    mixed = samples + added
-    peak = float(np.abs(mixed).max(initial=0.0))
-    scaled: np.ndarray = (mixed / peak if peak > 1.0 else mixed).astype(np.float32)
-    return scaled
 
 
 @dataclass(frozen=True)
@@ -75,7 +39,7 @@ class Noisy:
     def load(self) -> Audio:
         """The samples. Raises AudioError as the recording's own does."""
         audio = self.sound.load()
-        return Audio(add_noise(audio.samples, self.snr_db, self.colour, self.seed), audio.source)
+        return Audio(with_noise(audio.samples, self.snr_db, self.colour, self.seed), audio.source)
 
 
 @dataclass(frozen=True)
@@ -100,5 +64,5 @@ class NoiseClip:
     def load(self) -> Audio:
         """The samples."""
         n_samples = round(self.seconds * SAMPLE_RATE)
-        made = noise(n_samples, self.colour, rng_of(self.seed)) * 10 ** (self.level_db / 20)
+        made = coloured_noise(n_samples, self.colour, rng_of(self.seed)) * amplitude(self.level_db)
         return Audio(np.clip(made, -1, 1).astype(np.float32), self.identity)

@@ -7,11 +7,13 @@ from typing import Any
 
 import numpy as np
 
+from moss_audio.dsp.loudness import amplitude, level_db, power, rms
+from moss_audio.dsp.noise import background_noise
+from moss_audio.dsp.room import reverberated
 from moss_audio.errors import MossAudioError
 from moss_audio.scenes import human, overlap
-from moss_audio.scenes.acoustics import add_noise, background, db, power, reverberate
 from moss_audio.scenes.config import KINDS, ScenesConfig
-from moss_audio.scenes.draft import Draft
+from moss_audio.scenes.draft import Draft, add_noise
 from moss_audio.scenes.effects.apply import after_levelling, before_levelling
 from moss_audio.scenes.events import EventBank
 from moss_audio.scenes.form import LONGEST_S as LONGEST_FORM_S
@@ -109,7 +111,7 @@ class Composer:
             overlap.add_event(draft, self._bank(split), self._extra)
         if rng.random() >= self._config.clean_share:
             if rng.random() < 0.5:
-                draft.samples = reverberate(draft.samples, rng)
+                draft.samples = reverberated(draft.samples, rng)
             if rng.random() < 0.75:
                 add_noise(draft, float(rng.uniform(8, 35)), rng)
         return draft
@@ -176,7 +178,7 @@ class Composer:
         end = max(3.0, last + float(rng.uniform(0.3, 2.5)))
         draft.samples = draft.samples[: int(min(end, LONGEST_S) * SR)]
         if rng.random() < 0.3:
-            draft.samples = reverberate(draft.samples, rng)
+            draft.samples = reverberated(draft.samples, rng)
         if rng.random() < 0.7:
             add_noise(draft, float(rng.uniform(25, 50)), rng)
         return draft
@@ -186,7 +188,7 @@ class Composer:
     ) -> None:
         start = int(at * SR)
         sound = sound[: draft.samples.size - start]
-        draft.samples[start : start + sound.size] += sound * np.float32(db(float(gain)))
+        draft.samples[start : start + sound.size] += sound * np.float32(amplitude(float(gain)))
         draft.events.append(
             {"label": label, "start": at, "end": at + sound.size / SR, "source": source}
         )
@@ -196,7 +198,7 @@ class Composer:
         rng = self._rng
         draft = self._speech_maker.say(split, rng, single=rng.random() < 0.15)
         speech = draft.samples
-        level = np.sqrt(power(speech)) * 2.5
+        level = rms(speech) * 2.5
         for _ in range(1 if rng.random() < 0.7 else 2):
             room = LONGEST_S - draft.samples.size / SR
             sound = self._bank(split).draw(rng, longest_s=4.0)
@@ -227,7 +229,7 @@ class Composer:
             self._place(draft, sound.label, sound.source, sample, at, gain)
         if rng.random() < 0.5:
             if rng.random() < 0.4:
-                draft.samples = reverberate(draft.samples, rng)
+                draft.samples = reverberated(draft.samples, rng)
             add_noise(draft, float(rng.uniform(12, 35)), rng)
         return draft
 
@@ -262,18 +264,18 @@ class Composer:
         n = int(self._rng.uniform(1, 9) * SR)
         if self._rng.random() < 0.2:
             return Draft(np.zeros(n, np.float32))
-        return Draft(background(n, self._rng) * np.float32(0.1))
+        return Draft(background_noise(n, self._rng) * np.float32(0.1))
 
     def _level(self, samples: np.ndarray, *, quiet: bool) -> np.ndarray:
         peak = float(np.max(np.abs(samples))) if samples.size else 0.0
         if peak < 1e-6:
             return samples
         target = self._rng.uniform(-60, -25) if quiet else self._rng.uniform(-18, -1)
-        return samples * np.float32(db(float(target)) / peak)
+        return samples * np.float32(amplitude(float(target)) / peak)
 
 
 def _measure(draft: Draft) -> None:
     """How loud the scene is while each sentence and event sounds: RMS in dB of full scale."""
     for item in [*draft.sentences, *draft.events]:
         part = draft.samples[int(item["start"] * SR) : int(item["end"] * SR) + 1]
-        item["level_db"] = round(10 * float(np.log10(power(part) + 1e-12)), 1)
+        item["level_db"] = round(level_db(part), 1)

@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from moss_audio.dsp.loudness import rms
+from moss_audio.dsp.noise import at_snr, background_noise
 from moss_audio.scenes.sounds.tones import SR
 
 Items = list[dict[str, Any]]
@@ -68,3 +70,14 @@ class Draft:
             "effects": self.effects,
         }
         return {**out, **{k: v for k, v in more.items() if v}}
+
+
+def add_noise(draft: Draft, snr_db: float, rng: np.random.Generator) -> None:
+    """Steady noise `snr_db` below the mean power of what sounds (words, sentences or events)."""
+    active = np.zeros(draft.samples.size, bool)
+    for item in draft.words or draft.sentences or draft.events:
+        active[int(item["start"] * SR) : int(item["end"] * SR)] = True
+    level = rms(draft.samples[active]) if active.any() else 0.1
+    noise = background_noise(draft.samples.size, rng)
+    draft.samples = draft.samples + at_snr(noise, level, snr_db)
+    draft.snr_db = snr_db

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from moss_audio.dsp.loudness import audible_frames
 from moss_audio.scenes.sounds.noises import NOISES
 from moss_audio.scenes.sounds.packages import SoundSource
 from moss_audio.scenes.sounds.recorded import files_by_label, name_of, read
@@ -28,11 +29,9 @@ class Sound:
 def trim(samples: np.ndarray, *, floor_db: float = -38.0) -> np.ndarray:
     """Cut the silent edges: before and after 10-ms frames within `floor_db` of the loudest."""
     hop = SR // 100
-    n = samples.size // hop
-    if n == 0:
+    if samples.size < hop:
         return samples
-    level = np.sqrt(np.mean(samples[: n * hop].reshape(n, hop) ** 2, axis=1))
-    heard = np.flatnonzero(level > level.max() * 10 ** (floor_db / 20))
+    heard = np.flatnonzero(audible_frames(samples, hop, floor_db))
     if heard.size == 0:
         return samples[:0]
     return samples[int(heard[0]) * hop : (int(heard[-1]) + 1) * hop]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from moss_audio.scenes.acoustics import db, power
+from moss_audio.dsp.loudness import amplitude, power
 from moss_audio.scenes.draft import Draft
 from moss_audio.scenes.events import EventBank
 from moss_audio.scenes.sounds.tones import SR, fade
@@ -37,7 +37,7 @@ def add_speaker(draft: Draft, maker: SpeechMaker, split: str, rng: np.random.Gen
     size = max(draft.samples.size, at + body.size + int(0.05 * SR))
     samples = np.pad(draft.samples, (0, size - draft.samples.size))
     voiced = draft.samples[int(begin * SR) : int(end * SR)]
-    level = np.sqrt(power(voiced) / (power(body) + 1e-12)) * db(float(rng.uniform(-6, 6)))
+    level = np.sqrt(power(voiced) / (power(body) + 1e-12)) * amplitude(float(rng.uniform(-6, 6)))
     samples[at : at + body.size] += body * np.float32(level)
     draft.samples = samples
     _merge(draft, other, shift)
@@ -75,7 +75,7 @@ def add_event(draft: Draft, bank: EventBank, rng: np.random.Generator) -> None:
     if body.size < SR // 50:
         return
     voiced = draft.samples[int(begin * SR) : int(end * SR)]
-    level = np.sqrt(power(voiced) / (power(body) + 1e-12)) * db(float(rng.uniform(-10, 0)))
+    level = np.sqrt(power(voiced) / (power(body) + 1e-12)) * amplitude(float(rng.uniform(-10, 0)))
     # A click of the same power as a sentence would be far above it.
     level = min(level, 2.0 * float(np.abs(voiced).max()) / (float(np.abs(body).max()) + 1e-9))
     draft.samples[at : at + body.size] += body * np.float32(level)

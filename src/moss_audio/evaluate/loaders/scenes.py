@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import Path
 
+from moss_audio.dsp.noise import COLOURS, rng_of
 from moss_audio.evaluate.item import Dataset, Item
-from moss_audio.evaluate.noise import COLOURS, NoiseClip, Noisy, rng_of
+from moss_audio.evaluate.noise import NoiseClip, Noisy
 from moss_audio.recordings import Audio
 from moss_audio.result import Event
 from moss_audio.scenes.answers import Question, caption, questions, timeline

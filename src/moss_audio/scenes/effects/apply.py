@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from moss_audio.scenes.acoustics import add_noise, db
-from moss_audio.scenes.draft import Draft
-from moss_audio.scenes.effects import codec, room, stretch
+from moss_audio.dsp import codec, room, stretch
+from moss_audio.dsp.loudness import amplitude
+from moss_audio.scenes.draft import Draft, add_noise
 from moss_audio.scenes.effects.config import EffectsConfig
 
 
@@ -27,7 +27,7 @@ def before_levelling(draft: Draft, config: EffectsConfig, rng: np.random.Generat
     sounds = bool(draft.sentences or draft.events)
     if rng.random() < config.room and sounds:
         drawn = room.draw_room(rng)
-        draft.samples = room.place(draft.samples, drawn, rng)
+        draft.samples = room.placed(draft.samples, drawn, rng)
         draft.effects["room"] = drawn.to_dict()
     if rng.random() < config.noise and sounds and draft.snr_db is None:
         add_noise(draft, float(rng.uniform(*config.snr_db)), rng)
@@ -37,7 +37,7 @@ def after_levelling(draft: Draft, config: EffectsConfig, rng: np.random.Generato
     """Gain (what exceeds full scale is clipped) and codec."""
     if rng.random() < config.gain:
         gain_db = round(float(rng.uniform(*config.gain_db)), 1)
-        draft.samples = np.clip(draft.samples * np.float32(db(gain_db)), -1.0, 1.0)
+        draft.samples = np.clip(draft.samples * np.float32(amplitude(gain_db)), -1.0, 1.0)
         draft.effects["gain_db"] = gain_db
     if rng.random() < config.codec:
         names = sorted(config.codecs)

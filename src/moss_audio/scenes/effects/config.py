@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
-CODECS = ("alaw", "mulaw", "mp3", "opus")
+from moss_audio.dsp.codec import CODECS
+
 _SHARES = ("speed", "pitch", "room", "noise", "gain", "codec")
 # A wider range makes artefacts rather than speakers; a gain above 0 dB clips.
 _LIMITS = {

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from moss_audio.dsp.loudness import rms
+from moss_audio.dsp.noise import shaped_noise
 from moss_audio.scenes.sounds.tones import SR, Rng, fade, time_axis, tone
 
 
@@ -11,13 +13,13 @@ def shaped(
     rng: Rng, seconds: float, low_hz: float, high_hz: float, slope: float = 0.0
 ) -> np.ndarray:
     """Gaussian noise between two frequencies; power falls by `slope` * 3 dB an octave. [n]"""
-    n = int(seconds * SR)
-    spectrum = np.fft.rfft(rng.standard_normal(n))
-    f = np.fft.rfftfreq(n, 1 / SR)
-    gain = np.where((f >= low_hz) & (f <= high_hz), 1.0, 0.02)
-    spectrum *= gain * np.maximum(f, 20.0) ** (-slope / 2)
-    x = np.fft.irfft(spectrum, n)
-    return x / (np.sqrt(np.mean(x**2)) + 1e-9) * 0.2
+
+    def gain(hz: np.ndarray) -> np.ndarray:
+        passed = np.where((hz >= low_hz) & (hz <= high_hz), 1.0, 0.02)
+        return np.asarray(passed * np.maximum(hz, 20.0) ** (-slope / 2))
+
+    x = shaped_noise(int(seconds * SR), rng, gain)
+    return x / (rms(x) + 1e-9) * 0.2
 
 
 def burst(rng: Rng, seconds: float, low: float, high: float, decay: float) -> np.ndarray:

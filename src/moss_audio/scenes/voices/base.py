@@ -7,6 +7,7 @@ from typing import Protocol
 
 import numpy as np
 
+from moss_audio.dsp.loudness import audible_frames
 from moss_audio.errors import MossAudioError
 
 SAMPLE_RATE = 16_000
@@ -126,8 +127,7 @@ def tighten(
     n = samples.size // hop
     if n == 0:
         return spans
-    level = np.sqrt(np.mean(samples[: n * hop].reshape(n, hop) ** 2, axis=1))
-    heard = level > level.max() * 10 ** (floor_db / 20)
+    heard = audible_frames(samples, hop, floor_db)
     frames = [(max(0, round(s * 200)), min(n, round(e * 200))) for s, e in spans]
     out: list[tuple[float, float]] = []
     for i, (a, b) in enumerate(frames):

@@ -11,7 +11,7 @@ from moss_audio.annotate.records import Segment, Span, ToolResult
 from moss_audio.annotate.tools.events import covered
 from moss_audio.annotate.tools.identity import package_version
 from moss_audio.annotate.tools.labels import UNIDENTIFIED
-from moss_audio.annotate.tools.loudness import import_meter, measure_loudness
+from moss_audio.dsp.loudness import import_meter, measure_loudness
 from moss_audio.units import SAMPLE_RATE
 
 # Share of the segment from which on a sound is said to be heard so.

@@ -8,11 +8,7 @@ import numpy as np
 
 from moss_audio.annotate.records import Segment, Span, ToolResult
 from moss_audio.annotate.tools.identity import package_version
-from moss_audio.annotate.tools.loudness import (
-    GATE_LUFS,
-    import_meter,
-    measure_loudness,
-)
+from moss_audio.dsp.loudness import GATE_LUFS, import_meter, measure_loudness
 from moss_audio.units import SAMPLE_RATE
 
 _HOP_S = 0.1

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from moss_audio.dsp.loudness import rms
 from moss_audio.errors import MissingDependencyError
 from moss_audio.units import SAMPLE_RATE
 
@@ -51,7 +52,7 @@ class MusicFeatures:
         """Whether there is enough sound to say anything of its music."""
         if self.duration_s < SHORTEST_S or not np.isfinite(self.samples).all():
             return False
-        return bool(np.sqrt(np.mean(np.square(self.samples, dtype=np.float64))) > _SILENCE_RMS)
+        return rms(self.samples) > _SILENCE_RMS
 
     @cached_property
     def onset_strength(self) -> np.ndarray:

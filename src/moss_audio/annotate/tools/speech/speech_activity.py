@@ -6,6 +6,7 @@ import numpy as np
 
 from moss_audio.annotate.records import Segment
 from moss_audio.annotate.tools.speech.sentences import aligned_words
+from moss_audio.dsp.loudness import frame_levels_db
 from moss_audio.units import SAMPLE_RATE
 
 FRAME_S = 0.02
@@ -36,10 +37,7 @@ def joined(spans: list[tuple[float, float]], gap_s: float = JOIN_S) -> list[tupl
 
 def levels_db(samples: np.ndarray) -> np.ndarray:
     """Level of each whole frame of 20 ms, dB of full scale, -120 at least."""
-    size = round(FRAME_S * SAMPLE_RATE)
-    frames = np.asarray(samples[: len(samples) // size * size], np.float64).reshape(-1, size)
-    found: np.ndarray = 10 * np.log10(np.mean(frames**2, axis=1) + 1e-12)
-    return found
+    return frame_levels_db(np.asarray(samples, np.float64), round(FRAME_S * SAMPLE_RATE))
 
 
 def loud_regions(samples: np.ndarray) -> list[tuple[float, float]]:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from moss_audio.annotate.tools.speech.speech_activity import FRAME_S, SAMPLE_RATE, joined, levels_db
+from moss_audio.dsp.loudness import BLOCK_S, GATE_LUFS, measure_loudness
 from moss_audio.errors import MissingDependencyError
 from moss_audio.result import Word
 from moss_audio.text import normalize_words
@@ -21,7 +22,6 @@ _PITCH_FRAME, _PITCH_HOP = 1024, 256
 # pyin takes about as long as a tenth of the sound; half a minute of speech says what there is.
 _PITCH_SPEECH_S = 30.0
 _LEAST_VOICED_FRAMES = 10
-_LOUDNESS_BLOCK_S = 0.4
 _LEAST_NOISE_S = 0.2
 _FILLERS = re.compile(r"^(u+h+|u+m+|e+r+m*|e+h+|a+h+|m+h*m+|h+m+)$")
 
@@ -68,12 +68,8 @@ def pitch(spoken: np.ndarray) -> dict[str, float]:
 
 def loudness(spoken: np.ndarray) -> dict[str, float]:
     """`loudness_lufs` of the speech alone (ITU-R BS.1770, pyloudnorm)."""
-    if len(spoken) < _LOUDNESS_BLOCK_S * SAMPLE_RATE + 1:
-        return {}
-    meter = _import("pyloudnorm").Meter(SAMPLE_RATE, block_size=_LOUDNESS_BLOCK_S)
-    with np.errstate(divide="ignore"):
-        found = float(meter.integrated_loudness(np.asarray(spoken, np.float64)))
-    return {"loudness_lufs": _round(found)} if np.isfinite(found) else {}
+    found = measure_loudness(spoken) if len(spoken) > BLOCK_S * SAMPLE_RATE else None
+    return {} if found is None or found <= GATE_LUFS else {"loudness_lufs": _round(found)}
 
 
 def noise(samples: np.ndarray, regions: Sequence[tuple[float, float]]) -> dict[str, float]:

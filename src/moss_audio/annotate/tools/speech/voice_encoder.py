@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from moss_audio.dsp.loudness import rms
 from moss_audio.errors import CheckpointError, MissingDependencyError, short_reason
 from moss_audio.units import SAMPLE_RATE
 
@@ -66,10 +67,10 @@ def mel_power(samples: np.ndarray) -> np.ndarray:
 
 def raised(samples: np.ndarray) -> np.ndarray:
     """Speech whose level is below -30 dBFS is raised to it; louder speech stays."""
-    rms = float(np.sqrt(np.mean(np.square(samples, dtype=np.float64)))) if len(samples) else 0.0
-    if not 0 < rms < _TARGET_RMS:
+    level = rms(samples)
+    if not 0 < level < _TARGET_RMS:
         return samples
-    return (samples * (_TARGET_RMS / rms)).astype(np.float32)
+    return (samples * (_TARGET_RMS / level)).astype(np.float32)
 
 
 def bundled_weights() -> Path | None:

@@ -1,4 +1,4 @@
-"""Telephone and low-rate codecs, there and back, through FFmpeg's libraries (PyAV).
+"""Telephone and low-rate codecs: a sound is encoded and decoded by FFmpeg's libraries (PyAV).
 
 The containers carry what a codec delays, and the decoder drops it: what comes back lies where it
 was. The length is that of the input.
@@ -12,15 +12,18 @@ from typing import Any
 import numpy as np
 
 from moss_audio.errors import MossAudioError
-from moss_audio.scenes.sounds.tones import SR
+from moss_audio.units import SAMPLE_RATE
 
 # Name -> container, FFmpeg's encoder, its rate in Hz, bit rates to draw from (none: fixed).
 _CODECS: dict[str, tuple[str, str, int, tuple[int, ...]]] = {
     "alaw": ("wav", "pcm_alaw", 8_000, ()),
     "mulaw": ("wav", "pcm_mulaw", 8_000, ()),
-    "mp3": ("mp3", "libmp3lame", SR, (16_000, 24_000, 32_000, 48_000)),
+    "mp3": ("mp3", "libmp3lame", SAMPLE_RATE, (16_000, 24_000, 32_000, 48_000)),
     "opus": ("ogg", "libopus", 48_000, (6_000, 8_000, 12_000, 16_000, 24_000)),
 }
+
+
+CODECS = tuple(_CODECS)
 
 
 def bit_rates(name: str) -> tuple[int, ...]:
@@ -39,7 +42,11 @@ def through(samples: np.ndarray, name: str, bit_rate: int | None = None) -> np.n
     x = np.clip(samples, -1.0, 1.0).astype(np.float32)
     if not x.size:
         return x
-    sent = x if rate == SR else np.asarray(soxr.resample(x, SR, rate, quality="HQ"), np.float32)
+    sent = (
+        x
+        if rate == SAMPLE_RATE
+        else np.asarray(soxr.resample(x, SAMPLE_RATE, rate, quality="HQ"), np.float32)
+    )
     try:
         heard, heard_rate = _decode(_encode(sent, container, encoder, rate, bit_rate))
     except (ValueError, OSError) as error:  # PyAV's own errors are kinds of these
@@ -47,8 +54,8 @@ def through(samples: np.ndarray, name: str, bit_rate: int | None = None) -> np.n
             f"codec {name!r}: PyAV cannot use FFmpeg's {encoder} ({error}); leave it out of "
             "effects.codecs"
         ) from error
-    if heard_rate != SR:
-        heard = np.asarray(soxr.resample(heard, heard_rate, SR, quality="HQ"), np.float32)
+    if heard_rate != SAMPLE_RATE:
+        heard = np.asarray(soxr.resample(heard, heard_rate, SAMPLE_RATE, quality="HQ"), np.float32)
     return np.pad(heard[: x.size], (0, max(0, x.size - heard.size)))
 
 
@@ -79,3 +86,10 @@ def _decode(buffer: io.BytesIO) -> tuple[np.ndarray, int]:
         frames = [out for frame in source.decode(audio=0) for out in resampler.resample(frame)]
         blocks = [f.to_ndarray().reshape(-1) for f in [*frames, *resampler.resample(None)]]
     return np.concatenate(blocks).astype(np.float32), rate
+
+
+def mu_law(samples: np.ndarray) -> np.ndarray:
+    """A telephone's companding to 8 bits and back (ITU-T G.711's curve). `[n]` within [-1, 1]."""
+    coded = np.sign(samples) * np.log1p(255 * np.abs(samples)) / np.log1p(255)
+    coded = np.round(coded * 127) / 127
+    return np.asarray(np.sign(coded) * np.expm1(np.abs(coded) * np.log1p(255)) / 255)

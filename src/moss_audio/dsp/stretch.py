@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from moss_audio.scenes.sounds.tones import SR
+from moss_audio.units import SAMPLE_RATE
 
-_HOP = SR // 100  # half a window
+_HOP = SAMPLE_RATE // 100  # half a window
 _SEEK = 100  # 6.25 ms to each side: a whole period of every voice above 80 Hz
 
 
@@ -61,7 +61,9 @@ def shift_pitch(samples: np.ndarray, semitones: float) -> np.ndarray:
 
     factor = 2.0 ** (semitones / 12.0)
     slow = stretch(samples, 1.0 / factor)
-    out = np.asarray(soxr.resample(slow, SR * factor, SR, quality="HQ"), np.float32)
+    out = np.asarray(
+        soxr.resample(slow, SAMPLE_RATE * factor, SAMPLE_RATE, quality="HQ"), np.float32
+    )
     if out.size >= samples.size:
         return out[: samples.size]
     return np.pad(out, (0, samples.size - out.size))

@@ -1,8 +1,8 @@
-"""Rooms: impulse responses of a shoebox by the image-source method, with a diffuse late tail.
+"""Rooms: the impulse response of a shoebox by the image-source method, and simple echoes.
 
-The first reflections come from mirrored sources (Allen and Berkley, 1979); what follows is noise
-that decays with the room's reverberation time. The direct sound is at sample 0: a room delays
-nothing, so times stay as they were.
+A shoebox's first reflections come from mirrored sources (Allen and Berkley, 1979); what follows is
+noise that decays with the room's reverberation time. A simple echo is that noise alone. The direct
+sound is at sample 0 in both: a room delays nothing, so times stay as they were.
 """
 
 from __future__ import annotations
@@ -12,11 +12,12 @@ from typing import Any
 
 import numpy as np
 
-from moss_audio.scenes.sounds.tones import SR
+from moss_audio.units import SAMPLE_RATE
 
 _SOUND_M_PER_S = 343.0
 _EARLY_S = 0.06
 _LONGEST_TAIL_S = 0.9
+_SIXTY_DB = 6.9  # nepers
 
 
 @dataclass(frozen=True)
@@ -65,8 +66,8 @@ def impulse_response(room: Room, rng: np.random.Generator) -> np.ndarray:
     absorption = min(0.95, 0.161 * volume / (surface * room.rt60_s))
     reflection = float(np.sqrt(1 - absorption))
     direct = room.distance_m
-    n = int(min(room.rt60_s, _LONGEST_TAIL_S) * SR) + 1
-    early = min(n, int(_EARLY_S * SR))
+    n = int(min(room.rt60_s, _LONGEST_TAIL_S) * SAMPLE_RATE) + 1
+    early = min(n, int(_EARLY_S * SAMPLE_RATE))
     out = np.zeros(n)
     reach = direct + _SOUND_M_PER_S * _EARLY_S
     axes = [
@@ -81,7 +82,7 @@ def impulse_response(room: Room, rng: np.random.Generator) -> np.ndarray:
     )
     distance = np.sqrt(np.asarray(d2)).ravel()
     gain = (reflection ** np.asarray(bounces)).ravel() * direct / np.maximum(distance, 0.1)
-    delay = (distance - direct) / _SOUND_M_PER_S * SR
+    delay = (distance - direct) / _SOUND_M_PER_S * SAMPLE_RATE
     inside = (delay >= 0) & (delay < early - 1)
     whole = delay[inside].astype(int)
     part = delay[inside] - whole
@@ -90,7 +91,7 @@ def impulse_response(room: Room, rng: np.random.Generator) -> np.ndarray:
     if n > early:
         last = out[early - early // 4 : early]
         level = float(np.sqrt(np.mean(last**2)))
-        t = np.arange(n - early) / SR
+        t = np.arange(n - early) / SAMPLE_RATE
         out[early:] = rng.standard_normal(n - early) * level * 10 ** (-3 * t / room.rt60_s)
     out[0] = 1.0
     return out
@@ -107,7 +108,7 @@ def _images(
     return offsets, bounces
 
 
-def place(samples: np.ndarray, room: Room, rng: np.random.Generator) -> np.ndarray:
+def placed(samples: np.ndarray, room: Room, rng: np.random.Generator) -> np.ndarray:
     """The sound as it arrives at the microphone. float32 [n] -> float32 [n]."""
     from scipy.signal import fftconvolve
 
@@ -115,3 +116,33 @@ def place(samples: np.ndarray, room: Room, rng: np.random.Generator) -> np.ndarr
         return samples
     response = impulse_response(room, rng)
     return np.asarray(fftconvolve(samples, response)[: samples.size], dtype=np.float32)
+
+
+def reverberated(samples: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """The sound with a light echo of 80 to 450 ms. float32 `[n]` -> float32 `[n]`."""
+    from scipy.signal import fftconvolve
+
+    n = int(rng.uniform(0.08, 0.45) * SAMPLE_RATE)
+    tail = rng.standard_normal(n) * np.exp(-_SIXTY_DB * np.arange(n) / n)
+    tail[: int(rng.uniform(0.002, 0.012) * SAMPLE_RATE)] = 0
+    tail *= float(rng.uniform(0.1, 0.45)) / (np.sqrt(np.sum(tail**2)) + 1e-9)
+    tail[0] = 1.0
+    return np.asarray(fftconvolve(samples, tail)[: samples.size], dtype=np.float32)
+
+
+def quickly_reverberated(samples: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """The sound with an echo of 60 to 500 ms. float32 `[n]` -> float32 `[n]`.
+
+    In single precision throughout, for training: half the time of `reverberated`.
+    """
+    from scipy.fft import irfft, next_fast_len, rfft
+
+    n = int(rng.uniform(0.06, 0.5) * SAMPLE_RATE)
+    tail = rng.standard_normal(n, dtype=np.float32)
+    tail *= np.exp(np.linspace(0, -_SIXTY_DB, n, dtype=np.float32))
+    tail[: int(rng.uniform(0.002, 0.015) * SAMPLE_RATE)] = 0
+    tail *= np.float32(rng.uniform(0.1, 0.6) / (np.sqrt(np.sum(tail**2)) + 1e-9))
+    tail[0] = 1.0
+    size = next_fast_len(len(samples) + n, real=True)
+    heard = irfft(rfft(samples, size) * rfft(tail, size), size)
+    return np.asarray(heard[: len(samples)], dtype=np.float32)
