@@ -5,6 +5,7 @@ from __future__ import annotations
 import tracemalloc
 import wave
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,8 @@ from hypothesis import strategies as st
 
 from moss_audio.engine import Generation, GenerationOptions, Request
 from moss_audio.errors import AudioError, MossAudioError
-from moss_audio.listen import Job, prompt_limit_s, run
-from moss_audio.longform import Span, Window, cut_point, is_silent, join, windows
+from moss_audio.listen import AnswerStream, Query, listen
+from moss_audio.longform import cut_point, is_silent, windows
 from moss_audio.result import Event, Timeline, Transcript
 from moss_audio.tasks import get_task
 
@@ -25,6 +26,10 @@ RATE = 16_000
 
 class CountingEngine:
     """Answers with the clip's length in milliseconds; remembers what it was asked."""
+
+    batch_size, max_positions = 8, None
+    window_s: float | None = 4.0
+    thinks = False
 
     def __init__(self, reason: str = "stop", answer: str | None = None) -> None:
         self.requests: list[Request] = []
@@ -43,7 +48,7 @@ class CountingEngine:
         answers = []
         for index, request in enumerate(requests):
             # the samples are not kept: a long recording must not stay in memory
-            n_samples = len(request.clips[0])
+            n_samples = sum(len(clip) for clip in request.clips)
             self.requests.append(Request(request.messages, (), request.options, request.reuse))
             text = self.answer or f"w{n_samples // 16}"
             answers.append(Generation(text, (1,), self.reason, 1))  # type: ignore[arg-type]
@@ -70,10 +75,12 @@ def speech_like(*pieces: tuple[float, float]) -> np.ndarray:
 
 
 def transcribe(engine: Any, inputs: list[Any], **changes: Any) -> Any:
-    settings = {"window_s": 4.0, "skip_silence": True, "sample_rate": RATE, **changes}
-    outer = {k: settings.pop(k) for k in ("on_error", "progress", "batch_size") if k in settings}
-    found = run(engine, inputs, Job((get_task("transcribe"),), **settings), **outer)
-    return [row if isinstance(row, MossAudioError) else row[0] for row in found]
+    names = ("on_error", "progress", "parts")
+    outer = {name: changes.pop(name) for name in names if name in changes}
+    task = get_task("transcribe", timestamps=changes.pop("timestamps", None))
+    settings = {"sample_rate": RATE, **changes}
+    queries = [Query((x,), (task,), **settings) for x in inputs]
+    return [heard.error or heard.result for heard in listen(engine, queries, **outer)]
 
 
 # ------------------------------------------------------------------------------------- windows
@@ -133,7 +140,7 @@ def test_silence_is_told_from_quiet_speech() -> None:
 def test_windows_of_all_inputs_share_a_queue_and_come_back_in_order() -> None:
     engine = CountingEngine()
     inputs = [tone(9.0), tone(0.5), tone(5.0)]
-    results = transcribe(engine, inputs, batch_size=8)
+    results = transcribe(engine, inputs)
     assert engine.queues == [3 + 1 + 2]
     lengths = [sum(int(word[1:]) for word in result.text.split()) for result in results]
     assert lengths == pytest.approx([9000, 500, 5000], abs=3)
@@ -187,9 +194,9 @@ def test_a_bad_input_raises_or_takes_its_place(tmp_path: Path) -> None:
     bad = tmp_path / "notes.txt"
     bad.write_text("not audio")
     with pytest.raises(AudioError, match=r"notes\.txt"):
-        transcribe(CountingEngine(), [tone(1.0), bad])
+        transcribe(CountingEngine(), [tone(1.0), bad], on_error="raise")
     first, error, crumb, last = transcribe(
-        CountingEngine(), [tone(1.0), bad, tone(0.005), tone(2.0)], on_error="return"
+        CountingEngine(), [tone(1.0), bad, tone(0.005), tone(2.0)]
     )
     assert (first.text, last.text) == ("w1000", "w2000")
     assert isinstance(error, AudioError)
@@ -198,17 +205,62 @@ def test_a_bad_input_raises_or_takes_its_place(tmp_path: Path) -> None:
         transcribe(CountingEngine(), [], on_error="ignore")
 
 
+def ask(engine: Any, *clips: Any, **changes: Any) -> Any:
+    query = Query(clips, (get_task("ask", question="what?"),), sample_rate=RATE, **changes)
+    (heard,) = listen(engine, [query])
+    return heard.result
+
+
 def test_one_prompt_refuses_what_does_not_fit() -> None:
-    ask = get_task("ask", question="what?")
-    job = Job((ask,), window_s=None, limit_s=5.0, sample_rate=RATE)
-    assert run(CountingEngine(), [tone(5.0)], job)[0][0].text == "w5000"  # type: ignore[index, union-attr]
-    with pytest.raises(AudioError, match="longer than the 5 s"):
-        run(CountingEngine(), [tone(5.1)], job)
+    engine = CountingEngine()
+    engine.max_positions = 430  # room for 10 s
+    assert ask(engine, tone(10.0)).text == "w10000"
+    assert ask(engine, tone(2.0), tone(3.0)).text == "w5000"
+    with pytest.raises(AudioError, match="longer than the 10 s"):
+        ask(engine, tone(10.1))
+    with pytest.raises(AudioError, match="are longer than the 10 s"):
+        ask(engine, tone(5.0), tone(5.1))
+    with pytest.raises(AudioError, match="too short"):
+        ask(engine, tone(5.0), tone(0.005))
 
 
-def test_the_prompt_limit_fits_the_positions() -> None:
-    assert 300 < prompt_limit_s(8192) < 8192 / 12.5
-    assert prompt_limit_s(None) == 300.0
+def test_a_task_that_walks_in_windows_takes_one_clip() -> None:
+    (heard,) = listen(CountingEngine(), [Query((), (get_task("caption"),))])
+    assert "give one clip, not 0" in str(heard.error)
+
+
+def test_text_alone_is_asked_about_like_a_clip() -> None:
+    calls: list[Any] = []
+    engine = CountingEngine("length", "words")
+    (heard,) = listen(
+        engine,
+        [Query((), (get_task("ask", question="who are you?"),))],
+        progress=lambda *seconds: calls.append(seconds),
+    )
+    assert heard.result.text == "words"
+    assert "cut after" in heard.result.warnings[0]
+    assert calls == [(0.0, 0.0)]
+    assert engine.requests[0].options.max_new_tokens == 512
+
+
+@pytest.mark.parametrize(
+    ("thinks", "options", "room"),
+    [
+        (False, {}, 0),
+        (True, {}, 4096),  # it thinks by habit, and its answer must not be cut inside the thought
+        (True, {"thinking": False}, 0),
+        (True, {"thinking_budget": 100}, 100),
+        (False, {"thinking": True}, 4096),
+        (False, {"thinking": True, "thinking_budget": 100}, 100),
+    ],
+)
+def test_thought_has_room_beside_the_answer(thinks: bool, options: Any, room: int) -> None:
+    engine = CountingEngine()
+    ask(engine, tone(1.0))
+    engine.thinks = thinks
+    ask(engine, tone(1.0), options=GenerationOptions(**options))
+    plain, other = (request.options.max_new_tokens for request in engine.requests)
+    assert other - plain == room
 
 
 def test_progress_counts_seconds_of_audio() -> None:
@@ -225,9 +277,90 @@ def test_progress_counts_seconds_of_audio() -> None:
 def test_several_tasks_share_the_reading_of_an_input() -> None:
     engine = CountingEngine()
     tasks = tuple(get_task("ask", question=question) for question in ("a?", "b?"))
-    rows = run(engine, [tone(1.0), tone(2.0)], Job(tasks, window_s=None, sample_rate=RATE))
+    queries = [Query((tone(seconds),), tasks, sample_rate=RATE) for seconds in (1.0, 2.0)]
+    rows = [heard.results for heard in listen(engine, queries)]
     assert [[answer.text for answer in row] for row in rows] == [["w1000"] * 2, ["w2000"] * 2]  # type: ignore[union-attr]
     assert engine.queues == [4]
+
+
+class RefusingEngine(CountingEngine):
+    """Breaks down over clips of two seconds."""
+
+    def generate(self, requests: Sequence[Request], on_result: Any = None) -> list[Generation]:
+        if any(len(clip) == 2 * RATE for request in requests for clip in request.clips):
+            raise MossAudioError("no room for that")
+        return super().generate(requests, on_result)
+
+
+def test_a_batch_that_fails_is_tried_one_by_one() -> None:
+    engine = RefusingEngine()
+    first, error, last = transcribe(engine, [tone(1.0), tone(2.0), tone(3.0)])
+    assert (first.text, str(error), last.text) == ("w1000", "no room for that", "w3000")
+    with pytest.raises(MossAudioError, match="no room"):
+        transcribe(engine, [tone(1.0), tone(2.0)], on_error="raise")
+
+
+def test_results_come_before_later_asks_are_looked_at() -> None:
+    asked: list[int] = []
+
+    def queries() -> Any:
+        for index in range(100):
+            asked.append(index)
+            yield Query((tone(0.5),), (get_task("transcribe"),), sample_rate=RATE)
+
+    found = listen(CountingEngine(), queries())
+    assert next(found).index == 0
+    assert len(asked) <= 4 * 8
+    assert [heard.index for heard in found] == list(range(1, 100))
+
+
+def test_parts_of_a_long_recording_come_as_they_are_known() -> None:
+    engine = CountingEngine(answer="[0.50]so[1.00]")
+    task = get_task("transcribe", timestamps="sentence")
+    read: list[float] = []
+    query = Query((tone(60.0),), (task,), sample_rate=RATE)
+    seen = []
+    for heard in listen(engine, [query], parts=True):
+        seen.append(heard)
+        read.append(sum(engine.queues))
+    assert read[0] == 1  # before anything else was asked
+    *parts, whole = seen
+    assert not any(part.done for part in parts)
+    assert whole.done
+    assert whole.results[0].segments == tuple(s for part in parts for s in part.results[0].segments)  # type: ignore[union-attr]
+    assert parts[-1].results[0].duration == whole.results[0].duration == pytest.approx(60.0)  # type: ignore[union-attr]
+    # A short recording has no parts, and neither has a timeline, whose events a cut may divide.
+    assert [h.done for h in listen(engine, [replace(query, clips=(tone(1.0),))], parts=True)]
+    events = replace(query, tasks=(get_task("events"),))
+    assert [heard.done for heard in listen(engine, [events], parts=True)] == [True]
+
+
+class WritingEngine(CountingEngine):
+    """Streams its answer by characters."""
+
+    def stream(self, request: Request) -> Any:
+        self.requests.append(request)
+        yield from self.answer or ""
+        return Generation(self.answer or "", (1, 2, 3), "length", 1)
+
+
+def test_a_stream_is_bounded_and_says_that_it_was_cut(tmp_path: Path) -> None:
+    engine = WritingEngine(answer="a dog")
+    calls: list[Any] = []
+    query = Query((tone(1.0),), (get_task("ask", question="what?"),), sample_rate=RATE)
+    stream = AnswerStream(engine, query, progress=lambda *seconds: calls.append(seconds))
+    assert "".join(stream) == stream.result.text == "a dog"
+    assert stream.result.warnings == ("the answer was cut after 3 tokens",)
+    assert calls == [(1.0, 1.0)]
+    engine.thinks = True
+    list(AnswerStream(engine, query))
+    assert [r.options.max_new_tokens for r in engine.requests] == [512, 512 + 4096]
+    missing = replace(query, clips=(tmp_path / "gone.wav",))
+    with pytest.raises(AudioError, match="no such file"):
+        AnswerStream(engine, missing)
+    stream = AnswerStream(engine, missing, on_error="return")
+    assert list(stream) == []
+    assert "no such file" in str(stream.error)
 
 
 def test_a_long_file_needs_no_long_memory(tmp_path: Path) -> None:
@@ -239,8 +372,10 @@ def test_a_long_file_needs_no_long_memory(tmp_path: Path) -> None:
             second = (tone(1.0) * 32767).astype("<i2").tobytes()
             for _ in range(60 * minutes):
                 file.writeframesraw(second)
+        engine = CountingEngine()
+        engine.window_s, engine.batch_size = 15.0, 1
         tracemalloc.start()
-        result = transcribe(CountingEngine(), [path], window_s=15.0, batch_size=1)[0]
+        result = transcribe(engine, [path])[0]
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
         assert result.duration == pytest.approx(60 * minutes, abs=0.01)
@@ -253,11 +388,11 @@ def test_a_long_file_needs_no_long_memory(tmp_path: Path) -> None:
 def test_transcripts_are_shifted_and_joined() -> None:
     task = get_task("transcribe", timestamps="word")
     parts = [
-        (Span(0.0, 4.0), task.parse("[0.50]hello[1.00]", 4.0)),
-        (Span(4.0, 3.0), task.parse("", 3.0)),
-        (Span(7.0, 2.0), task.parse("[0.25]world[0.75] [0.80]again", 2.0)),
+        (0.0, task.parse("[0.50]hello[1.00]", 4.0)),
+        (4.0, task.parse("", 3.0)),
+        (7.0, task.parse("[0.25]world[0.75] [0.80]again", 2.0)),
     ]
-    result = join(parts)
+    result = task.join(parts)
     assert isinstance(result, Transcript)
     assert result.text == "hello world again"
     assert [round(word.start, 2) for word in result.words] == [0.5, 7.25, 7.8]
@@ -269,8 +404,7 @@ def test_transcripts_are_shifted_and_joined() -> None:
 def test_an_event_that_a_cut_divided_is_one_again() -> None:
     first = Timeline((Event("rain", 1.0, 4.0), Event("dog", 0.5, 1.0)), 4.0, "a")
     second = Timeline((Event("Rain", 0.1, 2.0), Event("dog", 0.0, 1.0)), 4.0, "b")
-    result = join([(Span(0.0, 4.0), first), (Span(4.0, 4.0), second)])
-    assert isinstance(result, Timeline)
+    result = get_task("events").join([(0.0, first), (4.0, second)])
     assert [(e.label, e.start, e.end) for e in result.events] == [
         ("dog", 0.5, 1.0),
         ("rain", 1.0, 6.0),
@@ -280,10 +414,7 @@ def test_an_event_that_a_cut_divided_is_one_again() -> None:
 
 def test_captions_of_windows_become_lines_with_times() -> None:
     task = get_task("caption")
-    parts = [
-        (Span(0.0, 70.0), task.parse("Rain.", 70.0)),
-        (Span(70.0, 5.0), task.parse("A dog.", 5.0)),
-    ]
-    assert join(parts).text == "0:00-1:10 Rain.\n1:10-1:15 A dog."  # type: ignore[union-attr]
-    assert join(parts[:1]).text == "Rain."  # type: ignore[union-attr]
-    assert Window(tone(1.0), 2.0).span.end_s == pytest.approx(3.0)
+    parts = [(0.0, task.parse("Rain.", 70.0)), (70.0, task.parse("A dog.", 5.0))]
+    assert task.join(parts).text == "0:00-1:10 Rain.\n1:10-1:15 A dog."
+    assert task.join(parts[:1]).text == "Rain."
+    assert task.placed(parts[1][1], 70.0).text == "1:10-1:15 A dog."

@@ -3,17 +3,27 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Sequence
+import math
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
-from moss_audio.engine.base import GenerationOptions, Request
+from moss_audio.engine.base import GenerationOptions
 from moss_audio.errors import CheckpointError, MossAudioError
-from moss_audio.listen import MAX_CLIP_S, Job, OnError, Progress, prompt_limit_s, run
-from moss_audio.recordings import AudioInput, load_audio
+from moss_audio.listen import (
+    AnswerStream,
+    Heard,
+    OnError,
+    Progress,
+    Query,
+    listen,
+    window_seconds,
+)
+from moss_audio.longform import SHORTEST_WINDOW_S
+from moss_audio.recordings import AudioInput
 from moss_audio.result import Answer, Caption, Timeline, Transcript
-from moss_audio.tasks import Task, get_task
+from moss_audio.tasks import get_task
 from moss_audio.tasks.transcribe import segments_from_words
 
 if TYPE_CHECKING:
@@ -60,6 +70,7 @@ def load(
     from moss_audio.model.modeling import MossAudioModel
     from moss_audio.model.processing import MossAudioProcessor
 
+    _check_load(name, batch_size, window_s)
     chosen = choose_device(device)
     chosen_dtype = choose_dtype(chosen, dtype)
     if str(name) == EMBEDDED:
@@ -81,6 +92,19 @@ def load(
         window_s=window_s if window_s is not None else checkpoint.window_seconds(folder),
     )
     return MossAudio(engine, name=str(name), times=checkpoint.times_by(folder))
+
+
+def _check_load(name: Any, batch_size: Any, window_s: Any) -> None:
+    if not isinstance(name, str | Path) or not str(name).strip():
+        raise CheckpointError(f'name={name!r}: give "nano", a folder or a hub id')
+    if batch_size is not None and (type(batch_size) is not int or batch_size < 1):
+        raise MossAudioError(f"batch_size={batch_size!r}: give a whole number, 1 or more")
+    if window_s is not None:
+        number = isinstance(window_s, int | float) and not isinstance(window_s, bool)
+        if not number or not math.isfinite(window_s) or window_s < SHORTEST_WINDOW_S:
+            raise MossAudioError(
+                f"window_s={window_s!r}: give seconds, {SHORTEST_WINDOW_S:g} or more"
+            )
 
 
 @contextlib.contextmanager
@@ -130,11 +154,52 @@ class MossAudio:
     @property
     def window_s(self) -> float:
         """The longest stretch that is transcribed in one prompt, in seconds."""
-        return min(MAX_CLIP_S, self.engine.window_s or MAX_CLIP_S, self._limit_s)
+        return window_seconds(self.engine)
 
-    @property
-    def _limit_s(self) -> float:
-        return prompt_limit_s(self.engine.max_positions)
+    def query(self, task: str, *clips: AudioInput, **options: Any) -> Query:
+        """One ask, for `listen`.
+
+        Args:
+            task: "transcribe", "events", "caption" or "ask".
+            clips: for "ask" any number, which go into one prompt; for the others one.
+            options: those of the method of that name (`timestamps`, `times`; `question`, one or a
+                list; `start`, ...) but for `progress` and `on_error`.
+
+        Raises:
+            MossAudioError: for an option that does not exist, or that has no such value.
+        """
+        part = {key: options.pop(key, None) for key in ("start", "end", "sample_rate")}
+        refine = None
+        if task == "ask":
+            tasks = [
+                get_task(task, question=one) for one in _questions(options.pop("question", None))
+            ]
+        elif task == "transcribe":
+            timestamps = options.pop("timestamps", None)
+            times = options.pop("times", None) or self.times
+            tasks = [get_task(task, timestamps=timestamps)]
+            if times not in TIMES:
+                raise MossAudioError(f"times={times!r}: give one of {', '.join(TIMES)}")
+            if timestamps is not None and times != "written":
+                refine = self._aligned(timestamps)
+                tasks = tasks if times == "refined" else [get_task(task)]
+        else:
+            tasks = [get_task(task)]
+        for one in tasks:
+            _ = one.prompt  # an empty question is told before anything runs
+        decoding, bounded = _decoding(options)
+        return Query(clips, tuple(tasks), decoding, bounded, refine=refine, **part)
+
+    def listen(
+        self,
+        queries: Iterable[Query],
+        *,
+        parts: bool = False,
+        on_error: OnError = "return",
+        progress: Progress | None = None,
+    ) -> Iterator[Heard]:
+        """Go through asks lazily; see `moss_audio.listen.listen`."""
+        return listen(self.engine, queries, parts=parts, on_error=on_error, progress=progress)
 
     @overload
     def transcribe(
@@ -156,17 +221,7 @@ class MossAudio:
                 with times, moved to where the audio tokens say them. None takes what the
                 checkpoint is best at.
         """
-        task = get_task("transcribe", timestamps=timestamps)
-        times = options.pop("times", None) or self.times
-        if times not in TIMES:
-            raise MossAudioError(f"times={times!r}: give one of {', '.join(TIMES)}")
-        if timestamps is None or times == "written":
-            return self._run(x, [task], options, windowed=True, silence=True)
-        if times == "alignment":
-            task = get_task("transcribe")
-        return self._run(
-            x, [task], options, windowed=True, silence=True, refine=self._aligned(timestamps)
-        )
+        return self._run("transcribe", x, {**options, "timestamps": timestamps})
 
     def _aligned(self, timestamps: str) -> Callable[[Transcript, np.ndarray], Transcript]:
         from moss_audio.engine.aligner import WordAligner
@@ -195,7 +250,7 @@ class MossAudio:
 
     def events(self, x: Inputs, **options: Any) -> Any:
         """The sound events with their times."""
-        return self._run(x, [get_task("events")], options, windowed=True, silence=True)
+        return self._run("events", x, options)
 
     @overload
     def caption(self, x: AudioInput, **options: Any) -> Caption: ...
@@ -205,7 +260,7 @@ class MossAudio:
 
     def caption(self, x: Inputs, **options: Any) -> Any:
         """A description; of a recording longer than a window, one line a window with its times."""
-        return self._run(x, [get_task("caption")], options, windowed=True)
+        return self._run("caption", x, options)
 
     @overload
     def ask(self, x: AudioInput | None, question: str, **options: Any) -> Answer: ...
@@ -229,78 +284,42 @@ class MossAudio:
             options: among them `thinking` and `thinking_budget` (tokens).
         """
         several = not isinstance(question, str)
-        questions = [question] if isinstance(question, str) else list(question)
-        if not questions:
-            raise MossAudioError("no question is given")
-        tasks = [get_task("ask", question=one) for one in questions]
-        if x is None:
-            answers = [self._ask_text(task, options) for task in tasks]
-            return answers if several else answers[0]
-        return self._run(x, tasks, options, windowed=False, several=several)
+        return self._run("ask", x, {**options, "question": question}, several=several)
 
-    def stream(
-        self,
-        x: AudioInput | None,
-        question: str,
-        *,
-        start: float | None = None,
-        end: float | None = None,
-        sample_rate: int | None = None,
-        **options: Any,
-    ) -> Iterator[str]:
-        """The answer to a question in pieces, as it is written; thinking included."""
-        clips = []
-        if x is not None:
-            clips = [load_audio(x, sample_rate=sample_rate, start=start, end=end)]
-        prompt = get_task("ask", question=question).prompt
-        request = Request.question(prompt, *clips, options=_options(options)[0])
-        return self.engine.stream(request)
+    def stream(self, x: AudioInput | None, question: str, **options: Any) -> AnswerStream:
+        """The answer to a question in pieces, as it is written; thinking included.
 
-    def _ask_text(self, task: Task[Any], options: dict[str, Any]) -> Answer:
-        request = Request.question(task.prompt, options=_options(options)[0])
-        answer: Answer = task.parse(self.engine.generate([request])[0].text, 0.0)
-        return answer
+        Options are those of `ask`. After the last piece, `result` of what is returned holds the
+        `Answer` with its warnings.
+        """
+        if not isinstance(question, str):
+            raise MossAudioError(f"question={question!r}: give one text; a stream has one answer")
+        on_error, progress = options.pop("on_error", "raise"), options.pop("progress", None)
+        query = self.query("ask", *([] if x is None else [x]), question=question, **options)
+        return AnswerStream(self.engine, query, on_error=on_error, progress=progress)
 
-    def _run(
-        self,
-        x: Any,
-        tasks: Sequence[Task[Any]],
-        options: dict[str, Any],
-        *,
-        windowed: bool,
-        silence: bool = False,
-        several: bool = False,
-        refine: Callable[[Any, np.ndarray], Any] | None = None,
-    ) -> Any:
-        options = dict(options)
-        on_error: OnError = options.pop("on_error", "raise")
-        progress: Progress | None = options.pop("progress", None)
-        part = {key: options.pop(key, None) for key in ("start", "end", "sample_rate")}
-        decoding, bounded = _options(options)
-        job = Job(
-            tuple(tasks),
-            decoding,
-            bounded=bounded,
-            window_s=self.window_s if windowed else None,
-            limit_s=self._limit_s,
-            skip_silence=silence,
-            refine=refine,
-            **part,
-        )
-        many = isinstance(x, list)
-        found = run(
-            self.engine,
-            x if many else [x],
-            job,
-            batch_size=self.engine.batch_size,
-            on_error=on_error,
-            progress=progress,
-        )
-        rows = [row if isinstance(row, MossAudioError) or several else row[0] for row in found]
-        return rows if many else rows[0]
+    def _run(self, task: str, x: Any, options: dict[str, Any], *, several: bool = False) -> Any:
+        """Results as the methods give them: a list for a list, and a list each for `several`."""
+        on_error, progress = options.pop("on_error", "raise"), options.pop("progress", None)
+        inputs = x if isinstance(x, list) else [x]
+        clips = [() if one is None and task == "ask" else (one,) for one in inputs]
+        template = self.query(task, **options)
+        queries = [replace(template, clips=one) for one in clips]
+        found = [
+            heard.error or (list(heard.results) if several else heard.result)
+            for heard in self.listen(queries, on_error=on_error, progress=progress)
+        ]
+        return found if isinstance(x, list) else found[0]
 
 
-def _options(given: dict[str, Any]) -> tuple[GenerationOptions, bool]:
+def _questions(given: Any) -> Sequence[Any]:
+    questions = given if isinstance(given, list | tuple) else [given]
+    if not questions:
+        raise MossAudioError("no question is given")
+    return questions
+
+
+def _decoding(given: dict[str, Any]) -> tuple[GenerationOptions, bool]:
     """Decoding options, and whether the answer's length is ours to bound."""
     if given.get("num_return_sequences", 1) != 1:
         raise MossAudioError("num_return_sequences: use engine.generate for several answers")

@@ -1,279 +1,454 @@
-"""The whole flow on one page: input -> audio -> windows -> prompt -> engine -> parser -> result.
+"""The one way from asks to results: recordings -> windows -> prompts -> engine -> parser -> result.
 
-Any number of inputs and tasks go through one queue, so that the engine can batch them whatever
-they are; no more than a few batches of audio are in memory at a time, however long the inputs.
+`listen` is a lazy generator. It takes asks one after another, of any kind and number, and yields
+what becomes of each, in order and as soon as it is known:
+
+    for heard in listen(engine, [Query((x,), (get_task("transcribe"),)) for x in inputs]):
+        print(heard.index, heard.error or heard.result)
+
+The API, the command, evaluation and annotation iterate over it (`MossAudio.query` makes the asks
+with what a checkpoint is best at, `MossAudio.listen` goes through them). All asks go through one
+queue, so that the engine can batch them whatever they are; no more than a few batches of audio are
+in memory at a time, however long the recordings.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import islice
 from typing import Any, Literal
 
 import numpy as np
 
 from moss_audio.engine.base import Engine, Generation, GenerationOptions, Request
 from moss_audio.errors import AudioError, MossAudioError
-from moss_audio.longform import WARN_SILENT, Span, Window, is_silent, join, windows
-from moss_audio.recordings import Audio, AudioInput, audio_duration, stream_audio
+from moss_audio.longform import Window, is_silent, windows
+from moss_audio.recordings import Audio, AudioInput, audio_duration, load_audio, stream_audio
 from moss_audio.result import Result
 from moss_audio.tasks.base import WARN_LOOP, Task
 from moss_audio.units import HOP_SAMPLES, SAMPLE_RATE, TOKENS_PER_SECOND
 
 MAX_CLIP_S = 300.0  # a longer recording is walked in windows
 _BLOCK_S = 30.0
-_QUEUE_BATCHES = 4  # batches of windows that are sorted together
+# What is put before the engine together, and sorted by length there: so many batches, but no more
+# audio than this once a batch is full, since results come only when all of it is answered.
+_QUEUE_BATCHES = 4
+_QUEUE_S = 600.0
+_THINKING_TOKENS = 4096
+WARN_SILENT = "the recording is silent, so the model was not asked"
 
 Progress = Callable[[float, float | None], None]
 OnError = Literal["raise", "return"]
 
-# The longest answer worth waiting for: (fixed, a second of audio) tokens. Fast speech has 5 words
-# a second; a word with its two stamps takes about 14 tokens. Anything longer is a runaway.
-_ANSWER_TOKENS = {
-    "transcribe": (32, 14.0),
-    "transcribe_sentence": (64, 20.0),
-    "transcribe_word": (64, 70.0),
-    "events": (256, 8.0),
-}
-_OTHER_TOKENS, _THINKING_TOKENS = 512, 4096
 
-
-@dataclass(frozen=True)
-class Job:
-    """What is done with every input.
+@dataclass(frozen=True, eq=False)
+class Query:
+    """One ask: clips, what is asked about them, and how.
 
     Attributes:
-        tasks: each answered for every input.
-        options: how to decode; where `bounded`, its max_new_tokens gives way to a bound that
-            follows the clip's duration.
-        window_s: walk longer recordings in windows of this; None puts the whole into one prompt.
-        limit_s: the longest recording that one prompt can hold.
-        skip_silence: silence gives an empty result without asking the model.
-        start, end: the part of each input in seconds.
-        sample_rate: Hz of inputs that are bare arrays.
+        clips: what `load_audio` takes. A task that walks recordings in windows takes one; others
+            take any number, which go into one prompt; none asks about text alone.
+        tasks: each answered about the same clips, which are read once; usually one.
+        options: how to decode; where `bounded`, its max_new_tokens gives way to the task's own
+            bound, which follows the clips' duration.
+        start, end: the part of each clip in seconds.
+        sample_rate: Hz of clips that are bare arrays.
         refine: called with each parsed answer and its window `[n]`; gives the result to keep.
     """
 
+    clips: tuple[AudioInput, ...]
     tasks: tuple[Task[Any], ...]
     options: GenerationOptions = field(default_factory=GenerationOptions)
     bounded: bool = True
-    window_s: float | None = MAX_CLIP_S
-    limit_s: float = MAX_CLIP_S
-    skip_silence: bool = False
     start: float | None = None
     end: float | None = None
     sample_rate: int | None = None
     refine: Callable[[Any, np.ndarray], Any] | None = None
 
 
-def run(
+@dataclass(frozen=True, eq=False)
+class Heard:
+    """What is known of one ask.
+
+    Attributes:
+        index: its place among the asks.
+        results: one for each of its tasks; of a part, one.
+        error: why there are none.
+        done: False for a part: the next window of a long recording, with its times on the
+            recording's clock. The joined result follows when all parts are known.
+    """
+
+    index: int
+    results: tuple[Result, ...] = ()
+    error: MossAudioError | None = None
+    done: bool = True
+
+    @property
+    def result(self) -> Any:
+        """The result of the only task. Raises the error, where there is one."""
+        if self.error is not None:
+            raise self.error
+        (result,) = self.results
+        return result
+
+
+def listen(
     engine: Engine,
-    inputs: Sequence[AudioInput],
-    job: Job,
+    queries: Iterable[Query],
     *,
-    batch_size: int = 8,
-    on_error: OnError = "raise",
+    parts: bool = False,
+    on_error: OnError = "return",
     progress: Progress | None = None,
-) -> list[list[Result] | MossAudioError]:
-    """Do a job on inputs.
+) -> Iterator[Heard]:
+    """Go through asks; what is yielded last for each has `done` set.
 
     Args:
-        batch_size: of the engine; the queue holds a few batches.
-        on_error: "raise" stops at the first bad input; "return" puts its error in its place.
-        progress: called with the seconds of audio that are done, and those that there are
-            (None where some input does not know its length).
+        queries: taken as they are needed. A list lets `progress` know how much there is.
+        parts: also yield the windows of a long recording as they come, where they mean something
+            by themselves (see `Task.placed`); the first then comes after one batch of one.
+        on_error: "return" yields an ask's error in its place; "raise" stops at the first.
+        progress: called with the seconds of audio that are done, and those that there are (None
+            where somebody does not know).
 
-    Returns:
-        For each input, in order, a result for each task, or its error.
+    Where a batch fails, its asks are tried one by one, and the bad one alone gets the error.
     """
+    return _listen(engine, queries, parts, _strict(on_error), progress)
+
+
+def _strict(on_error: str) -> bool:
     if on_error not in ("raise", "return"):
         raise MossAudioError(f"on_error={on_error!r}: give 'raise' or 'return'")
-    prompts = [task.prompt for task in job.tasks]  # a bad question shows before anything runs
-    states = [_Input(x, len(prompts)) for x in inputs]
-    report = _Report(progress, inputs, job)
-    items = _items(engine, states, job, prompts, on_error)
-    while chunk := list(islice(items, _QUEUE_BATCHES * batch_size)):
-        asked = [(item, item.request) for item in chunk if item.request is not None]
-        report.add(sum(item.span.duration_s for item in chunk if item.request is None))
-        answers = iter(
-            engine.generate(
-                [request for _, request in asked],
-                lambda index, _, asked=asked: report.add(asked[index][0].span.duration_s),  # type: ignore[misc]
-            )
-        )
+    return on_error == "raise"
+
+
+def _listen(
+    engine: Engine,
+    queries: Iterable[Query],
+    parts: bool,
+    strict: bool,
+    progress: Progress | None,
+) -> Iterator[Heard]:
+    report = _Report(progress, queries)
+    for chunk in _chunks(_items(engine, queries, strict), engine.batch_size, parts):
+        answers = _answers(engine, [item for item in chunk if item.request], report.add)
         for item in chunk:
-            task, duration_s = job.tasks[item.task], item.span.duration_s
-            if item.request is None:
-                result = task.parse("", duration_s)
-            else:
-                result = _read(task, next(answers), duration_s)
-                if job.refine is not None and item.samples is not None:
-                    result = job.refine(result, item.samples)
-            item.input.parts[item.task].append((item.span, result))
-    return [_finish(state, job) for state in states]
+            ask = item.ask
+            if item.last:
+                yield ask.finish()
+            elif ask.error is None:
+                try:
+                    result = item.read(answers.get(item))
+                except MossAudioError as error:
+                    if strict:
+                        raise
+                    ask.error = error
+                    continue
+                if item.request is None:
+                    report.add(item)
+                ask.parts[item.task].append((item.start_s, result))
+                part = None
+                if parts and not item.whole:
+                    part = ask.query.tasks[item.task].placed(result, item.start_s)
+                if part is not None:
+                    yield Heard(ask.index, (part,), done=False)
 
 
-class _Input:
-    """One input on its way through the queue."""
+class _Asked:
+    """One ask on its way through the queue."""
 
-    def __init__(self, x: AudioInput, n_tasks: int) -> None:
-        self.x = x
-        self.parts: list[list[tuple[Span, Result]]] = [[] for _ in range(n_tasks)]
+    def __init__(self, index: int, query: Query) -> None:
+        self.index, self.query = index, query
+        self.parts: list[list[tuple[float, Any]]] = [[] for _ in query.tasks]
         self.warnings: Sequence[str] = ()
         self.error: MossAudioError | None = None
-        self.silent = True
+        self.silent = bool(query.clips)
+
+    def finish(self) -> Heard:
+        if self.error is not None:
+            return Heard(self.index, error=self.error)
+        notes = (*self.warnings, WARN_SILENT) if self.silent else tuple(self.warnings)
+        results = (
+            task.join(parts) for task, parts in zip(self.query.tasks, self.parts, strict=True)
+        )
+        return Heard(
+            self.index, tuple(replace(one, warnings=(*notes, *one.warnings)) for one in results)
+        )
 
 
 @dataclass(frozen=True, eq=False)
 class _Item:
-    """A task on a window; `request` is None for silence."""
+    """A task on a window; `request` is None for silence. The last of an ask holds nothing."""
 
-    input: _Input
-    task: int
-    span: Span
-    request: Request | None
-    samples: np.ndarray | None = None  # kept only for `Job.refine`
+    ask: _Asked
+    task: int = 0
+    start_s: float = 0.0
+    duration_s: float = 0.0
+    request: Request | None = None
+    whole: bool = True  # the window is all that is heard
+    samples: np.ndarray | None = None  # kept only for `Query.refine`
+    last: bool = False
+
+    def read(self, answer: Generation | MossAudioError | None) -> Any:
+        """The parsed answer, with a warning where the engine ended it."""
+        task = self.ask.query.tasks[self.task]
+        if answer is None:
+            return task.silent(self.duration_s)
+        if isinstance(answer, MossAudioError):
+            raise answer
+        result = _with_ending(task.parse(answer.text, self.duration_s), answer)
+        if self.ask.query.refine is not None and self.samples is not None:
+            result = self.ask.query.refine(result, self.samples)
+        return result
+
+
+def _with_ending(result: Any, answer: Generation) -> Any:
+    """A result with a warning where the engine ended its answer."""
+    if answer.finish_reason == "length":
+        note = f"the answer was cut after {len(answer.token_ids)} tokens"
+    elif answer.finish_reason == "repetition" and WARN_LOOP not in result.warnings:
+        note = WARN_LOOP
+    else:
+        return result
+    return replace(result, warnings=(*result.warnings, note))
 
 
 class _Report:
-    """Calls `progress` with the audio done so far; an input with two tasks is done after both."""
+    """Calls `progress` with the audio done so far; a clip with two tasks is done after both."""
 
-    def __init__(self, progress: Progress | None, inputs: Sequence[AudioInput], job: Job) -> None:
+    def __init__(self, progress: Progress | None, queries: Iterable[Query]) -> None:
         self._progress = progress
-        self._n_tasks = len(job.tasks)
         self._done_s = 0.0
-        self._total_s = None if progress is None else _total_seconds(inputs, job)
+        self._total_s = None
+        if progress is not None and isinstance(queries, Sequence):
+            self._total_s = _total_seconds(queries)
 
-    def add(self, seconds: float) -> None:
-        if self._progress is None or not seconds:
+    def add(self, item: _Item) -> None:
+        if self._progress is None:
             return
-        self._done_s += seconds / self._n_tasks
+        self._done_s += item.duration_s / len(item.ask.query.tasks)
         # a container's stated length may be a little off
         total_s = None if self._total_s is None else max(self._total_s, self._done_s)
         self._progress(self._done_s, total_s)
 
 
-def _items(
-    engine: Engine, states: Sequence[_Input], job: Job, prompts: Sequence[str], on_error: OnError
-) -> Iterator[_Item]:
-    for state in states:
+def _answers(
+    engine: Engine, items: Sequence[_Item], done: Callable[[_Item], None]
+) -> dict[_Item, Generation | MossAudioError]:
+    """The answer to each item, or its error."""
+    requests = [item.request for item in items if item.request is not None]
+    try:
+        found = engine.generate(requests, lambda index, _: done(items[index]))
+    except MossAudioError as error:
+        if len(items) == 1:
+            return {items[0]: error}
+        # One of them stopped all: each by itself shows which, and lets the others through.
+        return {key: value for one in items for key, value in _answers(engine, [one], done).items()}
+    return dict(zip(items, found, strict=True))
+
+
+def _chunks(items: Iterator[_Item], batch_size: int, early: bool) -> Iterator[list[_Item]]:
+    """Items that are put before the engine together. `early`: the first of a long recording come
+    soon, by chunks that grow."""
+    most = _QUEUE_BATCHES * batch_size
+    chunk: list[_Item] = []
+    count, seconds, first = 0, 0.0, 1
+    for item in items:
+        chunk.append(item)
+        if item.request is None:
+            continue
+        count, seconds = count + 1, seconds + item.duration_s
+        soon = early and not item.whole and count >= first
+        if soon or count >= most or (count >= batch_size and seconds >= _QUEUE_S):
+            yield chunk
+            chunk, count, seconds = [], 0, 0.0
+            first = min(2 * first, most) if soon else first
+    if chunk:
+        yield chunk
+
+
+def _items(engine: Engine, queries: Iterable[Query], strict: bool) -> Iterator[_Item]:
+    for index, query in enumerate(queries):
+        ask = _Asked(index, query)
         try:
-            for window, single in _windows(state, job):
-                silent = job.skip_silence and is_silent(window.samples)
-                state.silent = state.silent and silent
-                for index, prompt in enumerate(prompts):
-                    request = None
-                    if not silent:
-                        options = _bounded(job, job.tasks[index].name, window.span.duration_s)
-                        request = Request.question(
-                            prompt, window.samples, options=options, reuse=single
-                        )
-                        engine.check(request)
-                    kept = None if job.refine is None else window.samples
-                    yield _Item(state, index, window.span, request, kept)
+            yield from _items_of(engine, ask)
         except MossAudioError as error:
-            if on_error == "raise":
+            if strict:
                 raise
-            state.error = error
+            ask.error = error
+        yield _Item(ask, last=True)
 
 
-def _windows(state: _Input, job: Job) -> Iterator[tuple[Window, bool]]:
-    """Windows of an input, each with whether it is the whole input."""
-    end = job.end
-    if job.window_s is None:
-        # a second more than a prompt can hold is enough to know that it is too long
-        most = (job.start or 0.0) + job.limit_s + 1.0
-        end = most if end is None else min(end, most)
-    rate = job.sample_rate if isinstance(state.x, np.ndarray) else None
+def _items_of(engine: Engine, ask: _Asked) -> Iterator[_Item]:
+    query = ask.query
+    prompts = [task.prompt for task in query.tasks]
+    for clips, start_s, whole in _prompts(engine, ask):
+        if ask.error is not None:
+            return  # an earlier window could not be answered
+        duration_s = sum(len(clip) for clip in clips) / SAMPLE_RATE
+        silent = all(is_silent(clip) for clip in clips)
+        for index, (task, prompt) in enumerate(zip(query.tasks, prompts, strict=True)):
+            request = None
+            if not (silent and clips and task.silent(duration_s) is not None):
+                ask.silent = False
+                options = _bounded(engine, query, task, duration_s)
+                request = Request.question(prompt, *clips, options=options, reuse=whole)
+                engine.check(request)
+            kept = clips[0] if query.refine is not None and request is not None else None
+            yield _Item(ask, index, start_s, duration_s, request, whole, kept)
+
+
+def _prompts(engine: Engine, ask: _Asked) -> Iterator[tuple[list[np.ndarray], float, bool]]:
+    """The clips of each prompt of an ask, the second in which they begin, and whether they are all
+    that is heard."""
+    query = ask.query
+    if all(task.windowed for task in query.tasks):
+        if len(query.clips) != 1:
+            raise MossAudioError(f"{query.tasks[0].name}: give one clip, not {len(query.clips)}")
+        for window, whole in _windows(ask, window_seconds(engine)):
+            yield [window.samples], window.start_s, whole
+        return
+    limit_s = _prompt_limit_s(engine.max_positions)
+    # a second more than a prompt can hold is enough to know that it is too long
+    most = (query.start or 0.0) + limit_s + 1.0
+    end = most if query.end is None else min(query.end, most)
+    heard = [
+        load_audio(x, sample_rate=_rate(query, x), start=query.start, end=end) for x in query.clips
+    ]
+    ask.warnings = [line for one in heard for line in one.warnings]
+    if heard and sum(one.duration_s for one in heard) > limit_s:
+        several = "and what comes with it are" if len(heard) > 1 else "is"
+        raise AudioError(
+            f"{heard[0].source} {several} longer than the {limit_s:.0f} s that fit into one prompt "
+            "of this checkpoint: give start and end"
+        )
+    for one in heard:
+        _check_length(one.samples, one.source)
+    yield [one.samples for one in heard], 0.0, True
+
+
+def _windows(ask: _Asked, window_s: float) -> Iterator[tuple[Window, bool]]:
+    """Windows of the clip, each with whether it is the whole clip."""
+    query = ask.query
+    (x,) = query.clips
     with stream_audio(
-        state.x, block_s=_BLOCK_S, start=job.start, end=end, sample_rate=rate
+        x, block_s=_BLOCK_S, start=query.start, end=query.end, sample_rate=_rate(query, x)
     ) as stream:
-        state.warnings = stream.warnings
-        if job.window_s is None:
-            found: Iterable[Window] = [Window(np.concatenate([*stream]), 0.0)]
-        else:
-            found = windows(stream, job.window_s)
+        ask.warnings = stream.warnings
         held: Window | None = None
-        for window in found:
+        for window in windows(stream, window_s):
             if held is not None:
                 yield held, False
             held = window
         if held is None:
-            return
+            raise AudioError(f"{stream.source} holds no sound")
         alone = held.start_s == 0.0
-        if alone and job.window_s is None and held.span.duration_s > job.limit_s:
-            raise AudioError(
-                f"{stream.source} is longer than the {job.limit_s:.0f} s that fit into one prompt "
-                "of this checkpoint: give start and end"
-            )
+        if alone:
+            _check_length(held.samples, stream.source)
         if len(held.samples) >= HOP_SAMPLES:
             yield held, alone
-        elif alone:
-            raise AudioError(
-                f"{stream.source} is {held.span.duration_s:.4f} s long, too short for an audio "
-                f"token: give at least {HOP_SAMPLES / SAMPLE_RATE:g} s"
-            )
 
 
-def _bounded(job: Job, task_name: str, duration_s: float) -> GenerationOptions:
-    if not job.bounded:
-        return job.options
-    fixed, per_second = _ANSWER_TOKENS.get(task_name, (_OTHER_TOKENS, 0.0))
-    bound = fixed + round(per_second * duration_s)
-    if job.options.thinking or (job.options.thinking_budget and task_name == "ask"):
-        bound += job.options.thinking_budget or _THINKING_TOKENS
-    return replace(job.options, max_new_tokens=bound)
+def _check_length(samples: np.ndarray, source: str) -> None:
+    if len(samples) < HOP_SAMPLES:
+        raise AudioError(
+            f"{source} is {len(samples) / SAMPLE_RATE:.4f} s long, too short for an audio token: "
+            f"give at least {HOP_SAMPLES / SAMPLE_RATE:g} s"
+        )
 
 
-def _read(task: Task[Any], generation: Generation, duration_s: float) -> Any:
-    """The parsed answer, with a warning where the engine ended it."""
-    result = task.parse(generation.text, duration_s)
-    notes: tuple[str, ...] = ()
-    if generation.finish_reason == "length":
-        notes = (f"the answer was cut after {len(generation.token_ids)} tokens",)
-    elif generation.finish_reason == "repetition" and WARN_LOOP not in result.warnings:
-        notes = (WARN_LOOP,)
-    return replace(result, warnings=(*result.warnings, *notes)) if notes else result
+def _rate(query: Query, x: AudioInput) -> int | None:
+    return query.sample_rate if isinstance(x, np.ndarray) else None
 
 
-def _finish(state: _Input, job: Job) -> list[Result] | MossAudioError:
-    if state.error is not None:
-        return state.error
-    notes = tuple(state.warnings)
-    if job.skip_silence and state.silent:
-        notes += (WARN_SILENT,)
-    results = [join(parts) for parts in state.parts]
-    return [replace(result, warnings=(*notes, *result.warnings)) for result in results]
+def _bounded(engine: Engine, query: Query, task: Task[Any], duration_s: float) -> GenerationOptions:
+    options = query.options
+    if not query.bounded:
+        return options
+    bound = task.answer_tokens(duration_s)
+    # A checkpoint that thinks by habit does so wherever nobody says otherwise.
+    if options.thinking or (
+        options.thinking is None and (engine.thinks or options.thinking_budget)
+    ):
+        bound += options.thinking_budget or _THINKING_TOKENS
+    return replace(options, max_new_tokens=bound)
 
 
-def _total_seconds(inputs: Sequence[AudioInput], job: Job) -> float | None:
-    """Seconds of all inputs; None where that cannot be known without reading an input twice."""
+def _total_seconds(queries: Sequence[Query]) -> float | None:
+    """Seconds of all clips; None where that cannot be known without reading one twice."""
     total = 0.0
-    for x in inputs:
+    for query, x in [(one, x) for one in queries for x in one.clips]:
         cheap = isinstance(x, Audio | bytes | np.ndarray | tuple) or os.path.isfile(str(x))
         if not cheap:
             return None
         try:
             if isinstance(x, np.ndarray):
-                x = (x, job.sample_rate or SAMPLE_RATE)
+                x = (x, query.sample_rate or SAMPLE_RATE)
             duration = audio_duration(x)
         except AudioError:
             continue  # it is reported when its turn comes
         if duration is None:
             return None
-        end = duration if job.end is None else min(job.end, duration)
-        total += max(0.0, end - (job.start or 0.0))
+        end = duration if query.end is None else min(query.end, duration)
+        total += max(0.0, end - (query.start or 0.0))
     return total
 
 
-def prompt_limit_s(max_positions: int | None) -> float:
+class AnswerStream(Iterator[str]):
+    """The answer to one ask in pieces of whole characters, thinking included.
+
+    After the last piece `result` holds the parsed answer with its warnings; `error` says why there
+    is none, where errors are returned.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        query: Query,
+        *,
+        on_error: OnError = "raise",
+        progress: Progress | None = None,
+    ) -> None:
+        self.result: Any = None
+        self.error: MossAudioError | None = None
+        self._strict = _strict(on_error)
+        self._report = _Report(progress, [query])
+        self._pieces: Iterator[str] = iter(())
+        ask = _Asked(0, query)
+        try:
+            (item,) = _items_of(engine, ask)
+            if item.request is not None:
+                self._pieces = self._written(item, engine.stream(item.request))
+        except MossAudioError as error:
+            if self._strict:
+                raise
+            self.error = error
+
+    def _written(self, item: _Item, pieces: Generator[str, None, Generation]) -> Iterator[str]:
+        answer = yield from pieces
+        self._report.add(item)
+        item.ask.parts[0].append((0.0, item.read(answer)))
+        self.result = item.ask.finish().result
+
+    def __next__(self) -> str:
+        try:
+            return next(self._pieces)
+        except MossAudioError as error:
+            if self._strict:
+                raise
+            self.error = error
+            raise StopIteration from None
+
+
+def window_seconds(engine: Engine) -> float:
+    """The longest stretch that goes into one prompt of a task that walks recordings in windows."""
+    limit_s = _prompt_limit_s(engine.max_positions)
+    return min(MAX_CLIP_S, engine.window_s or MAX_CLIP_S, limit_s)
+
+
+def _prompt_limit_s(max_positions: int | None) -> float:
     """Seconds of audio that one prompt holds, with room for markers, text and an answer."""
     if max_positions is None:
         return MAX_CLIP_S
     # a tenth more than the audio tokens is room for time markers
     return max(10.0, (max_positions * 0.9 - 256) / (TOKENS_PER_SECOND * 1.1))
-
-
-__all__ = ["MAX_CLIP_S", "Job", "Progress", "prompt_limit_s", "run"]

@@ -18,6 +18,8 @@ class FakeEngine:
 
     batch_size = 1
     max_positions = 4096
+    window_s = None
+    thinks = False
 
     def __init__(self, reply: Reply) -> None:
         self._reply = reply
@@ -27,13 +29,15 @@ class FakeEngine:
     def check(self, request: Request) -> int:
         return 1
 
-    def generate(self, requests: Sequence[Request]) -> list[Generation]:
+    def generate(self, requests: Sequence[Request], on_result: Any = None) -> list[Generation]:
         rows = []
         for request in requests:
             text = request.messages[0]["content"][-1]["text"]
             self.asked.append(text)
             self.clips.append(len(request.clips))
             rows.append(Generation(self._reply(text), (1, 2), "stop", 1))
+            if on_result is not None:
+                on_result(len(rows) - 1, rows[-1])
         return rows
 
 

@@ -10,10 +10,9 @@ import os
 import sys
 from collections.abc import Sequence
 
-__all__ = ["main"]
+from moss_audio.cli.messages import INTERRUPTED, PIPE_CLOSED
 
-INTERRUPTED = 130
-PIPE_CLOSED = 141
+__all__ = ["main"]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

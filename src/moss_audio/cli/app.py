@@ -9,8 +9,6 @@ from typer.core import TyperGroup
 
 from moss_audio import __version__
 from moss_audio.cli import (
-    INTERRUPTED,
-    PIPE_CLOSED,
     annotate,
     build_nano,
     evaluate,
@@ -19,7 +17,7 @@ from moss_audio.cli import (
     scenes,
     train,
 )
-from moss_audio.cli.messages import complain
+from moss_audio.cli.messages import INTERRUPTED, PIPE_CLOSED, complain
 from moss_audio.errors import MossAudioError
 
 _TORCH_MEMORY = "OutOfMemoryError"

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import sys
 
+# Exit codes beside 0, 1 and 2.
+INTERRUPTED = 130
+PIPE_CLOSED = 141
+
 
 def complain(text: str, kind: str | None = "error") -> None:
     """One line on stderr, whatever `text` holds: `error: ...`."""

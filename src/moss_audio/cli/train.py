@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from importlib import import_module, util
+from importlib import util
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from moss_audio.cli import INTERRUPTED
+from moss_audio.cli.messages import INTERRUPTED
 from moss_audio.errors import MissingDependencyError, MossAudioError
 
 Config = Annotated[Path, typer.Option("--config", "-c", help="The stage's YAML file.")]
@@ -43,22 +43,34 @@ def register(app: typer.Typer) -> None:
 
 def encoder(config: Config, changes: Changes = None) -> None:
     """Teach a new encoder to hear, from scratch. The same command resumes."""
-    _run("encoder", config, changes)
+    overrides = _overrides(changes)
+    from moss_audio.train import encoder as stage
+
+    _end(stage.main(config, overrides))
 
 
 def align(config: Config, changes: Changes = None) -> None:
     """Teach adapter and mergers what the encoder hears. The same command resumes."""
-    _run("align", config, changes)
+    overrides = _overrides(changes)
+    from moss_audio.train import align as stage
+
+    _end(stage.main(config, overrides))
 
 
 def pretrain(config: Config, changes: Changes = None) -> None:
     """Teach all parts together, text included. The same command resumes."""
-    _run("pretrain", config, changes)
+    overrides = _overrides(changes)
+    from moss_audio.train import pretrain as stage
+
+    _end(stage.main(config, overrides))
 
 
 def sft(config: Config, changes: Changes = None) -> None:
     """Fine-tune on tasks or conversations, in full or by LoRA. The same command resumes."""
-    _run("sft", config, changes)
+    overrides = _overrides(changes)
+    from moss_audio.train import sft as stage
+
+    _end(stage.main(config, overrides))
 
 
 def average(
@@ -88,12 +100,14 @@ def average(
     typer.echo(f"wrote {output}", err=True)
 
 
-def _run(stage: str, config: Path, changes: Sequence[str] | None) -> None:
+def _overrides(changes: Sequence[str] | None) -> dict[str, Any]:
     if util.find_spec("yaml") is None:
         raise MissingDependencyError("pyyaml", "train", "training")
-    overrides = parse_changes(changes or ())
-    if not import_module(f"moss_audio.train.{stage}").main(config, overrides):
-        # The loop has saved and said so; a script must not take this for the end.
+    return parse_changes(changes or ())
+
+
+def _end(complete: bool) -> None:
+    if not complete:  # the loop has saved and said so; a script must not take this for the end
         raise typer.Exit(INTERRUPTED)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, Literal, Protocol
 
@@ -14,6 +14,9 @@ from moss_audio.errors import MossAudioError
 Messages = Sequence[Mapping[str, Any]]
 # A clip of a request: float32 mono samples `[n]` at 16 kHz, or what `Engine.encode` returned.
 ClipLike = Any
+
+_WHOLE_MAX = 2**31 - 1
+_SEED_MAX = 2**63 - 1
 
 FinishReason = Literal["stop", "stop_string", "length", "repetition"]
 
@@ -56,7 +59,7 @@ class GenerationOptions:
             object.__setattr__(self, "stop", tuple(self.stop))
         _whole(self, "max_new_tokens", 1)
         _whole(self, "top_k", 0)
-        _whole(self, "seed", 0)
+        _whole(self, "seed", 0, _SEED_MAX)
         _whole(self, "num_return_sequences", 1)
         if self.thinking_budget is not None:
             _whole(self, "thinking_budget", 0)
@@ -89,10 +92,11 @@ class GenerationOptions:
         return replace(self, **changes)
 
 
-def _whole(options: GenerationOptions, name: str, least: int) -> None:
+def _whole(options: GenerationOptions, name: str, least: int, most: int = _WHOLE_MAX) -> None:
     value = getattr(options, name)
-    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
-        raise MossAudioError(f"{name}={value!r}: give a whole number, {least} or more")
+    whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
+    if not whole or not least <= value <= most:
+        raise MossAudioError(f"{name}={value!r}: give a whole number from {least} to {most}")
 
 
 @dataclass(frozen=True, eq=False)
@@ -159,6 +163,22 @@ class Session(Protocol):
 class Engine(Protocol):
     """Runs a model. One request at a time or thousands: the engine forms the batches."""
 
+    @property
+    def batch_size(self) -> int:
+        """Prompts that are decoded at once."""
+
+    @property
+    def max_positions(self) -> int | None:
+        """Of a prompt and its answer together; None where nobody says."""
+
+    @property
+    def window_s(self) -> float | None:
+        """The longest clip that the checkpoint was trained on; None where nobody says."""
+
+    @property
+    def thinks(self) -> bool:
+        """Whether the checkpoint thinks before it answers, if it is not told otherwise."""
+
     def generate(
         self,
         requests: Sequence[Request],
@@ -166,8 +186,9 @@ class Engine(Protocol):
     ) -> list[Generation]:
         """Answers in the order of the requests; `on_result(index, answer)` as each is done."""
 
-    def stream(self, request: Request) -> Iterator[str]:
-        """The answer in pieces of whole characters; joined they are `Generation.text`."""
+    def stream(self, request: Request) -> Generator[str, None, Generation]:
+        """The answer in pieces of whole characters; joined they are `Generation.text`. The
+        generator returns the whole answer."""
 
     def encode(self, clip: np.ndarray) -> ClipLike:
         """A handle that stands for the clip in requests, without encoding it again."""

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import weakref
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Callable, Generator, Hashable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -52,6 +52,7 @@ class TorchEngine:
         batch_tokens: prompt positions of a batch, padding included; None chooses by device.
         reuse_bytes: memory for the prefixes of clips, least recently used out first.
         window_s: the longest clip that the checkpoint was trained on, None where nobody says.
+        thinks: whether the checkpoint thinks before it answers, if it is not told otherwise.
 
     Not for several threads at once: give each its own engine, or a lock.
     """
@@ -65,11 +66,13 @@ class TorchEngine:
         batch_tokens: int | None = None,
         reuse_bytes: int = REUSE_BYTES,
         window_s: float | None = None,
+        thinks: bool = False,
     ) -> None:
         self.model = model.eval()
         self.processor = processor
         self.tokenizer = processor.tokenizer
         self.window_s = window_s
+        self.thinks = thinks
         self.device: torch.device = model.device
         self.dtype: torch.dtype = model.dtype
         self.batch_size = batch_size or _BATCH_SIZE.get(self.device.type, 8)
@@ -130,8 +133,8 @@ class TorchEngine:
                         on_result(index, members(finished))
         return [members([one for one in answers if one is not None]) for answers in done]
 
-    def stream(self, request: Request) -> Iterator[str]:
-        """The answer in pieces of whole characters, as they become certain.
+    def stream(self, request: Request) -> Generator[str, None, Generation]:
+        """The answer in pieces of whole characters, as they become certain; returns it whole.
 
         Raises:
             MossAudioError: if the request cannot be answered, or asks for several answers.
@@ -275,7 +278,7 @@ class TorchEngine:
         if batch:
             yield batch
 
-    def _stream(self, prompt: Prompt) -> Iterator[str]:
+    def _stream(self, prompt: Prompt) -> Generator[str, None, Generation]:
         row = self._row(prompt, 0)
         decode = _Decode(self, [prompt], [row])
         while decode.active:
@@ -283,6 +286,7 @@ class TorchEngine:
             piece = row.take_text()
             if piece:
                 yield piece
+        return row.generation()
 
     # ------------------------------------------------------------------ passes through the model
 

@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
-import numpy as np
-
 from moss_audio.api import MossAudio
-from moss_audio.engine.base import GenerationOptions, Request
+from moss_audio.engine.base import GenerationOptions
 from moss_audio.errors import MossAudioError
 from moss_audio.evaluate.item import Item
-from moss_audio.listen import prompt_limit_s
+from moss_audio.listen import Query, listen
 from moss_audio.recordings import Audio
 from moss_audio.result import Answer, Result
 from moss_audio.tasks import get_task
 
-ANSWER_TOKENS = 512
 Method = Literal["transcribe", "events", "caption", "ask"]
 Rows = list[Result | MossAudioError]
 
@@ -59,33 +56,16 @@ def ask(
     `MossAudio.ask` puts every question to every recording; here each has its own, and may have
     several recordings. A prompt that cannot be answered gives its error in its place.
     """
-    decoding = GenerationOptions(stop_repetition=True, max_new_tokens=ANSWER_TOKENS)
-    decoding = decoding.changed(**options)
-    limit_s = prompt_limit_s(model.engine.max_positions)
+    decoding = GenerationOptions(stop_repetition=True).changed(**options)
     rows: Rows = []
-    asked: list[tuple[int, Request, float]] = []
-    for prompt, clips in zip(prompts, audio, strict=True):
-        duration_s = sum(clip.duration_s for clip in clips)
+    queries: dict[int, Query] = {}
+    for index, (prompt, clips) in enumerate(zip(prompts, audio, strict=True)):
+        rows.append(Answer(""))
         try:
-            if duration_s > limit_s:
-                raise MossAudioError(
-                    f"{clips[0].source}: {duration_s:.0f} s of sound, and {limit_s:.0f} s fit into "
-                    "one prompt of this checkpoint"
-                )
-            samples: list[np.ndarray] = [clip.samples for clip in clips]
-            question = get_task("ask", question=prompt).prompt
-            request = Request.question(question, *samples, options=decoding)
-            model.engine.check(request)
+            task = get_task("ask", question=prompt)
+            queries[index] = Query(tuple(clips), (task,), decoding, "max_new_tokens" not in options)
         except MossAudioError as error:
-            rows.append(error)
-        else:
-            asked.append((len(rows), request, duration_s))
-            rows.append(Answer(""))
-    answers = model.engine.generate([request for _, request, _ in asked])
-    for (index, _, duration_s), answer in zip(asked, answers, strict=True):
-        result: Answer = get_task("ask", question=prompts[index]).parse(answer.text, duration_s)
-        if answer.finish_reason == "length":
-            note = f"the answer was cut after {len(answer.token_ids)} tokens"
-            result = replace(result, warnings=(*result.warnings, note))
-        rows[index] = result
+            rows[index] = error
+    for index, heard in zip(queries, listen(model.engine, list(queries.values())), strict=True):
+        rows[index] = heard.error or heard.result
     return rows

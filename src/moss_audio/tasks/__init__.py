@@ -1,4 +1,4 @@
-"""One file a task: its wording, the answer it trains on, the parser of an answer, its score.
+"""One file a task: wording, parser, bound, windows and their join, score.
 
 Inference, fine-tuning data, evaluation and rewards all use the same object. Tasks are imported
 when asked for:
@@ -9,7 +9,7 @@ when asked for:
 
 from __future__ import annotations
 
-from importlib import import_module
+from dataclasses import fields
 from typing import Any
 
 from moss_audio.errors import MossAudioError
@@ -17,15 +17,7 @@ from moss_audio.tasks.base import Task
 
 __all__ = ["TASK_NAMES", "Task", "get_task"]
 
-_TASKS: dict[str, tuple[str, str, dict[str, Any]]] = {
-    "transcribe": ("transcribe", "Transcribe", {}),
-    "transcribe_sentence": ("transcribe", "Transcribe", {"timestamps": "sentence"}),
-    "transcribe_word": ("transcribe", "Transcribe", {"timestamps": "word"}),
-    "caption": ("caption", "Describe", {}),
-    "events": ("events", "Events", {}),
-    "ask": ("ask", "Ask", {}),
-}
-TASK_NAMES = tuple(_TASKS)
+TASK_NAMES = ("transcribe", "transcribe_sentence", "transcribe_word", "caption", "events", "ask")
 
 
 def get_task(name: str, **options: Any) -> Task[Any]:
@@ -34,19 +26,27 @@ def get_task(name: str, **options: Any) -> Task[Any]:
     options: the task's own settings: `timestamps` (None, "sentence", "word") for "transcribe",
     `question` for "ask". Raises MossAudioError for an unknown name or setting.
     """
-    try:
-        module, attribute, preset = _TASKS[name.lower().replace("-", "_")]
-    except (KeyError, AttributeError):
-        raise MossAudioError(
-            f"unknown task {name!r}: choose one of {', '.join(TASK_NAMES)}"
-        ) from None
-    task_class = getattr(import_module(f"moss_audio.tasks.{module}"), attribute)
-    known = tuple(getattr(task_class, "__dataclass_fields__", {}))
+    key = name.lower().replace("-", "_") if isinstance(name, str) else name
+    task_class: Any
+    if key == "caption":
+        from moss_audio.tasks.caption import Describe as task_class
+    elif key == "events":
+        from moss_audio.tasks.events import Events as task_class
+    elif key == "ask":
+        from moss_audio.tasks.ask import Ask as task_class
+    elif key in TASK_NAMES:
+        from moss_audio.tasks.transcribe import Transcribe as task_class
+
+        if key != "transcribe":
+            options = {"timestamps": key.removeprefix("transcribe_"), **options}
+    else:
+        raise MossAudioError(f"unknown task {name!r}: choose one of {', '.join(TASK_NAMES)}")
+    known = tuple(field.name for field in fields(task_class))
     for option in options:
         if option not in known:
             settings = ", ".join(known) or "none"
             raise MossAudioError(
                 f"task {name!r} has no setting {option!r}; its settings are: {settings}"
             )
-    task: Task[Any] = task_class(**{**preset, **options})
+    task: Task[Any] = task_class(**options)
     return task

@@ -6,17 +6,21 @@ from dataclasses import dataclass
 
 from moss_audio.errors import MossAudioError
 from moss_audio.result import Answer
-from moss_audio.tasks.base import WARN_LOOP, WARN_THINKING_OPEN, check_duration
+from moss_audio.tasks.base import WARN_LOOP, WARN_THINKING_OPEN, Task, check_duration
 from moss_audio.text import detect_repetition, normalize_words, split_thinking
 
 _ARTICLES = frozenset(("a", "an", "the"))
 
 
 @dataclass(frozen=True)
-class Ask:
+class Ask(Task[Answer]):
     """The question task; the prompt is the question itself."""
 
     question: str = ""
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.question, str):
+            raise MossAudioError(f"question={self.question!r}: give a text")
 
     @property
     def name(self) -> str:

@@ -3,37 +3,79 @@
 from __future__ import annotations
 
 import math
-from typing import Protocol, TypeVar
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Any, ClassVar, Generic, TypeVar
 
 from moss_audio.errors import MossAudioError
 from moss_audio.text import split_thinking
 
 R = TypeVar("R")
 
+ANSWER_TOKENS = 512
+
 WARN_THINKING_OPEN = "the answer ends inside the thinking block"
 WARN_LOOP = "the answer ended in a repetition, which was cut"
 
 
-class Task(Protocol[R]):
-    """A task on a clip; `R` is its result class, which also states the truth.
+class Task(ABC, Generic[R]):
+    """A task on a clip, and all that is particular to it; `R` is its result class.
 
-    `prompt` is the wording given to the model. `render_answer` is the answer a perfect model
-    would give. `parse` reads any string without raising; `duration` is the clip's length in
-    seconds. `score` compares a result with the truth; its entry "score" is in [0, 1], higher is
-    better, and serves as the reward; the other entries are the task's usual measures.
+    A new task is a subclass in a file of its own, and a line in `moss_audio.tasks.get_task`.
+    Where a task says nothing, a recording goes into one prompt, the answer has at most
+    `ANSWER_TOKENS` tokens, and silence is put before the model like anything else.
     """
 
-    @property
-    def name(self) -> str: ...
+    # Walk a recording longer than a window in windows; otherwise it has to fit into one prompt.
+    windowed: ClassVar[bool] = False
 
     @property
-    def prompt(self) -> str: ...
+    @abstractmethod
+    def name(self) -> str:
+        """What `get_task` calls it."""
 
-    def render_answer(self, truth: R) -> str: ...
+    @property
+    @abstractmethod
+    def prompt(self) -> str:
+        """The wording given to the model."""
 
-    def parse(self, text: str, duration: float) -> R: ...
+    @abstractmethod
+    def render_answer(self, truth: R) -> str:
+        """The answer a perfect model would give."""
 
-    def score(self, result: R, truth: R) -> dict[str, float]: ...
+    @abstractmethod
+    def parse(self, text: str, duration: float) -> R:
+        """Reads any answer without raising; `duration` is the clip's length in seconds."""
+
+    def answer_tokens(self, duration_s: float) -> int:
+        """The longest answer to a clip that is worth waiting for, thinking not counted."""
+        return ANSWER_TOKENS
+
+    def silent(self, duration_s: float) -> R | None:
+        """The result for a silent clip; None where the model has to be asked even then."""
+        return None
+
+    def placed(self, result: R, start_s: float) -> R | None:
+        """The result of one window among several, with its times on the recording's clock
+        (`duration` is then the end of the window). None where a window means nothing by itself."""
+        return None
+
+    def join(self, parts: Sequence[tuple[float, R]]) -> R:
+        """The result of a recording from those of its windows, in order: (start_s, result)."""
+        ((_, result),) = parts
+        return result
+
+
+def joined_notes(parts: Sequence[tuple[float, Any]]) -> dict[str, Any]:
+    """What all results of windows have in common: raw answers and warnings, each with its time."""
+    return {
+        "raw": "\n".join(result.raw for _, result in parts),
+        "warnings": tuple(
+            f"from {start_s:.2f} s: {warning}"
+            for start_s, result in parts
+            for warning in result.warnings
+        ),
+    }
 
 
 def answer_part(text: str) -> tuple[str, tuple[str, ...]]:

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import ClassVar
 
 from moss_audio.result import Caption
-from moss_audio.tasks.base import WARN_LOOP, answer_part, check_duration
+from moss_audio.tasks.base import WARN_LOOP, Task, answer_part, check_duration, joined_notes
 from moss_audio.text import detect_repetition, normalize_words
 
 PROMPT = "Describe this audio."
@@ -20,8 +21,10 @@ _ARTICLES = frozenset(("a", "an", "the"))
 
 
 @dataclass(frozen=True)
-class Describe:
-    """The caption task."""
+class Describe(Task[Caption]):
+    """The caption task; of a long recording, a line a window with the window's times."""
+
+    windowed: ClassVar[bool] = True
 
     @property
     def name(self) -> str:
@@ -43,6 +46,18 @@ class Describe:
         if looped:
             warnings += (WARN_LOOP,)
         return Caption(clean, duration, text, warnings)
+
+    def placed(self, result: Caption, start_s: float) -> Caption:
+        end_s = start_s + result.duration
+        line = f"{_clock(start_s)}-{_clock(end_s)} {result.text}" if result.text else ""
+        return replace(result, text=line, duration=end_s)
+
+    def join(self, parts: Sequence[tuple[float, Caption]]) -> Caption:
+        if len(parts) == 1:
+            return parts[0][1]
+        placed = [self.placed(result, start_s) for start_s, result in parts]
+        lines = "\n".join(one.text for one in placed if one.text)
+        return Caption(lines, placed[-1].duration, **joined_notes(parts))
 
     def score(self, result: Caption, truth: Caption, facts: Sequence[str] = ()) -> dict[str, float]:
         """token_precision, token_recall, token_f1 against the reference text, articles left out.
@@ -67,6 +82,14 @@ class Describe:
             scores["facts_named"] = named / len(facts)
         scores["score"] = scores.get("facts_named", f1)
         return scores
+
+
+def _clock(seconds: float) -> str:
+    """`1:02:03`, or `2:03` within the first hour."""
+    whole = round(seconds)
+    hours, minutes = whole // 3600, whole // 60 % 60
+    head = f"{hours}:{minutes:02d}" if hours else f"{minutes}"
+    return f"{head}:{whole % 60:02d}"
 
 
 def _tokens(text: str) -> list[str]:

@@ -10,11 +10,19 @@ from __future__ import annotations
 import re
 from collections import Counter, deque
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import ClassVar
 
 from moss_audio.errors import MossAudioError
 from moss_audio.result import Event, Timeline
-from moss_audio.tasks.base import WARN_LOOP, answer_part, centiseconds, check_duration
+from moss_audio.tasks.base import (
+    WARN_LOOP,
+    Task,
+    answer_part,
+    centiseconds,
+    check_duration,
+    joined_notes,
+)
 from moss_audio.tasks.times import CLOCK, TOLERANCE_S, WARN_ORDER, clock_to_seconds
 from moss_audio.text import LOOP_WORDS, detect_repetition, normalize_words, single_line, tail_loop
 
@@ -29,6 +37,8 @@ PROMPT = (
 ONSET_COLLAR_S = 0.2
 OFFSET_COLLAR_S = 0.2
 OFFSET_SHARE = 0.5
+# Two events with one label on both sides of a cut are one event, if they come this close to it.
+_JOIN_S = 0.25
 
 WARN_NO_EVENTS = "no event could be read from the answer"
 WARN_MISSING_END = "an event without an end time ends at the next one's start"
@@ -50,8 +60,10 @@ _AFTER_RANGE = re.compile(r"^[\])*\s]*(?::|[-\u2013\u2014](?=\s))?\s*")
 
 
 @dataclass(frozen=True)
-class Events:
-    """The event timeline task."""
+class Events(Task[Timeline]):
+    """The event timeline task. A cut may divide an event, so windows mean nothing by themselves."""
+
+    windowed: ClassVar[bool] = True
 
     @property
     def name(self) -> str:
@@ -96,6 +108,28 @@ class Events:
             notes.append(WARN_LOOP)
         return Timeline(tuple(events), duration, text, (*warnings, *notes))
 
+    def answer_tokens(self, duration_s: float) -> int:
+        return 256 + round(8.0 * duration_s)
+
+    def silent(self, duration_s: float) -> Timeline:
+        return Timeline((), duration_s)
+
+    def join(self, parts: Sequence[tuple[float, Timeline]]) -> Timeline:
+        """Events of all windows; one that a cut divided is one again."""
+        if len(parts) == 1:
+            return parts[0][1]
+        joined: list[Event] = []
+        for cut, result in parts:
+            for event in result.shifted(cut).events:
+                first = _first_half(joined, event, cut)
+                if first is None:
+                    joined.append(event)
+                else:
+                    joined[first] = replace(joined[first], end=event.end)
+        start_s, last = parts[-1]
+        events = tuple(sorted(joined, key=lambda event: (event.start, event.end)))
+        return Timeline(events, start_s + last.duration, **joined_notes(parts))
+
     def score(self, result: Timeline, truth: Timeline) -> dict[str, float]:
         """f1, precision, recall (event-based, see the top of the file), matched, predicted,
         reference, label_f1 (labels alone, times ignored), and onset_shift_s, the mean absolute
@@ -119,6 +153,17 @@ class Events:
             shifts = [abs(truth.events[i].start - result.events[j].start) for i, j in pairs]
             scores["onset_shift_s"] = sum(shifts) / len(shifts)
         return scores
+
+
+def _first_half(events: Sequence[Event], second: Event, cut: float) -> int | None:
+    """The place of the event that goes on as `second` after a cut at `cut` seconds, if any does."""
+    if cut <= 0 or second.start - cut > _JOIN_S:
+        return None
+    for i, first in enumerate(events):
+        same = first.label.casefold() == second.label.casefold()
+        if same and first.start < cut and cut - _JOIN_S <= first.end <= cut:
+            return i
+    return None
 
 
 def clean_label(label: str) -> str:

@@ -8,12 +8,19 @@ word-level wording is the sentence-level one with words. The answer with times i
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, replace
+from typing import ClassVar, Literal
 
 from moss_audio.errors import MossAudioError
 from moss_audio.result import Segment, Transcript, Word
-from moss_audio.tasks.base import WARN_LOOP, answer_part, centiseconds, check_duration
+from moss_audio.tasks.base import (
+    WARN_LOOP,
+    Task,
+    answer_part,
+    centiseconds,
+    check_duration,
+    joined_notes,
+)
 from moss_audio.tasks.times import Span, cut_runaway, read_stamped
 from moss_audio.text import (
     align,
@@ -51,11 +58,13 @@ Level = Literal["sentence", "word"]
 
 
 @dataclass(frozen=True)
-class Transcribe:
+class Transcribe(Task[Transcript]):
     """Speech to text; `timestamps` is None, "sentence" or "word".
 
     Raises MossAudioError for another value.
     """
+
+    windowed: ClassVar[bool] = True
 
     timestamps: Level | None = None
 
@@ -144,6 +153,32 @@ class Transcribe:
         if looped:
             warnings += (WARN_LOOP,)
         return Transcript(clean, duration=duration, raw=raw, warnings=warnings)
+
+    def answer_tokens(self, duration_s: float) -> int:
+        # Fast speech has 5 words a second; a word with its two stamps takes about 14 tokens.
+        fixed, per_second = {None: (32, 14.0), "sentence": (64, 20.0), "word": (64, 70.0)}[
+            self.timestamps
+        ]
+        return fixed + round(per_second * duration_s)
+
+    def silent(self, duration_s: float) -> Transcript:
+        return Transcript("", duration=duration_s)
+
+    def placed(self, result: Transcript, start_s: float) -> Transcript:
+        return replace(result.shifted(start_s), duration=start_s + result.duration)
+
+    def join(self, parts: Sequence[tuple[float, Transcript]]) -> Transcript:
+        if len(parts) == 1:
+            return parts[0][1]
+        placed = [self.placed(result, start_s) for start_s, result in parts]
+        return Transcript(
+            text=join_words([piece.text for piece in placed if piece.text]),
+            segments=tuple(segment for piece in placed for segment in piece.segments),
+            words=tuple(word for piece in placed for word in piece.words),
+            duration=placed[-1].duration,
+            language=placed[0].language,
+            **joined_notes(parts),
+        )
 
     def score(self, result: Transcript, truth: Transcript) -> dict[str, float]:
         """Word errors (characters for Chinese, Japanese and Korean) on normalised text, and for
