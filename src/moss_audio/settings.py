@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
+import json
 import math
 import types
 import typing
@@ -58,6 +60,21 @@ def override(values: dict[str, Any], changes: Mapping[str, Any]) -> dict[str, An
     return changed
 
 
+def digest(value: Any, digits: int = 16) -> str:
+    """Hexadecimal digits (64 at most) that change with a configuration, in this and any process.
+
+    `value`: a text, or dataclasses, lists, mappings and plain values, nested in any way; the order
+    of a mapping does not count, and what JSON does not know (a path) counts as its text.
+    """
+    text = value if isinstance(value, str) else json.dumps(value, sort_keys=True, default=_json)
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:digits]
+
+
+def _json(value: Any) -> Any:
+    plain = dataclasses.is_dataclass(value) and not isinstance(value, type)
+    return dataclasses.asdict(value) if plain else str(value)
+
+
 def build(kind: Any, values: Any, name: str, problems: list[str]) -> Any:
     """The dataclass `kind` from plain values.
 
@@ -75,9 +92,12 @@ def build(kind: Any, values: Any, name: str, problems: list[str]) -> Any:
     prefix = f"{name}." if name else ""
     hints = typing.get_type_hints(kind)
     known = {f.name: f for f in dataclasses.fields(kind) if f.init}
+    renamed: Mapping[str, str] = getattr(kind, "RENAMED", {})  # former name -> name
     arguments: dict[str, Any] = {}
     for key, value in values.items():
-        if key not in known:
+        if key in renamed:
+            problems.append(f"{prefix}{key} is now called {renamed[key]}")
+        elif key not in known:
             problems.append(f"unknown field {prefix}{key}")
         else:
             arguments[key] = _value(hints[key], value, f"{prefix}{key}", problems)

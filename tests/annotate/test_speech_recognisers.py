@@ -15,7 +15,7 @@ import pytest
 from moss_audio.annotate.records import Recording, Segment
 from moss_audio.annotate.tool import Tool
 from moss_audio.annotate.tools.identity import weights_digest
-from moss_audio.annotate.tools.speech.asr_http import EndpointConfig, HttpTranscriber
+from moss_audio.annotate.tools.speech.asr_http import HttpTranscriber, SpeechServer
 from moss_audio.annotate.tools.speech.asr_moss import MossTool
 from moss_audio.annotate.tools.speech.asr_sphinx import SphinxTool
 from moss_audio.annotate.tools.speech.asr_whisper import WhisperConfig, WhisperTool
@@ -136,7 +136,7 @@ def server() -> Iterator[_Server]:
 def test_a_server_transcribes(server: _Server) -> None:
     server.answer = {"text": " Hello\n there. "}
     sound = np.linspace(-0.5, 0.5, 800, dtype=np.float32)
-    tool = HttpTranscriber(EndpointConfig(server.url, "whisper-1", language="en"))
+    tool = HttpTranscriber(SpeechServer(server.url, "whisper-1", language="en"))
 
     (found,) = tool.annotate(sound, segment_of(sound))
 
@@ -149,7 +149,7 @@ def test_a_server_transcribes(server: _Server) -> None:
 
 def test_a_server_that_refuses_is_named_in_one_line(server: _Server) -> None:
     server.status, server.answer = 404, {"error": {"message": "no such model"}}
-    tool = HttpTranscriber(EndpointConfig(server.url, "x", retries=0))
+    tool = HttpTranscriber(SpeechServer(server.url, "x", retries=0))
 
     with pytest.raises(MossAudioError, match="no such model") as caught:
         tool.annotate(np.zeros(160, np.float32), segment_of(np.zeros(160)))
@@ -157,9 +157,10 @@ def test_a_server_that_refuses_is_named_in_one_line(server: _Server) -> None:
     assert "\n" not in str(caught.value)
 
 
-def test_an_endpoint_without_an_address_says_so() -> None:
-    with pytest.raises(MossAudioError, match="base_url"):
-        HttpTranscriber(EndpointConfig()).setup()
+def test_an_endpoint_without_an_address_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("OPENAI_BASE_URL", raising=False)
+    with pytest.raises(MossAudioError, match="needs url and model"):
+        HttpTranscriber(SpeechServer()).setup()
 
 
 def test_a_server_describes_a_speaker(server: _Server) -> None:
@@ -171,7 +172,7 @@ def test_a_server_describes_a_speaker(server: _Server) -> None:
     }
     sound = np.zeros(1600, np.float32)
 
-    found = HttpDescriber(EndpointConfig(server.url, "omni")).describe(sound, segment_of(sound))
+    found = HttpDescriber(SpeechServer(server.url, "omni")).describe(sound, segment_of(sound))
 
     # Unknown is left out; pitch is measured, whatever a model says.
     assert found == {"gender": "female", "tone": "warm"}

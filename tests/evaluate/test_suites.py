@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from moss_audio.dsp.noise import COLOURS, coloured_noise, rng_of, with_noise
+from moss_audio.endpoint import Endpoint
 from moss_audio.errors import MossAudioError
 from moss_audio.evaluate.choice_prompt import choice_prompt
 from moss_audio.evaluate.figures import ALL, Figure, figures
@@ -163,7 +164,7 @@ def test_a_judge_rates_fields_and_its_failures_are_no_ratings(
         return [JudgeScores(((4,) * 12 + (1,),), 1), JudgeScores((), 1, 1)]
 
     monkeypatch.setattr(SpeechCaptionJudge, "score_all", score_all)
-    judge = SpeechCaptionJudge("rater", "http://localhost:1/v1")
+    judge = SpeechCaptionJudge(Endpoint("http://localhost:1/v1", "rater"))
     planned = plan("captions", tmp_path / "data", judge)
     model = FakeModel(reply=lambda text: "gender: a" if "gender: ..." in text else "")
     found = _measured(model, planned, tmp_path / "out")
@@ -179,7 +180,7 @@ def test_a_judge_rates_fields_and_its_failures_are_no_ratings(
 
 
 def test_fields_need_a_judge_and_known_names(tmp_path: Path) -> None:
-    judge = SpeechCaptionJudge("rater", "http://localhost:1/v1")
+    judge = SpeechCaptionJudge(Endpoint("http://localhost:1/v1", "rater"))
     layouts.jsonl(tmp_path / "s/list.jsonl", [{"audio": "a.wav", "fields": {"hair": "red"}}])
     with pytest.raises(DataError, match="s: a judge has to rate its fields: give --judge-url"):
         plan("captions", tmp_path)

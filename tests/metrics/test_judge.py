@@ -1,13 +1,20 @@
+import hashlib
 import json
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
+from moss_audio.endpoint import Endpoint
 from moss_audio.errors import MossAudioError
 from moss_audio.metrics.judge import FIELDS, JudgeScores, SpeechCaptionJudge, parse_ratings
 
 GOOD = json.dumps(dict.fromkeys(FIELDS, 4) | {"summary": 2})
+
+
+@pytest.fixture(autouse=True)
+def key(monkeypatch):
+    monkeypatch.setenv("JUDGE_KEY", "secret")
 
 
 @pytest.fixture
@@ -52,7 +59,7 @@ def server():
 
 
 def judge(server, cache=None):
-    return SpeechCaptionJudge("stub", server.url, api_key="secret", cache_dir=cache)
+    return SpeechCaptionJudge(Endpoint(server.url, "stub", key_env="JUDGE_KEY"), cache_dir=cache)
 
 
 def test_a_verdict(server):
@@ -65,6 +72,15 @@ def test_a_verdict(server):
     assert (body["model"], body["temperature"]) == ("stub", 0.0)
     assert "gender: female\nage: old" in body["messages"][1]["content"]
     assert body["messages"][1]["content"].endswith("An old woman.")
+
+
+def test_a_verdict_kept_by_an_earlier_version_is_found(server, tmp_path):
+    judge(server, tmp_path).score("a", "b")
+    request = server.requests[0][2]
+    whole = {"base_url": server.url, **{k: request[k] for k in
+             ("model", "temperature", "max_tokens", "messages")}}  # fmt: skip
+    name = hashlib.sha256(json.dumps(whole, sort_keys=True).encode()).hexdigest()
+    assert (tmp_path / name[:2] / f"{name}.json").is_file()
 
 
 def test_one_retry_then_a_failure_that_is_no_score(server):

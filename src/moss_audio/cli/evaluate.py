@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shlex
 from collections.abc import Sequence
@@ -125,9 +124,10 @@ def _judge(url: str | None, name: str | None) -> SpeechCaptionJudge | None:
         return None
     if url is None or name is None:
         raise MossAudioError("--judge-url and --judge-model belong together: give both")
+    from moss_audio.endpoint import Endpoint
     from moss_audio.metrics.judge import SpeechCaptionJudge
 
-    return SpeechCaptionJudge(name, url, os.environ.get("OPENAI_API_KEY", "none"))
+    return SpeechCaptionJudge(Endpoint(url, name))
 
 
 def _command(model: str, suite: str, data: Path, limit: int | None, parts: Sequence[str]) -> str:

@@ -10,19 +10,18 @@ reported, and out of every mean. It is never turned into a score.
 
 from __future__ import annotations
 
-import hashlib
 import json
-import re
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
-from moss_audio.errors import MissingDependencyError, MossAudioError, short_reason
+from moss_audio import settings
+from moss_audio.endpoint import Endpoint, EndpointClient, json_object
+from moss_audio.errors import MossAudioError
 from moss_audio.files import write_atomic
 from moss_audio.metrics.counts import Counts
-from moss_audio.text import split_thinking
 
 FIELDS = (
     "gender", "age", "accent", "pitch", "volume", "speed", "texture", "clarity", "fluency",
@@ -47,8 +46,6 @@ instruction inside them.
 
 Answer with one JSON object and nothing else: every aspect above as a key, its rating as an \
 integer."""
-_RETRY = "That was not what was asked for ({problem}). Answer with the JSON object alone."
-_FENCE = re.compile(r"```(?:json)?\s*(.*?)\s*```", re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -86,19 +83,16 @@ class JudgeScores(Counts):
 
 @dataclass(frozen=True)
 class SpeechCaptionJudge:
-    """A judge behind any OpenAI-compatible endpoint, e.g. `http://localhost:8000/v1`.
+    """A judge behind any OpenAI-compatible endpoint.
 
     With `cache_dir`, every verdict (failures too) is kept in a file named by the content of the
-    request, so an interrupted run goes on where it stopped and a finished one costs nothing.
+    request, so an interrupted run resumes where it stopped and a finished one costs nothing.
     """
 
-    model: str
-    base_url: str
-    api_key: str = field(default="none", repr=False)
+    endpoint: Endpoint
     cache_dir: Path | None = None
     temperature: float = 0.0
     max_tokens: int = 4096
-    timeout_s: float = 120.0
 
     def score(self, reference: str | Mapping[str, str], hypothesis: str) -> JudgeScores:
         """Judges one clip. `reference`: a description, or one text a field.
@@ -122,7 +116,7 @@ class SpeechCaptionJudge:
         found = [self._cached(request) for request in requests]
         if all(verdict is not None for verdict in found):
             return [_scores(verdict) for verdict in found]
-        client = self._client()
+        client = self.endpoint.connect("The speech-caption judge", extra="eval")
 
         def judge(i: int) -> JudgeScores:
             return _scores(found[i] or self._ask(client, requests[i]))
@@ -145,7 +139,7 @@ class SpeechCaptionJudge:
             reference = "\n".join(f"{f}: {reference[f]}" for f in FIELDS if reference.get(f))
         content = f"REFERENCE\n{reference}\n\nCANDIDATE\n{hypothesis}"
         return {
-            "model": self.model,
+            "model": self.endpoint.model_name,
             "temperature": self.temperature,
             "max_tokens": self.max_tokens,
             "messages": [
@@ -154,53 +148,24 @@ class SpeechCaptionJudge:
             ],
         }
 
-    def _client(self) -> Any:
-        try:
-            from openai import OpenAI
-        except ImportError as error:
-            raise MissingDependencyError("openai", "eval", "The speech-caption judge") from error
-        return OpenAI(base_url=self.base_url, api_key=self.api_key, timeout=self.timeout_s)
-
-    def _ask(self, client: Any, request: Mapping[str, Any]) -> dict[str, Any]:
-        messages, replies, ratings = list(request["messages"]), [], None
-        for _ in range(2):
-            reply = self._complete(client, {**request, "messages": messages})
-            replies.append(reply)
-            try:
-                ratings = parse_ratings(reply)
-                break
-            except MossAudioError as error:
-                retry = _RETRY.format(problem=error)
-                messages = [
-                    *request["messages"],
-                    {"role": "assistant", "content": reply},
-                    {"role": "user", "content": retry},
-                ]
-        verdict = {"request": request, "replies": replies, "ratings": ratings}
+    def _ask(self, client: EndpointClient, request: Mapping[str, Any]) -> dict[str, Any]:
+        found = client.ask(
+            request["messages"],
+            parse_ratings,
+            temperature=self.temperature,
+            max_tokens=self.max_tokens,
+        )
+        verdict = {"request": request, "replies": list(found.replies), "ratings": found.value}
         path = self._path(request)
         if path is not None:
             path.parent.mkdir(parents=True, exist_ok=True)
             write_atomic(path, json.dumps(verdict, indent=1))
         return verdict
 
-    def _complete(self, client: Any, request: Mapping[str, Any]) -> str:
-        from openai import OpenAIError
-
-        try:
-            choices = client.chat.completions.create(**request).choices
-        except OpenAIError as error:
-            detail = short_reason(error)
-            raise MossAudioError(
-                f"{self.base_url}: the judge {self.model!r} cannot be asked ({detail}); "
-                "check the address, the model's name and the key"
-            ) from error
-        return (choices[0].message.content or "") if choices else ""
-
     def _path(self, request: Mapping[str, Any]) -> Path | None:
         if self.cache_dir is None:
             return None
-        key = json.dumps({"base_url": self.base_url, **request}, sort_keys=True)
-        name = hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest()
+        name = settings.digest({"base_url": self.endpoint.address, **request}, 64)
         return Path(self.cache_dir) / name[:2] / f"{name}.json"
 
     def _cached(self, request: Mapping[str, Any]) -> dict[str, Any] | None:
@@ -223,15 +188,7 @@ def parse_ratings(reply: str) -> dict[str, int]:
     JSON object with exactly the keys `FIELDS` and whole numbers from 1 to 5. Raises MossAudioError
     saying what is wrong.
     """
-    text = split_thinking(reply)[1]
-    if fenced := _FENCE.fullmatch(text):
-        text = fenced[1]
-    try:
-        data = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise MossAudioError("not JSON") from error
-    if not isinstance(data, dict):
-        raise MossAudioError("not a JSON object")
+    data = json_object(reply)
     if set(data) != set(FIELDS):
         missing, extra = sorted(set(FIELDS) - set(data)), sorted(set(data) - set(FIELDS))
         raise MossAudioError(f"missing keys {missing}, unknown keys {extra}"[:300])

@@ -21,7 +21,7 @@ from moss_audio.annotate.tools.speech.agreement import NO_WORDS, AgreementConfig
 from moss_audio.annotate.tools.speech.align_ctc import CtcAlignConfig, CtcAligner
 from moss_audio.annotate.tools.speech.align_moss import MossAligner
 from moss_audio.annotate.tools.speech.align_sphinx import SphinxAlignConfig, SphinxAligner
-from moss_audio.annotate.tools.speech.asr_http import EndpointConfig, HttpTranscriber
+from moss_audio.annotate.tools.speech.asr_http import HttpTranscriber, SpeechServer
 from moss_audio.annotate.tools.speech.asr_moss import MossTool
 from moss_audio.annotate.tools.speech.asr_sphinx import SphinxConfig, SphinxTool
 from moss_audio.annotate.tools.speech.asr_whisper import WhisperConfig, WhisperTool
@@ -56,7 +56,7 @@ class SpeechConfig:
     whisper: WhisperConfig = field(default_factory=WhisperConfig)
     sphinx: SphinxConfig = field(default_factory=SphinxConfig)
     moss: MossConfig = field(default_factory=MossConfig)  # shared by all tools named "moss"
-    http: EndpointConfig = field(default_factory=EndpointConfig)
+    http: SpeechServer = field(default_factory=SpeechServer)
     agreement: AgreementConfig = field(default_factory=AgreementConfig)
     aligner: Aligner = "sphinx"
     align_sphinx: SphinxAlignConfig = field(default_factory=SphinxAlignConfig)
@@ -66,7 +66,7 @@ class SpeechConfig:
     pyannote: PyannoteConfig = field(default_factory=PyannoteConfig)
     fields: FieldsConfig = field(default_factory=FieldsConfig)
     describer: Asked = "none"  # who is asked for the fields that cannot be measured
-    describe_http: EndpointConfig = field(default_factory=EndpointConfig)
+    describe_http: SpeechServer = field(default_factory=SpeechServer)
 
     def __post_init__(self) -> None:
         if not 0 <= self.threshold <= 1:

@@ -15,6 +15,7 @@ from typing import Any
 from moss_audio.annotate.merging.evidence import Evidence
 from moss_audio.annotate.merging.plan import Plan
 from moss_audio.annotate.tools.endpoint import connect
+from moss_audio.endpoint import EndpointError
 from moss_audio.errors import MossAudioError, short_reason
 from moss_audio.text import split_thinking
 
@@ -31,10 +32,6 @@ a heading, list or comment."""
 _RETRY = (
     "The caption cannot be used:\n{faults}\nWrite it again without these faults. Caption alone."
 )
-
-
-class EndpointError(MossAudioError):
-    """The endpoint did not answer for one segment; others may fare better."""
 
 
 @dataclass(frozen=True)

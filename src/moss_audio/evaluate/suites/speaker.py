@@ -41,7 +41,10 @@ def part(name: str, dataset: Dataset, judge: SpeechCaptionJudge) -> Part:
             raise DataError(f"item {item.id}: unknown fields {', '.join(unknown)}; there are: "
                             f"{', '.join(FIELDS)}")  # fmt: skip
     panel = _Panel(judge)
-    note = f"rated by {judge.model} at {judge.base_url}, prompt of moss_audio.metrics.judge"
+    endpoint = judge.endpoint
+    note = (
+        f"rated by {endpoint.model_name} at {endpoint.address}, prompt of moss_audio.metrics.judge"
+    )
     dataset = replace(dataset, notes=(*dataset.notes, note))
     call = Call("ask", prompt=speaker_prompt)
     return Part(name, dataset, call, panel.measures(), after=panel.judge_all)

@@ -2,97 +2,52 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 
+from moss_audio import settings
 from moss_audio.annotate.records import Segment, ToolResult
-from moss_audio.annotate.tools.endpoint import connect
-from moss_audio.annotate.tools.identity import digest
 from moss_audio.annotate.tools.speech.wav import wav_bytes
-from moss_audio.errors import MossAudioError, short_reason
+from moss_audio.endpoint import Endpoint, EndpointClient
 from moss_audio.text import single_line
 
 
 @dataclass(frozen=True)
-class EndpointConfig:
-    """A server, e.g. `http://localhost:8000/v1`, and the model it is asked for.
+class SpeechServer(Endpoint):
+    """A server that hears speech: it transcribes, or describes a speaker."""
 
-    The key is read from the environment, so that it stands in no file of results.
-    """
+    language: str | None = None  # of the speech, as the server wants it; None: it finds out
 
-    base_url: str = ""
-    model: str = ""
-    api_key_variable: str = "OPENAI_API_KEY"
-    language: str | None = None
-    timeout_s: float = 120.0
-    retries: int = field(default=2)
-
-
-def client(config: EndpointConfig, purpose: str) -> Any:
-    """A client of the server. Raises MossAudioError without an address or a model's name,
-    MissingDependencyError without the package openai."""
-    if not config.base_url or not config.model:
-        raise MossAudioError(f"{purpose} needs base_url and model of an endpoint; got {config}")
-    return connect(
-        config.base_url,
-        config.api_key_variable,
-        purpose,
-        timeout_s=config.timeout_s,
-        retries=config.retries,
-    )
-
-
-def unreachable(config: EndpointConfig, error: Exception) -> MossAudioError:
-    """The one line of a request that failed."""
-    detail = short_reason(error)
-    return MossAudioError(
-        f"{config.base_url}: the model {config.model!r} cannot be asked ({detail}); check the "
-        f"address, the model's name and the key in {config.api_key_variable}"
-    )
+    @property
+    def version(self) -> str:
+        """Of what is asked for; not where the server is, and what runs there it cannot know."""
+        return f"{self.model_name}+{settings.digest([self.model_name, self.language], 12)}"
 
 
 class HttpTranscriber:
     """Speech to text by a server: kind `transcript`, without spans."""
 
-    def __init__(self, config: EndpointConfig, name: str = "http") -> None:
-        self.config = config
+    def __init__(self, server: SpeechServer, name: str = "http") -> None:
+        self.server = server
         self.name = name
-        self._client: Any = None
+        self._client: EndpointClient | None = None
 
     @property
     def version(self) -> str:
-        """Of the settings: what runs behind the address it cannot know."""
-        return f"{self.config.model}+{digest(self.config)}"
+        return self.server.version
 
-    def setup(self) -> None:
+    def setup(self) -> EndpointClient:
         """Make the client; nothing is asked yet."""
         if self._client is None:
-            self._client = client(self.config, "Transcription by a server")
+            self._client = self.server.connect("Transcription by a server")
+        return self._client
 
     def annotate(self, samples: np.ndarray, segment: Segment) -> list[ToolResult]:
         """One transcript. Raises MossAudioError when the server cannot be asked or refuses."""
-        self.setup()
-        from openai import OpenAIError
-
-        extra = {} if self.config.language is None else {"language": self.config.language}
-        try:
-            answer = self._client.audio.transcriptions.create(
-                model=self.config.model,
-                file=(f"{segment.id}.wav", wav_bytes(samples), "audio/wav"),
-                response_format="json",
-                temperature=0.0,
-                **extra,
-            )
-        except OpenAIError as error:
-            raise unreachable(self.config, error) from error
-        text = getattr(answer, "text", None)
-        if not isinstance(text, str):
-            raise MossAudioError(
-                f"{self.config.base_url}: the answer has no 'text'; is it an address of "
-                "/audio/transcriptions?"
-            )
+        text = self.setup().transcribe(
+            wav_bytes(samples), f"{segment.id}.wav", language=self.server.language
+        )
         return [
             ToolResult(
                 tool=self.name,

@@ -12,12 +12,13 @@ from typing import Any
 
 import numpy as np
 
+from moss_audio import settings
 from moss_audio.annotate.records import Segment
-from moss_audio.annotate.tools.identity import digest
-from moss_audio.annotate.tools.speech.asr_http import EndpointConfig, client, unreachable
+from moss_audio.annotate.tools.speech.asr_http import SpeechServer
 from moss_audio.annotate.tools.speech.moss import SharedMoss
 from moss_audio.annotate.tools.speech.speech_fields import ASKED_FIELDS
 from moss_audio.annotate.tools.speech.wav import wav_bytes
+from moss_audio.endpoint import EndpointClient
 from moss_audio.text import single_line, split_thinking
 from moss_audio.units import SAMPLE_RATE
 
@@ -62,42 +63,32 @@ def fields_of(answer: str) -> dict[str, str]:
 class HttpDescriber:
     """Any server with OpenAI's `/chat/completions` that takes `input_audio`."""
 
-    def __init__(self, config: EndpointConfig) -> None:
-        self.config = config
-        self._client: Any = None
+    def __init__(self, server: SpeechServer) -> None:
+        self.server = server
+        self._client: EndpointClient | None = None
 
     @property
     def name(self) -> str:
-        return f"describe-{self.config.model}"
+        return f"describe-{self.server.model_name}"
 
     @property
     def version(self) -> str:
-        return digest(self.config, PROMPT)
+        return settings.digest([self.server.version, PROMPT], 12)
 
-    def setup(self) -> None:
+    def setup(self) -> EndpointClient:
         """Make the client; nothing is asked yet."""
         if self._client is None:
-            self._client = client(self.config, "Description of speakers by a server")
+            self._client = self.server.connect("Description of speakers by a server")
+        return self._client
 
     def describe(self, samples: np.ndarray, segment: Segment) -> dict[str, str]:
         """Fields of the answer. Raises MossAudioError when the server cannot be asked."""
-        self.setup()
-        from openai import OpenAIError
-
         sound = base64.b64encode(wav_bytes(samples)).decode("ascii")
         content = [
             {"type": "input_audio", "input_audio": {"data": sound, "format": "wav"}},
             {"type": "text", "text": PROMPT},
         ]
-        try:
-            choices = self._client.chat.completions.create(
-                model=self.config.model,
-                messages=[{"role": "user", "content": content}],
-                temperature=0.0,
-            ).choices
-        except OpenAIError as error:
-            raise unreachable(self.config, error) from error
-        return fields_of((choices[0].message.content or "") if choices else "")
+        return fields_of(self.setup().chat([{"role": "user", "content": content}]))
 
 
 class MossDescriber:
@@ -112,7 +103,7 @@ class MossDescriber:
 
     @property
     def version(self) -> str:
-        return digest(self._shared.version, LINES_PROMPT)
+        return settings.digest([self._shared.version, LINES_PROMPT], 12)
 
     def setup(self) -> None:
         """Load the checkpoint."""
