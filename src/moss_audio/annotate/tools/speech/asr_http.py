@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -31,21 +32,22 @@ class HttpTranscriber:
     def __init__(self, server: SpeechServer, name: str = "http") -> None:
         self.server = server
         self.name = name
-        self._client: EndpointClient | None = None
 
     @property
     def version(self) -> str:
         return self.server.version
 
-    def setup(self) -> EndpointClient:
+    @cached_property
+    def _client(self) -> EndpointClient:
+        return self.server.connect("Transcription by a server")
+
+    def setup(self) -> None:
         """Make the client; nothing is asked yet."""
-        if self._client is None:
-            self._client = self.server.connect("Transcription by a server")
-        return self._client
+        _ = self._client
 
     def annotate(self, samples: np.ndarray, segment: Segment) -> list[ToolResult]:
         """One transcript. Raises MossAudioError when the server cannot be asked or refuses."""
-        text = self.setup().transcribe(
+        text = self._client.transcribe(
             wav_bytes(samples), f"{segment.id}.wav", language=self.server.language
         )
         return [

@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import json
 import re
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -65,7 +66,6 @@ class HttpDescriber:
 
     def __init__(self, server: SpeechServer) -> None:
         self.server = server
-        self._client: EndpointClient | None = None
 
     @property
     def name(self) -> str:
@@ -75,11 +75,13 @@ class HttpDescriber:
     def version(self) -> str:
         return settings.digest([self.server.version, PROMPT], 12)
 
-    def setup(self) -> EndpointClient:
+    @cached_property
+    def _client(self) -> EndpointClient:
+        return self.server.connect("Description of speakers by a server")
+
+    def setup(self) -> None:
         """Make the client; nothing is asked yet."""
-        if self._client is None:
-            self._client = self.server.connect("Description of speakers by a server")
-        return self._client
+        _ = self._client
 
     def describe(self, samples: np.ndarray, segment: Segment) -> dict[str, str]:
         """Fields of the answer. Raises MossAudioError when the server cannot be asked."""
@@ -88,7 +90,7 @@ class HttpDescriber:
             {"type": "input_audio", "input_audio": {"data": sound, "format": "wav"}},
             {"type": "text", "text": PROMPT},
         ]
-        return fields_of(self.setup().chat([{"role": "user", "content": content}]))
+        return fields_of(self._client.chat([{"role": "user", "content": content}]))
 
 
 class MossDescriber:
