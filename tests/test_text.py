@@ -4,7 +4,6 @@ from hypothesis import strategies as st
 
 from moss_audio.text import (
     align,
-    count_errors,
     detect_repetition,
     join_words,
     normalize_words,
@@ -62,14 +61,8 @@ def test_align_is_complete_and_least(a, b):
     pairs = align(a, b)
     assert [i for i, _ in pairs if i is not None] == list(range(len(a)))
     assert [j for _, j in pairs if j is not None] == list(range(len(b)))
-    counts = count_errors(a, b)
-    assert counts.errors == _distance(a, b)
-    assert counts.words == len(a)
-
-
-def test_rate_against_nothing_is_finite():
-    assert count_errors([], []).rate == 0.0
-    assert count_errors([], ["a", "b"]).rate == 2.0
+    errors = sum(1 for i, j in pairs if i is None or j is None or a[i] != b[j])
+    assert errors == _distance(a, b)
 
 
 @pytest.mark.parametrize(

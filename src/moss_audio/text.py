@@ -1,7 +1,7 @@
 """Text in its plain forms: one line, words to compare, alignment of two word lists, loops.
 
 Everything here is about strings alone, so that tasks, metrics and writers share one definition
-of "the same word", "an error" and "a runaway answer".
+of "the same word" and "a runaway answer".
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ import re
 import string
 import unicodedata
 from collections.abc import Hashable, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -169,25 +168,6 @@ def normalize_words(text: str) -> list[str]:
 # ---------------------------------------------------------------------------------- alignment
 
 
-@dataclass(frozen=True)
-class ErrorCounts:
-    """Edit errors of a hypothesis against `words` reference words."""
-
-    substitutions: int
-    deletions: int
-    insertions: int
-    words: int
-
-    @property
-    def errors(self) -> int:
-        return self.substitutions + self.deletions + self.insertions
-
-    @property
-    def rate(self) -> float:
-        """Errors a reference word; against an empty reference each inserted word counts 1."""
-        return self.errors / max(1, self.words)
-
-
 def align(
     reference: Sequence[Hashable], hypothesis: Sequence[Hashable]
 ) -> list[tuple[int | None, int | None]]:
@@ -248,19 +228,6 @@ def _align_table(
             j -= 1
             pairs.append((None, j))
     return pairs[::-1]
-
-
-def count_errors(reference: Sequence[Hashable], hypothesis: Sequence[Hashable]) -> ErrorCounts:
-    """Substitutions, deletions and insertions of the least-edits alignment."""
-    substitutions = deletions = insertions = 0
-    for i, j in align(reference, hypothesis):
-        if i is None:
-            insertions += 1
-        elif j is None:
-            deletions += 1
-        elif reference[i] != hypothesis[j]:
-            substitutions += 1
-    return ErrorCounts(substitutions, deletions, insertions, len(reference))
 
 
 # ------------------------------------------------------------------------- runaway repetition

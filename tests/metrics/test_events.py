@@ -12,6 +12,7 @@ from moss_audio.metrics.events import (
     by_label,
     event_based,
     macro_f1,
+    normalize_label,
     segment_based,
     timeline_iou,
 )
@@ -126,3 +127,8 @@ def test_invariants(truth, found, rng: random.Random):
     assert iou.iou == pytest.approx(timeline_iou(found, truth).iou)
     assert timeline_iou(truth, shuffled) == iou
     assert timeline_iou(truth, truth).iou == 1.0
+
+
+def test_labels_are_compared_by_their_words():
+    assert normalize_label("The sound of a Dog, barking!") == "dog barking"
+    assert normalize_label("sound of") == "sound of"

@@ -160,7 +160,7 @@ def test_any_text_parses_into_order(text, duration):
             starts = [item.start for item in items]
             assert starts == sorted(starts)
             assert all(0 <= i.start <= i.end <= duration and i.text.strip() for i in items)
-        assert 0 <= task.score(result, result)["score"] <= 1
+        assert 0 <= task.score(result, result).reward <= 1
         if result.words or task is not WORD:
             assert task.parse(task.render_answer(result), duration).raw is not None
 
@@ -207,25 +207,36 @@ def test_brackets_in_the_text_cannot_break_the_answer():
 def test_score():
     truth = WORD.parse("[0.00]One[0.50][0.50]two[1.00][1.00]three[1.50]", 2.0)
     perfect = WORD.score(truth, truth)
-    assert perfect["wer"] == 0
-    assert perfect["score"] == perfect["match_rate"] == 1
+    assert perfect.reward == 1
+    assert perfect.counts["errors"].rate == 0
     found = WORD.parse("[0.10]1[0.60][0.60]too[1.00][1.00]three[1.40]", 2.0)
-    scores = WORD.score(found, truth)
-    assert scores["wer"] == pytest.approx(1 / 3)
-    assert scores["start_shift_s"] == pytest.approx(0.05)
-    assert scores["end_shift_s"] == pytest.approx(0.1)
-    assert scores["match_rate"] == pytest.approx(2 / 3)
-    assert 0 < scores["score"] < 1
+    score = WORD.score(found, truth)
+    assert score.counts["errors"].rate == pytest.approx(1 / 3)
+    times = score.counts["times"]
+    assert (times.matched, times.references) == (2, 3)
+    assert times.sum_ms == pytest.approx(150.0)
+    # two of three words are right, and their four stamps are 0.1, 0.1, 0 and 0.1 s off, of six
+    assert score.reward == pytest.approx((2 / 3 + 3.7 / 6) / 2)
     empty = WORD.score(Transcript(""), truth)
-    assert empty["wer"] == 1
-    assert empty["score"] == 0
-    assert "start_shift_s" not in empty
+    assert empty.counts["errors"].rate == 1
+    assert empty.reward == 0
+    assert WORD.score(Transcript(""), Transcript("")).reward == 1
+    unread = WORD.score(Transcript("one two three"), truth)
+    assert unread.counts["times"].parse_failures == 1
+    assert PLAIN.score(found, truth).counts.keys() == {"errors"}
 
 
-def test_score_of_sentences_uses_their_edges():
+def test_score_of_sentences_looks_at_whole_segments():
     truth = SENTENCE.parse("[0.00]one two[1.00][1.00]three four[2.00]", 3.0)
     found = SENTENCE.parse("[0.00]one two three[1.20][1.20]four[2.10]", 3.0)
-    scores = SENTENCE.score(found, truth)
-    assert scores["match_rate"] == 0.5
-    assert scores["start_shift_s"] == 0
-    assert scores["end_shift_s"] == pytest.approx(0.1)
+    assert SENTENCE.score(found, truth).counts["times"].matched == 0
+    later = SENTENCE.parse("[0.00]one two[1.00][1.10]three four[2.00]", 3.0)
+    score = SENTENCE.score(later, truth)
+    assert score.counts["times"].matched == 2
+    assert score.reward == pytest.approx((1 + 3.9 / 4) / 2)
+
+
+def test_chinese_is_scored_by_characters():
+    score = PLAIN.score(Transcript("\u4f60\u597d\u5417"), Transcript("\u4f60\u597d\u5440"))
+    assert score.counts["errors"].references == 3
+    assert score.reward == pytest.approx(2 / 3)

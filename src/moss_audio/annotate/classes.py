@@ -27,7 +27,7 @@ from importlib.resources import files
 
 from moss_audio.annotate.detectors.base import Vocabulary
 from moss_audio.annotate.records import COARSE_CLASSES
-from moss_audio.tasks.events import normalize_label
+from moss_audio.metrics.events import normalize_label
 
 Classes = tuple[str, ...]
 

@@ -80,6 +80,20 @@ def char_errors(
     return _counts(_jiwer().process_characters(*texts))
 
 
+def text_errors(reference: str, hypothesis: str) -> ErrorCounts:
+    """Character errors where the reference is mostly Chinese, Japanese or Korean characters, word
+    errors of English text elsewhere."""
+    if counted_by_characters(reference):
+        return char_errors(reference, hypothesis, normalizer="chinese")
+    return word_errors(reference, hypothesis, normalizer="english")
+
+
+def counted_by_characters(text: str) -> bool:
+    """Whether a text is mostly in a script that is counted by characters."""
+    letters = [char for char in text if char.isalpha()]
+    return 2 * sum(map(is_cjk, letters)) > len(letters)
+
+
 def normalize(text: str, normalizer: Normalizer) -> str:
     """`text` as it is compared: normalised, on one line, single spaces. Errors: `word_errors`."""
     return " ".join(_normalizer(normalizer)(text).split())

@@ -23,10 +23,10 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, Protocol
 
 from moss_audio.errors import MossAudioError
 from moss_audio.metrics.caption_claims import (
@@ -40,10 +40,33 @@ from moss_audio.metrics.caption_claims import (
 )
 from moss_audio.metrics.counts import Counts, ratio
 from moss_audio.metrics.mentions import Mention, Synonyms, find_mentions, label_key, told_order
+from moss_audio.result import Segment
 from moss_audio.text import align, normalize_words
 
-if TYPE_CHECKING:
-    from moss_audio.scenes.reader import Scene
+
+class _Labelled(Protocol):
+    @property
+    def label(self) -> str: ...
+
+    @property
+    def start(self) -> float: ...
+
+    @property
+    def end(self) -> float: ...
+
+
+class SoundScene(Protocol):
+    """What is known of a clip: its sounds, its sentences, and its music, if there is any."""
+
+    @property
+    def events(self) -> Sequence[_Labelled]: ...
+
+    @property
+    def sentences(self) -> Sequence[Segment]: ...
+
+    @property
+    def music(self) -> Mapping[str, Any] | None: ...
+
 
 Kind = Literal["label", "order", "time", "count", "words", "music", "quiet"]
 Outcome = Literal["named", "missed", "invented"]
@@ -114,6 +137,12 @@ class CaptionFacts(Counts):
         """Wrong claims, as a share of all that was named or invented."""
         return ratio(self.invented, self.named + self.invented)
 
+    @property
+    def f1(self) -> float:
+        """Twice the facts named over these and what is missed or invented; 1 of nothing."""
+        wrong = self.missed + self.invented
+        return 2 * self.named / (2 * self.named + wrong) if self.named + wrong else 1.0
+
     def to_dict(self) -> dict[str, Any]:
         """Counts and rates, in all and by kind, as plain JSON types."""
         seen = Counter((f.kind, f.outcome) for f in self.details)
@@ -124,7 +153,7 @@ class CaptionFacts(Counts):
 
 def caption_facts(
     text: str,
-    truth: Scene,
+    truth: SoundScene,
     *,
     vocabulary: Iterable[str] = (),
     synonyms: Synonyms | None = None,
@@ -149,7 +178,7 @@ class _Check:
     def __init__(
         self,
         text: str,
-        truth: Scene,
+        truth: SoundScene,
         vocabulary: Iterable[str],
         synonyms: Synonyms,
         instruments: tuple[str, ...],

@@ -5,7 +5,7 @@ Sciences 6(6), 2016, and their package sed_eval, whose counts these equal (match
 "optimal", a largest one-to-one matching). Two deliberate differences: a time exactly on the edge
 of a collar or segment counts as inside whatever binary floats make of it (1 ns), and nothing
 depends on the order of the events, so both lists are sorted before substitutions are counted.
-Labels are compared as the `events` task compares them (case, articles, "sound of").
+Labels are compared by their words, without articles and a leading "sound of".
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import numpy as np
 from moss_audio.errors import MissingDependencyError, MossAudioError
 from moss_audio.metrics.counts import Counts, ratio
 from moss_audio.result import Event, Timeline
-from moss_audio.tasks.events import normalize_label
+from moss_audio.text import normalize_words
 
 COLLAR_S = 0.2
 OFFSET_SHARE = 0.5
@@ -78,6 +78,15 @@ class IouCounts(Counts):
     def iou(self) -> float:
         """Intersection over union, in [0, 1]; 1 where neither timeline holds anything."""
         return self.intersection_s / self.union_s if self.union_s > 0 else 1.0
+
+
+def normalize_label(label: str) -> str:
+    """The form in which labels are compared: normalised words without articles and without a
+    leading "sound of"."""
+    words = [word for word in normalize_words(label) if word not in ("a", "an", "the")]
+    if words[:2] in (["sound", "of"], ["sounds", "of"]):
+        words = words[2:] or words
+    return " ".join(words)
 
 
 def event_based(

@@ -18,7 +18,7 @@ from moss_audio.errors import MossAudioError
 from moss_audio.metrics.counts import Counts, ratio
 from moss_audio.metrics.mentions import Synonyms, find_mentions, label_key, told_order
 from moss_audio.metrics.numbers import find_numbers, find_times
-from moss_audio.text import split_thinking
+from moss_audio.text import normalize_words, split_thinking
 
 _NONE = re.compile(r"\b(?:none|never|no|not)\b", re.IGNORECASE)
 _EDGE_S = 1e-9
@@ -67,6 +67,26 @@ class Baseline:
     def to_dict(self) -> dict[str, Any]:
         answer = list(self.answer) if isinstance(self.answer, tuple) else self.answer
         return {"answer": answer, "accuracy": self.accuracy, "total": self.total}
+
+
+def names_answer(answer_text: str, truth: str) -> QaCounts:
+    """Whether the words of the true answer occur in a row, articles left out. A plain yes or no
+    has to come first, since both words turn up in explanations."""
+    found, wanted = _bare_words(answer_text), _bare_words(truth)
+    if wanted in (["yes"], ["no"]):
+        right = found[:1] == wanted
+    else:
+        n = len(wanted)
+        right = found == wanted or (
+            n > 0 and any(found[i : i + n] == wanted for i in range(len(found) - n + 1))
+        )
+    return QaCounts(int(right), 1)
+
+
+def _bare_words(text: str) -> list[str]:
+    words = normalize_words(text)
+    # An answer may be an article, as the letter of a choice is.
+    return [word for word in words if word not in ("a", "an", "the")] or words
 
 
 def count_correct(answer_text: str | None, truth: int) -> QaCounts:

@@ -5,11 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from moss_audio.errors import MossAudioError
+from moss_audio.metrics.qa import names_answer
 from moss_audio.result import Answer
-from moss_audio.tasks.base import WARN_LOOP, WARN_THINKING_OPEN, Task, check_duration
-from moss_audio.text import detect_repetition, normalize_words, split_thinking
-
-_ARTICLES = frozenset(("a", "an", "the"))
+from moss_audio.tasks.base import WARN_LOOP, WARN_THINKING_OPEN, Score, Task, check_duration
+from moss_audio.text import detect_repetition, split_thinking
 
 
 @dataclass(frozen=True)
@@ -54,23 +53,7 @@ class Ask(Task[Answer]):
             warnings += (WARN_LOOP,)
         return Answer(answer, thinking, text, warnings)
 
-    def score(self, result: Answer, truth: Answer) -> dict[str, float]:
-        """exact: equal after normalisation and without articles. contains: the true answer's words
-        occur in a row; for a plain yes or no, the answer has to begin with it, since both words
-        turn up in explanations. score is contains."""
-        found, wanted = _tokens(result.text), _tokens(truth.text)
-        exact = found == wanted
-        if wanted in (["yes"], ["no"]):
-            contains = found[:1] == wanted
-        else:
-            n = len(wanted)
-            contains = exact or (
-                n > 0 and any(found[i : i + n] == wanted for i in range(len(found) - n + 1))
-            )
-        return {"exact": float(exact), "contains": float(contains), "score": float(contains)}
-
-
-def _tokens(text: str) -> list[str]:
-    words = normalize_words(text)
-    # An answer may be an article, as the letter of a choice is.
-    return [word for word in words if word not in _ARTICLES] or words
+    def score(self, result: Answer, truth: Answer) -> Score:
+        """`answers`: whether the true answer is in the result (`names_answer`), the reward."""
+        counts = names_answer(result.text, truth.text)
+        return Score(float(counts.correct), {"answers": counts})

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, ClassVar, Generic, TypeVar
 
 from moss_audio.errors import MossAudioError
+from moss_audio.metrics.counts import Counts
 from moss_audio.text import split_thinking
 
 R = TypeVar("R")
@@ -16,6 +18,19 @@ ANSWER_TOKENS = 512
 
 WARN_THINKING_OPEN = "the answer ends inside the thinking block"
 WARN_LOOP = "the answer ended in a repetition, which was cut"
+
+
+@dataclass(frozen=True)
+class Score:
+    """How good one result is.
+
+    Attributes:
+        reward: in [0, 1], higher is better.
+        counts: by name, what evaluation adds up over a corpus; see `moss_audio.metrics`.
+    """
+
+    reward: float
+    counts: Mapping[str, Counts]
 
 
 class Task(ABC, Generic[R]):
@@ -46,6 +61,12 @@ class Task(ABC, Generic[R]):
     @abstractmethod
     def parse(self, text: str, duration: float) -> R:
         """Reads any answer without raising; `duration` is the clip's length in seconds."""
+
+    @abstractmethod
+    def score(self, result: R, truth: Any) -> Score:
+        """How good a result is, by the metrics that evaluation uses. `truth` is of the result's
+        class, unless the task says otherwise. Raises MissingDependencyError without the extra
+        `eval`, where a metric needs it."""
 
     def answer_tokens(self, duration_s: float) -> int:
         """The longest answer to a clip that is worth waiting for, thinking not counted."""

@@ -1,23 +1,21 @@
 """A description of the clip in plain words.
 
-Wording: the released checkpoints' own. The score is for references and facts we know ourselves;
-published caption benchmarks use a judge model instead.
+Wording: the released checkpoints' own.
 """
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
+from moss_audio.metrics.caption import SoundScene, caption_facts
+from moss_audio.metrics.caption_words import shared_words
 from moss_audio.result import Caption
-from moss_audio.tasks.base import WARN_LOOP, Task, answer_part, check_duration, joined_notes
-from moss_audio.text import detect_repetition, normalize_words
+from moss_audio.tasks.base import WARN_LOOP, Score, Task, answer_part, check_duration, joined_notes
+from moss_audio.text import detect_repetition
 
 PROMPT = "Describe this audio."
-
-_ARTICLES = frozenset(("a", "an", "the"))
 
 
 @dataclass(frozen=True)
@@ -59,29 +57,19 @@ class Describe(Task[Caption]):
         lines = "\n".join(one.text for one in placed if one.text)
         return Caption(lines, placed[-1].duration, **joined_notes(parts))
 
-    def score(self, result: Caption, truth: Caption, facts: Sequence[str] = ()) -> dict[str, float]:
-        """token_precision, token_recall, token_f1 against the reference text, articles left out.
+    def score(
+        self, result: Caption, truth: Caption | SoundScene, vocabulary: Iterable[str] = ()
+    ) -> Score:
+        """Against what is known of a scene, `facts`: named, missed and invented ones; against a
+        reference caption, `words`: those that both have. The reward is the F1 of either.
 
-        facts: what the caption must name; "rain|rainfall" accepts either. A fact is named when
-        all its words occur. With facts, facts_named is their share and the score, else token_f1.
+        vocabulary: every label that a caption might name; see `caption_facts`.
         """
-        found, wanted = _tokens(result.text), _tokens(truth.text)
-        common = sum((Counter(found) & Counter(wanted)).values())
-        f1 = 2 * common / (len(found) + len(wanted)) if found or wanted else 1.0
-        scores = {
-            "token_precision": common / len(found) if found else float(not wanted),
-            "token_recall": common / len(wanted) if wanted else float(not found),
-            "token_f1": f1,
-        }
-        if facts:
-            present = set(found)
-            named = sum(
-                any(present.issuperset(_tokens(form)) for form in fact.split("|") if _tokens(form))
-                for fact in facts
-            )
-            scores["facts_named"] = named / len(facts)
-        scores["score"] = scores.get("facts_named", f1)
-        return scores
+        if isinstance(truth, Caption):
+            words = shared_words(truth.text, result.text)
+            return Score(words.f1, {"words": words})
+        facts = caption_facts(result.text, truth, vocabulary=vocabulary)
+        return Score(facts.f1, {"facts": facts})
 
 
 def _clock(seconds: float) -> str:
@@ -90,7 +78,3 @@ def _clock(seconds: float) -> str:
     hours, minutes = whole // 3600, whole // 60 % 60
     head = f"{hours}:{minutes:02d}" if hours else f"{minutes}"
     return f"{head}:{whole % 60:02d}"
-
-
-def _tokens(text: str) -> list[str]:
-    return [word for word in normalize_words(text) if word not in _ARTICLES]

@@ -16,8 +16,13 @@ from __future__ import annotations
 
 import string
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from moss_audio.errors import MossAudioError
+from moss_audio.metrics.choice import strict_choice
+from moss_audio.result import Answer
+from moss_audio.tasks.ask import Ask
+from moss_audio.tasks.base import Score
 
 ENDING = "Answer with the letter of the right choice and its text, nothing else."
 LETTERS = string.ascii_uppercase
@@ -36,3 +41,20 @@ def lettered(choices: Sequence[str]) -> list[str]:
 def choice_question(question: str, choices: Sequence[str]) -> str:
     """The prompt. Raises as `lettered` does."""
     return "\n".join([question, *lettered(choices), ENDING])
+
+
+@dataclass(frozen=True)
+class Choose(Ask):
+    """A question with a choice of answers. Raises as `lettered` does."""
+
+    choices: tuple[str, ...] = ()
+
+    @property
+    def prompt(self) -> str:
+        return choice_question(self.question, self.choices)
+
+    def score(self, result: Answer, truth: Answer) -> Score:
+        """`choices`: right or wrong by the strict rule, which is the reward. `truth` is the text
+        or the letter of the right choice."""
+        counts = strict_choice(result.text, self.choices, truth.text)
+        return Score(float(counts.correct), {"choices": counts})

@@ -1,22 +1,21 @@
 """The sound events of a clip, one a line: `0.00 - 2.50: dog barking`.
 
-Wording: the released checkpoints' own. The score is the event-based F1 of sed_eval: a predicted
-event counts when label, onset (200 ms) and offset (200 ms or half the length, whichever is more)
-fit, each event used once, with as many pairs as possible.
+Wording: the released checkpoints' own.
 """
 
 from __future__ import annotations
 
 import re
-from collections import Counter, deque
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from moss_audio.errors import MossAudioError
+from moss_audio.metrics.events import event_based
 from moss_audio.result import Event, Timeline
 from moss_audio.tasks.base import (
     WARN_LOOP,
+    Score,
     Task,
     answer_part,
     centiseconds,
@@ -24,7 +23,7 @@ from moss_audio.tasks.base import (
     joined_notes,
 )
 from moss_audio.tasks.times import CLOCK, TOLERANCE_S, WARN_ORDER, clock_to_seconds
-from moss_audio.text import LOOP_WORDS, detect_repetition, normalize_words, single_line, tail_loop
+from moss_audio.text import LOOP_WORDS, detect_repetition, single_line, tail_loop
 
 PROMPT = (
     "Analyze the audio and describe the main sound events in chronological order. "
@@ -34,9 +33,6 @@ PROMPT = (
     "Cover the full timeline from beginning to end when possible."
 )
 
-ONSET_COLLAR_S = 0.2
-OFFSET_COLLAR_S = 0.2
-OFFSET_SHARE = 0.5
 # Two events with one label on both sides of a cut are one event, if they come this close to it.
 _JOIN_S = 0.25
 
@@ -130,29 +126,10 @@ class Events(Task[Timeline]):
         events = tuple(sorted(joined, key=lambda event: (event.start, event.end)))
         return Timeline(events, start_s + last.duration, **joined_notes(parts))
 
-    def score(self, result: Timeline, truth: Timeline) -> dict[str, float]:
-        """f1, precision, recall (event-based, see the top of the file), matched, predicted,
-        reference, label_f1 (labels alone, times ignored), and onset_shift_s, the mean absolute
-        shift of matched onsets, when there are any. score is f1. Two empty timelines score 1."""
-        pairs = match_events(truth.events, result.events)
-        n_ref, n_found, hits = len(truth.events), len(result.events), len(pairs)
-        labels = Counter(normalize_label(event.label) for event in result.events)
-        wanted = Counter(normalize_label(event.label) for event in truth.events)
-        f1 = _f1(hits, n_found, n_ref)
-        scores = {
-            "f1": f1,
-            "precision": hits / n_found if n_found else float(not n_ref),
-            "recall": hits / n_ref if n_ref else float(not n_found),
-            "matched": hits,
-            "predicted": n_found,
-            "reference": n_ref,
-            "label_f1": _f1(sum((labels & wanted).values()), n_found, n_ref),
-            "score": f1,
-        }
-        if pairs:
-            shifts = [abs(truth.events[i].start - result.events[j].start) for i, j in pairs]
-            scores["onset_shift_s"] = sum(shifts) / len(shifts)
-        return scores
+    def score(self, result: Timeline, truth: Timeline) -> Score:
+        """`events`: event-based counts at 200 ms; the reward is their F1."""
+        counts = event_based(truth, result)
+        return Score(counts.f1, {"events": counts})
 
 
 def _first_half(events: Sequence[Event], second: Event, cut: float) -> int | None:
@@ -171,63 +148,7 @@ def clean_label(label: str) -> str:
     label = single_line(label)
     while (shorter := _INLINE.sub(lambda m: m.group().rstrip(": "), label)) != label:
         label = shorter
-    return label.lstrip(":").strip()
-
-
-def normalize_label(label: str) -> str:
-    """The form in which labels are compared: normalised words without articles and without a
-    leading "sound of"."""
-    words = [word for word in normalize_words(label) if word not in ("a", "an", "the")]
-    if words[:2] in (["sound", "of"], ["sounds", "of"]):
-        words = words[2:] or words
-    return " ".join(words)
-
-
-def match_events(reference: Sequence[Event], found: Sequence[Event]) -> list[tuple[int, int]]:
-    """The largest one-to-one matching of events that fit: pairs (reference, found) of indices.
-
-    Augmenting paths, breadth first: O(events x fitting pairs).
-    """
-    ref_labels = [normalize_label(event.label) for event in reference]
-    found_labels = [normalize_label(event.label) for event in found]
-    fits: list[list[int]] = []
-    for a, label in zip(reference, ref_labels, strict=True):
-        offset_s = max(OFFSET_COLLAR_S, OFFSET_SHARE * (a.end - a.start))
-        fits.append(
-            [
-                j
-                for j, b in enumerate(found)
-                if found_labels[j] == label
-                # Times of hundredths meet the collar exactly, whatever binary floats make of it.
-                and abs(a.start - b.start) <= ONSET_COLLAR_S + 1e-9
-                and abs(a.end - b.end) <= offset_s + 1e-9
-            ]
-        )
-    owner: dict[int, int] = {}
-    for root in range(len(reference)):
-        reached_from: dict[int, int] = {}
-        queue = deque([root])
-        free = None
-        while queue and free is None:
-            i = queue.popleft()
-            for j in fits[i]:
-                if j in reached_from:
-                    continue
-                reached_from[j] = i
-                if j not in owner:
-                    free = j
-                    break
-                queue.append(owner[j])
-        held = {i: j for j, i in owner.items()} if free is not None else {}
-        while free is not None:
-            i = reached_from[free]
-            owner[free] = i
-            free = held.get(i) if i != root else None
-    return sorted((i, j) for j, i in owner.items())
-
-
-def _f1(hits: int, found: int, wanted: int) -> float:
-    return 2 * hits / (found + wanted) if found or wanted else 1.0
+    return label.lstrip(": ").strip()
 
 
 # An event as written: label, start, end or None where it was left out.

@@ -12,9 +12,12 @@ from dataclasses import dataclass, replace
 from typing import ClassVar, Literal
 
 from moss_audio.errors import MossAudioError
+from moss_audio.metrics.asr import text_errors
+from moss_audio.metrics.timestamps import aas
 from moss_audio.result import Segment, Transcript, Word
 from moss_audio.tasks.base import (
     WARN_LOOP,
+    Score,
     Task,
     answer_part,
     centiseconds,
@@ -22,14 +25,7 @@ from moss_audio.tasks.base import (
     joined_notes,
 )
 from moss_audio.tasks.times import Span, cut_runaway, read_stamped
-from moss_audio.text import (
-    align,
-    count_errors,
-    detect_repetition,
-    join_words,
-    normalize_words,
-    single_line,
-)
+from moss_audio.text import detect_repetition, join_words, single_line
 
 PROMPT = "Transcribe the audio."
 PROMPT_SENTENCE = (
@@ -180,41 +176,28 @@ class Transcribe(Task[Transcript]):
             **joined_notes(parts),
         )
 
-    def score(self, result: Transcript, truth: Transcript) -> dict[str, float]:
-        """Word errors (characters for Chinese, Japanese and Korean) on normalised text, and for
-        timed tasks the shift of the stamps.
+    def score(self, result: Transcript, truth: Transcript) -> Score:
+        """`errors`: those of words, or of characters in a script that is counted by them. Timed
+        tasks have `times`, too: the shifts of the stamps of words (or of whole segments).
 
-        Always: wer, errors, words, substitutions, deletions, insertions, score. Timed: matched
-        and match_rate (reference stamps that found their counterpart), and, when there are any,
-        start_shift_s and end_shift_s, the mean absolute shifts over matched words. At sentence
-        level a start counts when a reference segment's first word is matched to the first word of
-        a segment, an end likewise with last words.
+        The reward is the share of words that are right; for timed tasks the mean of this and of
+        the stamps' worth, which falls from 1 to 0 within `SHIFT_LIMIT_S`.
         """
-        counts = count_errors(normalize_words(truth.text), normalize_words(result.text))
-        scores: dict[str, float] = {
-            "wer": counts.rate,
-            "errors": counts.errors,
-            "words": counts.words,
-            "substitutions": counts.substitutions,
-            "deletions": counts.deletions,
-            "insertions": counts.insertions,
-        }
-        wording = max(0.0, 1.0 - counts.rate)
+        errors = text_errors(truth.text, result.text)
+        wording = max(0.0, 1.0 - errors.rate)
         if self.timestamps is None:
-            return {**scores, "score": wording}
-        reference, found = _units(truth, self.timestamps), _units(result, self.timestamps)
-        starts, ends = _shifts(reference, found)
-        # Pieces of pure punctuation have no counterpart to find.
-        total = sum(1 for unit in reference if normalize_words(unit.text))
-        scores["matched"] = (len(starts) + len(ends)) / 2
-        scores["match_rate"] = scores["matched"] / total if total else float(not found)
-        if starts:
-            scores["start_shift_s"] = sum(starts) / len(starts)
-        if ends:
-            scores["end_shift_s"] = sum(ends) / len(ends)
-        timing = sum(max(0.0, 1.0 - shift / SHIFT_LIMIT_S) for shift in (*starts, *ends))
-        timing = timing / (2 * total) if total else float(not found)
-        return {**scores, "score": (wording + timing) / 2}
+            return Score(wording, {"errors": errors})
+        found = _units(result, self.timestamps)
+        unread = not found and bool(result.text)
+        times = aas(_units(truth, self.timestamps), None if unread else found)
+        limit_ms = 1000 * SHIFT_LIMIT_S
+        worth = sum(
+            max(0.0, 1.0 - abs(shift) / limit_ms)
+            for shift in (*times.start_shifts_ms, *times.end_shifts_ms)
+        )
+        total = 2 * times.references
+        timing = worth / total if total else float(not times.hypotheses)
+        return Score((wording + timing) / 2, {"errors": errors, "times": times})
 
 
 def segments_from_words(words: Sequence[Word]) -> tuple[Segment, ...]:
@@ -259,34 +242,7 @@ def _spans_to_words(spans: Sequence[Span]) -> tuple[tuple[Word, ...], bool]:
     return tuple(words), shared
 
 
-def _units(transcript: Transcript, level: Level) -> Sequence[Word | Segment]:
+def _units(transcript: Transcript, level: Level) -> Sequence[Word]:
     if level == "sentence":
-        return transcript.segments
+        return [Word(one.text, one.start, one.end) for one in transcript.segments]
     return transcript.words or [w for segment in transcript.segments for w in segment.words]
-
-
-def _shifts(
-    reference: Sequence[Word | Segment], found: Sequence[Word | Segment]
-) -> tuple[list[float], list[float]]:
-    """Absolute shifts in seconds of the starts and ends that belong to equal, aligned words."""
-    ref, hyp = _edges(reference), _edges(found)
-    starts, ends = [], []
-    for i, j in align([item[0] for item in ref], [item[0] for item in hyp]):
-        if i is None or j is None or ref[i][0] != hyp[j][0]:
-            continue
-        (_, a, a_first, a_last), (_, b, b_first, b_last) = ref[i], hyp[j]
-        if a_first and b_first:
-            starts.append(abs(a.start - b.start))
-        if a_last and b_last:
-            ends.append(abs(a.end - b.end))
-    return starts, ends
-
-
-def _edges(units: Sequence[Word | Segment]) -> list[tuple[str, Word | Segment, bool, bool]]:
-    """Normalised words in order: (word, its unit, first in the unit, last in the unit)."""
-    out = []
-    for unit in units:
-        words = normalize_words(unit.text)
-        for k, word in enumerate(words):
-            out.append((word, unit, k == 0, k == len(words) - 1))
-    return out

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from moss_audio.annotate.merging.evidence import Evidence
 from moss_audio.annotate.sft.talk import Talk
+from moss_audio.metrics.events import event_based
 from moss_audio.metrics.mentions import label_key
 from moss_audio.result import Event, Timeline
-from moss_audio.tasks.events import Events, match_events
+from moss_audio.tasks.events import Events
 
 
 def heard(evidence: Evidence) -> list[Event]:
@@ -30,6 +31,6 @@ def timelines(evidence: Evidence) -> list[Talk]:
     truth = Timeline(tuple(events), evidence.duration_s)
     answer = task.render_answer(truth)
     read = task.parse(answer, evidence.duration_s)
-    if read.warnings or len(match_events(truth.events, read.events)) < len(events):
+    if read.warnings or event_based(truth, read).hits < len(events):
         return []
     return [Talk("events", task.prompt, answer, truth)]

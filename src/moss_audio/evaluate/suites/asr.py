@@ -15,9 +15,8 @@ from moss_audio.evaluate.item import Dataset, Item
 from moss_audio.evaluate.loaders import aishell1, kaldi, librispeech, manifest
 from moss_audio.evaluate.loaders.files import DataError
 from moss_audio.evaluate.plan import Mean, Measure, Outcome, Part, Plan, Share
-from moss_audio.metrics.asr import ErrorCounts, char_errors, word_errors
+from moss_audio.metrics.asr import ErrorCounts, char_errors, counted_by_characters, word_errors
 from moss_audio.result import Transcript
-from moss_audio.text import is_cjk
 
 VERSION = 1
 RATE = "error rate"
@@ -75,9 +74,7 @@ def measures(items: Sequence[Item]) -> tuple[Measure, ...]:
 
 def in_characters(items: Sequence[Item]) -> bool:
     """Whether a set's texts are mostly in a script that is counted by characters."""
-    text = "".join(item.reference or "" for item in items)
-    letters = [char for char in text if char.isalpha()]
-    return 2 * sum(map(is_cjk, letters)) > len(letters)
+    return counted_by_characters("".join(item.reference or "" for item in items))
 
 
 def by_words(reference: str, hypothesis: str) -> ErrorCounts:

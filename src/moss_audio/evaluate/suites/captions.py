@@ -65,8 +65,8 @@ def _with_vocabulary(dataset: Dataset) -> Dataset:
 def word_measures() -> tuple[Measure, ...]:
     """Words shared with the reference caption, articles left out; means over items."""
     return (
-        Measure("words of the caption that are in the reference", _words("token_precision")),
-        Measure("words of the reference that are in the caption", _words("token_recall")),
+        Measure("words of the caption that are in the reference", _words("precision")),
+        Measure("words of the reference that are in the caption", _words("recall")),
     )
 
 
@@ -74,7 +74,7 @@ def _words(entry: str) -> Callable[[Outcome], Share | None]:
     def share(outcome: Outcome) -> Share | None:
         if not isinstance(outcome.result, Caption) or not outcome.item.reference:
             return None
-        scores = Describe().score(outcome.result, Caption(outcome.item.reference))
-        return scores[entry], 1.0
+        score = Describe().score(outcome.result, Caption(outcome.item.reference))
+        return getattr(score.counts["words"], entry), 1.0
 
     return share
