@@ -205,11 +205,11 @@ def test_brackets_in_the_text_cannot_break_the_answer():
 
 
 def test_score():
-    truth = WORD.parse("[0.00]One[0.50][0.50]two[1.00][1.00]three[1.50]", 2.0)
+    truth = WORD.parse("[0.00]Red[0.50][0.50]dog[1.00][1.00]barks[1.50]", 2.0)
     perfect = WORD.score(truth, truth)
     assert perfect.reward == 1
     assert perfect.counts["errors"].rate == 0
-    found = WORD.parse("[0.10]1[0.60][0.60]too[1.00][1.00]three[1.40]", 2.0)
+    found = WORD.parse("[0.10]red[0.60][0.60]cat[1.00][1.00]barks[1.40]", 2.0)
     score = WORD.score(found, truth)
     assert score.counts["errors"].rate == pytest.approx(1 / 3)
     times = score.counts["times"]
@@ -221,7 +221,7 @@ def test_score():
     assert empty.counts["errors"].rate == 1
     assert empty.reward == 0
     assert WORD.score(Transcript(""), Transcript("")).reward == 1
-    unread = WORD.score(Transcript("one two three"), truth)
+    unread = WORD.score(Transcript("red dog barks"), truth)
     assert unread.counts["times"].parse_failures == 1
     assert PLAIN.score(found, truth).counts.keys() == {"errors"}
 
