@@ -89,7 +89,12 @@ class JsonWriter:
 
     def render(self, result: Result) -> str:
         data = _round(result.to_dict())
-        return json.dumps(data, ensure_ascii=False, indent=2, allow_nan=False) + "\n"
+        try:
+            return json.dumps(data, ensure_ascii=False, indent=2, allow_nan=False) + "\n"
+        except ValueError:
+            raise MossAudioError(
+                "a result that holds NaN or infinity cannot be written as json"
+            ) from None
 
 
 class SrtWriter:
@@ -127,7 +132,8 @@ class VttWriter:
 
 
 class TsvWriter:
-    """Tab-separated start_s, end_s, text: the finest times there are (words, else segments)."""
+    """Tab-separated start_s, end_s, text: the finest times there are (words, else segments). As in
+    whisper's, nothing is quoted: a tab or line end in a text becomes a space."""
 
     name: ClassVar[str] = "tsv"
     extension: ClassVar[str] = "tsv"

@@ -17,7 +17,7 @@ from moss_audio.annotate.aside import Aside
 from moss_audio.annotate.config import IngestConfig
 from moss_audio.annotate.cutting import cut
 from moss_audio.annotate.ingest import read_recording, sort_out
-from moss_audio.annotate.inputs import Entry, list_inputs
+from moss_audio.annotate.inputs import InputFile, list_inputs
 from moss_audio.annotate.join import StepFault
 from moss_audio.annotate.records import Recording, Segment
 from moss_audio.recordings import load_audio
@@ -25,7 +25,7 @@ from tests.annotate import tiny
 from tests.annotate.conftest import record
 
 
-def _names(found: tuple[Entry, ...], base: Path) -> list[str]:
+def _names(found: tuple[InputFile, ...], base: Path) -> list[str]:
     return [entry.name.removeprefix(f"{base}/") for entry in found]
 
 
@@ -70,7 +70,7 @@ def test_manifests_keep_their_fields_and_set_bad_lines_aside(tmp_path: Path) -> 
     found = list_inputs([str(tmp_path / "wav.scp")])
     assert [entry.provenance["id"] for entry in found.entries] == ["one"]
     assert "command" in found.asides[0].detail
-    (tmp_path / "bad.csv").write_text("path\nx\n")
+    (tmp_path / "bad.csv").write_text("clip\nx\n")
     assert "column 'audio'" in list_inputs([str(tmp_path / "bad.csv")]).asides[0].detail
 
 

@@ -240,7 +240,7 @@ def test_lines_are_read_by_the_trainers_reader(tmp_path: Path) -> None:
     source = JsonlSource(SourceConfig(kind="jsonl", path=str(path)), "made")
     assert len(source) == len(lines) > 10
     for number, line in enumerate(lines):
-        entry = source.entry(number)
+        entry = source.raw(number)
         assert entry.messages
         assert [part["type"] for part in entry.messages[0]["content"]] == ["audio", "text"]
         assert entry.messages[1]["content"] == line["conversation"][2]["content"]

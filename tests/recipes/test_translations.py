@@ -58,7 +58,7 @@ def test_the_command_writes_what_a_source_reads(tmp_path: Path) -> None:
     path = str(tmp_path / "a/train.jsonl")
     config = data_config({"sources": [{"kind": "jsonl", "path": path}], "batch_tokens": 100})
     source = open_source(config.sources[0], config)
-    entry = source.entry(0)
+    entry = source.raw(0)
     assert entry.truth is not None
     assert entry.truth.question in command._ASKED
     assert entry.truth.text == entries[0]["text"]

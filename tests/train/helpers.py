@@ -16,8 +16,8 @@ import torch
 from moss_audio.data.batch import Batch
 from moss_audio.data.collate import Collator
 from moss_audio.data.conversation import converse
-from moss_audio.data.entry import Truth
 from moss_audio.data.example import Example
+from moss_audio.data.raw import Truth
 from moss_audio.model import nano
 from moss_audio.model.modeling import MossAudioModel
 from moss_audio.prompt import PromptSpec

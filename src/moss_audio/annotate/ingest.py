@@ -13,7 +13,7 @@ from typing import Any
 from moss_audio.annotate.aside import Aside
 from moss_audio.annotate.config import IngestConfig
 from moss_audio.annotate.flac import pcm
-from moss_audio.annotate.inputs import Entry
+from moss_audio.annotate.inputs import InputFile
 from moss_audio.annotate.records import Recording
 from moss_audio.errors import AudioError
 from moss_audio.recordings import stream_audio
@@ -33,7 +33,7 @@ def ingest_fingerprint(config: IngestConfig) -> str:
     return f"ingest 1, min_s {config.min_s}, av {av.__version__}, soxr {soxr.__version__}"
 
 
-def read_recording(entry: Entry, config: IngestConfig) -> Recording | Aside:
+def read_recording(entry: InputFile, config: IngestConfig) -> Recording | Aside:
     """Decode an entry to its end. Memory depends on neither its length nor its size."""
 
     def aside(reason: str, detail: str) -> Aside:
@@ -72,7 +72,7 @@ def read_recording(entry: Entry, config: IngestConfig) -> Recording | Aside:
     )
 
 
-def _layout(entry: Entry) -> tuple[int, int]:
+def _layout(entry: InputFile) -> tuple[int, int]:
     """Rate and channels as the header states them; 0 where only decoding would tell."""
     opened = open_source(entry.open(), FetchLimits())
     try:

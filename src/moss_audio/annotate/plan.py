@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from moss_audio.annotate.config import IngestConfig
-from moss_audio.annotate.inputs import Entry
+from moss_audio.annotate.inputs import InputFile
 from moss_audio.annotate.store import Store, key_of
 
 
@@ -17,7 +17,7 @@ class Shard:
     entry whose file was taken away or changed stays in its shard and is passed over."""
 
     number: int
-    entries: tuple[Entry, ...]
+    entries: tuple[InputFile, ...]
     active: tuple[bool, ...]
 
     @property
@@ -26,7 +26,7 @@ class Shard:
         return sum(entry.size for entry in self.entries)
 
 
-def make_plan(store: Store, entries: Sequence[Entry], config: IngestConfig) -> list[Shard]:
+def make_plan(store: Store, entries: Sequence[InputFile], config: IngestConfig) -> list[Shard]:
     """The shards of all entries, those of earlier runs first; written down before it returns.
 
     New entries go to new shards, so that nothing that is done is touched by them.
@@ -46,9 +46,9 @@ def make_plan(store: Store, entries: Sequence[Entry], config: IngestConfig) -> l
     ]
 
 
-def entries_of(store: Store, shard: int) -> tuple[Entry, ...]:
+def entries_of(store: Store, shard: int) -> tuple[InputFile, ...]:
     """What belongs to a shard, in order."""
-    return tuple(Entry(**row) for row in store.rows(_path(store, shard)))
+    return tuple(InputFile(**row) for row in store.rows(_path(store, shard)))
 
 
 def _numbers(store: Store) -> list[int]:
@@ -59,8 +59,8 @@ def _path(store: Store, shard: int) -> Path:
     return store.plan / f"{shard:05d}.jsonl"
 
 
-def _divide(entries: Sequence[Entry], config: IngestConfig) -> list[list[Entry]]:
-    shards: list[list[Entry]] = []
+def _divide(entries: Sequence[InputFile], config: IngestConfig) -> list[list[InputFile]]:
+    shards: list[list[InputFile]] = []
     most = config.shard_mib * 2**20
     size = 0.0
     for entry in entries:
@@ -72,5 +72,5 @@ def _divide(entries: Sequence[Entry], config: IngestConfig) -> list[list[Entry]]
     return shards
 
 
-def _key(entry: Entry) -> str:
+def _key(entry: InputFile) -> str:
     return key_of(entry.to_dict())

@@ -41,8 +41,14 @@ def key_of(*parts: Any) -> str:
 
 
 def line_of(row: Mapping[str, Any]) -> str:
-    """A row of a JSONL file. Raises ValueError for what JSON cannot hold (NaN, infinity)."""
-    return json.dumps(row, ensure_ascii=False, allow_nan=False, default=_number) + "\n"
+    """A row of a JSONL file, which reads back as it is: a name that is not UTF-8 (a lone surrogate)
+    is written as an escape. Raises ValueError for what JSON cannot hold (NaN, infinity)."""
+    text = json.dumps(row, ensure_ascii=False, allow_nan=False, default=_number)
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        text = json.dumps(row, ensure_ascii=True, allow_nan=False, default=_number)
+    return text + "\n"
 
 
 def _number(value: Any) -> Any:

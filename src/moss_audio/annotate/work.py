@@ -26,13 +26,12 @@ from moss_audio.annotate.build import Pipeline, Step
 from moss_audio.annotate.config import IngestConfig
 from moss_audio.annotate.cutting import cut
 from moss_audio.annotate.ingest import ingest_fingerprint, read_recording
-from moss_audio.annotate.inputs import Entry
+from moss_audio.annotate.inputs import InputFile
 from moss_audio.annotate.join import StepFault, check_step, join
 from moss_audio.annotate.plan import entries_of
 from moss_audio.annotate.records import Recording, Segment
 from moss_audio.annotate.stage import Item
 from moss_audio.annotate.store import FULL, Store, StoreError, key_of, line_of
-from moss_audio.annotate.tars import Member
 from moss_audio.errors import MissingDependencyError, MossAudioError
 from moss_audio.recordings import load_audio, stream_audio
 
@@ -110,11 +109,11 @@ class Ingest:
         self.store, self.config = store, config
         self._fingerprint = ingest_fingerprint(config)
 
-    def path(self, shard: int, entries: Sequence[Entry]) -> Path:
+    def path(self, shard: int, entries: Sequence[InputFile]) -> Path:
         """Where a shard's rows are or will be."""
         return self.store.step(self.name, shard, self._key(entries))
 
-    def _key(self, entries: Sequence[Entry]) -> str:
+    def _key(self, entries: Sequence[InputFile]) -> str:
         return key_of(self._fingerprint, [entry.to_dict() for entry in entries])
 
     def do(self, shard: int) -> None:
@@ -198,7 +197,7 @@ class Steps:
         done: list[str | Aside] = []
         heard = 0.0
         for row in self.store.rows(self.store.recordings(shard)):
-            recording, entry = Recording(**row["recording"]), Entry(**row["entry"])
+            recording, entry = Recording(**row["recording"]), InputFile(**row["entry"])
             self._set_up("segment", cutter, meter)
             try:
                 done += [line_of(one.to_dict()) for one in self._cut(recording, entry, shard)]
@@ -212,7 +211,7 @@ class Steps:
         self.store.sync(self.store.audio(shard))
         return done, heard
 
-    def _cut(self, recording: Recording, entry: Entry, shard: int) -> Iterator[Segment]:
+    def _cut(self, recording: Recording, entry: InputFile, shard: int) -> Iterator[Segment]:
         source = entry.open()
         try:
             blocks = stream_audio(source, block_s=self.block_s)
@@ -221,7 +220,7 @@ class Steps:
                 self.store.put_lines(path, [flac.encode(samples)], sync=False)
                 yield replace(segment, audio=path.relative_to(self.store.root).as_posix())
         finally:
-            if isinstance(source, Member):
+            if not isinstance(source, str):
                 source.close()
 
     # --------------------------------------------------------------------------- other steps

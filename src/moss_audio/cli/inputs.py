@@ -13,16 +13,19 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
 from moss_audio.errors import AudioError
-from moss_audio.files import MEDIA_SUFFIXES
+
+if TYPE_CHECKING:
+    from moss_audio.recordings.entry import Unread
 
 STDIN = "-"
 _URL = re.compile(r"^(https?://|data:)", re.IGNORECASE)
 _UNSAFE = re.compile(r'[\x00-\x1f<>:"/\\|?*]+')
-_STEM_CHARS = 120  # longer names are refused by file systems once an extension is added
+# Longer names are refused by file systems once an extension is added.
+_STEM_CHARS, _STEM_BYTES = 120, 240
 
 
 @dataclass(frozen=True)
@@ -78,24 +81,24 @@ def is_input(argument: str) -> bool:
 def find_inputs(arguments: Sequence[str]) -> Found:
     """Resolve FILE arguments. A file that is named twice is listened to once; every input gets a
     stem of its own, so that no output overwrites another's."""
-    inputs: list[Input] = []
+    from moss_audio.recordings.folders import FileKey
+
+    inputs: dict[Any, Input] = {}
     problems: list[str] = []
-    seen: set[str] = set()
+    key = FileKey()
     for argument in arguments:
         try:
             for found in _resolve(argument):
-                key = found.source if found.source is not None else STDIN
-                if not _URL.match(key) and key != STDIN:
-                    key = os.path.abspath(key)
-                if key not in seen:
-                    seen.add(key)
-                    inputs.append(found)
+                if isinstance(found, Input):
+                    inputs.setdefault(key(found.name) if found.is_local else found.source, found)
+                else:
+                    problems.append(str(found))
         except AudioError as error:
             problems.append(str(error))
-    return Found(tuple(_with_own_stems(inputs)), tuple(problems))
+    return Found(tuple(_with_own_stems(list(inputs.values()))), tuple(problems))
 
 
-def _resolve(argument: str) -> Iterator[Input]:
+def _resolve(argument: str) -> Iterator[Input | Unread]:
     if argument == STDIN:
         if sys.stdin is None or sys.stdin.isatty():
             raise AudioError("-: stdin is a terminal; pipe a recording in, or name a file")
@@ -104,14 +107,11 @@ def _resolve(argument: str) -> Iterator[Input]:
         from moss_audio.recordings.sources import describe_bytes_source
 
         yield Input(describe_bytes_source(argument), argument, PurePath(_url_stem(argument)))
-    elif os.path.isdir(argument):
-        yield from _folder(argument, argument)
-    elif os.path.lexists(argument):
-        yield _file(argument, os.path.dirname(argument))
-    elif glob.has_magic(argument):
-        yield from _pattern(argument)
     else:
-        raise AudioError(f"{argument}: no such file; check the name")
+        from moss_audio.recordings.folders import FoundFile, find_files
+
+        for found in find_files(argument):
+            yield _file(*found) if isinstance(found, FoundFile) else found
 
 
 def _file(path: str, base: str) -> Input:
@@ -127,48 +127,10 @@ def _stem(name: str) -> str:
     stem, suffix = os.path.splitext(name)
     if not re.fullmatch(r"\.\w{1,5}", suffix):
         stem = name
-    return stem[:_STEM_CHARS] or "audio"
-
-
-def _folder(folder: str, base: str) -> Iterator[Input]:
-    """Media files of a folder and its subfolders, by name; hidden ones are left out."""
-    found = False
-    for parent, folders, files in os.walk(folder, onerror=_unreadable):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        for name in sorted(files):
-            if not name.startswith(".") and os.path.splitext(name)[1].lower() in MEDIA_SUFFIXES:
-                found = True
-                yield _file(os.path.join(parent, name), base)
-    if not found:
-        raise AudioError(
-            f"{folder}: no recordings in this folder; name the files if they have "
-            "unusual extensions"
-        )
-
-
-def _unreadable(error: OSError) -> None:
-    raise AudioError(
-        f"{error.filename}: cannot be listed ({error.strerror}); check who may read it"
-    )
-
-
-def _pattern(pattern: str) -> Iterator[Input]:
-    # Subfolders below the fixed part of a pattern are kept in the outputs' names.
-    fixed = []
-    for part in PurePath(pattern).parts[:-1]:
-        if glob.has_magic(part):
-            break
-        fixed.append(part)
-    base = str(PurePath(*fixed)) if fixed else ""
-    matches = sorted(glob.glob(pattern, recursive=True))
-    if not matches:
-        raise AudioError(f"{pattern}: no such file, and nothing matches it as a pattern")
-    files = [match for match in matches if not os.path.isdir(match)]
-    for match in files:
-        yield _file(match, base)
-    if not files:  # `recordings*` that names folders means what is in them
-        for match in matches:
-            yield from _folder(match, base)
+    stem = stem[:_STEM_CHARS]
+    while len(os.fsencode(stem)) > _STEM_BYTES:
+        stem = stem[:-1]
+    return stem or "audio"
 
 
 def _url_stem(url: str) -> str:

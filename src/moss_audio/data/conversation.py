@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import fields, is_dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from moss_audio.data.entry import Truth
+from moss_audio.data.raw import Truth
 from moss_audio.errors import MossAudioError
 from moss_audio.result import Caption, Event, Segment, Timeline, Transcript, Word
 from moss_audio.tasks import get_task

@@ -21,10 +21,11 @@ from moss_audio.data.conversation import (
     stretched_messages,
     stretched_truth,
 )
-from moss_audio.data.entry import Clip, Entry, Source
 from moss_audio.data.example import Example
+from moss_audio.data.raw import RawExample, Source
 from moss_audio.errors import AudioError, MossAudioError
 from moss_audio.recordings import load_audio
+from moss_audio.recordings.entry import Clip
 from moss_audio.result import Event, Word
 
 
@@ -40,7 +41,7 @@ def draw(
     """The example at `index`, or why it can't be used. `turn` counts the passes over the source."""
     own_seed = draw_seed(seed, turn, source.name, id)
     try:
-        example = _example(source, source.entry(index), id, own_seed, config)
+        example = _example(source, source.raw(index), id, own_seed, config)
         return example if config is None else replace(example, masks=config.masks(own_seed))
     except (AudioError, OSError) as error:
         return SetAside(id, "bad_audio", str(error))
@@ -49,7 +50,7 @@ def draw(
 
 
 def _example(
-    source: Source, entry: Entry, id: str, seed: int, config: AugmentConfig | None
+    source: Source, entry: RawExample, id: str, seed: int, config: AugmentConfig | None
 ) -> Example:
     rng, noise = random.Random(seed), np.random.default_rng(seed)
     clips, factors = [], []
@@ -85,7 +86,7 @@ def _example(
     )
 
 
-def _may_change_speed(entry: Entry) -> bool:
+def _may_change_speed(entry: RawExample) -> bool:
     """Whether every time in the conversation can follow."""
     if entry.truth is not None:
         if entry.truth.scene is not None:

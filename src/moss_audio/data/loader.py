@@ -21,9 +21,9 @@ from moss_audio.data.cache import FeatureCache
 from moss_audio.data.collate import Collator
 from moss_audio.data.config import DataConfig, source_name
 from moss_audio.data.draw import draw
-from moss_audio.data.entry import Source
 from moss_audio.data.example import Example
 from moss_audio.data.mixture import Place, make_sampler
+from moss_audio.data.raw import Source
 from moss_audio.data.report import LoaderReport
 from moss_audio.data.sources import open_source
 from moss_audio.errors import MossAudioError

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from moss_audio.data.config import DataConfig
-from moss_audio.data.entry import Source
+from moss_audio.data.raw import Source
 from moss_audio.errors import MissingDependencyError
 from moss_audio.units import TOKENS_PER_SECOND
 

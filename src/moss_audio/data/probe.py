@@ -11,15 +11,15 @@ from typing import Any
 
 import numpy as np
 
-from moss_audio.data.entry import Clip
 from moss_audio.errors import MossAudioError
 from moss_audio.files import write_atomic
 from moss_audio.recordings import audio_duration, load_audio
+from moss_audio.recordings.entry import Clip, Unread
 
 _THREADS = 4
 
 
-def fill_durations(source: Any, cache_dir: str | None) -> list[str]:
+def fill_durations(source: Any, cache_dir: str | None) -> list[Unread]:
     """Replaces NaN in `source.audio_s`; takes out the examples whose audio can't be opened.
 
     Args:
@@ -33,18 +33,18 @@ def fill_durations(source: Any, cache_dir: str | None) -> list[str]:
     if not len(unknown):
         return []
     known = _Store(cache_dir)
-    bad: list[str] = []
+    bad: list[Unread] = []
     good = np.ones(len(source), bool)
 
-    def probe(index: int) -> float | str:
+    def probe(index: int) -> float | Unread:
         try:
-            return sum(known.seconds(clip) for clip in source.entry(index).clips)
+            return sum(known.seconds(clip) for clip in source.raw(index).clips)
         except (MossAudioError, OSError) as error:
-            return f"{source.place(index)}: {error}"
+            return Unread(source.place(index), str(error))
 
     with ThreadPoolExecutor(_THREADS) as pool:
         for index, found in zip(unknown, pool.map(probe, map(int, unknown)), strict=True):
-            if isinstance(found, str):
+            if isinstance(found, Unread):
                 bad.append(found)
                 good[index] = False
             else:

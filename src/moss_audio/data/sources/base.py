@@ -1,8 +1,7 @@
-"""What the sources share: numbering, order, and checks of paths and times."""
+"""What the sources share: numbering, order, and checks of paths and texts."""
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -11,8 +10,10 @@ from typing import Any
 import numpy as np
 
 from moss_audio.data.config import SourceConfig
-from moss_audio.data.entry import Entry, Lines
+from moss_audio.data.raw import Lines, RawExample
 from moss_audio.errors import MossAudioError
+from moss_audio.recordings.entry import Clip, Unread, is_remote
+from moss_audio.recordings.tars import TarMember
 
 
 class ListedSource:
@@ -25,7 +26,7 @@ class ListedSource:
         self.config, self.name = config, name
         self.tasks: Mapping[str, Any] | None = config.tasks
         self.prompt = config.prompt
-        self.bad: Sequence[str] = lines.bad
+        self.bad: Sequence[Unread] = lines.bad
         self.audio_s = np.array(lines.audio_s, np.float32)
         self.text_tokens = np.array(lines.text_tokens, np.float32)
         self.numbers = np.arange(len(self.audio_s))
@@ -48,10 +49,10 @@ class ListedSource:
     def order(self, rng: np.random.Generator) -> np.ndarray:
         return rng.permutation(len(self))
 
-    def entry(self, index: int) -> Entry:
+    def raw(self, index: int) -> RawExample:
         return self.read(int(self.numbers[index]))
 
-    def read(self, number: int) -> Entry:
+    def read(self, number: int) -> RawExample:
         """The entry of that number."""
         raise NotImplementedError
 
@@ -63,27 +64,28 @@ def existing(path: str) -> Path:
     return Path(path)
 
 
-def audio_path(text: str, folder: Path) -> str:
-    """A path or URL as a manifest writes it; relative paths are looked up in `folder`.
-
-    Raises MossAudioError if no such file is there.
-    """
-    if "://" in text or text.startswith("data:"):
-        return text
-    path = folder / Path(text).expanduser()
-    if not path.is_file():
-        raise MossAudioError(f"no such audio file: {path}")
-    return str(path)
+def checked(clip: Clip) -> Clip:
+    """The clip. Raises MossAudioError if its file is not there."""
+    audio = clip.audio
+    is_path = isinstance(audio, str) and not is_remote(audio)
+    if is_path and not os.path.isfile(audio):
+        raise MossAudioError(f"no such audio file: {audio}")
+    return clip
 
 
-def seconds(value: Any, name: str) -> float | None:
-    """A time or length in seconds, None if not given. Raises MossAudioError."""
-    if value is None or value == "":
-        return None
+def opened(clip: Clip) -> Clip:
+    """A clip that `load_audio` reads: the bytes of a tar's member in its place."""
+    if isinstance(clip.audio, TarMember):
+        return Clip(clip.audio.read(), clip.start_s, clip.end_s, clip.name)
+    return clip
+
+
+def checked_text(text: Any) -> str:
+    """The text. Raises MossAudioError if it is missing or none."""
+    if not isinstance(text, str):
+        raise MossAudioError("the text is missing")
     try:
-        number = float(value)
-    except (TypeError, ValueError):
-        number = math.nan
-    if not (math.isfinite(number) and number >= 0):
-        raise MossAudioError(f"{name} is {value!r}, not seconds")
-    return number
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        raise MossAudioError("the text holds a lone surrogate, which is not text") from None
+    return text

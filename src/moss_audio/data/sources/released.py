@@ -13,10 +13,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from moss_audio.data.entry import Clip, Entry
-from moss_audio.data.sources.base import audio_path, seconds
+from moss_audio.data.raw import RawExample
+from moss_audio.data.sources.base import checked
 from moss_audio.errors import MossAudioError
 from moss_audio.prompt import AUDIO_PLACEHOLDER, parse_messages
+from moss_audio.recordings.entry import Clip, audio_field, read_clip
 from moss_audio.result import Event, Word
 
 _LISTS = ("messages", "conversations", "conversation")
@@ -37,7 +38,7 @@ def conversation_list(data: Mapping[str, Any]) -> list[Any] | None:
 
 def read_conversation(
     data: Mapping[str, Any], folder: Path, prompt: str | None, beside: Sequence[Clip] = ()
-) -> Entry:
+) -> RawExample:
     """An entry from one line.
 
     Args:
@@ -75,7 +76,7 @@ def read_conversation(
     for message in messages:
         _finish(message, prompt)
     parse_messages(messages)
-    return Entry(
+    return RawExample(
         tuple(clips),
         messages,
         words=_timed(data.get("words"), Word, "words", len(clips)),
@@ -85,27 +86,12 @@ def read_conversation(
 
 
 def _listed_audio(data: Mapping[str, Any], folder: Path) -> list[Clip]:
-    listed = [data[name] for name in ("audio", "audios") if data.get(name)]
+    single = audio_field(data)
+    listed = [data[name] for name in (single, "audios") if name and data.get(name)]
     if len(listed) > 1:
         raise MossAudioError("give one of audio and audios")
     values = listed[0] if listed and isinstance(listed[0], list) else listed
-    return [read_clip(value, folder) for value in values]
-
-
-def read_clip(value: Any, folder: Path) -> Clip:
-    """A path or URL, or a mapping with one under path, url, audio... and perhaps start and end."""
-    times: Mapping[str, Any] = {}
-    while isinstance(value, Mapping):
-        if "start" in value or "end" in value:
-            times = value
-        names = ("audio", "path", "url", "audio_url", "audio_path", "file")
-        value = next((value[name] for name in names if value.get(name)), None)
-    if not isinstance(value, str):
-        raise MossAudioError("an audio part names no path or URL")
-    start_s, end_s = seconds(times.get("start"), "start"), seconds(times.get("end"), "end")
-    if end_s is not None and end_s <= (start_s or 0.0):
-        raise MossAudioError(f"a clip ends at {end_s} s, before it starts")
-    return Clip(audio_path(value, folder), start_s, end_s)
+    return [checked(read_clip(value, folder)) for value in values]
 
 
 def _user_texts(data: Mapping[str, Any]) -> list[str]:
@@ -144,7 +130,7 @@ def _message(
             if set(part) == {"type"} and waiting:
                 clips.append(waiting.pop(0))
             else:
-                clips.append(read_clip(part, folder))
+                clips.append(checked(read_clip(part, folder)))
             parts.append(dict(_AUDIO))
         else:
             raise MossAudioError(f"{where} holds a part of type {kind!r}: use text and audio")

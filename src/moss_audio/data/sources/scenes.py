@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from moss_audio.data.config import SourceConfig
-from moss_audio.data.entry import Clip, Entry, Lines, Truth
+from moss_audio.data.raw import Lines, RawExample, Truth
 from moss_audio.data.sources.base import ListedSource, existing
 from moss_audio.recordings import Audio
+from moss_audio.recordings.entry import Clip
 from moss_audio.scenes.reader import load_scenes
 
 
@@ -16,7 +17,7 @@ class ScenesSource(ListedSource):
 
     def __init__(self, config: SourceConfig, name: str) -> None:
         self.scenes = load_scenes(existing(config.path), config.split)
-        lines = Lines(config.path)
+        lines = Lines()
         for scene in self.scenes:
             lines.good(scene.duration_s, scene.text)
         super().__init__(config, name, lines)
@@ -24,7 +25,7 @@ class ScenesSource(ListedSource):
     def id(self, index: int) -> str:
         return f"{self.name}/{self.scenes[self.numbers[index]].id}"
 
-    def read(self, number: int) -> Entry:
+    def read(self, number: int) -> RawExample:
         scene = self.scenes[number]
         samples = scene.samples().astype(np.float32) / 32768.0
-        return Entry((Clip(Audio(samples, scene.id)),), truth=Truth(scene.text, scene=scene))
+        return RawExample((Clip(Audio(samples, scene.id)),), truth=Truth(scene.text, scene=scene))

@@ -6,7 +6,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from moss_audio.evaluate.item import Dataset, Item, SoundFile
-from moss_audio.evaluate.loaders.files import DataError, first_of, lines
+from moss_audio.evaluate.loaders.files import DataError, below, first_of, lines
 
 TRANSCRIPT = Path("transcript/aishell_transcript_v0.8.txt")
 
@@ -26,7 +26,7 @@ def load(directory: Path, split: str = "test") -> Dataset:
         if not text.strip():
             raise DataError(f"{where}: an id and its words are expected, got {line[:60]!r}")
         texts[name] = "".join(text.split())
-    found = sorted((root / "wav" / split).rglob("*.wav"))
+    found = below(root / "wav" / split, ".wav")
     if not found:
         raise DataError(f"{root / 'wav' / split}: holds no .wav; unpack the speakers' archives")
     items = [

@@ -7,8 +7,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from moss_audio.evaluate.item import Dataset, Item
-from moss_audio.evaluate.loaders.files import DataError, Row
-from moss_audio.evaluate.loaders.manifest import base_item, rows, unique
+from moss_audio.evaluate.loaders.files import DataError, Row, folder
+from moss_audio.evaluate.loaders.manifest import base_item, entries, lists, unique
+from moss_audio.recordings.entry import Entry
 
 
 def holds(directory: Path) -> bool:
@@ -18,12 +19,13 @@ def holds(directory: Path) -> bool:
 
 def load(directory: Path) -> Dataset:
     """Items of all lists in a folder. Raises DataError."""
-    items = [_item(row, directory) for row in rows(directory)]
+    items = [_item(entry) for entry in entries(directory, lists(folder(directory)))]
     unique(items, directory)
     return Dataset(directory.name, items, f"descriptions listed in {directory.name}")
 
 
-def _item(row: Row, directory: Path) -> Item:
+def _item(entry: Entry) -> Item:
+    row = Row(dict(entry.fields), entry.where)
     fields = row.get("fields") or {}
     if not isinstance(fields, dict):
         raise DataError(f"{row.where}: 'fields' must be an object, got {fields!r:.60}")
@@ -32,8 +34,7 @@ def _item(row: Row, directory: Path) -> Item:
     if not (caption or fields or facts):
         raise DataError(f"{row.where}: none of 'caption', 'facts' and 'fields' is there")
     return base_item(
-        row,
-        directory,
+        entry,
         reference=caption,
         facts=facts,
         fields=tuple((str(k), str(v)) for k, v in fields.items()),

@@ -1,17 +1,24 @@
-"""Reading the files that test sets come in, with one clear line for what is wrong in them."""
+"""Reading the files that test sets come in, with one clear line for what is wrong in them.
+
+A list with a line that cannot be used is refused: what is left of a test set is another one.
+"""
 
 from __future__ import annotations
 
-import csv
-import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from moss_audio.errors import AudioError, MissingDependencyError, MossAudioError
 from moss_audio.evaluate.item import SoundFile
 from moss_audio.recordings import Audio, load_audio
+from moss_audio.recordings.entry import Unread
+from moss_audio.recordings.folders import files_below
+from moss_audio.recordings.parquet import ArrowRows
+from moss_audio.recordings.tables import read_json_list, read_lines, read_objects
+
+T = TypeVar("T")
 
 
 class DataError(MossAudioError):
@@ -41,10 +48,12 @@ class Row:
         return value
 
     def text(self, *names: str) -> str:
-        """A field of text. Raises DataError if it is missing or of another type."""
+        """A field of text. Raises DataError if it is missing, of another type, or no Unicode."""
         value = self.need(*names)
         if not isinstance(value, str):
             raise DataError(f"{self.where}: {names[0]!r} must be text, got {value!r:.60}")
+        if any("\ud800" <= char <= "\udfff" for char in value):
+            raise DataError(f"{self.where}: {names[0]!r} holds a lone surrogate, {value!r:.60}")
         return value
 
     def texts(self, *names: str) -> tuple[str, ...]:
@@ -79,68 +88,49 @@ def first_of(directory: Path, names: Sequence[str]) -> Path:
     raise DataError(f"{directory}: holds none of {', '.join(names)}; unpack the test set there")
 
 
-def _text(path: Path) -> str:
+def below(directory: Path, *suffixes: str) -> list[Path]:
+    """The files in a folder and its subfolders whose names end so. Raises DataError if one of the
+    folders cannot be listed."""
+    return sorted(map(Path, whole(files_below(directory, suffixes))))
+
+
+def any_below(directory: Path, suffix: str) -> bool:
+    """Whether `below` finds anything."""
+    return any(isinstance(found, str) for found in files_below(directory, (suffix,)))
+
+
+def whole(read: Iterable[T | Unread]) -> Iterator[T]:
+    """All that was read. Raises DataError at what could not be."""
     try:
-        return path.read_text(encoding="utf-8-sig")
-    except FileNotFoundError:
-        raise DataError(f"{path}: no such file; unpack the test set there") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{path}: cannot be read as UTF-8 text ({error})") from error
+        for one in read:
+            if isinstance(one, Unread):
+                raise DataError(str(one))
+            yield one
+    except MissingDependencyError:
+        raise
+    except MossAudioError as error:
+        raise DataError(str(error)) from error
 
 
 def lines(path: Path) -> Iterator[tuple[str, str]]:
     """(where, line) of the lines that are not blank."""
-    for number, line in enumerate(_text(path).split("\n"), 1):
-        if line.strip():
-            yield f"{path}:{number}", line.strip("\r")
+    return ((f"{path}:{line.number}", line.text) for line in whole(read_lines(path)))
 
 
 def json_rows(path: Path) -> list[Row]:
     """Records of a JSON file that is a list of objects."""
-    try:
-        data = json.loads(_text(path))
-    except json.JSONDecodeError as error:
-        raise DataError(f"{path}:{error.lineno}: not JSON ({error.msg})") from error
-    if not isinstance(data, list) or not all(isinstance(row, dict) for row in data):
-        raise DataError(f"{path}: must be a list of objects")
-    return [Row(row, f"{path}[{i}]") for i, row in enumerate(data)]
+    return [Row(record.fields, record.where) for record in whole(read_json_list(path))]
 
 
 def jsonl_rows(path: Path) -> list[Row]:
     """Records of a file with one JSON object a line."""
-    rows = []
-    for where, line in lines(path):
-        try:
-            data = json.loads(line)
-        except json.JSONDecodeError as error:
-            raise DataError(f"{where}: not JSON ({error.msg})") from error
-        if not isinstance(data, dict):
-            raise DataError(f"{where}: must be an object, got {type(data).__name__}")
-        rows.append(Row(data, where))
-    return rows
+    return [Row(record.fields, record.where) for record in whole(read_objects(path))]
 
 
-def csv_rows(path: Path) -> list[Row]:
-    """Records of a CSV or (.tsv) tab-separated file with a header."""
-    tabs = path.suffix.lower() == ".tsv"
-    reader = csv.DictReader(
-        _text(path).splitlines(),
-        delimiter="\t" if tabs else ",",
-        quoting=csv.QUOTE_NONE if tabs else csv.QUOTE_MINIMAL,
-    )
-    # A field that is empty is missing; what has no heading was cut apart by a stray comma.
-    rows = []
-    for number, values in enumerate(reader, 2):
-        if None in values:
-            raise DataError(f"{path}:{number}: more fields than the header; quote the commas")
-        rows.append(Row({k: v for k, v in values.items() if v}, f"{path}:{number}"))
-    return rows
-
-
-def sound_file(root: Path, name: str, start: float | None = None, end: float | None = None) -> Any:
+def sound_file(root: Path, name: str) -> SoundFile:
     """A recording by its path in the set; published paths may begin with `./`."""
     relative = name.removeprefix("./")
-    return SoundFile(root / relative, relative, start, end)
+    return SoundFile(root / relative, relative)
 
 
 # ---------------------------------------------------------------------------------- parquet
@@ -149,64 +139,34 @@ def sound_file(root: Path, name: str, start: float | None = None, end: float | N
 def parquet_rows(path: Path, without: Sequence[str] = ()) -> list[Row]:
     """Records of a parquet file but for the columns `without`. Raises DataError if it is none,
     MissingDependencyError without pyarrow."""
-    file = _open_parquet(path)
-    names = [name for name in file.schema_arrow.names if name not in without]
-    table = file.read(columns=names)
-    return [Row(row, f"{path}[{i}]") for i, row in enumerate(table.to_pylist())]
+    table = arrow_rows(path)
+    names = [name for name in table.names if name not in without]
+    return [Row(row, f"{path}[{i}]") for i, row in enumerate(whole(table.rows(names)))]
 
 
-def _open_parquet(path: Path) -> Any:
+def arrow_rows(path: Path) -> ArrowRows:
+    """A parquet file, of which single rows can be had. Raises as `parquet_rows`."""
     try:
-        import pyarrow as pa
-        import pyarrow.parquet as pq
-    except ImportError as error:
-        raise MissingDependencyError("pyarrow", "eval", f"reading {path.name}") from error
-    try:
-        return pq.ParquetFile(path)
-    except (OSError, pa.ArrowException) as error:
-        raise DataError(f"{path}: cannot be read as parquet ({error})") from error
-
-
-class ParquetColumn:
-    """A column of encoded recordings (`{bytes, path}`), read a row group at a time.
-
-    The last group stays in memory: items are asked for in order.
-    """
-
-    def __init__(self, path: Path, column: str) -> None:
-        self.path = path
-        self._column = column
-        self._file = _open_parquet(path)
-        self._group = -1
-        self._rows: list[Any] = []
-        metadata = self._file.metadata
-        counts = [metadata.row_group(g).num_rows for g in range(metadata.num_row_groups)]
-        self._places = [(g, i) for g, count in enumerate(counts) for i in range(count)]
-
-    def cell(self, row: int) -> bytes:
-        """The encoded recording of a row. Raises AudioError if there is none."""
-        group, at = self._places[row]
-        if group != self._group:
-            table = self._file.read_row_group(group, columns=[self._column])
-            self._rows, self._group = table.column(0).to_pylist(), group
-        value = self._rows[at]
-        data = value.get("bytes") if isinstance(value, dict) else value
-        if not isinstance(data, bytes) or not data:
-            raise AudioError(f"{self.path}[{row}]: column {self._column!r} holds no recording")
-        return data
+        return ArrowRows(path, extra="eval")
+    except MissingDependencyError:
+        raise
+    except MossAudioError as error:
+        raise DataError(str(error)) from error
 
 
 @dataclass(frozen=True, eq=False)
 class ParquetSound:
-    """A recording inside a parquet file."""
+    """An encoded recording (`{bytes, path}`) inside a parquet file."""
 
-    column: ParquetColumn
+    table: ArrowRows
+    column: str
     row: int
 
     @property
     def identity(self) -> str:
         """File, its size and the row."""
-        return f"{self.column.path.name}:{self.column.path.stat().st_size}:{self.row}"
+        path = self.table.path
+        return f"{path.name}:{path.stat().st_size}:{self.row}"
 
     @property
     def duration_s(self) -> float | None:
@@ -215,8 +175,12 @@ class ParquetSound:
 
     def load(self) -> Audio:
         """The samples. Raises AudioError naming file and row."""
-        data = self.column.cell(self.row)
+        where = f"{self.table.path}[{self.row}]"
+        value = self.table.row(self.row, [self.column])[self.column]
+        data = value.get("bytes") if isinstance(value, dict) else value
+        if not isinstance(data, bytes) or not data:
+            raise AudioError(f"{where}: column {self.column!r} holds no recording")
         try:
             return load_audio(data)
         except AudioError as error:
-            raise AudioError(f"{self.column.path}[{self.row}]: {error}") from error
+            raise AudioError(f"{where}: {error}") from error

@@ -5,19 +5,19 @@ from __future__ import annotations
 from pathlib import Path
 
 from moss_audio.evaluate.item import Dataset, Item, SoundFile
-from moss_audio.evaluate.loaders.files import DataError, folder, lines
+from moss_audio.evaluate.loaders.files import DataError, any_below, below, folder, lines
 
-_LISTS = "*.trans.txt"
+_LISTS = ".trans.txt"
 
 
 def holds(directory: Path) -> bool:
     """Whether there are transcripts of this layout below a folder."""
-    return next(directory.rglob(_LISTS), None) is not None
+    return any_below(directory, _LISTS)
 
 
 def load(directory: Path) -> Dataset:
     """All recordings below a folder, by subset (`test-clean`...). Raises DataError."""
-    lists = sorted(folder(directory).rglob(_LISTS))
+    lists = below(folder(directory), _LISTS)
     if not lists:
         raise DataError(f"{directory}: holds no .trans.txt; unpack a subset of LibriSpeech there")
     items = []

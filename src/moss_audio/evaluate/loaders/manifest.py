@@ -1,25 +1,18 @@
 """A list of recordings with texts: JSONL (`{"audio": ..., "text": ...}` a line) or CSV/TSV with
-such columns. `audio_filepath` and `path`, `sentence` and `transcript` are understood as well;
-`id`, `language`, `category`, `start` and `end` (seconds) may be there. Paths are relative to the
-list's folder."""
+such columns, under any name that `moss_audio.recordings.entry` knows; `id`, `language`, `category`,
+`start` and `end` (seconds) may be there. Paths are relative to the list's folder."""
 
 from __future__ import annotations
 
 from collections import Counter
 from pathlib import Path
 
-from moss_audio.evaluate.item import Dataset, Item
-from moss_audio.evaluate.loaders.files import (
-    DataError,
-    Row,
-    csv_rows,
-    folder,
-    jsonl_rows,
-    sound_file,
-)
+from moss_audio.evaluate.item import Dataset, Item, SoundFile
+from moss_audio.evaluate.loaders.files import DataError, Row, folder, whole
+from moss_audio.recordings.entry import TEXT_NAMES, Entry, is_remote
+from moss_audio.recordings.lists import read_list
 
 SUFFIXES = (".jsonl", ".csv", ".tsv")
-AUDIO_NAMES = ("audio", "audio_filepath", "audio_path", "path", "wav")
 
 
 def lists(directory: Path) -> list[Path]:
@@ -32,16 +25,11 @@ def holds(directory: Path) -> bool:
     return bool(lists(directory))
 
 
-def rows(directory: Path) -> list[Row]:
-    """Records of all lists in a folder. Raises DataError if there is none."""
-    found = lists(folder(directory))
+def entries(directory: Path, found: list[Path]) -> list[Entry]:
+    """Recordings of these lists of a folder. Raises DataError if there is none."""
     if not found:
         raise DataError(f"{directory}: holds no list ({', '.join(SUFFIXES)})")
-    read = [
-        row
-        for path in found
-        for row in (jsonl_rows(path) if path.suffix.lower() == ".jsonl" else csv_rows(path))
-    ]
+    read = [entry for path in found for entry in whole(read_list(path))]
     if not read:
         raise DataError(f"{found[0]}: is empty")
     return read
@@ -49,25 +37,26 @@ def rows(directory: Path) -> list[Row]:
 
 def load(directory: Path) -> Dataset:
     """Items of all lists in a folder. Raises DataError."""
-    items = [_item(row, directory) for row in rows(directory)]
+    items = [
+        base_item(entry, reference=Row(dict(entry.fields), entry.where).text(*TEXT_NAMES))
+        for entry in entries(directory, lists(folder(directory)))
+    ]
     unique(items, directory)
     return Dataset(directory.name, items, f"recordings listed in {directory.name}")
 
 
-def _item(row: Row, directory: Path) -> Item:
-    return base_item(row, directory, reference=row.text("text", "sentence", "transcript"))
-
-
-def base_item(row: Row, directory: Path, **given: object) -> Item:
+def base_item(entry: Entry, **given: object) -> Item:
     """An item with what every kind of list may state. Raises DataError."""
-    audio = row.text(*AUDIO_NAMES)
-    part = {name: row.seconds(name) for name in ("start", "end") if row.get(name) is not None}
-    name = row.get("id")
+    clip, row = entry.clip, Row(dict(entry.fields), entry.where)
+    if not isinstance(clip.audio, str) or is_remote(clip.audio):
+        raise DataError(f"{entry.where}: {clip.name[:60]!r} is no file here; download it first")
+    name = entry.id
     if name is None:
-        name = f"{audio}@{part['start']:g}" if "start" in part else audio
+        name = clip.name if clip.start_s is None else f"{clip.name}@{clip.start_s:g}"
+    relative = clip.name.removeprefix("./")
     values = {
-        "id": str(name),
-        "audio": (sound_file(directory, audio, **part),),
+        "id": name,
+        "audio": (SoundFile(Path(clip.audio), relative, clip.start_s, clip.end_s),),
         "language": row.get("language", "lang"),
         "category": str(row.get("category", "dataset") or ""),
         "row": row.values,

@@ -8,9 +8,9 @@ from pathlib import Path
 from moss_audio.evaluate.item import Dataset, Item, Sound
 from moss_audio.evaluate.loaders.files import (
     DataError,
-    ParquetColumn,
     ParquetSound,
     Row,
+    arrow_rows,
     folder,
     jsonl_rows,
     parquet_rows,
@@ -42,13 +42,12 @@ def _from_parquet(path: Path, directory: Path) -> list[Item]:
     rows = parquet_rows(path, without=[_AUDIO])
     if rows and rows[0].get("audio_path") is not None:
         return [_item(row, (_file(row, directory),)) for row in rows]
-    column = ParquetColumn(path, _AUDIO)
-    return [_item(row, (ParquetSound(column, i),)) for i, row in enumerate(rows)]
+    table = arrow_rows(path)
+    return [_item(row, (ParquetSound(table, _AUDIO, i),)) for i, row in enumerate(rows)]
 
 
 def _file(row: Row, directory: Path) -> Sound:
-    sound: Sound = sound_file(directory, row.text("audio_path"))
-    return sound
+    return sound_file(directory, row.text("audio_path"))
 
 
 def _item(row: Row, audio: tuple[Sound, ...]) -> Item:

@@ -12,7 +12,7 @@ from typing import Any
 
 from moss_audio.errors import MissingDependencyError
 from moss_audio.evaluate.item import Dataset, Item, SoundFile
-from moss_audio.evaluate.loaders.files import DataError, folder
+from moss_audio.evaluate.loaders.files import DataError, any_below, below, folder
 from moss_audio.result import Word
 from moss_audio.text import join_words
 
@@ -24,13 +24,13 @@ _NO_WORDS = frozenset(("", "<eps>", "sil", "sp", "spn", "<sil>", "<unk>", "<spn>
 
 def holds(directory: Path) -> bool:
     """Whether there are TextGrids below a folder."""
-    return next(directory.rglob(f"*{SUFFIX}"), None) is not None
+    return any_below(directory, SUFFIX.lower())
 
 
 def holds_here(directory: Path) -> bool:
     """Whether TextGrids are in a folder itself or in a tree of its own for them: a folder of sets
     has them further down."""
-    return any(next((directory / n).rglob(f"*{SUFFIX}"), None) for n in TREES) or any(
+    return any(holds(directory / tree) for tree in TREES if (directory / tree).is_dir()) or any(
         directory.glob(f"*{SUFFIX}")
     )
 
@@ -38,13 +38,12 @@ def holds_here(directory: Path) -> bool:
 def load(directory: Path) -> Dataset:
     """A recording for each TextGrid below a folder. Raises DataError; MissingDependencyError
     without praatio."""
-    grids = sorted(folder(directory).rglob(f"*{SUFFIX}"))
+    grids = below(folder(directory), SUFFIX.lower())
     if not grids:
         raise DataError(f"{directory}: holds no {SUFFIX}; run a forced aligner first")
     recordings: dict[str, list[Path]] = {}
-    for path in sorted(directory.rglob("*")):
-        if path.suffix.lower() in AUDIO_SUFFIXES:
-            recordings.setdefault(path.stem, []).append(path)
+    for path in below(directory, *AUDIO_SUFFIXES):
+        recordings.setdefault(path.stem, []).append(path)
     items = [_item(grid, directory, recordings) for grid in grids]
     return Dataset(directory.name, items, f"word times of TextGrids in {directory.name}")
 

@@ -6,8 +6,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from moss_audio.evaluate.item import Dataset
-from moss_audio.evaluate.loaders.files import DataError, Row, jsonl_rows
-from moss_audio.evaluate.loaders.manifest import base_item, unique
+from moss_audio.evaluate.loaders.files import DataError, Row
+from moss_audio.evaluate.loaders.manifest import base_item, entries, unique
 from moss_audio.result import Word
 from moss_audio.text import join_words
 
@@ -19,15 +19,10 @@ def holds(directory: Path) -> bool:
 
 def load(directory: Path) -> Dataset:
     """Items of all JSONL files in a folder. Raises DataError."""
-    rows = [row for path in sorted(directory.glob("*.jsonl")) for row in jsonl_rows(path)]
-    if not rows:
-        raise DataError(f"{directory}: holds no JSONL file with word times")
     items = []
-    for row in rows:
-        words = _words(row)
-        items.append(
-            base_item(row, directory, words=words, reference=join_words([w.text for w in words]))
-        )
+    for entry in entries(directory, sorted(directory.glob("*.jsonl"))):
+        words = _words(Row(dict(entry.fields), entry.where))
+        items.append(base_item(entry, words=words, reference=join_words([w.text for w in words])))
     unique(items, directory)
     return Dataset(directory.name, items, f"word times listed in {directory.name}")
 

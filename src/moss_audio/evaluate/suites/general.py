@@ -13,8 +13,8 @@ from pathlib import Path
 
 from moss_audio.evaluate.calls import Call
 from moss_audio.evaluate.choice_prompt import choice_prompt
-from moss_audio.evaluate.item import Item
-from moss_audio.evaluate.loaders import loader
+from moss_audio.evaluate.item import Dataset, Item
+from moss_audio.evaluate.loaders import mmar, mmau, mmau_pro, mmsu
 from moss_audio.evaluate.loaders.files import DataError
 from moss_audio.evaluate.plan import Mean, Measure, Outcome, Part, Plan, Share
 from moss_audio.metrics.choice import ChoiceCounts, mmau_official, mmsu_official, strict_choice
@@ -23,12 +23,12 @@ from moss_audio.result import Answer
 VERSION = 1
 Rule = Callable[[str | None, Sequence[str], str], ChoiceCounts]
 
-# (part, loader, folder in the data folder, official rule)
-SETS: tuple[tuple[str, str, str, Rule], ...] = (
-    ("mmau", "mmau", "mmau", mmau_official),
-    ("mmau-pro", "mmau_pro", "mmau-pro", mmau_official),
-    ("mmar", "mmar", "mmar", mmau_official),
-    ("mmsu", "mmsu", "mmsu", mmsu_official),
+# (part, which is also the folder in the data folder; loader; official rule)
+SETS: tuple[tuple[str, Callable[[Path], Dataset], Rule], ...] = (
+    ("mmau", mmau.load, mmau_official),
+    ("mmau-pro", mmau_pro.load, mmau_official),
+    ("mmar", mmar.load, mmau_official),
+    ("mmsu", mmsu.load, mmsu_official),
 )
 STRICT, OFFICIAL = "accuracy, strict", "accuracy, official rule"
 
@@ -36,11 +36,11 @@ STRICT, OFFICIAL = "accuracy, strict", "accuracy, official rule"
 def plan(data: Path) -> Plan:
     """The sets whose folders are there. Raises DataError."""
     parts, absent = [], []
-    for part, name, folder, rule in SETS:
-        if not (data / folder).is_dir():
-            absent.append((part, f"there is no folder {folder}"))
+    for part, load, rule in SETS:
+        if not (data / part).is_dir():
+            absent.append((part, f"there is no folder {part}"))
             continue
-        dataset = loader(name)(data / folder)
+        dataset = load(data / part)
         hidden = sum(item.reference is None for item in dataset.items)
         if hidden == len(dataset.items):
             absent.append((part, "its answers are not published"))

@@ -1,4 +1,4 @@
-"""What a manifest says of one example, before any audio is read."""
+"""What a list says of one example, before any audio is read."""
 
 from __future__ import annotations
 
@@ -8,20 +8,11 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
+from moss_audio.recordings.entry import Clip, Unread
 from moss_audio.result import Event, Segment, Word
 
 if TYPE_CHECKING:
-    from moss_audio.recordings import AudioInput
     from moss_audio.scenes.reader import Scene
-
-
-@dataclass(frozen=True)
-class Clip:
-    """Audio that `load_audio` reads, or its seconds `start_s` to `end_s`."""
-
-    audio: AudioInput
-    start_s: float | None = None
-    end_s: float | None = None
 
 
 @dataclass(frozen=True)
@@ -40,7 +31,7 @@ class Truth:
 
 
 @dataclass(frozen=True)
-class Entry:
+class RawExample:
     """One example: its clips, and either a finished conversation or the truth to make one of."""
 
     clips: tuple[Clip, ...]
@@ -56,7 +47,7 @@ class Source(Protocol):
 
     `audio_s` are seconds of audio, `text_tokens` estimates of the tokens beside them, both
     float32 [n]. `tasks` are shares of tasks or None, `prompt` what to ask or None, `bad` the
-    manifest's bad lines that were skipped.
+    list's bad lines that were skipped.
     """
 
     name: str
@@ -64,7 +55,7 @@ class Source(Protocol):
     text_tokens: np.ndarray
     tasks: Mapping[str, Any] | None
     prompt: str | None
-    bad: Sequence[str]
+    bad: Sequence[Unread]
 
     def __len__(self) -> int: ...
 
@@ -74,25 +65,21 @@ class Source(Protocol):
     def order(self, rng: np.random.Generator) -> np.ndarray:
         """All indices, shuffled in a way that is cheap to read."""
 
-    def entry(self, index: int) -> Entry:
-        """Reads the manifest's entry. Raises MossAudioError or OSError."""
+    def raw(self, index: int) -> RawExample:
+        """Reads the list's entry. Raises MossAudioError or OSError."""
 
 
 @dataclass
 class Lines:
-    """Collects a manifest's good and bad lines."""
+    """Collects what is good and what is bad in a list."""
 
-    path: str
-    bad: list[str] = field(default_factory=list)
+    bad: list[Unread] = field(default_factory=list)
     audio_s: list[float] = field(default_factory=list)  # NaN: to be probed
     text_tokens: list[float] = field(default_factory=list)
 
     def good(self, audio_s: float | None, text: str) -> None:
         self.audio_s.append(float("nan") if audio_s is None else audio_s)
         self.text_tokens.append(estimated_tokens(text))
-
-    def wrong(self, number: int, message: str) -> None:
-        self.bad.append(f"{self.path}:{number}: {message}")
 
 
 def estimated_tokens(text: str) -> float:
