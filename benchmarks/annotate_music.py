@@ -229,24 +229,24 @@ def _without_repeats(parts: Sequence[Part]) -> list[Part]:
 
 
 def pieces_of_scenes(seed: int, count: int) -> list[Piece]:
-    """Pieces as `scenes/form.py` composes them, about a minute each; their chords aren't told."""
-    from moss_audio.scenes.form import compose_form
-    from moss_audio.scenes.music import KEYS
+    """Pieces as scenes have them, about a minute each; their chords aren't told."""
+    from moss_audio.scenes.music import KEYS, compose_form
 
     pieces = []
     for i in range(count):
         rng = np.random.default_rng([seed, count, i])
-        facts, more, notes, programs = compose_form(rng, 60.0)
-        sections = tuple(Part(s["label"], s["start"], s["end"]) for s in more["sections"])
+        score = compose_form(rng, 60.0)
+        facts = score.facts
+        sections = tuple(Part(s.label, s.start, s.end) for s in facts.sections)
         end_s = sections[-1].end_s
         tonic, mode = facts.key.rsplit(" ", 1)
         beat_s = 60.0 / facts.tempo_bpm
         pieces.append(
             Piece(
                 float(facts.tempo_bpm), PITCH_NAMES[KEYS.index(tonic)], mode,
-                int(facts.meter[0]), more["form"].replace(" ", ""), sections,
+                int(facts.meter[0]), str(facts.form).replace(" ", ""), sections,
                 (), tuple(np.arange(0.0, end_s - 1e-6, beat_s)),
-                tuple(notes), programs, end_s + 1.0,
+                score.notes, score.programs, end_s + 1.0,
             )
         )  # fmt: skip
     return pieces
@@ -257,7 +257,7 @@ def _path(folder: Path, name: str, index: int) -> Path:
 
 
 def _render_missing(pieces: list[Piece], folder: Path, name: str) -> None:
-    from moss_audio.scenes.music import MusicPlayer
+    from moss_audio.scenes.synthesizer import MusicPlayer
 
     folder.mkdir(parents=True, exist_ok=True)
     player = None
@@ -266,7 +266,7 @@ def _render_missing(pieces: list[Piece], folder: Path, name: str) -> None:
         if path.exists():
             continue
         player = player or MusicPlayer()
-        sound = player.render(list(piece.notes), piece.programs, piece.duration_s)
+        sound = player.render(piece.notes, piece.programs, piece.duration_s)
         part = path.with_suffix(f".{os.getpid()}.part")
         with part.open("wb") as file:
             np.save(file, np.asarray(sound, np.float32))

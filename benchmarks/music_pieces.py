@@ -11,13 +11,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from moss_audio.scenes.music import INSTRUMENTS, Note
+from moss_audio.scenes.music import DRUM_CHANNEL, INSTRUMENTS, MusicKey, Note, walk
 
 SLOWEST_BPM, FASTEST_BPM = 60.0, 180.0
 SHORTEST_SECTION_S, LONGEST_SECTION_S = 8.0, 20.0
 FORMS = ("ABAB", "AABA", "ABAC", "ABCA", "AABB", "ABA", "ABCB")
 PITCH_NAMES = ("C", "C#", "D", "D#", "E", "F", "F#", "G", "G#", "A", "A#", "B")
-_SCALES = {"major": (0, 2, 4, 5, 7, 9, 11), "minor": (0, 2, 3, 5, 7, 8, 10)}
 # Degrees of the scale, from 0. In minor a fifth degree has its major third three times of four.
 _PROGRESSIONS = {
     "major": ((0, 3, 4, 0), (0, 5, 3, 4), (0, 4, 5, 3), (0, 5, 1, 4), (3, 4, 2, 5), (0, 2, 3, 4)),
@@ -84,6 +83,7 @@ def compose(seed: int, count: int) -> list[Piece]:
 
 def _compose_one(rng: np.random.Generator, key: int, bpm: float) -> Piece:
     tonic, mode = key % 12, ("major", "minor")[key // 12]
+    own_key = MusicKey(tonic, mode)
     meter = 4 if rng.random() < 0.7 else 3
     beat_s = 60.0 / bpm
     lengths = [
@@ -94,9 +94,7 @@ def _compose_one(rng: np.random.Generator, key: int, bpm: float) -> Piece:
     bars = int(rng.choice([n for n in lengths if n % 4 == 0] or lengths))
     form = str(rng.choice(FORMS))
     styles, programs = _styles(rng, sorted(set(form)), mode)
-    themes = {
-        letter: _theme(rng, style, bars, meter, tonic, mode) for letter, style in styles.items()
-    }
+    themes = {letter: _theme(rng, style, bars, meter, own_key) for letter, style in styles.items()}
     notes: list[Note] = []
     sections, chords = [], []
     for index, letter in enumerate(form):
@@ -107,7 +105,7 @@ def _compose_one(rng: np.random.Generator, key: int, bpm: float) -> Piece:
         for bar in range(bars):
             degree = styles[letter].progression[bar % 4]
             at = first + bar * meter
-            pitches = _triad(degree, tonic, mode)
+            pitches = _triad(degree, own_key)
             third = (pitches[1] - pitches[0]) % 12
             fifth = (pitches[2] - pitches[0]) % 12
             quality = "maj" if third == 4 else ("min" if fifth == 7 else "dim")
@@ -153,39 +151,33 @@ def _styles(
     return styles, programs
 
 
-def _pitch(degree: int, tonic: int, mode: str) -> int:
-    return int(tonic + _SCALES[mode][degree % 7] + 12 * (degree // 7))
-
-
-def _triad(degree: int, tonic: int, mode: str) -> list[int]:
+def _triad(degree: int, key: MusicKey) -> list[int]:
     """Root, third and fifth; the dominant of a minor key is major."""
-    pitches = [_pitch(degree + d, tonic, mode) for d in (0, 2, 4)]
-    if mode == "minor" and degree == 4:
+    pitches = [key.pitch(degree + d) for d in (0, 2, 4)]
+    if key.mode == "minor" and degree == 4:
         pitches[1] += 1
     return pitches
 
 
 def _theme(
-    rng: np.random.Generator, style: _Style, bars: int, meter: int, tonic: int, mode: str
+    rng: np.random.Generator, style: _Style, bars: int, meter: int, key: MusicKey
 ) -> list[tuple[float, float, int, int, float]]:
     """(beat, length in beats, channel, pitch, velocity) of a section's tune, chords and bass."""
     out: list[tuple[float, float, int, int, float]] = []
     degree = 7
+
+    def nearest(root: int) -> int:
+        """The first beat of a bar is a note of its chord."""
+        return min((root + d for d in (0, 2, 4, 7, 9)), key=lambda d: abs(d - degree))
+
     for bar in range(bars):
         root, first = style.progression[bar % 4], bar * meter
-        triad = _triad(root, tonic, mode)
-        at = 0.0
-        while at < meter:
-            step = min(float(rng.choice(style.steps)), meter - at)
-            if at == 0:  # the first beat of a bar is a note of its chord
-                degree = min((root + d for d in (0, 2, 4, 7, 9)), key=lambda d: abs(d - degree))
-            else:
-                degree = int(np.clip(degree + rng.integers(-2, 3), 2, 13))
-            pitch = _pitch(degree, tonic, mode)
+        triad = _triad(root, key)
+        for at, step, degree in walk(rng, meter, style.steps, root, nearest, 2, 13):
+            pitch = key.pitch(degree)
             if (pitch - triad[1]) % 12 == 11:  # no minor third against a major chord
                 pitch += 1
             out.append((first + at, step, style.lead_channel, 60 + 12 * style.octave + pitch, 98))
-            at += step
         if style.pattern == "block":
             out += [(first, meter, style.chord_channel, 48 + p, 64) for p in triad]
         elif style.pattern == "beats":
@@ -221,5 +213,5 @@ def _drums(
     out = []
     for when, key, velocity in hits:
         begin = max(0.0, when * beat_s + rng.normal(0, _JITTER_S))
-        out.append(Note(begin, begin + 0.1, 9, key, velocity))
+        out.append(Note(begin, begin + 0.1, DRUM_CHANNEL, key, velocity))
     return out

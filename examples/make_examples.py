@@ -16,9 +16,10 @@ from pathlib import Path
 import numpy as np
 
 from moss_audio.scenes.events import trim
-from moss_audio.scenes.music import MusicPlayer
+from moss_audio.scenes.music import compose_piece
 from moss_audio.scenes.sounds.noises import NOISES
 from moss_audio.scenes.sounds.tones import TONES
+from moss_audio.scenes.synthesizer import MusicPlayer
 from moss_audio.scenes.voices import open_voice
 
 HERE = Path(__file__).parent
@@ -77,15 +78,16 @@ def main() -> None:
     write("speech.wav", spoken)
     heard, events = scene()
     write("events.wav", heard)
-    player, seed, facts = MusicPlayer(), 0, None
-    while facts is None or facts.instrument != "piano" or facts.drums:
+    seed, score = 0, None
+    while score is None or score.facts.instrument != "piano" or score.facts.drums:
         seed += 1
-        facts, piece = player.play(np.random.default_rng(seed), 9.0)
+        score = compose_piece(np.random.default_rng(seed), 9.0)
+    piece = MusicPlayer().render(score.notes, score.programs, score.seconds)
     write("music.wav", np.concatenate([silence(0.5), piece * np.float32(0.7), silence(0.5)]))
     truth = {
         "speech.wav": {"text": " ".join(SENTENCES), "words": words},
         "events.wav": {"events": events},
-        "music.wav": {"music": facts.to_dict()},
+        "music.wav": {"music": score.facts.to_dict()},
     }
     (HERE / "examples.json").write_text(json.dumps(truth, indent=1) + "\n", encoding="utf-8")
 

@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 from moss_audio.scenes import speech
 from moss_audio.scenes.compose import Composer
 from moss_audio.scenes.config import ScenesConfig
-from moss_audio.scenes.effects.config import EffectsConfig
-from moss_audio.scenes.voices import Utterance
-from moss_audio.scenes.voices.base import SpokenWord, VoiceInfo
+from moss_audio.scenes.effects import EffectsConfig
+from moss_audio.scenes.records import SpokenWord
+from moss_audio.scenes.voices import SynthesisedSpeech
+from moss_audio.scenes.voices.base import VoiceInfo
 from moss_audio.scenes.voices.people import person_of
 
 SR = 16_000
@@ -27,7 +28,7 @@ class ToneVoice:
     def speakers(self) -> tuple[str, ...]:
         return tuple(f"flite/{n}-0" for n in ("slt", "awb", "rms", "kal16"))
 
-    def speak(self, text: str, speaker: str, rng: np.random.Generator) -> Utterance:
+    def speak(self, text: str, speaker: str, rng: np.random.Generator) -> SynthesisedSpeech:
         parts, words, at = [np.zeros(1600, np.float32)], [], 0.1
         for word in text.split():
             t = np.arange(3200) / SR
@@ -35,7 +36,7 @@ class ToneVoice:
             parts += [(0.5 * np.sin(2 * np.pi * hz * t)).astype(np.float32), np.zeros(800)]
             words.append(SpokenWord(word, at, at + 0.2))
             at += 0.25
-        return Utterance(np.concatenate(parts).astype(np.float32), tuple(words), speaker)
+        return SynthesisedSpeech(np.concatenate(parts).astype(np.float32), tuple(words), speaker)
 
 
 TEXTS = {
@@ -78,14 +79,14 @@ def test_whatever_is_drawn_the_truth_holds(
     config = _config(overlap_speakers=speakers, overlap_events=events, effects=effects, levels=True)
     first, second = Composer(config, TEXTS, seed), Composer(config, TEXTS, seed)
     for _ in range(3):
-        split, kind, draft = first.draw()
+        split, kind, scene = first.draw()
         again = second.draw()
-        truth = draft.truth()
-        assert (split, kind, draft.samples.tobytes(), truth) == (
+        truth = scene.truth()
+        assert (split, kind, scene.samples.tobytes(), truth) == (
             again[0], again[1], again[2].samples.tobytes(), again[2].truth(),
         )  # fmt: skip
-        limit = draft.samples.size / SR + 1e-3
-        assert np.isfinite(draft.samples).all()
+        limit = scene.samples.size / SR + 1e-3
+        assert np.isfinite(scene.samples).all()
         assert limit <= 15.0 / effects.speed_range[0] + 8
         for item in [*truth["words"], *truth["sentences"], *truth["events"]]:
             assert 0 <= item["start"] < item["end"] <= limit
@@ -119,26 +120,22 @@ def test_a_second_speaker_is_somebody_else_and_heard_where_it_is_said() -> None:
     composer = Composer(config, TEXTS, 3)
     both = 0
     for _ in range(12):
-        _, _, draft = composer.draw()
-        voices = {s["voice"] for s in draft.sentences if "voice" in s}
+        _, _, scene = composer.draw()
+        voices = {s.voice for s in scene.sentences if s.voice}
         if not voices:
             continue
         both += 1
         assert len(voices) == 2
-        if draft.snr_db is not None:
+        if scene.snr_db is not None:
             continue
         names = ToneVoice().speakers()
-        at = 0
-        for sentence in draft.sentences:
-            count = len(sentence["text"].split())
-            for word in draft.words[at : at + count]:
-                a, b = int(word["start"] * SR), int(word["end"] * SR)
-                part = draft.samples[a:b] * np.hanning(b - a)
-                spectrum = np.abs(np.fft.rfft(part, SR))
-                hz = 200 + 150 * names.index(sentence["voice"])
+        for sentence in scene.sentences:
+            for word in sentence.words:
+                part = scene.samples[word.place]
+                spectrum = np.abs(np.fft.rfft(part * np.hanning(part.size), SR))
+                hz = 200 + 150 * names.index(str(sentence.voice))
                 own = spectrum[hz - 12 : hz + 13].max()
                 assert own > 0.15 * spectrum.max()
-            at += count
     assert both >= 8
 
 
@@ -149,8 +146,8 @@ def test_what_is_off_does_not_move_the_draws() -> None:
         for more in ({}, {"effects": EffectsConfig(room=1, gain=1), "levels": True})
     )
     for _ in range(8):
-        split, kind, draft = plain.draw()
+        split, kind, scene = plain.draw()
         other = changed.draw()
         assert (split, kind) == other[:2]
-        assert draft.words == other[2].words
-        assert draft.samples.size == other[2].samples.size
+        assert scene.words == other[2].words
+        assert scene.samples.size == other[2].samples.size

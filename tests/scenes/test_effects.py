@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -10,9 +12,9 @@ from hypothesis import strategies as st
 from moss_audio.dsp import codec, room
 from moss_audio.dsp.codec import CODECS
 from moss_audio.dsp.stretch import shift_pitch, stretch
-from moss_audio.scenes.draft import Draft
-from moss_audio.scenes.effects.apply import after_levelling, before_levelling
-from moss_audio.scenes.effects.config import EffectsConfig, read_effects
+from moss_audio.scenes.composition import Composition
+from moss_audio.scenes.effects import EffectsConfig, after_levelling, before_levelling, read_effects
+from moss_audio.scenes.records import MusicFacts, SpokenSentence, SpokenWord
 
 SR = 16_000
 STARTS_S = (0.4, 1.3, 2.1)
@@ -125,12 +127,9 @@ def test_rooms_begin_with_the_direct_sound_and_decay_as_said(seed: int) -> None:
     assert np.abs(heard[:4000]).max() < 1e-6
 
 
-def _draft() -> Draft:
-    draft = Draft(_clip(), voice="x/1")
-    for i, start in enumerate(STARTS_S):
-        draft.words.append({"text": f"w{i}", "start": start, "end": start + LENGTH_S})
-    draft.sentences.append({"text": "w0 w1 w2", "start": 0.4, "end": 2.4})
-    return draft
+def _scene() -> Composition:
+    words = tuple(SpokenWord(f"w{i}", at, at + LENGTH_S) for i, at in enumerate(STARTS_S))
+    return Composition(_clip(), voice="x/1", sentences=(SpokenSentence.of(words),))
 
 
 ALL = EffectsConfig(speed=0.7, pitch=0.5, room=0.6, noise=0.6, gain=0.6, codec=0.7)
@@ -141,46 +140,48 @@ ALL = EffectsConfig(speed=0.7, pitch=0.5, room=0.6, noise=0.6, gain=0.6, codec=0
 def test_any_chain_keeps_words_inside_in_order_and_repeats(seed: int) -> None:
     outcomes = []
     for _ in range(2):
-        draft, rng = _draft(), np.random.default_rng(seed)
-        before_levelling(draft, ALL, rng)
-        draft.samples = draft.samples / np.abs(draft.samples).max() * np.float32(0.5)
-        after_levelling(draft, ALL, rng)
-        outcomes.append((draft.samples.tobytes(), draft.truth()))
+        rng = np.random.default_rng(seed)
+        scene = before_levelling(_scene(), ALL, rng)
+        samples = scene.samples / np.abs(scene.samples).max() * np.float32(0.5)
+        scene = after_levelling(replace(scene, samples=samples), ALL, rng)
+        outcomes.append((scene.samples.tobytes(), scene.truth()))
     assert outcomes[0] == outcomes[1]
     truth = outcomes[0][1]
-    assert np.isfinite(draft.samples).all()
+    assert np.isfinite(scene.samples).all()
     last = 0.0
     for word in truth["words"]:
-        assert last <= word["start"] < word["end"] <= draft.samples.size / SR
+        assert last <= word["start"] < word["end"] <= scene.duration_s
         last = word["end"]
     speed = truth.get("effects", {}).get("speed", 1.0)
     assert truth["words"][0]["start"] == pytest.approx(0.4 / speed, abs=1e-3)
 
 
 def test_no_shares_change_nothing() -> None:
-    draft, rng = _draft(), np.random.default_rng(0)
+    rng = np.random.default_rng(0)
     assert not EffectsConfig().active
-    before_levelling(draft, EffectsConfig(), rng)
-    after_levelling(draft, EffectsConfig(), rng)
-    assert np.array_equal(draft.samples, _clip())
-    assert "effects" not in draft.truth()
+    scene = after_levelling(before_levelling(_scene(), EffectsConfig(), rng), EffectsConfig(), rng)
+    assert np.array_equal(scene.samples, _clip())
+    assert "effects" not in scene.truth()
 
 
 def test_music_keeps_tempo_and_key() -> None:
-    draft = Draft(_clip(), music={"tempo_bpm": 120, "key": "C major"})
-    before_levelling(draft, EffectsConfig(speed=1, pitch=1), np.random.default_rng(0))
-    assert np.array_equal(draft.samples, _clip())
+    facts = MusicFacts("piano", "medium", 120, "C major", "4/4", False)
+    rng = np.random.default_rng(0)
+    scene = before_levelling(
+        Composition(_clip(), music=facts), EffectsConfig(speed=1, pitch=1), rng
+    )
+    assert np.array_equal(scene.samples, _clip())
 
 
 def test_noise_is_at_the_ratio_that_the_truth_names() -> None:
-    draft = _draft()
-    before_levelling(draft, EffectsConfig(noise=1, snr_db=(12, 12)), np.random.default_rng(0))
+    config = EffectsConfig(noise=1, snr_db=(12, 12))
+    scene = before_levelling(_scene(), config, np.random.default_rng(0))
     x = _clip()
     speech = np.concatenate([x[int(s * SR) : int((s + LENGTH_S) * SR)] for s in STARTS_S])
-    noise = draft.samples - x
+    noise = scene.samples - x
     ratio = 10 * np.log10(np.mean(speech**2) / np.mean(noise**2))
     assert ratio == pytest.approx(12, abs=0.3)
-    assert draft.truth()["snr_db"] == 12.0
+    assert scene.truth()["snr_db"] == 12.0
 
 
 def test_every_wrong_entry_is_named() -> None:

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 from moss_audio.errors import MossAudioError
-from moss_audio.scenes.voices import UnalignedError, Utterance
-from moss_audio.scenes.voices.base import SpokenWord, VoiceInfo
+from moss_audio.scenes.records import SpokenWord
+from moss_audio.scenes.voices import SynthesisedSpeech, UnalignedError
+from moss_audio.scenes.voices.base import VoiceInfo
 from moss_audio.scenes.voices.isolated import IsolatedVoice
 
 INFO = VoiceInfo("noise", "CC0-1.0", "made here")
@@ -29,7 +30,7 @@ class NoiseVoice:
     def speakers(self) -> tuple[str, ...]:
         return ("noise/1",)
 
-    def speak(self, text: str, speaker: str, rng: np.random.Generator) -> Utterance:
+    def speak(self, text: str, speaker: str, rng: np.random.Generator) -> SynthesisedSpeech:
         if text == "refuse":
             raise UnalignedError("does not fit")
         if text == "die" or (text.startswith("/") and not Path(text).exists()):
@@ -39,7 +40,7 @@ class NoiseVoice:
             marker.touch()
             time.sleep(3600)
         samples = rng.standard_normal(200).astype(np.float32)
-        return Utterance(samples, (SpokenWord(text, 0.0, 0.01),), speaker)
+        return SynthesisedSpeech(samples, (SpokenWord(text, 0.0, 0.01),), speaker)
 
 
 def test_isolated_is_the_same_and_outlives_a_crash(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 from moss_audio.errors import MossAudioError
 from moss_audio.scenes import text
-from moss_audio.scenes.effects.config import EffectsConfig, is_share_table, read_effects
+from moss_audio.scenes.effects import EffectsConfig, is_share_table, read_effects
 from moss_audio.scenes.human import HUMAN_EN, PROMPT_SOURCES, require_allowed
 from moss_audio.scenes.sounds.packages import CLASSIC, SOUND_SOURCES, SoundSource
 from moss_audio.scenes.voices import ENGINES

@@ -11,14 +11,15 @@ from moss_audio.dsp.loudness import audible_frames
 from moss_audio.scenes.sounds.noises import NOISES
 from moss_audio.scenes.sounds.packages import SoundSource
 from moss_audio.scenes.sounds.recorded import files_by_label, name_of, read
-from moss_audio.scenes.sounds.tones import SR, TONES, fade
+from moss_audio.scenes.sounds.tones import TONES, fade
 from moss_audio.scenes.voices.base import to_16k
+from moss_audio.units import SAMPLE_RATE
 
 _LONGEST_S = 6.0
 
 
 @dataclass(frozen=True)
-class Sound:
+class EventSound:
     """One event: samples float32 [n] at 16 kHz, peak 1, audible from first to last sample."""
 
     label: str
@@ -28,7 +29,7 @@ class Sound:
 
 def trim(samples: np.ndarray, *, floor_db: float = -38.0) -> np.ndarray:
     """Cut the silent edges: before and after 10-ms frames within `floor_db` of the loudest."""
-    hop = SR // 100
+    hop = SAMPLE_RATE // 100
     if samples.size < hop:
         return samples
     heard = np.flatnonzero(audible_frames(samples, hop, floor_db))
@@ -47,7 +48,7 @@ class EventBank:
         self._makers = {**TONES, **NOISES}
         self.labels = tuple(sorted({*self._files, *self._makers}))
 
-    def draw(self, rng: np.random.Generator, *, longest_s: float = _LONGEST_S) -> Sound:
+    def draw(self, rng: np.random.Generator, *, longest_s: float = _LONGEST_S) -> EventSound:
         """One random event, every label as likely as another."""
         while True:
             label = self.labels[int(rng.integers(len(self.labels)))]
@@ -55,18 +56,18 @@ class EventBank:
             maker = self._makers.get(label)
             if recorded and (maker is None or rng.random() < 0.5):
                 path = recorded[int(rng.integers(len(recorded)))]
-                samples = to_16k(self._read(path), SR * float(rng.uniform(0.92, 1.09)))
+                samples = to_16k(self._read(path), SAMPLE_RATE * float(rng.uniform(0.92, 1.09)))
                 source = name_of(path, self._sources)
             elif maker is not None:
                 samples, source = maker(rng), "synthesised"
             else:
                 continue
             samples = trim(np.asarray(samples, np.float32))
-            if samples.size > longest_s * SR:
-                samples = trim(fade(samples[: int(longest_s * SR)], 30))
+            if samples.size > longest_s * SAMPLE_RATE:
+                samples = trim(fade(samples[: int(longest_s * SAMPLE_RATE)], 30))
             peak = float(np.max(np.abs(samples))) if samples.size else 0.0
-            if peak > 1e-4 and samples.size >= SR // 50:
-                return Sound(label, (samples / peak).astype(np.float32), source)
+            if peak > 1e-4 and samples.size >= SAMPLE_RATE // 50:
+                return EventSound(label, (samples / peak).astype(np.float32), source)
 
     def _read(self, path: Path) -> np.ndarray:
         if path not in self._kept:

@@ -11,15 +11,20 @@ import gzip
 import hashlib
 import re
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from moss_audio.errors import MossAudioError
+from moss_audio.recordings import load_audio
+from moss_audio.scenes.composition import Composition
 from moss_audio.scenes.missing import MissingDebianPackageError
+from moss_audio.scenes.records import SpokenSentence
+from moss_audio.scenes.sounds.tones import fade
 from moss_audio.scenes.text import slot_split
+from moss_audio.units import SAMPLE_RATE
 
 HUMAN_EN = "human-en"  # the only split of English recordings
 _SOUNDS = Path("/usr/share/asterisk/sounds")
@@ -51,7 +56,7 @@ class PromptSource:
 
 
 @dataclass(frozen=True)
-class Prompt:
+class RecordedPrompt:
     """One recording and what is said in it; `source` names it in the truth."""
 
     path: Path
@@ -133,7 +138,7 @@ def read_texts(source: PromptSource) -> dict[str, str]:
 
 def prompts_of(
     source: PromptSource, split: str, *, with_test: bool, held_out: bool
-) -> list[Prompt]:
+) -> list[RecordedPrompt]:
     """Recordings of a source for a split, in a fixed order that mixes them.
 
     Whole groups of prompts go to one split: prompts that share a sentence belong together. A
@@ -151,7 +156,7 @@ def prompts_of(
             if own != split:
                 continue
         if path.is_file() and path.stat().st_size < _LONGEST_S * 16_000 * 2:
-            found.append(Prompt(path, text, f"{source.name}/{name}.wav"))
+            found.append(RecordedPrompt(path, text, f"{source.name}/{name}.wav"))
     return sorted(found, key=lambda p: hashlib.sha256(p.source.encode()).digest())
 
 
@@ -182,8 +187,57 @@ def spoken_keys(sources: Iterable[PromptSource]) -> frozenset[str]:
     return frozenset(p for s in sources for text in read_texts(s).values() for p in parts_of(text))
 
 
-def load(prompt: Prompt) -> np.ndarray:
-    """The recording: float32 [n] at 16 kHz."""
-    from moss_audio.recordings import load_audio
+class PromptDeck:
+    """Draws recorded prompts as scenes.
 
-    return load_audio(prompt.path).samples
+    `is_held_out` tells whether the speaker of a source is for `test-unseen` alone. `shard` is this
+    deck's index and their number: the English recordings are dealt out among them.
+    """
+
+    def __init__(
+        self, with_test: bool, is_held_out: Callable[[str], bool], shard: tuple[int, int]
+    ) -> None:
+        self._with_test, self._is_held_out, self._shard = with_test, is_held_out, shard
+        self._prompts: dict[tuple[str, str], list[RecordedPrompt]] = {}
+        self._heard = 0
+
+    def draw(self, name: str, split: str, rng: np.random.Generator) -> Composition:
+        """A prompt of the source `name`, whole, with a little silence around it.
+
+        Raises MossAudioError if the source has none for the split.
+        """
+        prompts = self._of(name, split)
+        if split == HUMAN_EN:
+            index, shards = self._shard
+            mine = prompts[index % min(shards, len(prompts)) :: shards]
+            prompt = mine[self._heard % len(mine)]
+            self._heard += 1
+        else:
+            prompt = prompts[int(rng.integers(len(prompts)))]
+        body = fade(load_audio(prompt.path).samples)
+        lead, tail = (int(rng.uniform(0.05, 0.4) * SAMPLE_RATE) for _ in range(2))
+        tail = max(tail, SAMPLE_RATE - lead - body.size)
+        loud = np.flatnonzero(np.abs(body) > 0.02 * float(np.max(np.abs(body)) + 1e-9))
+        first, last = (int(loud[0]), int(loud[-1]) + 1) if loud.size else (0, body.size)
+        start, end = (lead + first) / SAMPLE_RATE, (lead + last) / SAMPLE_RATE
+        source = PROMPT_SOURCES[name]
+        return Composition(
+            np.pad(body, (lead, tail)),
+            voice=source.speaker,
+            sentences=(SpokenSentence(prompt.text, start, end),),
+            language=source.language,
+            speech_source=prompt.source,
+        )
+
+    def _of(self, name: str, split: str) -> list[RecordedPrompt]:
+        key = (name, split)
+        if key not in self._prompts:
+            self._prompts[key] = prompts_of(
+                PROMPT_SOURCES[name],
+                split,
+                with_test=self._with_test,
+                held_out=self._is_held_out(name),
+            )
+            if not self._prompts[key]:
+                raise MossAudioError(f"{name}: no recordings for the split {split!r}")
+        return self._prompts[key]

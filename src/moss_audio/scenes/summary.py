@@ -13,7 +13,7 @@ from moss_audio.scenes.reader import completed_shards, iter_scenes
 
 
 @dataclass
-class Summary:
+class ScenesSummary:
     """Seconds (or, for `labels`, events) by name; `shards` is complete and in all."""
 
     scenes: int = 0
@@ -52,13 +52,13 @@ class Summary:
         }
 
 
-def summarise(root: Path | str) -> Summary:
+def summarise(root: Path | str) -> ScenesSummary:
     """Add up what completed shards hold. Raises MossAudioError if there is none."""
     root = Path(root)
     complete = len(completed_shards(root))
     if not complete:
         raise MossAudioError(f"{root}: no completed shard of scenes; make one first")
-    out = Summary(shards=(complete, _total(root)))
+    out = ScenesSummary(shards=(complete, _total(root)))
     for scene in iter_scenes(root):
         out.scenes += 1
         out.seconds += scene.duration_s

@@ -6,7 +6,8 @@ import numpy as np
 
 from moss_audio.dsp.loudness import rms
 from moss_audio.dsp.noise import shaped_noise
-from moss_audio.scenes.sounds.tones import SR, Rng, fade, time_axis, tone
+from moss_audio.scenes.sounds.tones import Rng, fade, time_axis, tone
+from moss_audio.units import SAMPLE_RATE as SR
 
 
 def shaped(

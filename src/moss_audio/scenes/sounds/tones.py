@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-SR = 16_000
+from moss_audio.units import SAMPLE_RATE as SR
+
 Rng = np.random.Generator
 
 
@@ -158,7 +159,10 @@ def laser(rng: Rng) -> np.ndarray:
     for _ in range(int(rng.integers(1, 4))):
         s = rng.uniform(0.12, 0.35)
         f = np.geomspace(rng.uniform(2500, 5500), rng.uniform(120, 300), int(s * SR))
-        parts += [tone(f, s, (1, 0.5, 0.3)), np.zeros(int(rng.uniform(0.05, 0.2) * SR), np.float32)]
+        parts += [
+            tone(f, s, (1, 0.5, 0.3)),
+            np.zeros(int(rng.uniform(0.05, 0.2) * SR), np.float32),
+        ]
     return np.concatenate(parts[:-1])
 
 

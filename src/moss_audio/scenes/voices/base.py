@@ -9,8 +9,8 @@ import numpy as np
 
 from moss_audio.dsp.loudness import audible_frames
 from moss_audio.errors import MossAudioError
-
-SAMPLE_RATE = 16_000
+from moss_audio.scenes.records import SpokenWord
+from moss_audio.units import SAMPLE_RATE
 
 
 class UnalignedError(MossAudioError):
@@ -18,25 +18,18 @@ class UnalignedError(MossAudioError):
 
 
 @dataclass(frozen=True)
-class SpokenWord:
-    """One written word (punctuation attached) and where it sounds, in seconds."""
-
-    text: str
-    start: float
-    end: float
-
-
-@dataclass(frozen=True)
 class VoiceInfo:
-    """Where a voice comes from and under which terms its output may be used."""
+    """Where a voice comes from, under which terms its output may be used, and its packages."""
 
     engine: str
     licence: str
     provenance: str
+    debian: tuple[str, ...] = ()
+    python: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
-class Utterance:
+class SynthesisedSpeech:
     """Speech of one sentence: samples float32 [n] at 16 kHz and its words in order."""
 
     samples: np.ndarray
@@ -53,7 +46,7 @@ class Voice(Protocol):
         """Names of all speakers, in a fixed order."""
         ...
 
-    def speak(self, text: str, speaker: str, rng: np.random.Generator) -> Utterance:
+    def speak(self, text: str, speaker: str, rng: np.random.Generator) -> SynthesisedSpeech:
         """Say one sentence.
 
         Raises UnalignedError when the engine's tokens do not match the written words.
@@ -86,8 +79,8 @@ def finish(
     speaker: str,
     *,
     pitch: float = 1.0,
-) -> Utterance:
-    """Make an Utterance of raw engine output.
+) -> SynthesisedSpeech:
+    """Make speech of what an engine gives.
 
     samples: [n] at `rate` Hz; spans: (start, end) seconds per word on that clock. `pitch` > 1 plays
     the sound faster and higher, the cheapest way to another speaker; times follow.
@@ -110,7 +103,7 @@ def finish(
             raise UnalignedError(f"{speaker}: the word {text!r} has no length")
         words.append(SpokenWord(text, start, end))
         last = end
-    return Utterance(out, tuple(words), speaker)
+    return SynthesisedSpeech(out, tuple(words), speaker)
 
 
 def tighten(

@@ -9,8 +9,8 @@ import numpy as np
 
 from moss_audio.scenes.missing import MissingDebianPackageError
 from moss_audio.scenes.voices.base import (
+    SynthesisedSpeech,
     UnalignedError,
-    Utterance,
     VoiceInfo,
     finish,
     seed_c_library,
@@ -53,6 +53,7 @@ class EspeakVoice:
         engine="espeak-ng 1.51",
         licence="GPL-3.0-or-later (engine; its output is not covered)",
         provenance="Debian libespeak-ng1, formant synthesis",
+        debian=("libespeak-ng1", "espeak-ng-data"),
     )
 
     def __init__(self, seed: int = 0) -> None:
@@ -79,7 +80,7 @@ class EspeakVoice:
         """Names of all speakers."""
         return tuple(f"espeak/{a}{b}" for a in _LANGUAGES for b in _VARIANTS)
 
-    def speak(self, text: str, speaker: str, rng: np.random.Generator) -> Utterance:
+    def speak(self, text: str, speaker: str, rng: np.random.Generator) -> SynthesisedSpeech:
         """Say one sentence. Raises UnalignedError if its words run together."""
         samples = self._say(text, "gmw/" + speaker.split("/", 1)[1], speaker, rng)
         texts = text.split()

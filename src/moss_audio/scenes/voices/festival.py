@@ -14,7 +14,7 @@ import numpy as np
 
 from moss_audio.errors import MossAudioError
 from moss_audio.scenes.missing import MissingDebianPackageError
-from moss_audio.scenes.voices.base import UnalignedError, Utterance, VoiceInfo, finish
+from moss_audio.scenes.voices.base import SynthesisedSpeech, UnalignedError, VoiceInfo, finish
 
 # Name -> festival's voice, its Debian package, and a file that shows that it is installed.
 _VOICES = {
@@ -58,6 +58,7 @@ class FestivalVoice:
         engine="festival 2.5",
         licence="BSD-like (CSTR, CMU); the voices' own free licences are in their packages",
         provenance="Debian festival with " + ", ".join(v[1] for v in _VOICES.values()),
+        debian=("festival", *(v[1] for v in _VOICES.values())),
     )
 
     def __init__(self, seed: int = 0) -> None:
@@ -84,7 +85,7 @@ class FestivalVoice:
         """Names of all speakers of the voices that are installed."""
         return tuple(f"festival/{n}-{v}" for n in self._names for v in range(len(_VARIANTS)))
 
-    def speak(self, text: str, speaker: str, rng: np.random.Generator) -> Utterance:
+    def speak(self, text: str, speaker: str, rng: np.random.Generator) -> SynthesisedSpeech:
         """Say one sentence. Raises UnalignedError if its tokens do not match the words."""
         name, variant = speaker.split("/", 1)[1].rsplit("-", 1)
         pitch, stretch = _VARIANTS[int(variant)]

@@ -9,8 +9,8 @@ import numpy as np
 
 from moss_audio.scenes.missing import MissingDebianPackageError
 from moss_audio.scenes.voices.base import (
+    SynthesisedSpeech,
     UnalignedError,
-    Utterance,
     VoiceInfo,
     finish,
     seed_c_library,
@@ -42,6 +42,7 @@ class FliteVoice:
         engine="flite 2.2",
         licence="BSD-like (CMU)",
         provenance="Debian libflite1: CMU Arctic slt, awb, rms and the diphone voice kal16",
+        debian=("libflite1",),
     )
 
     def __init__(self, seed: int = 0) -> None:
@@ -84,7 +85,7 @@ class FliteVoice:
         """Names of all speakers."""
         return tuple(f"flite/{n}-{v}" for n in _VOICES for v in range(len(_VARIANTS)))
 
-    def speak(self, text: str, speaker: str, rng: np.random.Generator) -> Utterance:
+    def speak(self, text: str, speaker: str, rng: np.random.Generator) -> SynthesisedSpeech:
         """Say one sentence. Raises UnalignedError if its tokens do not match the words."""
         name, variant = speaker.split("/", 1)[1].rsplit("-", 1)
         pitch, stretch = _VARIANTS[int(variant)]

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from moss_audio.errors import MissingDependencyError
-from moss_audio.scenes.voices.base import UnalignedError, Utterance, VoiceInfo, finish
+from moss_audio.scenes.voices.base import SynthesisedSpeech, UnalignedError, VoiceInfo, finish
 from moss_audio.scenes.voices.onnx_outputs import with_output
 
 # Name of the integer duration tensor in the released graph (after rounding and clipping at 1).
@@ -64,6 +64,7 @@ class HibariVoice:
         engine="hibari-tts",
         licence="Apache-2.0",
         provenance="hibari-tts, voice heart, distilled from Kokoro-82M (Apache-2.0)",
+        python=("hibari-tts",),
     )
 
     def __init__(self, seed: int = 0) -> None:
@@ -96,7 +97,7 @@ class HibariVoice:
         """Names of all speakers."""
         return tuple(f"hibari/{i:02d}" for i in range(len(self._warps)))
 
-    def speak(self, text: str, speaker: str, rng: np.random.Generator) -> Utterance:
+    def speak(self, text: str, speaker: str, rng: np.random.Generator) -> SynthesisedSpeech:
         """Say one sentence. Raises UnalignedError if its tokens do not match the words."""
         warp = self._warps[int(speaker.rsplit("/", 1)[1])]
         ids, owners, n_words = self._phonemes(text)

