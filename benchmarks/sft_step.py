@@ -201,7 +201,7 @@ def measure_busy(
         sys.exit(130)
     run = checkpoint.latest(folder / "run")
     assert run is not None  # the stage has just said that it is complete
-    history = json.loads((run / checkpoint.TRAINER_STATE).read_text())["log_history"]
+    history = checkpoint.read_history(run)
     lines = [line for line in history if "waited" in line]
     counted = lines[_WARM_UP:]
     all_s = sum(line["step_s"] for line in counted)

@@ -15,11 +15,11 @@ import torch
 
 from moss_audio.scenes.reader import load_scenes
 from moss_audio.settings import load_config
-from moss_audio.train import align, checkpoint, sft
+from moss_audio.train import align, checkpoint, loop, sft
 from moss_audio.train.align import Dense, SpokenPieces
-from moss_audio.train.loop import LoopConfig, run
+from moss_audio.train.loop import run
 from moss_audio.train.setup import ADAPTER, learn, load_for_training, settle
-from moss_audio.train.trainer import StageTrainer
+from moss_audio.train.stage import LoopConfig
 from tests.train.helpers import Fixed, Live, scene_batches, stage_of
 
 WriteConfig = Callable[..., Path]
@@ -29,12 +29,9 @@ WriteConfig = Callable[..., Path]
 def _plain_descent(monkeypatch: pytest.MonkeyPatch) -> None:
     """Adam divides a gradient by its own size, and with it rounding noise: not here."""
 
-    def create(trainer: StageTrainer, model: Any = None) -> torch.optim.Optimizer:
-        if trainer.optimizer is None:
-            trainer.optimizer = torch.optim.SGD(trainer.stage.objective.groups(0.0))
-        return trainer.optimizer
-
-    monkeypatch.setattr(StageTrainer, "create_optimizer", create)
+    monkeypatch.setattr(
+        loop, "make_optimizer", lambda objective, config: torch.optim.SGD(objective.groups(0.0))
+    )
 
 
 def _batches(live: Live, scenes_folder: Path) -> tuple[list[Any], list[Any]]:

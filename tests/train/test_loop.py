@@ -3,9 +3,11 @@ that do not fit are refused."""
 
 from __future__ import annotations
 
+import json
 import math
 import os
 import signal
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,12 +15,14 @@ from typing import Any, Literal
 
 import pytest
 import torch
+from transformers import TrainerState
 
 from moss_audio.errors import MossAudioError
 from moss_audio.settings import load_config
 from moss_audio.train import checkpoint
-from moss_audio.train.loop import LoopConfig, Stage, lr_share, run
+from moss_audio.train.loop import run
 from moss_audio.train.objective import Objective
+from moss_audio.train.stage import LoopConfig, Stage, lr_share
 
 
 @dataclass(frozen=True)
@@ -213,7 +217,7 @@ def _kill_at(step: int) -> Any:
     return log
 
 
-def test_a_signal_saves_and_the_same_command_goes_on_where_it_stopped(tmp_path: Path) -> None:
+def test_a_signal_saves_and_the_same_command_resumes_where_it_stopped(tmp_path: Path) -> None:
     whole = _Line()
     assert run(whole.stage(), LoopConfig(20, str(tmp_path / "whole"), accumulate=2), _silent)
 
@@ -242,7 +246,7 @@ def test_a_complete_run_only_writes_its_result_again(tmp_path: Path) -> None:
     assert torch.equal(again.results[0]["weight"], first.weight)
 
 
-def test_going_on_under_other_settings_is_said(tmp_path: Path) -> None:
+def test_resuming_under_other_settings_is_said(tmp_path: Path) -> None:
     run(_Line().stage(), LoopConfig(3, str(tmp_path), warmup_steps=2), _silent)
     lines: list[str] = []
     run(_Line().stage(), LoopConfig(3, str(tmp_path), warmup_steps=2, log_every=1), lines.append)
@@ -264,6 +268,51 @@ def test_the_last_checkpoints_are_kept_and_no_half_one_is_taken(tmp_path: Path) 
     found = checkpoint.latest(tmp_path)
     assert found is not None
     assert found.name == "checkpoint-4"
+
+
+def test_a_checkpoint_of_version_0_1_resumes(tmp_path: Path) -> None:
+    """It held the step in two more places, and the whole state of transformers' Trainer."""
+    whole, first, second = _Line(), _Line(), _Line()
+    run(whole.stage(), LoopConfig(12, str(tmp_path / "whole"), ema=0.9), _silent)
+    config = LoopConfig(12, str(tmp_path / "parts"), ema=0.9, log_every=1)
+    assert run(first.stage(), config, _kill_at(5)) is False
+    found = checkpoint.latest(tmp_path / "parts")
+    assert found is not None
+    step, history = checkpoint.step_of(found), checkpoint.read_history(found)
+    trainer = TrainerState(epoch=0.4, global_step=step, max_steps=12, log_history=history)
+    trainer.save_to_json(str(found / "trainer_state.json"))
+    state = {**checkpoint.read_state(found), "schedule": {"step": step}}
+    (found / "state.json").write_text(json.dumps(state))
+    assert run(second.stage(), config, _silent)
+    assert torch.equal(second.weight, whole.weight)
+    assert torch.equal(second.results[0]["weight"], whole.results[0]["weight"])
+    past = checkpoint.read_history(tmp_path / "parts" / "checkpoint-12")
+    assert [line["step"] for line in past] == list(range(1, 13))
+
+
+def test_only_our_own_checkpoints_are_removed(tmp_path: Path) -> None:
+    """`checkpoint-best` once sorted before every number, and was removed as the oldest."""
+    others = ["checkpoint-best", "checkpoint-120-kept", "checkpoint-", "checkpoint-best.tmp"]
+    for name in others:
+        (tmp_path / name).mkdir()
+        (tmp_path / name / checkpoint.TENSORS).write_bytes(b"precious")
+    (tmp_path / "checkpoint-7.tmp").mkdir()  # of a run that was killed
+    run(_Line().stage(), LoopConfig(5, str(tmp_path), save_every_s=0.0, keep=1), _silent)
+    left = {p.name for p in tmp_path.iterdir()}
+    assert left == {*others, "checkpoint-5"}
+    for name in others:
+        assert (tmp_path / name / checkpoint.TENSORS).read_bytes() == b"precious"
+
+
+def test_a_numbered_checkpoint_of_another_program_is_named_and_kept(tmp_path: Path) -> None:
+    theirs = tmp_path / "checkpoint-500" / "model.safetensors"
+    theirs.parent.mkdir()
+    theirs.write_bytes(b"precious")
+    line = _Line()
+    with pytest.raises(MossAudioError, match="checkpoint-500 is not a checkpoint of this program"):
+        run(line.stage(), LoopConfig(5, str(tmp_path)), _silent)
+    assert line.seen == []
+    assert theirs.read_bytes() == b"precious"
 
 
 def test_the_average_is_what_is_exported_and_survives_a_stop(tmp_path: Path) -> None:
@@ -323,7 +372,7 @@ def test_a_loss_that_explodes_stops_before_it_spoils_the_weights(
     tmp_path: Path, scale: float
 ) -> None:
     line = _Line(scale=scale)
-    with pytest.raises(MossAudioError, match=r"step 0.*lower the rates"):
+    with pytest.raises(MossAudioError, match=r"step 0.*lower the learning rates"):
         run(line.stage(), LoopConfig(3, str(tmp_path)), _silent)
     assert torch.equal(line.weight, torch.zeros(1))
     assert checkpoint.latest(tmp_path) is None
@@ -336,6 +385,14 @@ def test_the_line_says_how_fast_and_how_long(tmp_path: Path) -> None:
     parts = "step 2/4 loss", "square", "noise", "grad", "audio-s/s", "tokens/s", "waited", "left"
     for part in parts:
         assert part in lines[0]
+
+
+def test_a_tracker_that_is_not_installed_is_one_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "tensorboard", None)
+    with pytest.raises(MossAudioError, match="report_to: tensorboard is not installed"):
+        run(_Line().stage(), LoopConfig(2, str(tmp_path), report_to=("tensorboard",)), _silent)
 
 
 def test_tensorboard_gets_the_figures(tmp_path: Path) -> None:

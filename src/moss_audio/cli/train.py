@@ -23,7 +23,7 @@ Changes = Annotated[
     ),
 ]
 
-_BITS = "Bits in which these parts of an embedded folder are stored. None: as sft does."
+_BITS = "Bits in which these parts of an embedded folder are stored. Default: as in sft."
 
 
 def register(app: typer.Typer) -> None:
@@ -80,7 +80,7 @@ def average(
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder that gets the result.")],
     weight: Annotated[
         list[float] | None,
-        typer.Option(help="One for each, in their order; shares of their sum. None: all alike."),
+        typer.Option(help="One for each, in their order; relative to their sum. Default: equal."),
     ] = None,
     adapter_bits: Annotated[int | None, typer.Option(help=_BITS)] = None,
     merger_bits: Annotated[int | None, typer.Option(help=_BITS)] = None,

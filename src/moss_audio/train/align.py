@@ -37,9 +37,11 @@ from moss_audio.train.data import known_scenes, loading, only
 from moss_audio.train.export import write_result
 from moss_audio.train.flops import frames_of, step_flops
 from moss_audio.train.listen import Listener
-from moss_audio.train.loop import LoopConfig, Stage, log_to, resumed, run
+from moss_audio.train.loop import resumed, run
 from moss_audio.train.objective import Objective, mixed_precision
+from moss_audio.train.progress import log_to
 from moss_audio.train.setup import ADAPTER, MERGERS, learn, load_for_training, settle, source_folder
+from moss_audio.train.stage import LoopConfig, Stage
 from moss_audio.units import TOKENS_PER_SECOND, num_tokens
 
 QUIET_WEIGHT = 0.25  # quiet tokens are many and easy

@@ -1,43 +1,61 @@
-"""Checkpoints of a run: all that is needed to go on bit for bit, in plain safetensors and JSON.
+"""Checkpoints of a run: all that is needed to resume bit for bit, in plain safetensors and JSON.
 
     checkpoint-120/
       trained.safetensors    what is trained, the optimiser's state, the moving average
       rank-0.safetensors     random states of one process; its data loader's state in the header
-      trainer_state.json     the step, and the log so far
-      state.json             the schedule, the loop's settings, and how many processes there are
+      trainer_state.json     the step, and the figures of the log so far (transformers' name)
+      state.json             the loop's settings, and how many processes there are
 
-A folder is written beside its place and renamed, so it is there whole or not at all.
+A folder is written beside its place and renamed, so it is there whole or not at all. Nothing is
+removed but folders of this layout and of these names.
 """
 
 from __future__ import annotations
 
 import json
 import random
+import re
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
 from torch.distributed.tensor import DTensor, distribute_tensor
 
 from moss_audio.errors import MossAudioError
 
 PREFIX = "checkpoint-"
-TENSORS, STATE, TRAINER_STATE = "trained.safetensors", "state.json", "trainer_state.json"
+TENSORS, STATE, HISTORY = "trained.safetensors", "state.json", "trainer_state.json"
 WEIGHT, OPTIMIZER, AVERAGE = "weight.", "optimizer.", "average."
 _TEMPORARY = ".tmp"
+_NAME = re.compile(rf"{PREFIX}[0-9]+")
+
+
+def _written(folder: Path) -> list[Path]:
+    """The checkpoints that `write` made, oldest first. Others' folders may lie beside them, of
+    other names (`checkpoint-best`) or of another layout."""
+    found = [
+        p
+        for p in folder.glob(f"{PREFIX}*")
+        if _NAME.fullmatch(p.name) and ((p / STATE).is_file() or (p / TENSORS).is_file())
+    ]
+    return sorted(found, key=step_of)
 
 
 def latest(folder: Path) -> Path | None:
     """The newest checkpoint of a run, or None."""
-    found = [
-        p
-        for p in folder.glob(f"{PREFIX}*")
-        if p.name.removeprefix(PREFIX).isdigit() and (p / STATE).is_file()
-    ]
-    return max(found, key=step_of, default=None)
+    return next((p for p in reversed(_written(folder)) if (p / STATE).is_file()), None)
+
+
+def check_names(folder: Path) -> None:
+    """Raise one line if a folder of a checkpoint's name is there that `write` did not make."""
+    ours = _written(folder)
+    for path in folder.glob(f"{PREFIX}*"):
+        if _NAME.fullmatch(path.name) and path not in ours:
+            raise MossAudioError(
+                f"{path} is not a checkpoint of this program; move it, or use another output_dir"
+            )
 
 
 def step_of(checkpoint: Path) -> int:
@@ -92,7 +110,7 @@ def optimizer_tensors(
 
 def restore_optimizer(
     optimizer: torch.optim.Optimizer,
-    names: Mapping[nn.Parameter, str],
+    names: Mapping[Any, str],
     tensors: Mapping[str, torch.Tensor],
 ) -> None:
     """The reverse of `optimizer_tensors`."""
@@ -156,8 +174,8 @@ def write(
     step: int,
     *,
     tensors: Mapping[str, torch.Tensor],
-    trainer_state: Callable[[Path], None],
     state: Mapping[str, Any],
+    history: Sequence[Mapping[str, float]],
     loader_state: Any,
     rank: int,
     keep: int,
@@ -167,7 +185,7 @@ def write(
 
     Args:
         tensors: full tensors; only process 0's are written.
-        trainer_state: writes the Trainer's own state to the path it is given.
+        history: the figures of the log.
         loader_state: of this process's data loader; JSON.
         keep: how many checkpoints stay; the oldest go.
         barrier: returns when every process has come to it.
@@ -179,29 +197,58 @@ def write(
     text = loader_text(loader_state)
     if rank == 0:
         for left in folder.glob(f"{PREFIX}*{_TEMPORARY}"):  # of a run that was killed
-            shutil.rmtree(left)
+            if _NAME.fullmatch(left.name.removesuffix(_TEMPORARY)):
+                shutil.rmtree(left)
         temporary.mkdir(parents=True)
     barrier()
     save_file(random_tensors(), temporary / f"rank-{rank}.safetensors", metadata={"loader": text})
     if rank == 0:
         save_file(dict(tensors), temporary / TENSORS)
-        trainer_state(temporary / TRAINER_STATE)
+        past = {"global_step": step, "log_history": list(history)}
+        (temporary / HISTORY).write_text(json.dumps(past, indent=1) + "\n", encoding="utf-8")
         (temporary / STATE).write_text(json.dumps(state) + "\n", encoding="utf-8")
     barrier()
     if rank == 0:
-        if path.exists():
+        if path in _written(folder):
             shutil.rmtree(path)
         temporary.rename(path)
-        old = sorted((p for p in folder.glob(f"{PREFIX}*") if p.name != path.name), key=_age)
-        for one in old[: max(0, len(old) + 1 - max(1, keep))]:
-            shutil.rmtree(one)
+        for old in [p for p in _written(folder) if p != path][: -(keep - 1) or None]:
+            shutil.rmtree(old)
     barrier()
     return path
 
 
-def _age(path: Path) -> int:
-    number = path.name.removeprefix(PREFIX)
-    return int(number) if number.isdigit() else -1
+def check_fits(
+    checkpoint: Path, tensors: Mapping[str, torch.Tensor], kept: Mapping[str, torch.Tensor]
+) -> None:
+    """Raise if a checkpoint holds other weights than a run keeps."""
+    for name, parameter in kept.items():
+        stored = tensors.get(WEIGHT + name)
+        if stored is None or stored.shape != parameter.shape:
+            raise MossAudioError(
+                f"{checkpoint}: {name} is not what this configuration trains; use another "
+                "output_dir, or remove the folder to start again"
+            )
+    for name in tensors:
+        bare = name.removeprefix(WEIGHT)
+        if name.startswith(WEIGHT) and bare not in kept:
+            raise MossAudioError(
+                f"{checkpoint}: holds {bare}, which this configuration does not train; use "
+                "another output_dir, or remove the folder to start again"
+            )
+
+
+def final_weights(
+    checkpoint: Path, kept: Mapping[str, torch.Tensor], *, averaged: bool
+) -> dict[str, torch.Tensor]:
+    """What a run has learnt, by the names of what it keeps: with `averaged` the moving average
+    where there is one, else the weights themselves."""
+    tensors = read_tensors(checkpoint)
+    check_fits(checkpoint, tensors, kept)
+    weights = {name: tensors[WEIGHT + name] for name in kept}
+    if averaged:
+        weights |= {n: tensors[AVERAGE + n] for n in kept if AVERAGE + n in tensors}
+    return weights
 
 
 def read_tensors(checkpoint: Path) -> dict[str, torch.Tensor]:
@@ -218,10 +265,18 @@ def read_tensors(checkpoint: Path) -> dict[str, torch.Tensor]:
 
 def read_state(checkpoint: Path) -> dict[str, Any]:
     """`state.json`."""
-    path = checkpoint / STATE
+    return _read_json(checkpoint / STATE)
+
+
+def read_history(checkpoint: Path) -> list[dict[str, float]]:
+    """The figures of the log up to a checkpoint."""
+    return list(_read_json(checkpoint / HISTORY).get("log_history", []))
+
+
+def _read_json(path: Path) -> dict[str, Any]:
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        return dict(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError) as error:
         raise _damaged(path, error) from error
 
 
@@ -240,6 +295,6 @@ def read_rank(checkpoint: Path, rank: int) -> tuple[dict[str, torch.Tensor], Any
 
 def _damaged(path: Path, error: Exception) -> MossAudioError:
     return MossAudioError(
-        f"{path}: damaged or missing ({error}); remove {path.parent} to go on from an older "
+        f"{path}: damaged or missing ({error}); remove {path.parent} to resume from an older "
         "checkpoint, or to start again"
     )

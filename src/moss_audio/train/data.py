@@ -14,7 +14,7 @@ from moss_audio.data.loader import make_loader
 from moss_audio.errors import MossAudioError
 from moss_audio.prompt import PromptSpec
 from moss_audio.scenes.reader import Scene, iter_scenes
-from moss_audio.train.loop import Loader
+from moss_audio.train.stage import Loader
 
 LoaderOf = Callable[[Any, int, int], Loader]
 

@@ -35,8 +35,9 @@ from moss_audio.train.align import SpokenPieces
 from moss_audio.train.data import known_scenes, loading
 from moss_audio.train.export import MODEL, write_result
 from moss_audio.train.listen import Listener
-from moss_audio.train.loop import LoopConfig, Stage, log_to, resumed, run
+from moss_audio.train.loop import resumed, run
 from moss_audio.train.objective import mixed_precision
+from moss_audio.train.progress import log_to
 from moss_audio.train.setup import (
     ADAPTER,
     DECODER,
@@ -47,6 +48,7 @@ from moss_audio.train.setup import (
     source_folder,
     trained_millions,
 )
+from moss_audio.train.stage import LoopConfig, Stage
 
 _HEAD_DIM = 32
 

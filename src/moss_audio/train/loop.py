@@ -1,171 +1,311 @@
-"""The loop that all stages share: how long, how fast, where to; start, resume, stop, finish.
+"""The training loop that all stages share: start or resume, step after step, stop, and the result.
 
-The steps themselves are transformers' Trainer (see `trainer`); this file decides what it is given.
-Deliberately nothing about what is learnt: that is in each stage's own file.
+`_Run.train` is a run and reads from top to bottom. accelerate places the model, wraps it for DDP or
+FSDP2 and adds up over processes; all else is here or, for checkpoints, in `checkpoint`. The
+micro-batches of a step are collected before its first forward pass, so that every term of the loss
+can be divided by its items in the whole step. What is learnt is in each stage's own file.
 """
 
 from __future__ import annotations
 
-import math
+import os
 import signal
-import sys
 import time
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import asdict
 from importlib import util
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any
 
 import torch
 
 from moss_audio.errors import MissingDependencyError, MossAudioError
 from moss_audio.train import checkpoint as checkpoints
+from moss_audio.train.flops import measured_peak
 from moss_audio.train.objective import Objective
+from moss_audio.train.progress import Meter, log_to
+from moss_audio.train.stage import LoopConfig, Stage, lr_share
 
+if TYPE_CHECKING:
+    from accelerate import Accelerator
 
-@dataclass(frozen=True)
-class LoopConfig:
-    """How long, how fast, and where to."""
-
-    steps: int
-    output_dir: str  # checkpoints and log; the same folder resumes
-    accumulate: int = 1  # micro-batches a step
-    schedule: Literal["cosine", "wsd"] = "cosine"  # wsd: warm-up, stable, decay
-    warmup_steps: int = 50
-    decay_share: float = 0.2  # wsd: the share of the steps on which the rate falls, linearly
-    final_lr_share: float = 0.05  # the schedule ends at this share of the peak
-    clip_norm: float = 1.0
-    beta2: float = 0.98  # of AdamW
-    weight_decay: float = 0.0  # of matrices
-    ema: float = 0.0  # of the moving average, which is then what is exported; 0: none
-    gradient_checkpointing: bool = False
-    log_every: int = 20
-    save_every_s: float = 180.0
-    keep: int = 2  # checkpoints
-    report_to: tuple[str, ...] = ()  # tensorboard, wandb
-    peak_tflops: float | None = None  # of one device, for the MFU; None: measured at the start
-
-    def __post_init__(self) -> None:
-        wrong = [
-            f"{name} {getattr(self, name)} must be {what}"
-            for name, what, good in (
-                ("steps", "at least 1", self.steps >= 1),
-                ("accumulate", "at least 1", self.accumulate >= 1),
-                ("warmup_steps", "at least 0", self.warmup_steps >= 0),
-                ("decay_share", "in (0, 1]", 0 < self.decay_share <= 1),
-                ("clip_norm", "above 0", self.clip_norm > 0),
-                ("ema", "in [0, 1)", 0 <= self.ema < 1),
-                ("log_every", "at least 1", self.log_every >= 1),
-                ("keep", "at least 1", self.keep >= 1),
-            )
-            if not good
-        ]
-        if wrong:
-            raise MossAudioError("; ".join(wrong))
-
-    def arithmetic(self) -> dict[str, Any]:
-        """The fields that decide the weights; the others may change from start to start."""
-        return {name: value for name, value in asdict(self).items() if name not in _FREE}
-
-
-# of LoopConfig: where a run is kept, what it says and how it fits into memory
-_FREE = {
-    "output_dir", "gradient_checkpointing", "log_every", "save_every_s", "keep", "report_to",
-    "peak_tflops",
-}  # fmt: skip
-
-
-def lr_share(step: int, config: LoopConfig) -> float:
-    """Learning rate at `step` as a share of the peak: linear warm-up, then a cosine, or level and
-    falling linearly at the end (WSD)."""
-    if step < config.warmup_steps:
-        return (step + 1) / config.warmup_steps
-    if config.schedule == "wsd":
-        decay = max(1, round(config.decay_share * config.steps))
-        falling = min(1.0, max(0, step - (config.steps - decay)) / decay)
-        return 1 - (1 - config.final_lr_share) * falling
-    progress = (step - config.warmup_steps) / max(1, config.steps - config.warmup_steps)
-    cosine = 0.5 * (1 + math.cos(math.pi * min(1.0, progress)))
-    return config.final_lr_share + (1 - config.final_lr_share) * cosine
-
-
-class Loader(Protocol):
-    """Endless batches, or batches by epochs; `state_dict` resumes after the last one given."""
-
-    def __iter__(self) -> Iterator[Any]: ...
-
-    def state_dict(self) -> Any: ...
-
-
-@dataclass(frozen=True)
-class Stage:
-    """One training stage as the loop sees it.
-
-    `loader` gives this process's batches: from a state that a loader gave before (None: from the
-    start), for a rank out of so many. `finish` writes the result from the trained weights (full,
-    on the CPU, by the objective's names); only the first process calls it.
-    """
-
-    objective: Objective
-    loader: Callable[[Any, int, int], Loader]
-    finish: Callable[[dict[str, torch.Tensor]], None]
-
-
-def check_dependencies() -> None:
-    """Raise one line if the packages that training needs are absent."""
-    for package in ("accelerate", "peft"):
-        if util.find_spec(package) is None:
-            raise MissingDependencyError(package, "train", "training")
-
-
-def resumed(config: LoopConfig) -> Path | None:
-    """The checkpoint that a run would go on from."""
-    return checkpoints.latest(Path(config.output_dir))
+_HISTORY = 1000  # log entries that a checkpoint carries
 
 
 def run(
     stage: Stage, config: LoopConfig, log: Callable[[str], None] | None = None, seed: int = 0
 ) -> bool:
-    """Train, or go on from the last checkpoint; True when all steps are done.
+    """Train, or resume from the last checkpoint; True when all steps are done.
 
     SIGTERM and SIGINT save and return False; a second one ends the process at once.
 
     Raises:
-        MossAudioError: a loss that is not finite, or a checkpoint of another configuration.
+        MossAudioError: a gradient that is not finite, or a checkpoint of another configuration.
     """
-    check_dependencies()
-    from moss_audio.train.trainer import StageTrainer
-
     folder = Path(config.output_dir)
     log = log or log_to(folder / "log.txt")
+    accelerator = _accelerator(config)
+    main = accelerator.is_main_process
+    checkpoints.check_names(folder)
     found = checkpoints.latest(folder)
-    if found is not None and _is_main() and (line := changes(found, config)):
+    if found is not None and main and (line := _changes(found, config)):
         log(line)
     if found is None or checkpoints.step_of(found) < config.steps:
         with _stop_signals() as stopping:
-            trainer = StageTrainer(stage, config, log, seed, stopping, found)
-            trainer.train(resume_from_checkpoint=str(found) if found else None)
-        done, main = int(trainer.state.global_step), trainer.is_world_process_zero()
-        barrier = trainer.accelerator.wait_for_everyone
-        if done < config.steps:
-            number = f" by signal {stopping[0]}" if stopping else ""
+            current = _Run(stage, config, accelerator, log, seed, found)
+            current.train(stopping)
+        if current.step < config.steps:
             if main:
-                log(f"stopped{number} at step {done}; the same command goes on")
+                number = f" by signal {stopping[0]}" if stopping else ""
+                log(f"stopped{number} at step {current.step}; the same command resumes")
             return False
         found = checkpoints.latest(folder)
-    else:
-        main, barrier = _is_main(), lambda: None
     if main and found is not None:
-        stage.finish(final_weights(found, stage.objective, config))
-    barrier()
+        kept = stage.objective.kept()
+        stage.finish(checkpoints.final_weights(found, kept, averaged=config.ema > 0))
+    accelerator.wait_for_everyone()
     return True
 
 
-def changes(checkpoint: Path, config: LoopConfig) -> str:
-    """One line that names what was otherwise when a checkpoint was written; empty: nothing.
+class _Run:
+    """A stage in training: model, optimiser, data and moving average after `step` steps."""
 
-    A run may go on under other settings (more steps, say), but then it is not the run that one
+    def __init__(
+        self,
+        stage: Stage,
+        config: LoopConfig,
+        accelerator: Accelerator,
+        log: Callable[[str], None],
+        seed: int,
+        checkpoint: Path | None,
+    ) -> None:
+        from accelerate.utils import set_seed
+
+        set_seed(seed)
+        self.objective, self.config, self.accelerator, self.log = (
+            stage.objective, config, accelerator, log,
+        )  # fmt: skip
+        self.device, self.world = accelerator.device, accelerator.num_processes
+        if config.gradient_checkpointing:
+            checkpoint_activations(self.objective.model)
+        self.objective.train()
+        self.model, self.optimizer = accelerator.prepare(
+            self.objective, make_optimizer(self.objective, config)
+        )
+        self.peak_rates = [group["lr"] for group in self.optimizer.param_groups]
+        self.step = 0
+        self.average: dict[str, torch.Tensor] = {}  # of what learns, where `ema` asks for it
+        self.history: list[dict[str, float]] = []
+        random_state, loader_state = None, None
+        if checkpoint is not None:
+            random_state, loader_state = self._restore(checkpoint)
+        with torch.random.fork_rng(devices=[]):
+            self.loader = stage.loader(loader_state, accelerator.process_index, self.world)
+        if random_state is not None:
+            checkpoints.restore_random(random_state)
+        self.saved_at = time.monotonic()
+        self.terms = torch.zeros(len(self.objective.terms), device=self.device)  # since the line
+        peak = config.peak_tflops * 1e12 if config.peak_tflops else measured_peak(self.device)
+        self.meter = Meter(config.steps, peak * self.world)
+
+    def train(self, stopping: Sequence[int]) -> None:
+        """Step after step, to the last one or until a signal is in `stopping`."""
+        batches = repeated(self.loader)
+        while self.step < self.config.steps:
+            step_batches, counts = self._collect(batches)
+            grad_norm = self._learn(step_batches, counts)
+            self.step += 1
+            self._update_average()
+            last = self.step == self.config.steps
+            stop, save = self._agreed(bool(stopping))
+            if last or self.step % self.config.log_every == 0:
+                self._report(grad_norm)
+            if last or stop or save:
+                self._save()
+            if stop:
+                break
+        for tracker in self.accelerator.trackers:
+            tracker.finish()
+
+    def _collect(self, batches: Iterator[Any]) -> tuple[list[Any], torch.Tensor]:
+        """The micro-batches of one step, and the items of each loss term in all of them, on all
+        processes."""
+        began = time.monotonic()
+        collected = []
+        for _ in range(self.config.accumulate):
+            # The random state that training uses is kept from the data: a resumed run, whose
+            # loader starts anew, would otherwise draw other numbers.
+            with torch.random.fork_rng(devices=[]):
+                collected.append(next(batches))
+        waited_s = time.monotonic() - began
+        rows = [
+            [*self.objective.counts(b), b.audio_s, float(b.num_tokens), self.objective.flops(b)]
+            for b in collected
+        ]
+        sums = self._summed(torch.tensor(rows, dtype=torch.float64).sum(0))
+        audio_s, tokens, flops = sums[-3:].tolist()
+        self.meter.add(audio_s, tokens, flops, waited_s)
+        return collected, sums[:-3].clamp(min=1e-9).float().to(self.device)
+
+    def _learn(self, batches: Sequence[Any], counts: torch.Tensor) -> torch.Tensor:
+        """Forward and backward over the micro-batches, one step of the optimiser; the norm of the
+        gradient before it was clipped."""
+        for number, batch in enumerate(batches, 1):
+            more = number < len(batches)  # gradients are exchanged after the last one
+            with self.accelerator.no_sync(self.model) if more else nullcontext():
+                terms = self.model(batch.to(self.device), counts)
+                # DDP and FSDP average the gradients of the processes; here they are a sum
+                self.accelerator.backward(terms.sum() * self.world)
+            self.terms += terms.detach()
+        norm = self.accelerator.clip_grad_norm_(self.model.parameters(), self.config.clip_norm)
+        norm = norm.full_tensor() if hasattr(norm, "full_tensor") else norm
+        if not torch.isfinite(norm):  # before it spoils the weights
+            raise MossAudioError(
+                f"step {self.step}: the gradient is {float(norm)}; lower the learning rates"
+            )
+        share = lr_share(self.step, self.config)
+        for group, peak in zip(self.optimizer.param_groups, self.peak_rates, strict=True):
+            group["lr"] = peak * share
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+        return norm
+
+    def _update_average(self) -> None:
+        for name, parameter in self.objective.trained().items() if self.config.ema else ():
+            now = checkpoints.local(parameter.detach())
+            if name not in self.average:
+                self.average[name] = parameter.detach().clone()
+            checkpoints.local(self.average[name]).lerp_(now, 1 - self.config.ema)
+
+    def _agreed(self, stop: bool) -> tuple[bool, bool]:
+        """Whether to stop and whether to save now: all processes have to do the same."""
+        save = time.monotonic() - self.saved_at > self.config.save_every_s
+        flags = self._summed(torch.tensor([float(stop), float(save)]))
+        return bool(flags[0] > 0), bool(flags[1] > 0)
+
+    def _summed(self, values: torch.Tensor) -> torch.Tensor:
+        """The sum over all processes."""
+        if self.world == 1:
+            return values
+        return self.accelerator.reduce(values.float().to(self.device), "sum")
+
+    def _report(self, grad_norm: torch.Tensor) -> None:
+        """The line in the log, and its figures for the trackers and the checkpoint."""
+        sums = self._summed(self.terms).tolist()
+        self.terms.zero_()
+        line, figures = self.meter.line(
+            self.step,
+            dict(zip(self.objective.terms, sums, strict=True)),
+            float(grad_norm),
+            self.optimizer.param_groups[0]["lr"],
+        )
+        self.history = [*self.history, {**figures, "step": self.step}][-_HISTORY:]
+        if self.accelerator.is_main_process:
+            self.log(line)
+        named = {f"train/{name}": value for name, value in figures.items()}
+        self.accelerator.log(named, step=self.step)
+
+    def _names(self) -> dict[torch.Tensor, str]:
+        return {p: n for n, p in self.objective.named_parameters()}
+
+    def _save(self) -> None:
+        self.saved_at = time.monotonic()
+        named: dict[str, torch.Tensor] = {}
+        named |= {checkpoints.WEIGHT + n: p for n, p in self.objective.kept().items()}
+        named |= checkpoints.optimizer_tensors(self.optimizer.optimizer, self._names())
+        named |= {checkpoints.AVERAGE + n: t for n, t in self.average.items()}
+        main = self.accelerator.is_main_process
+        tensors: dict[str, torch.Tensor] = {}
+        for name, tensor in named.items():
+            full = checkpoints.whole(tensor)  # every process takes part
+            if main:
+                tensors[name] = full
+        checkpoints.write(
+            Path(self.config.output_dir),
+            self.step,
+            tensors=tensors,
+            state={"processes": self.world, "loop": self.config.arithmetic()},
+            history=self.history,
+            loader_state=self.loader.state_dict(),
+            rank=self.accelerator.process_index,
+            keep=self.config.keep,
+            barrier=self.accelerator.wait_for_everyone,
+        )
+
+    def _restore(self, path: Path) -> tuple[dict[str, torch.Tensor], Any]:
+        """Take up a checkpoint; this process's random states and its loader's state."""
+        stored = checkpoints.read_state(path)["processes"]
+        if stored != self.world:
+            raise MossAudioError(
+                f"{path}: written by {stored} processes, this run has {self.world}; use as many, "
+                "or another output_dir"
+            )
+        tensors = checkpoints.read_tensors(path)
+        checkpoints.check_fits(path, tensors, self.objective.kept())
+        for name, parameter in self.objective.kept().items():
+            checkpoints.put(parameter, tensors[checkpoints.WEIGHT + name])
+        checkpoints.restore_optimizer(self.optimizer.optimizer, self._names(), tensors)
+        for name, parameter in self.objective.trained().items() if self.config.ema else ():
+            if (value := tensors.get(checkpoints.AVERAGE + name)) is not None:
+                self.average[name] = checkpoints.like(parameter.detach(), value)
+        self.step = checkpoints.step_of(path)
+        self.history = checkpoints.read_history(path)
+        if self.accelerator.is_main_process:
+            self.log(f"resumed at step {self.step}")
+        return checkpoints.read_rank(path, self.accelerator.process_index)
+
+
+def make_optimizer(objective: Objective, config: LoopConfig) -> torch.optim.Optimizer:
+    """AdamW over the objective's groups."""
+    groups = objective.groups(config.weight_decay)
+    return torch.optim.AdamW(groups, betas=(0.9, config.beta2), fused=True)
+
+
+def checkpoint_activations(model: Any) -> None:
+    """Recompute activations in the backward pass; not reentrant, so that DeepStack's features get
+    their gradient."""
+    enable = getattr(model, "activation_checkpointing_enable", None)
+    if enable is not None:
+        enable(activation_checkpointing_kwargs={"use_reentrant": False})
+    else:
+        model.gradient_checkpointing_enable({"use_reentrant": False})
+
+
+def resumed(config: LoopConfig) -> Path | None:
+    """The checkpoint that a run would resume from."""
+    return checkpoints.latest(Path(config.output_dir))
+
+
+def _accelerator(config: LoopConfig) -> Accelerator:
+    """What places, wraps and reduces, with the trackers of `report_to` started."""
+    for package in ("accelerate", "peft"):
+        if util.find_spec(package) is None:
+            raise MissingDependencyError(package, "train", "training")
+    for package in config.report_to:
+        if util.find_spec(package) is None:
+            raise MossAudioError(
+                f"report_to: {package} is not installed; pip install {package}, or leave it out"
+            )
+    from accelerate import Accelerator
+
+    accelerator = Accelerator(
+        cpu=not torch.cuda.is_available(),
+        mixed_precision="no",  # the objectives choose for themselves (`objective.mixed_precision`)
+        log_with=list(config.report_to) or None,
+        project_dir=Path(config.output_dir) / "runs",
+    )
+    if config.report_to:
+        flat = {name: str(value) for name, value in asdict(config).items()}
+        accelerator.init_trackers(os.environ.get("WANDB_PROJECT", "moss-audio"), flat)
+    return accelerator
+
+
+def _changes(checkpoint: Path, config: LoopConfig) -> str:
+    """One line that names the settings that have changed since a checkpoint was written; empty:
+    none.
+
+    A run may resume under other settings (more steps, say), but then it is not the run that one
     command would have given, and whoever compares runs has to know.
     """
     before, now = checkpoints.read_state(checkpoint).get("loop", {}), config.arithmetic()
@@ -176,45 +316,9 @@ def changes(checkpoint: Path, config: LoopConfig) -> str:
     if not changed:
         return ""
     return (
-        f"{checkpoint}: changed since: {', '.join(changed)}; the run goes on under the new "
-        "settings (another output_dir starts anew)"
+        f"{checkpoint}: changed since: {', '.join(changed)}; the run resumes under the new "
+        "settings (another output_dir starts from the beginning)"
     )
-
-
-def final_weights(
-    checkpoint: Path, objective: Objective, config: LoopConfig
-) -> dict[str, torch.Tensor]:
-    """What a run has learnt: the moving average where there is one, else the weights themselves."""
-    tensors = checkpoints.read_tensors(checkpoint)
-    fit(checkpoint, tensors, objective)
-    weights = {
-        name.removeprefix(checkpoints.WEIGHT): tensor
-        for name, tensor in tensors.items()
-        if name.startswith(checkpoints.WEIGHT)
-    }
-    if config.ema:
-        for name in weights:
-            weights[name] = tensors.get(checkpoints.AVERAGE + name, weights[name])
-    return weights
-
-
-def fit(checkpoint: Path, tensors: dict[str, torch.Tensor], objective: Objective) -> None:
-    """Raise if a checkpoint holds other weights than an objective keeps."""
-    kept = objective.kept()
-    for name, parameter in kept.items():
-        stored = tensors.get(checkpoints.WEIGHT + name)
-        if stored is None or stored.shape != parameter.shape:
-            raise MossAudioError(
-                f"{checkpoint}: {name} is not what this configuration trains; use another "
-                "output_dir, or remove the folder to start again"
-            )
-    for name in tensors:
-        bare = name.removeprefix(checkpoints.WEIGHT)
-        if name.startswith(checkpoints.WEIGHT) and bare not in kept:
-            raise MossAudioError(
-                f"{checkpoint}: holds {bare}, which this configuration does not train; use "
-                "another output_dir, or remove the folder to start again"
-            )
 
 
 @contextmanager
@@ -235,24 +339,6 @@ def _stop_signals() -> Iterator[list[int]]:
             signal.signal(number, handler)
 
 
-def _is_main() -> bool:
-    import os
-
-    return int(os.environ.get("RANK", "0")) == 0
-
-
-def log_to(path: Path) -> Callable[[str], None]:
-    """A log that goes to the terminal and, with the time, to a file."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-
-    def log(line: str) -> None:
-        print(line, file=sys.stderr, flush=True)
-        with path.open("a", encoding="utf-8") as file:
-            file.write(f"{time.strftime('%H:%M:%S')} {line}\n")
-
-    return log
-
-
 def repeated(loader: Iterable[Any]) -> Iterator[Any]:
     """A loader's batches, epoch after epoch.
 
@@ -266,4 +352,4 @@ def repeated(loader: Iterable[Any]) -> Iterator[Any]:
             empty = 0
             yield batch
         if empty > 1:  # a loader that was resumed at the end of an epoch gives nothing once
-            raise MossAudioError("the data give no batch: nothing is left after its filters")
+            raise MossAudioError("the data has no batch: nothing is left after its filters")

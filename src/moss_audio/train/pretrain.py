@@ -27,7 +27,8 @@ from moss_audio.settings import load_config
 from moss_audio.train.data import Phase, PhasedLoader, check_phases, loading
 from moss_audio.train.export import MODEL, ROWS, Form, PackedBits, packs, write_result
 from moss_audio.train.listen import Listener
-from moss_audio.train.loop import Loader, LoopConfig, Stage, log_to, run
+from moss_audio.train.loop import run
+from moss_audio.train.progress import log_to
 from moss_audio.train.setup import (
     ADAPTER,
     DECODER,
@@ -39,6 +40,7 @@ from moss_audio.train.setup import (
     source_folder,
     trained_millions,
 )
+from moss_audio.train.stage import Loader, LoopConfig, Stage
 
 Part = Literal["encoder", "adapter", "mergers", "decoder"]
 _PREFIXES = {"encoder": [ENCODER], "adapter": [ADAPTER], "mergers": [MERGERS], "decoder": DECODER}

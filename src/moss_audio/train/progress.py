@@ -1,10 +1,12 @@
-"""The progress line: loss, rates of tokens and of audio, time lost on data, share of the peak, time
-left."""
+"""The progress line (loss, rates of tokens and of audio, time lost on data, share of the peak, time
+left) and the log that it goes to."""
 
 from __future__ import annotations
 
+import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping
+from pathlib import Path
 
 
 class Meter:
@@ -34,27 +36,30 @@ class Meter:
         self.count += 1
 
     def line(
-        self, step: int, logs: Mapping[str, float], names: Sequence[str], terms: Sequence[float]
+        self, step: int, terms: Mapping[str, float], grad_norm: float, learning_rate: float
     ) -> tuple[str, dict[str, float]]:
-        """The line for what was added since the last one, and the same as numbers."""
+        """The line for what was added since the last one, and the same as numbers.
+
+        `terms`: each term of the loss, summed over the steps since the last line.
+        """
         took = max(time.monotonic() - self.since, 1e-9)
         count = max(1, self.count)
         left_s = (self.steps - step) * took / count
+        means = {name: value / count for name, value in terms.items()}
         measured = {
+            "loss": sum(means.values()),
+            "grad_norm": grad_norm,
+            "learning_rate": learning_rate,
             "audio_s_per_s": self.audio_s / took,
             "tokens_per_s": self.tokens / took,
             "step_s": took / count,
             "waited": self.waited_s / took,
         }
-        parts = [f"step {step}/{self.steps} loss {logs['loss']:.4f}"]
-        if len(names) > 1:
-            for name, value in zip(names, terms, strict=True):
-                measured[f"loss_{name}"] = value / count
-                parts.append(f"{name} {value / count:.4f}")
-        if "grad_norm" in logs:
-            parts.append(f"grad {float(logs['grad_norm']):.2f}")
-        if "learning_rate" in logs:
-            parts.append(f"lr {logs['learning_rate']:.2e}")
+        parts = [f"step {step}/{self.steps} loss {measured['loss']:.4f}"]
+        if len(means) > 1:
+            measured |= {f"loss_{name}": value for name, value in means.items()}
+            parts += [f"{name} {value:.4f}" for name, value in means.items()]
+        parts.append(f"grad {grad_norm:.2f} lr {learning_rate:.2e}")
         parts.append(f"{measured['audio_s_per_s']:.1f} audio-s/s")
         parts.append(f"{measured['tokens_per_s']:.0f} tokens/s")
         parts.append(f"waited {100 * measured['waited']:.1f}%")
@@ -69,3 +74,15 @@ class Meter:
 def _duration(seconds: float) -> str:
     minutes = seconds / 60
     return f"{minutes:.1f} min" if minutes < 120 else f"{minutes / 60:.1f} h"
+
+
+def log_to(path: Path) -> Callable[[str], None]:
+    """A log that goes to the terminal and, with the time, to a file."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+
+    def log(line: str) -> None:
+        print(line, file=sys.stderr, flush=True)
+        with path.open("a", encoding="utf-8") as file:
+            file.write(f"{time.strftime('%H:%M:%S')} {line}\n")
+
+    return log

@@ -40,9 +40,10 @@ from moss_audio.train.export import (
     write_result,
 )
 from moss_audio.train.listen import Listener
-from moss_audio.train.loop import LoopConfig, Stage, log_to, run
+from moss_audio.train.loop import run
 from moss_audio.train.lora import DECODER_LAYERS, ENCODER_LAYERS, LoraConfig, add_lora
 from moss_audio.train.objective import mixed_precision
+from moss_audio.train.progress import log_to
 from moss_audio.train.setup import (
     ADAPTER,
     DECODER,
@@ -54,6 +55,7 @@ from moss_audio.train.setup import (
     source_folder,
     trained_millions,
 )
+from moss_audio.train.stage import LoopConfig, Stage
 from moss_audio.train.stored import take_up_lora
 
 Way = Literal["frozen", "lora", "full"]

@@ -1,0 +1,102 @@
+"""What a run is: how long, how fast and where to (`LoopConfig`); what is learnt, and from what data
+(`Stage`). What runs it is `loop`."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from typing import Any, Literal, Protocol
+
+import torch
+
+from moss_audio.errors import MossAudioError
+from moss_audio.train.objective import Objective
+
+
+@dataclass(frozen=True)
+class LoopConfig:
+    """How long, how fast, and where to."""
+
+    steps: int
+    output_dir: str  # checkpoints and log; the same folder resumes
+    accumulate: int = 1  # micro-batches a step
+    schedule: Literal["cosine", "wsd"] = "cosine"  # wsd: warm-up, stable, decay
+    warmup_steps: int = 50
+    decay_share: float = 0.2  # wsd: the share of the steps on which the rate falls, linearly
+    final_lr_share: float = 0.05  # the schedule ends at this share of the peak
+    clip_norm: float = 1.0
+    beta2: float = 0.98  # of AdamW
+    weight_decay: float = 0.0  # of matrices
+    ema: float = 0.0  # of the moving average, which is then what is exported; 0: none
+    gradient_checkpointing: bool = False
+    log_every: int = 20
+    save_every_s: float = 180.0
+    keep: int = 2  # checkpoints
+    report_to: tuple[str, ...] = ()  # tensorboard, wandb
+    peak_tflops: float | None = None  # of one device, for the MFU; None: measured at the start
+
+    def __post_init__(self) -> None:
+        wrong = [
+            f"{name} {getattr(self, name)} must be {what}"
+            for name, what, good in (
+                ("steps", "at least 1", self.steps >= 1),
+                ("accumulate", "at least 1", self.accumulate >= 1),
+                ("warmup_steps", "at least 0", self.warmup_steps >= 0),
+                ("decay_share", "in (0, 1]", 0 < self.decay_share <= 1),
+                ("clip_norm", "above 0", self.clip_norm > 0),
+                ("ema", "in [0, 1)", 0 <= self.ema < 1),
+                ("log_every", "at least 1", self.log_every >= 1),
+                ("keep", "at least 1", self.keep >= 1),
+            )
+            if not good
+        ]
+        if wrong:
+            raise MossAudioError("; ".join(wrong))
+
+    def arithmetic(self) -> dict[str, Any]:
+        """The fields that decide the weights; the others may change from start to start."""
+        return {name: value for name, value in asdict(self).items() if name not in _FREE}
+
+
+# of LoopConfig: where a run is kept, what it says and how it fits into memory
+_FREE = {
+    "output_dir", "gradient_checkpointing", "log_every", "save_every_s", "keep", "report_to",
+    "peak_tflops",
+}  # fmt: skip
+
+
+def lr_share(step: int, config: LoopConfig) -> float:
+    """Learning rate at `step` as a share of the peak: linear warm-up, then a cosine, or level and
+    falling linearly at the end (WSD)."""
+    if step < config.warmup_steps:
+        return (step + 1) / config.warmup_steps
+    if config.schedule == "wsd":
+        decay = max(1, round(config.decay_share * config.steps))
+        falling = min(1.0, max(0, step - (config.steps - decay)) / decay)
+        return 1 - (1 - config.final_lr_share) * falling
+    progress = (step - config.warmup_steps) / max(1, config.steps - config.warmup_steps)
+    cosine = 0.5 * (1 + math.cos(math.pi * min(1.0, progress)))
+    return config.final_lr_share + (1 - config.final_lr_share) * cosine
+
+
+class Loader(Protocol):
+    """Endless batches, or batches by epochs; `state_dict` resumes after the last one given."""
+
+    def __iter__(self) -> Iterator[Any]: ...
+
+    def state_dict(self) -> Any: ...
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One training stage as the loop sees it.
+
+    `loader` gives this process's batches: from a state that a loader gave before (None: from the
+    start), for a rank out of so many. `finish` writes the result from the trained weights (full,
+    on the CPU, by the objective's names); only the first process calls it.
+    """
+
+    objective: Objective
+    loader: Callable[[Any, int, int], Loader]
+    finish: Callable[[dict[str, torch.Tensor]], None]
