@@ -86,7 +86,7 @@ def report(scores: list[Scores], title: str) -> int:
 
 def score_piece(index: int, piece: Piece, folder: Path, name: str) -> Scores:
     """Annotates one rendered piece as the data engine would, and compares."""
-    from moss_audio.annotate.branches.music import MusicStage
+    from moss_audio.annotate.branches.music import music_branch
     from moss_audio.annotate.records import Recording, Segment
     from moss_audio.annotate.stage import Item
 
@@ -95,7 +95,7 @@ def score_piece(index: int, piece: Piece, folder: Path, name: str) -> Scores:
     segment = Segment(
         f"piece-{index}", recording, 0.0, samples.size / 16_000, profile={"music": 1.0}
     )
-    stage = MusicStage()
+    stage = music_branch()
     stage.setup()
     began = time.process_time()
     [found] = stage.process_batch([Item(segment, lambda: samples)])

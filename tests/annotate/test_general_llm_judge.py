@@ -7,7 +7,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import numpy as np
 import pytest
 
-from moss_audio.annotate.branches.general import GeneralConfig, GeneralStage
+from moss_audio.annotate.branches.general import GeneralConfig, general_branch
 from moss_audio.annotate.records import Recording, Segment, Span, ToolResult
 from moss_audio.annotate.tools.general.llm_judge import LlmJudge, LlmJudgeConfig, parse_verdict
 from moss_audio.errors import MossAudioError
@@ -113,8 +113,8 @@ def test_replies_that_are_no_verdict(reply):
 
 def test_a_server_that_moves_redoes_nothing():
     def stage(model, port):
-        return GeneralStage(GeneralConfig(llm_judge=LlmJudgeConfig(model, f"http://h:{port}/v1")))
+        return general_branch(GeneralConfig(llm_judge=LlmJudgeConfig(model, f"http://h:{port}/v1")))
 
     assert stage("m", 1).fingerprint == stage("m", 2).fingerprint
     assert stage("m", 1).fingerprint != stage("n", 1).fingerprint
-    assert stage("m", 1).fingerprint != GeneralStage().fingerprint
+    assert stage("m", 1).fingerprint != general_branch().fingerprint

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from moss_audio.annotate.branches.general import GeneralConfig, GeneralStage
+from moss_audio.annotate.branches.general import GeneralConfig, general_branch
 from moss_audio.annotate.records import Recording, Segment, Span, ToolResult
 from moss_audio.annotate.stage import Item
 from moss_audio.annotate.tools.events import EventsConfig, merge_events
@@ -148,7 +148,7 @@ def test_the_stage_puts_them_together_and_replaces_its_own():
     music = ToolResult("m", "1", "music", "sections")
     recording = Recording("r", "r.wav", 4.0, SR, 1)
     segment = Segment("r-0", recording, 0.0, 4.0, results=(activity, music))
-    stage = GeneralStage(detectors=[Dogs()])
+    stage = general_branch(detectors=[Dogs()])
     stage.setup()
     [found] = stage.process_batch([Item(segment, lambda: samples)])
     assert found.results[:2] == (activity, music)
@@ -158,9 +158,9 @@ def test_the_stage_puts_them_together_and_replaces_its_own():
     assert found.find("judge")[0].score == 1.0
     assert stage.process_batch([Item(found, lambda: samples)]) == [found]
     prints = {
-        GeneralStage().fingerprint,
+        general_branch().fingerprint,
         stage.fingerprint,
-        GeneralStage(GeneralConfig(events=EventsConfig(join_s=1.0))).fingerprint,
+        general_branch(GeneralConfig(events=EventsConfig(join_s=1.0))).fingerprint,
     }
     assert len(prints) == 3
 

@@ -6,9 +6,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from moss_audio.annotate.branches.music import MusicConfig, MusicStage
+from moss_audio.annotate.branches.music import MusicConfig, music_branch
 from moss_audio.annotate.records import Recording, Segment, Span, ToolResult
 from moss_audio.annotate.stage import Item
+from moss_audio.annotate.tool import Tool
 from moss_audio.annotate.tools.music.tempo import TempoConfig
 from moss_audio.errors import MossAudioError
 
@@ -27,11 +28,8 @@ def item(samples, results=(), **profile):
     return Item(segment, lambda: samples)
 
 
-class Recogniser:
+class Recogniser(Tool):
     name, version, heard = "words", "2", 0
-
-    def setup(self):
-        pass
 
     def annotate(self, samples, segment):
         self.heard += 1
@@ -46,7 +44,7 @@ def test_music_gets_results_and_the_rest_passes_with_its_sound_unread():
     def unread():
         raise AssertionError("the sound of a segment that is no music was read")
 
-    stage = MusicStage()
+    stage = music_branch()
     stage.setup()
     music, speech = item(song(), music=0.9), replace(item(song(), speech=1.0), samples=unread)
     found, passed = stage.process_batch([music, speech])
@@ -62,7 +60,7 @@ def test_music_gets_results_and_the_rest_passes_with_its_sound_unread():
 
 def test_lyrics_are_the_recognisers_words_where_somebody_sings():
     recogniser = Recogniser()
-    stage = MusicStage(recogniser=recogniser)
+    stage = music_branch(recogniser=recogniser)
     sung, played = stage.process_batch(
         [item(song(), music=0.2, singing=0.8), item(song(), music=0.8, singing=0.1)]
     )
@@ -76,12 +74,12 @@ def test_lyrics_are_the_recognisers_words_where_somebody_sings():
 
 
 def test_the_fingerprint_follows_settings_and_tools():
-    plain = MusicStage().fingerprint
-    assert MusicStage(MusicConfig()).fingerprint == plain
+    plain = music_branch().fingerprint
+    assert music_branch(MusicConfig()).fingerprint == plain
     others = {
-        MusicStage(MusicConfig(threshold=0.4)).fingerprint,
-        MusicStage(MusicConfig(tempo=TempoConfig(likely_bpm=100))).fingerprint,
-        MusicStage(recogniser=Recogniser()).fingerprint,
+        music_branch(MusicConfig(threshold=0.4)).fingerprint,
+        music_branch(MusicConfig(tempo=TempoConfig(likely_bpm=100))).fingerprint,
+        music_branch(recogniser=Recogniser()).fingerprint,
         plain,
     }
     assert len(others) == 4

@@ -83,7 +83,7 @@ def test_no_music_no_facts():
     silence = np.zeros(6 * SR, np.float32)
     tools = [
         TempoTool(TempoConfig(), cache),
-        KeyTool(cache),
+        KeyTool(None, cache),
         ChordsTool(ChordsConfig(), cache),
         SectionsTool(SectionsConfig(), cache),
         DynamicsTool(DynamicsConfig()),
@@ -107,7 +107,7 @@ def test_a_steady_noise_has_hardly_a_tempo():
 )
 def test_key_also_of_a_piece_tuned_higher(chords, tuning, tonic, mode):
     samples = play(progression(chords, 1.6, 2), 13.0, tuning)
-    [found] = KeyTool(FeatureCache()).annotate(samples, segment(samples))
+    [found] = KeyTool(None, FeatureCache()).annotate(samples, segment(samples))
     assert (found.values["tonic"], found.values["mode"]) == (tonic, mode)
     assert found.values["tuning_semitones"] == pytest.approx(tuning, abs=0.06)
     assert 0.5 < found.score <= 1

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from moss_audio.annotate.branches.music import MusicConfig, MusicStage
+from moss_audio.annotate.branches.music import MusicConfig, music_branch
 from moss_audio.annotate.branches.speech import SpeechConfig
 from moss_audio.annotate.build import build_pipeline
 from moss_audio.annotate.config import as_text, load_config
@@ -61,7 +61,7 @@ def test_what_is_wrong_in_them_is_told_before_anything_is_made(tmp_path: Path) -
 
 def test_of_the_lyrics_only_their_recogniser_redoes_the_music_branch() -> None:
     def fingerprint(lyrics: SpeechConfig | None) -> str:
-        return MusicStage(MusicConfig(lyrics=lyrics)).fingerprint
+        return music_branch(MusicConfig(lyrics=lyrics)).fingerprint
 
     sphinx = SpeechConfig(recognisers=("sphinx",))
     assert fingerprint(replace(sphinx, least_s=2.0, diarizer="none")) == fingerprint(sphinx)

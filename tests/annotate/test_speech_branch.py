@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from moss_audio.annotate.branches.speech import SpeechConfig, SpeechStage, speech_tools
+from moss_audio.annotate.branches.speech import SpeechConfig, speech_branch, speech_tools
 from moss_audio.annotate.records import Recording, Segment, ToolResult
 from moss_audio.annotate.stage import Item, Stage
 from moss_audio.annotate.tool import Tool
@@ -25,16 +25,13 @@ EXAMPLES = Path(__file__).parents[2] / "examples"
 
 
 @dataclass
-class Says:
+class Says(Tool):
     """A recogniser that always hears the same."""
 
     name: str
     text: str
     version: str = "1"
     heard: int = 0
-
-    def setup(self) -> None:
-        pass
 
     def annotate(self, samples: np.ndarray, segment: Segment) -> list[ToolResult]:
         self.heard += 1
@@ -53,7 +50,7 @@ def item(speech: float, *results: ToolResult, samples: np.ndarray | None = None)
 
 def test_segments_without_speech_pass_unchanged_and_unread() -> None:
     tool = Says("a", "hello")
-    stage: Stage = SpeechStage(tools=[tool])
+    stage: Stage = speech_branch(tools=[tool])
 
     def unreadable() -> np.ndarray:
         raise AssertionError("nobody needs this sound")
@@ -71,13 +68,13 @@ def test_a_segment_too_short_for_a_word_passes_unchanged(count: int) -> None:
     tool = Says("a", "hello")
     short = item(1.0, samples=np.zeros(count, np.float32))
 
-    assert SpeechStage(tools=[tool]).process_batch([short]) == [short.segment]
+    assert speech_branch(tools=[tool]).process_batch([short]) == [short.segment]
     assert tool.heard == 0
 
 
 def test_each_tool_sees_the_results_before_it_and_a_second_run_replaces_them() -> None:
     music = ToolResult("beats", "1", "music", "tempo", values={"bpm": 90})
-    stage = SpeechStage(
+    stage = speech_branch(
         tools=[Says("a", "Hello there."), Says("b", "hello there"), AgreementTool()]
     )
 
@@ -93,7 +90,7 @@ def test_each_tool_sees_the_results_before_it_and_a_second_run_replaces_them() -
 def test_a_dog_that_the_profile_took_for_speech_gets_no_voice_described() -> None:
     """Two recognisers of three hear nothing: pitch and pace of a voice would be made up."""
     last = Says("described", "must not be asked")
-    stage = SpeechStage(
+    stage = speech_branch(
         tools=[Says("a", ""), Says("b", "op"), Says("c", ""), AgreementTool(), last]
     )
     (found,) = stage.process_batch([item(0.9)])
@@ -108,7 +105,7 @@ def test_the_fingerprint_changes_with_what_is_used_and_with_nothing_else() -> No
     other = replace(config, agreement=AgreementConfig(keep_wer=0.05))
 
     def fingerprint(of: SpeechConfig) -> str:
-        return SpeechStage(of).fingerprint
+        return speech_branch(of).fingerprint
 
     assert fingerprint(config) == fingerprint(config)
     assert fingerprint(same) == fingerprint(config)
@@ -130,7 +127,7 @@ def test_the_tools_are_those_that_the_configuration_names_in_order() -> None:
 
 
 def test_a_stage_travels_to_workers_before_its_models_are_loaded() -> None:
-    stage = SpeechStage()
+    stage = speech_branch()
 
     assert pickle.loads(pickle.dumps(stage)).config == stage.config  # noqa: S301 (our own bytes)
 
@@ -157,7 +154,7 @@ def test_a_spoken_sentence_goes_through_the_whole_branch(tmp_path: Path) -> None
     config = SpeechConfig(
         recognisers=("whisper", "moss"), agreement=AgreementConfig(keep_wer=0.3, flag_wer=0.6)
     )
-    stage = SpeechStage(config)
+    stage = speech_branch(config)
     stage.setup()
 
     (found,) = stage.process_batch([item(0.9, samples=samples)])
@@ -201,7 +198,7 @@ def test_a_tool_that_takes_batches_is_asked_once_for_all_that_is_speech() -> Non
             ]
 
     tool = Batched("a", "Hello there.")
-    stage = SpeechStage(tools=[tool, Says("b", "Hello there."), AgreementTool()])
+    stage = speech_branch(tools=[tool, Says("b", "Hello there."), AgreementTool()])
     items = [item(0.9), item(0.1), item(0.8)]
     together = stage.process_batch(items)
     assert together == [stage.process_batch([one])[0] for one in items]

@@ -12,14 +12,13 @@ from pathlib import Path
 
 import numpy as np
 
-from moss_audio.annotate.build import Part
+from moss_audio.annotate.build import PipelinePart
 from moss_audio.annotate.records import Caption, Recording, Segment, Span, ToolResult
 from moss_audio.annotate.sft.talk import AUDIO
 from moss_audio.annotate.stage import Item
 from moss_audio.errors import MossAudioError
 
 SAMPLE_RATE = 16_000
-_HERE = __name__
 
 
 @dataclass(frozen=True)
@@ -170,11 +169,11 @@ class Tasks(Stage):
 
 
 PARTS = (
-    Part("segment", _HERE, "Cut", "CutConfig"),
-    Part("profile", _HERE, "Profile", "StageConfig", ("segment",)),
-    Part("speech", _HERE, "Speech", "StageConfig", ("profile",)),
-    Part("music", _HERE, "Music", "StageConfig", ("profile",)),
-    Part("general", _HERE, "General", "StageConfig", ("profile",)),
-    Part("merge", _HERE, "Merge", "StageConfig", ("speech", "music", "general")),
-    Part("tasks", _HERE, "Tasks", "StageConfig", ("merge",)),
+    PipelinePart("segment", lambda: (Cut, CutConfig)),
+    PipelinePart("profile", lambda: (Profile, StageConfig), ("segment",)),
+    PipelinePart("speech", lambda: (Speech, StageConfig), ("profile",)),
+    PipelinePart("music", lambda: (Music, StageConfig), ("profile",)),
+    PipelinePart("general", lambda: (General, StageConfig), ("profile",)),
+    PipelinePart("merge", lambda: (Merge, StageConfig), ("speech", "music", "general")),
+    PipelinePart("tasks", lambda: (Tasks, StageConfig), ("merge",)),
 )

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from importlib import import_module
 from typing import Any, Protocol
 
 import numpy as np
@@ -32,30 +31,71 @@ class Cutter(Protocol):
 
 
 @dataclass(frozen=True)
-class Part:
-    """A section of the configuration, the step that it makes, and the steps which that needs."""
+class PipelinePart:
+    """A section of the configuration, the step that it makes, and the steps which that needs.
+
+    `load` imports the part when it is asked for: what makes its step of a configuration, and the
+    dataclass of its section.
+    """
 
     section: str
-    module: str
-    kind: str  # the class of the step; its argument is the configuration
-    config: str  # the dataclass of the section
+    load: Callable[[], tuple[Callable[[Any], Any], type]]
     after: tuple[str, ...] = ()
+
+
+def _segment() -> tuple[Callable[[Any], Any], type]:
+    from moss_audio.annotate.segment import SegmentConfig, Segmenter
+
+    return Segmenter, SegmentConfig
+
+
+def _profile() -> tuple[Callable[[Any], Any], type]:
+    from moss_audio.annotate.profile import ProfileConfig, ProfileStage
+
+    return ProfileStage, ProfileConfig
+
+
+def _speech() -> tuple[Callable[[Any], Any], type]:
+    from moss_audio.annotate.branches.speech import SpeechConfig, speech_branch
+
+    return speech_branch, SpeechConfig
+
+
+def _music() -> tuple[Callable[[Any], Any], type]:
+    from moss_audio.annotate.branches.music import MusicConfig, music_branch
+
+    return music_branch, MusicConfig
+
+
+def _general() -> tuple[Callable[[Any], Any], type]:
+    from moss_audio.annotate.branches.general import GeneralConfig, general_branch
+
+    return general_branch, GeneralConfig
+
+
+def _merge() -> tuple[Callable[[Any], Any], type]:
+    from moss_audio.annotate.merge import MergeConfig, MergeStage
+
+    return MergeStage, MergeConfig
+
+
+def _tasks() -> tuple[Callable[[Any], Any], type]:
+    from moss_audio.annotate.tasks import TasksConfig, TaskStage
+
+    return TaskStage, TasksConfig
 
 
 # The branches need the profile, not each other: changing one leaves the others' results as they
 # are. What merge is given holds the results of all three, in this order.
 PARTS = (
-    Part("segment", "moss_audio.annotate.segment", "Segmenter", "SegmentConfig"),
-    Part("profile", "moss_audio.annotate.profile", "ProfileStage", "ProfileConfig", ("segment",)),
-    Part("speech", "moss_audio.annotate.branches.speech", "SpeechStage", "SpeechConfig",
-         ("profile",)),
-    Part("music", "moss_audio.annotate.branches.music", "MusicStage", "MusicConfig", ("profile",)),
-    Part("general", "moss_audio.annotate.branches.general", "GeneralStage", "GeneralConfig",
-         ("profile",)),
-    Part("merge", "moss_audio.annotate.merge", "MergeStage", "MergeConfig",
-         ("speech", "music", "general")),
-    Part("tasks", "moss_audio.annotate.tasks", "TaskStage", "TasksConfig", ("merge",)),
-)  # fmt: skip
+    PipelinePart("segment", _segment),
+    PipelinePart("profile", _profile, after=("segment",)),
+    PipelinePart("speech", _speech, after=("profile",)),
+    PipelinePart("music", _music, after=("profile",)),
+    PipelinePart("general", _general, after=("profile",)),
+    PipelinePart("merge", _merge, after=("speech", "music", "general")),
+    PipelinePart("tasks", _tasks, after=("merge",)),
+)
 
 
 @dataclass(frozen=True)
@@ -80,12 +120,14 @@ class Pipeline:
         return self.steps[-1].name if self.steps else "segment"
 
 
-def build_pipeline(configs: Mapping[str, Any], parts: Sequence[Part] | None = None) -> Pipeline:
+def build_pipeline(
+    configs: Mapping[str, Any], parts: Sequence[PipelinePart] | None = None
+) -> Pipeline:
     """The steps of `parts` (all by default), made from each section's configuration.
 
     Nothing is loaded yet: models come with `setup`. Raises MissingDependencyError.
     """
     parts = PARTS if parts is None else parts
-    made = [getattr(import_module(p.module), p.kind)(configs[p.section]) for p in parts]
+    made = [part.load()[0](configs[part.section]) for part in parts]
     steps = [Step(p.section, one, p.after) for p, one in zip(parts[1:], made[1:], strict=True)]
     return Pipeline(made[0], tuple(steps))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from importlib import import_module
 from pathlib import Path
 from typing import Any, Literal
 
@@ -86,7 +85,7 @@ class AnnotateConfig:
 def load_config(
     path: Path | None = None,
     overrides: Mapping[str, Any] | None = None,
-    parts: Sequence[build.Part] | None = None,
+    parts: Sequence[build.PipelinePart] | None = None,
 ) -> AnnotateConfig:
     """The configuration of a YAML file, or the defaults, with dotted fields put over it.
 
@@ -101,7 +100,7 @@ def load_config(
     problems: list[str] = []
     kinds: dict[str, Any] = {"ingest": IngestConfig, "run": RunConfig}
     for part in parts:
-        kinds[part.section] = getattr(import_module(part.module), part.config)
+        kinds[part.section] = part.load()[1]
     problems += [f"unknown section {name}" for name in values if name not in kinds]
     built = {
         name: settings.build(kind, values.get(name), name, problems) for name, kind in kinds.items()

@@ -18,10 +18,10 @@ longer source-ambiguous.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from moss_audio import settings
 from moss_audio.annotate.classes import coarse_classes
 from moss_audio.annotate.detectors.base import Detector
 from moss_audio.annotate.detectors.explain import unexplained
@@ -91,7 +91,7 @@ class ProfileStage:
         numbers = self.config.other_half_s, self.config.margin_s, self.config.least_s
         parts = ["1", repr(half), repr(numbers)]
         parts += [f"{d.name} {d.version}" for d in self._detectors]
-        return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
+        return settings.digest("\n".join(parts))
 
     def setup(self) -> None:
         for detector in self._detectors:

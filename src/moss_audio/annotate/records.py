@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from moss_audio.errors import MossAudioError
 
-Branch = Literal["segment", "speech", "music", "general"]
+BranchName = Literal["segment", "speech", "music", "general"]
 
 # The nine coarse classes of a segment's profile (specification 3.2).
 COARSE_CLASSES = (
@@ -69,7 +69,7 @@ class ToolResult:
 
     tool: str
     version: str  # of the tool and its weights: another version redoes what depends on it
-    branch: Branch
+    branch: BranchName
     kind: str
     text: str = ""
     score: float | None = None
@@ -127,7 +127,7 @@ class Segment:
     def duration_s(self) -> float:
         return self.end_s - self.start_s
 
-    def find(self, kind: str, branch: Branch | None = None) -> tuple[ToolResult, ...]:
+    def find(self, kind: str, branch: BranchName | None = None) -> tuple[ToolResult, ...]:
         """Results of a kind (and of a branch), in the order in which they came."""
         return tuple(
             one

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from moss_audio.annotate.build import Part, Pipeline, build_pipeline
+from moss_audio.annotate.build import Pipeline, PipelinePart, build_pipeline
 from moss_audio.annotate.claims import Claims
 from moss_audio.annotate.config import AnnotateConfig, RunConfig, as_text
 from moss_audio.annotate.finish import Finish, Summary
@@ -40,7 +40,7 @@ def annotate(
     out: str | os.PathLike[str],
     config: AnnotateConfig,
     *,
-    parts: Sequence[Part] | None = None,
+    parts: Sequence[PipelinePart] | None = None,
     view: View | None = None,
     retry: bool = False,
 ) -> Summary:
@@ -82,7 +82,7 @@ def submit(
     out: str | os.PathLike[str],
     config: AnnotateConfig,
     *,
-    parts: Sequence[Part] | None = None,
+    parts: Sequence[PipelinePart] | None = None,
     retry: bool = False,
 ) -> list[str]:
     """`annotate` as jobs of a Slurm cluster, which `config.run.slurm` describes; returns their

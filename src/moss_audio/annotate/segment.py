@@ -9,13 +9,13 @@ and where the paper says nothing of lengths, ours are bounded.
 
 from __future__ import annotations
 
-import hashlib
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
+from moss_audio import settings
 from moss_audio.annotate.classes import coarse_classes
 from moss_audio.annotate.cuts import Candidates, candidates, choose
 from moss_audio.annotate.detectors.base import HOP_SAMPLES, Detector, blocks, check_samples
@@ -90,7 +90,7 @@ class Segmenter:
     def fingerprint(self) -> str:
         """Of the settings and of the detectors' versions."""
         parts = ["1", repr(self.config), *(f"{d.name} {d.version}" for d in self._detectors)]
-        return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
+        return settings.digest("\n".join(parts))
 
     def setup(self) -> None:
         for detector in self._detectors:

@@ -19,7 +19,6 @@ from. A file of that name is whole and current; there is nothing else to check o
 from __future__ import annotations
 
 import errno
-import hashlib
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping
@@ -27,17 +26,16 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from moss_audio import settings
 from moss_audio.errors import MossAudioError
 from moss_audio.files import swapped
 
-KEY_CHARS = 16
 FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 def key_of(*parts: Any) -> str:
     """A short name for the JSON values `parts`."""
-    text = json.dumps(parts, ensure_ascii=True, sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()[:KEY_CHARS]
+    return settings.digest(parts)
 
 
 def line_of(row: Mapping[str, Any]) -> str:

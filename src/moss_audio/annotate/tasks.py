@@ -6,12 +6,11 @@ configured. What is drawn, and how it is worded, follows from the segment's id a
 
 from __future__ import annotations
 
-import hashlib
-import json
 import random
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import dataclass, fields, replace
 
+from moss_audio import settings
 from moss_audio.annotate.merging.evidence import Evidence
 from moss_audio.annotate.merging.gather import gather
 from moss_audio.annotate.records import Segment
@@ -96,8 +95,7 @@ class TaskStage:
 
     @property
     def fingerprint(self) -> str:
-        whole = json.dumps([_VERSION, asdict(self.config)], sort_keys=True)
-        return hashlib.sha256(whole.encode()).hexdigest()[:16]
+        return settings.digest([_VERSION, self.config])
 
     def setup(self) -> None:
         """Nothing to load."""

@@ -1,30 +1,43 @@
-"""The one protocol of everything that listens to a segment."""
+"""What listens to a segment, and what the tools of all branches have in common."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol, runtime_checkable
+from functools import cached_property
+from typing import Any, ClassVar
 
 import numpy as np
 
-from moss_audio.annotate.records import Segment, ToolResult
+from moss_audio import settings
+from moss_audio.annotate.records import BranchName, Segment, ToolResult
+from moss_audio.annotate.tools.identity import package_version
 
 
-@runtime_checkable
-class Tool(Protocol):
+class Tool:
     """A recogniser, an aligner, a tempo tracker, ...
 
     A branch runs its tools in order; each sees the results of those before it in
     `segment.results`. A tool that does not apply to a segment returns nothing.
+
+    Attributes:
+        branch, kind: of its results.
+        name: stands in each of its results.
+        packages: other packages whose version its results depend on.
+        config: its settings, None where there are none.
     """
 
-    @property
-    def name(self) -> str:
-        """Stands in each of its results."""
+    branch: ClassVar[BranchName]
+    kind: ClassVar[str]
+    name: str
+    packages: ClassVar[tuple[str, ...]] = ()
+    config: Any = None
 
     @property
     def version(self) -> str:
-        """Changes whenever its results may: package version, weights, settings."""
+        """Changes whenever its results may: by default with the method (1), the packages and the
+        settings."""
+        parts = ["1", *(f"{name} {package_version(name)}" for name in self.packages)]
+        return " ".join(parts if self.config is None else [*parts, str(self.config)])
 
     def setup(self) -> None:
         """Load models: once a worker, before the first segment. May be called again."""
@@ -36,13 +49,30 @@ class Tool(Protocol):
             samples: mono float32 at 16 kHz, `[duration_s * 16000]`.
             segment: with the profile and the results so far.
         """
-
-
-@runtime_checkable
-class BatchTool(Tool, Protocol):
-    """A tool that is faster on several segments at once, with the same results."""
+        raise NotImplementedError
 
     def annotate_batch(
         self, samples: Sequence[np.ndarray], segments: Sequence[Segment]
     ) -> list[list[ToolResult]]:
-        """`annotate` of each segment, in order."""
+        """`annotate` of each segment, in order; a tool may be faster on several at once."""
+        return [self.annotate(one, segment) for one, segment in zip(samples, segments, strict=True)]
+
+    def found(self, **fields: Any) -> list[ToolResult]:
+        """One result of this tool with these fields."""
+        return [ToolResult(self.name, self.version, self.branch, self.kind, **fields)]
+
+
+class SpeechTool(Tool):
+    """A tool of the speech branch. Its version is that of the package it leans on, `packages[0]`,
+    and a digest of its settings and of `weights`."""
+
+    branch = "speech"
+
+    @cached_property
+    def version(self) -> str:  # type: ignore[override]
+        told = settings.digest([self.config, *self.weights()], 12)
+        return f"{package_version(self.packages[0])}+{told}"
+
+    def weights(self) -> tuple[str, ...]:
+        """The digest of its weights, where they are not part of the package."""
+        return ()

@@ -6,14 +6,11 @@ together from the events, and a language model may judge it.
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 
+from moss_audio.annotate.branches.branch import Branch
 from moss_audio.annotate.detectors.make import DetectorConfig, make_detector
-from moss_audio.annotate.records import Segment
-from moss_audio.annotate.stage import Item
 from moss_audio.annotate.tool import Tool
 from moss_audio.annotate.tools.events import EventDetector, EventsConfig, EventsTool
 from moss_audio.annotate.tools.general.anchor import AnchorConfig, AnchorTool
@@ -37,56 +34,22 @@ class GeneralConfig:
     llm_judge: LlmJudgeConfig | None = None
 
 
-class GeneralStage:
-    """Adds the general tools' results to every segment: speech and music are events too.
+def general_branch(
+    config: GeneralConfig | None = None, detectors: Sequence[EventDetector] = ()
+) -> Branch:
+    """The branch for every segment: speech and music are events too. `detectors` listen besides
+    those that `config.detectors` names.
 
-    Results of an earlier run of this branch are replaced.
-
-    Args:
-        config: settings.
-        detectors: besides those that `config.detectors` names.
+    Where a judge's endpoint is does not count: a server that moves redoes nothing.
     """
-
-    name = "general"
-
-    def __init__(
-        self, config: GeneralConfig | None = None, detectors: Sequence[EventDetector] = ()
-    ) -> None:
-        self.config = config or GeneralConfig()
-        made = [make_detector(one) for one in self.config.detectors]
-        tools: list[Tool] = [
-            EventsTool(self.config.events, (*made, *detectors)),
-            AnchorTool(self.config.anchor),
-            DescriptionTool(self.config.description),
-            EvidenceJudge(self.config.judge),
-        ]
-        if self.config.llm_judge is not None:
-            tools.append(LlmJudge(self.config.llm_judge))
-        self.tools: tuple[Tool, ...] = tuple(tools)
-
-    @property
-    def fingerprint(self) -> str:
-        """Of the configuration and the tools' versions. Where a judge's endpoint is, is left out:
-        a server that moves redoes nothing."""
-        said = {
-            "config": {**asdict(self.config), "llm_judge": None},
-            "tools": [(tool.name, tool.version) for tool in self.tools],
-        }
-        return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()[:16]
-
-    def setup(self) -> None:
-        """Loads the detectors."""
-        for tool in self.tools:
-            tool.setup()
-
-    def process_batch(self, items: Sequence[Item]) -> list[Segment]:
-        """The segments with events, anchor, description and verdict."""
-        return [self._annotate(item) for item in items]
-
-    def _annotate(self, item: Item) -> Segment:
-        kept = tuple(one for one in item.segment.results if one.branch != "general")
-        segment, samples = replace(item.segment, results=kept), item.samples()
-        for tool in self.tools:
-            found = tool.annotate(samples, segment)
-            segment = replace(segment, results=(*segment.results, *found))
-        return segment
+    config = config or GeneralConfig()
+    made = [make_detector(one) for one in config.detectors]
+    tools: tuple[Tool, ...] = (
+        EventsTool(config.events, (*made, *detectors)),
+        AnchorTool(config.anchor),
+        DescriptionTool(config.description),
+        EvidenceJudge(config.judge),
+    )
+    if config.llm_judge is not None:
+        tools += (LlmJudge(config.llm_judge),)
+    return Branch("general", config, tools=tools, settings={**asdict(config), "llm_judge": None})

@@ -6,15 +6,11 @@ key, chords and sections are librosa with the methods named in each file, so it 
 
 from __future__ import annotations
 
-import hashlib
-import json
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 
+from moss_audio.annotate.branches.branch import Branch
 from moss_audio.annotate.branches.speech import SpeechConfig, speech_tools
 from moss_audio.annotate.detectors.make import DetectorConfig, make_detector
-from moss_audio.annotate.records import Segment
-from moss_audio.annotate.stage import Item
 from moss_audio.annotate.tool import Tool
 from moss_audio.annotate.tools.events import EventDetector
 from moss_audio.annotate.tools.music.chords import ChordsConfig, ChordsTool
@@ -54,85 +50,43 @@ class MusicConfig:
                 raise MossAudioError(f"{name} {getattr(self, name)!r}: give a score from 0 to 1")
 
 
-class MusicStage:
-    """Adds the music tools' results to segments whose profile says music or singing.
+def music_branch(
+    config: MusicConfig | None = None,
+    recogniser: Tool | None = None,
+    tagger: EventDetector | None = None,
+) -> Branch:
+    """The branch for segments whose profile says music or singing.
 
-    Results of an earlier run of this branch are replaced.
+    Of the settings of `lyrics` counts what its recogniser's version says of them: most are none
+    of its own.
 
     Args:
         config: thresholds and settings.
         recogniser: for lyrics, instead of the one that `config.lyrics` names.
         tagger: for instruments, instead of the one that `config.tagger` names.
     """
-
-    name = "music"
-
-    def __init__(
-        self,
-        config: MusicConfig | None = None,
-        recogniser: Tool | None = None,
-        tagger: EventDetector | None = None,
-    ) -> None:
-        self.config = config or MusicConfig()
-        self._features = FeatureCache()
-        if tagger is None and self.config.tagger is not None:
-            tagger = make_detector(self.config.tagger)
-        if recogniser is None and self.config.lyrics is not None:
-            recogniser = speech_tools(self.config.lyrics)[0]
-        self.tools: tuple[Tool, ...] = _tools(self.config, self._features, recogniser, tagger)
-
-    @property
-    def fingerprint(self) -> str:
-        """Of the configuration and the tools' versions. Of the recogniser counts its version alone,
-        for most settings of `lyrics` are none of its own."""
-        said = {
-            "config": {**asdict(self.config), "lyrics": None},
-            "tools": [(tool.name, tool.version) for tool in self.tools],
-        }
-        return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()[:16]
-
-    def setup(self) -> None:
-        """Has librosa compiled and models loaded: about three seconds without models."""
-        for tool in self.tools:
-            tool.setup()
-
-    def process_batch(self, items: Sequence[Item]) -> list[Segment]:
-        """Segments that are not music pass unchanged, their sound unread."""
-        return [
-            self._annotate(item) if self._is_music(item.segment) else item.segment for item in items
-        ]
-
-    def _is_music(self, segment: Segment) -> bool:
-        heard = max(segment.profile.get(name, 0.0) for name in ("music", "singing"))
-        return heard >= self.config.threshold
-
-    def _annotate(self, item: Item) -> Segment:
-        kept = tuple(one for one in item.segment.results if one.branch != "music")
-        segment, samples = replace(item.segment, results=kept), item.samples()
-        try:
-            for tool in self.tools:
-                found = tool.annotate(samples, segment)
-                segment = replace(segment, results=(*segment.results, *found))
-        finally:
-            self._features.clear()
-        return segment
-
-
-def _tools(
-    config: MusicConfig,
-    features: FeatureCache,
-    recogniser: Tool | None,
-    tagger: EventDetector | None,
-) -> tuple[Tool, ...]:
-    """In the order in which they run."""
-    tools: list[Tool] = [
+    config = config or MusicConfig()
+    if tagger is None and config.tagger is not None:
+        tagger = make_detector(config.tagger)
+    if recogniser is None and config.lyrics is not None:
+        recogniser = speech_tools(config.lyrics)[0]
+    features = FeatureCache()
+    tools: tuple[Tool, ...] = (
         TempoTool(config.tempo, features),
-        KeyTool(features),
+        KeyTool(None, features),
         ChordsTool(config.chords, features),
         SectionsTool(config.sections, features),
         DynamicsTool(config.dynamics),
         InstrumentsTool(config.instruments, tagger),
-    ]
+    )
     if recogniser is not None:
-        tools.append(LyricsTool(recogniser, config.lyrics_threshold))
-    return tuple(tools)
+        tools += (LyricsTool(recogniser, config.lyrics_threshold),)
+    return Branch(
+        "music",
+        config,
+        tools=tools,
+        settings={**asdict(config), "lyrics": None},
+        classes=("music", "singing"),
+        threshold=config.threshold,
+        forget=features.clear,
+    )

@@ -8,15 +8,11 @@ on the transcript that was agreed on.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Literal, get_args
 
-import numpy as np
-
-from moss_audio.annotate.records import Segment, ToolResult
-from moss_audio.annotate.stage import Item
-from moss_audio.annotate.tool import BatchTool, Tool
-from moss_audio.annotate.tools.identity import digest
+from moss_audio.annotate.branches.branch import Branch
+from moss_audio.annotate.tool import Tool
 from moss_audio.annotate.tools.speech.agreement import NO_WORDS, AgreementConfig, AgreementTool
 from moss_audio.annotate.tools.speech.align_ctc import CtcAlignConfig, CtcAligner
 from moss_audio.annotate.tools.speech.align_moss import MossAligner
@@ -122,72 +118,25 @@ def speech_tools(config: SpeechConfig) -> tuple[Tool, ...]:
     return tuple(tools)
 
 
-class SpeechStage:
-    """Runs the tools on segments whose profile says speech; others pass unchanged.
+def speech_branch(
+    config: SpeechConfig | None = None, tools: Sequence[Tool] | None = None
+) -> Branch:
+    """The branch for segments whose profile says speech; `tools` instead of the configured ones.
 
     A segment whose transcripts were dropped still gets speakers and measures, from its level;
     one in which the recognisers agree that nothing is said does not: it is no speech after all.
-    Results of an earlier run of this branch are replaced.
     """
-
-    def __init__(
-        self, config: SpeechConfig | None = None, tools: Sequence[Tool] | None = None
-    ) -> None:
-        self.config = config or SpeechConfig()
-        self._tools = tuple(speech_tools(self.config) if tools is None else tools)
-
-    @property
-    def name(self) -> str:
-        return "speech"
-
-    @property
-    def fingerprint(self) -> str:
-        """Of the threshold and of the tools in their order; settings that none of them uses do
-        not count."""
-        settings = (self.config.threshold, self.config.least_s)
-        return digest(settings, [(tool.name, tool.version) for tool in self._tools])
-
-    def setup(self) -> None:
-        """Load all models. Raises CheckpointError or MissingDependencyError for one that is not
-        there."""
-        for tool in self._tools:
-            tool.setup()
-
-    def process_batch(self, items: Sequence[Item]) -> list[Segment]:
-        """The segments with the branch's results. Raises MossAudioError when a server that the
-        configuration names cannot be asked."""
-        segments = [item.segment for item in items]
-        heard = {
-            place: samples
-            for place, item in enumerate(items)
-            if (samples := self._samples(item)) is not None
-        }
-        for place in heard:
-            others = tuple(one for one in segments[place].results if one.branch != "speech")
-            segments[place] = replace(segments[place], results=others)
-        for tool in self._tools:
-            found = _annotate(tool, list(heard.values()), [segments[place] for place in heard])
-            for place, results in zip(list(heard), found, strict=True):
-                known = (*segments[place].results, *results)
-                segments[place] = replace(segments[place], results=known)
-                if any(one.values.get("reason") == NO_WORDS for one in results):
-                    del heard[place]
-        return segments
-
-    def _samples(self, item: Item) -> np.ndarray | None:
-        """The sound of a segment with speech; None for the others, whose sound is not read."""
-        if item.segment.profile.get("speech", 0.0) < self.config.threshold:
-            return None
-        samples = item.samples()
-        return samples if len(samples) >= max(1.0, self.config.least_s * SAMPLE_RATE) else None
-
-
-def _annotate(
-    tool: Tool, samples: Sequence[np.ndarray], segments: Sequence[Segment]
-) -> list[list[ToolResult]]:
-    if isinstance(tool, BatchTool) and samples:
-        return tool.annotate_batch(samples, segments)
-    return [tool.annotate(one, segment) for one, segment in zip(samples, segments, strict=True)]
+    config = config or SpeechConfig()
+    return Branch(
+        "speech",
+        config,
+        tools=tuple(speech_tools(config) if tools is None else tools),
+        settings=(config.threshold, config.least_s),
+        classes=("speech",),
+        threshold=config.threshold,
+        least_samples=max(1.0, config.least_s * SAMPLE_RATE),
+        stop_reason=NO_WORDS,
+    )
 
 
 def _known(name: str, value: str, possible: Sequence[str]) -> None:

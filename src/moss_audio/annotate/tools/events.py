@@ -9,6 +9,7 @@ from typing import Protocol
 import numpy as np
 
 from moss_audio.annotate.records import Segment, Span, ToolResult
+from moss_audio.annotate.tool import Tool
 from moss_audio.annotate.tools.labels import UNIDENTIFIED, plain_label
 from moss_audio.errors import MossAudioError
 from moss_audio.units import SAMPLE_RATE
@@ -52,9 +53,11 @@ class EventsConfig:
             raise MossAudioError("join_s and min_event_s must be 0 or more seconds")
 
 
-class EventsTool:
+class EventsTool(Tool):
     """Kind `events`: from the segment's `activity` results and the configured detectors."""
 
+    branch = "general"
+    kind = "events"
     name = "general/events"
 
     def __init__(self, config: EventsConfig, detectors: Sequence[EventDetector] = ()) -> None:
@@ -80,11 +83,7 @@ class EventsTool:
         for detector in self.detectors:
             heard += [(detector.name, span) for span in detector.detect(samples)]
         spans = merge_events(heard, samples.size / SAMPLE_RATE, self.config)
-        return [
-            ToolResult(
-                tool=self.name, version=self.version, branch="general", kind="events", spans=spans
-            )
-        ]
+        return self.found(spans=spans)
 
 
 def merge_events(

@@ -3,21 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import json
-from dataclasses import asdict, is_dataclass
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+
+from moss_audio import settings
 
 _ENDS_BYTES = 1 << 20
 _DIGITS = 12
-
-
-def digest(*parts: Any) -> str:
-    """Twelve hexadecimal digits that change with any of `parts` (JSON values, dataclasses)."""
-    plain = [asdict(p) if is_dataclass(p) and not isinstance(p, type) else p for p in parts]
-    text = json.dumps(plain, sort_keys=True, default=str)
-    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:_DIGITS]
 
 
 def package_version(name: str) -> str:
@@ -40,7 +32,7 @@ def weights_digest(path: str | Path) -> str:
     else:
         files = sorted(p for p in root.rglob("*") if p.is_file())
     if not files:
-        return digest(str(path))
+        return settings.digest([str(path)], _DIGITS)
     state = hashlib.sha256()
     for file in files:
         size = file.stat().st_size

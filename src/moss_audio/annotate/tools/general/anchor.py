@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from moss_audio.annotate.records import Segment, Span, ToolResult
+from moss_audio.annotate.tool import Tool
 from moss_audio.annotate.tools.events import covered
-from moss_audio.annotate.tools.identity import package_version
 from moss_audio.annotate.tools.labels import UNIDENTIFIED
 from moss_audio.dsp.loudness import import_meter, measure_loudness
 from moss_audio.units import SAMPLE_RATE
@@ -39,19 +39,17 @@ class AnchorConfig:
     sounds_at_most: int = 6  # sounds named; the rest are not counted either
 
 
-class AnchorTool:
+class AnchorTool(Tool):
     """Kind `anchor`: how much of the segment is speech, singing and music, which other sounds
     there are and how often, and whether it is quiet or loud. The values hold what it rests on."""
 
+    branch = "general"
+    kind = "anchor"
     name = "general/anchor"
+    packages = ("pyloudnorm",)
 
     def __init__(self, config: AnchorConfig) -> None:
         self.config = config
-
-    @property
-    def version(self) -> str:
-        """Of our method, of pyloudnorm and of the settings."""
-        return f"1 pyloudnorm {package_version('pyloudnorm')} {self.config}"
 
     def setup(self) -> None:
         """Says at the start what is missing."""
@@ -68,16 +66,10 @@ class AnchorTool:
         ]
         duration_s = samples.size / SAMPLE_RATE
         text = anchor_sentence(events, segment.profile, loudness_lufs, duration_s, self.config)
-        return [
-            ToolResult(
-                tool=self.name,
-                version=self.version,
-                branch="general",
-                kind="anchor",
-                text=text,
-                values={"loudness_lufs": loudness_lufs},
-            )
-        ]
+        return self.found(
+            text=text,
+            values={"loudness_lufs": loudness_lufs},
+        )
 
 
 def anchor_sentence(

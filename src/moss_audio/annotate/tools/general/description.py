@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from moss_audio.annotate.records import Segment, Span, ToolResult
+from moss_audio.annotate.tool import Tool
 from moss_audio.units import SAMPLE_RATE
 
 
@@ -19,21 +20,15 @@ class DescriptionConfig:
     throughout: float = 0.9  # share of the segment
 
 
-class DescriptionTool:
+class DescriptionTool(Tool):
     """Kind `description`: a sentence a sound, with all its times to a tenth of a second."""
 
+    branch = "general"
+    kind = "description"
     name = "general/description"
 
     def __init__(self, config: DescriptionConfig) -> None:
         self.config = config
-
-    @property
-    def version(self) -> str:
-        """Of our method and the settings."""
-        return f"1 {self.config}"
-
-    def setup(self) -> None:
-        """Nothing to load."""
 
     def annotate(self, samples: np.ndarray, segment: Segment) -> list[ToolResult]:
         """Nothing where no event is sure enough to be told."""
@@ -46,15 +41,9 @@ class DescriptionTool:
         if not events:
             return []
         text = describe(events, samples.size / SAMPLE_RATE, self.config)
-        return [
-            ToolResult(
-                tool=self.name,
-                version=self.version,
-                branch="general",
-                kind="description",
-                text=text,
-            )
-        ]
+        return self.found(
+            text=text,
+        )
 
 
 def describe(events: Sequence[Span], duration_s: float, config: DescriptionConfig) -> str:

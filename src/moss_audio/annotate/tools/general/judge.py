@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from moss_audio.annotate.records import Segment, Span, ToolResult
+from moss_audio.annotate.tool import Tool
 from moss_audio.annotate.tools.labels import COMMON_SOUNDS
 from moss_audio.metrics.caption import CaptionFacts, caption_facts
 from moss_audio.scenes.reader import Scene, SceneEvent
@@ -24,7 +25,7 @@ class JudgeConfig:
     tolerance_s: float = 0.5
 
 
-class EvidenceJudge:
+class EvidenceJudge(Tool):
     """Kind `judge`: the harmonic mean of coverage and precision, without any model.
 
     The facts are those of `metrics.caption` (sounds, times, order, counts). Coverage: the share
@@ -33,18 +34,12 @@ class EvidenceJudge:
     that makes up a rarer one is not caught here.
     """
 
+    branch = "general"
+    kind = "judge"
     name = "general/judge"
 
     def __init__(self, config: JudgeConfig) -> None:
         self.config = config
-
-    @property
-    def version(self) -> str:
-        """Of our method and the settings."""
-        return f"1 {self.config}"
-
-    def setup(self) -> None:
-        """Nothing to load."""
 
     def annotate(self, samples: np.ndarray, segment: Segment) -> list[ToolResult]:
         """One result for the last description; nothing without one."""
@@ -53,16 +48,10 @@ class EvidenceJudge:
             return []
         events = [span for result in segment.find("events", "general") for span in result.spans]
         score, values = judge_description(described[-1].text, events, self.config)
-        return [
-            ToolResult(
-                tool=self.name,
-                version=self.version,
-                branch="general",
-                kind="judge",
-                score=score,
-                values={**values, "of": described[-1].tool},
-            )
-        ]
+        return self.found(
+            score=score,
+            values={**values, "of": described[-1].tool},
+        )
 
 
 def judge_description(

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from moss_audio.annotate.records import Segment, Span, ToolResult
+from moss_audio.annotate.tool import Tool
 from moss_audio.annotate.tools.endpoint import connect
 from moss_audio.errors import MossAudioError, short_reason
 from moss_audio.text import split_thinking
@@ -46,21 +47,20 @@ class LlmJudgeConfig:
     timeout_s: float = 120.0
 
 
-class LlmJudge:
+class LlmJudge(Tool):
     """Kind `judge`: a language model's rating, 1 to 5 as a score from 0 to 1.
 
     A reply that is not the JSON asked for is asked for once more; then it is a failure: a result
     without a score, which says why. It is never turned into a number.
     """
 
+    branch = "general"
+    kind = "judge"
+
     def __init__(self, config: LlmJudgeConfig) -> None:
         self.config = config
+        self.name = f"general/judge {config.model}"  # with the model's
         self._client: Any = None
-
-    @property
-    def name(self) -> str:
-        """With the model's."""
-        return f"general/judge {self.config.model}"
 
     @property
     def version(self) -> str:
@@ -93,17 +93,11 @@ class LlmJudge:
         verdict, problem = self._ask(request_text(described[-1].text, events))
         score = None if verdict is None else (verdict[0] - LOWEST) / (HIGHEST - LOWEST)
         reason = {"reason": verdict[1]} if verdict is not None else {"failure": problem}
-        return [
-            ToolResult(
-                tool=self.name,
-                version=self.version,
-                branch="general",
-                kind="judge",
-                score=score,
-                values={**reason, "of": described[-1].tool},
-                warnings=() if verdict is not None else (f"no verdict: {problem}",),
-            )
-        ]
+        return self.found(
+            score=score,
+            values={**reason, "of": described[-1].tool},
+            warnings=() if verdict is not None else (f"no verdict: {problem}",),
+        )
 
     def _ask(self, content: str) -> tuple[tuple[int, str] | None, str]:
         """The verdict, or None and what was wrong with the replies."""

@@ -45,6 +45,7 @@ class ChordsTool(LibrosaTool[ChordsConfig]):
     alone, silence) there is no span.
     """
 
+    kind = "chords"
     name = "music/chords"
 
     def annotate(self, samples: np.ndarray, segment: Segment) -> list[ToolResult]:
@@ -58,11 +59,7 @@ class ChordsTool(LibrosaTool[ChordsConfig]):
         spans = fit_chords(chroma, edges_s, self.config)
         if not spans:
             return []
-        return [
-            ToolResult(
-                tool=self.name, version=self.version, branch="music", kind="chords", spans=spans
-            )
-        ]
+        return self.found(spans=spans)
 
 
 def fit_chords(chroma: np.ndarray, edges_s: np.ndarray, config: ChordsConfig) -> tuple[Span, ...]:

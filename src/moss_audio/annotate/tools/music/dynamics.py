@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from moss_audio.annotate.records import Segment, Span, ToolResult
-from moss_audio.annotate.tools.identity import package_version
+from moss_audio.annotate.tool import Tool
 from moss_audio.dsp.loudness import GATE_LUFS, import_meter, measure_loudness
 from moss_audio.units import SAMPLE_RATE
 
@@ -28,7 +28,7 @@ class DynamicsConfig:
     high_energy_lufs: float = -16.0
 
 
-class DynamicsTool:
+class DynamicsTool(Tool):
     """Kind `dynamics`: spans quiet, medium, loud against the segment's own middle level.
 
     Values: `loudness_lufs` (ITU-R BS.1770, whole segment), `energy` (low, medium, high: that
@@ -36,15 +36,13 @@ class DynamicsTool:
     95th percentile of the short-term level).
     """
 
+    branch = "music"
+    kind = "dynamics"
     name = "music/dynamics"
+    packages = ("pyloudnorm",)
 
     def __init__(self, config: DynamicsConfig) -> None:
         self.config = config
-
-    @property
-    def version(self) -> str:
-        """Of our method, of pyloudnorm and of the settings."""
-        return f"1 pyloudnorm {package_version('pyloudnorm')} {self.config}"
 
     def setup(self) -> None:
         """Says at the start what is missing."""
@@ -67,20 +65,14 @@ class DynamicsTool:
             energy = "low"
         elif loudness_lufs >= config.high_energy_lufs:
             energy = "high"
-        return [
-            ToolResult(
-                tool=self.name,
-                version=self.version,
-                branch="music",
-                kind="dynamics",
-                spans=spans,
-                values={
-                    "energy": energy,
-                    "loudness_lufs": loudness_lufs,
-                    "range_db": float(high_db - low_db),
-                },
-            )
-        ]
+        return self.found(
+            spans=spans,
+            values={
+                "energy": energy,
+                "loudness_lufs": loudness_lufs,
+                "range_db": float(high_db - low_db),
+            },
+        )
 
 
 def short_term_level_db(samples: np.ndarray) -> np.ndarray:

@@ -114,20 +114,22 @@ class MusicFeatures:
 
 
 class FeatureCache:
-    """The features of the segment at hand: the tools of a branch share one of these."""
+    """The features of the segments at hand: the tools of a branch share one of these."""
 
     def __init__(self) -> None:
-        self._features: MusicFeatures | None = None
+        self._features: list[MusicFeatures] = []
 
     def of(self, samples: np.ndarray) -> MusicFeatures:
-        """The features of these samples; kept until other samples come."""
-        if self._features is None or self._features.samples is not samples:
-            self._features = MusicFeatures(samples)
-        return self._features
+        """The features of these samples, kept until `clear`."""
+        for known in self._features:
+            if known.samples is samples:
+                return known
+        self._features.append(MusicFeatures(samples))
+        return self._features[-1]
 
     def clear(self) -> None:
         """Let go of the samples and what was computed of them."""
-        self._features = None
+        self._features.clear()
 
 
 def block_means(frames: np.ndarray, edges_s: np.ndarray) -> np.ndarray:

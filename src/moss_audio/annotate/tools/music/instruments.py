@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from moss_audio.annotate.records import Segment, Span, ToolResult
+from moss_audio.annotate.tool import Tool
 from moss_audio.annotate.tools.events import EventDetector, EventsConfig, merge_events
 from moss_audio.errors import MossAudioError
 from moss_audio.units import SAMPLE_RATE
@@ -52,10 +53,12 @@ class InstrumentsConfig:
             raise MossAudioError(f"instruments: min_score {self.min_score!r}: give 0 to 1")
 
 
-class InstrumentsTool:
+class InstrumentsTool(Tool):
     """Kind `instruments`: spans in which a detector hears one, from the segment's `activity`
     results and, where one is given, a detector of its own. Nothing is guessed without them."""
 
+    branch = "music"
+    kind = "instruments"
     name = "music/instruments"
 
     def __init__(self, config: InstrumentsConfig, detector: EventDetector | None = None) -> None:
@@ -89,12 +92,6 @@ class InstrumentsTool:
         spans = merge_events(played, samples.size / SAMPLE_RATE, merging)
         if not spans:
             return []
-        return [
-            ToolResult(
-                tool=self.name,
-                version=self.version,
-                branch="music",
-                kind="instruments",
-                spans=spans,
-            )
-        ]
+        return self.found(
+            spans=spans,
+        )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from moss_audio.annotate.records import Segment, ToolResult
-from moss_audio.annotate.tools.music.features import PITCH_CLASSES, FeatureCache
+from moss_audio.annotate.tools.music.features import PITCH_CLASSES
 from moss_audio.annotate.tools.music.librosa_tool import LibrosaTool
 
 _SHORTEST_S = 3.0
@@ -24,10 +24,8 @@ _PROFILES = np.array(
 class KeyTool(LibrosaTool[None]):
     """Kind `key`: tonic and mode; the score is about the probability that both are right."""
 
+    kind = "key"
     name = "music/key"
-
-    def __init__(self, features: FeatureCache) -> None:
-        super().__init__(None, features)
 
     def annotate(self, samples: np.ndarray, segment: Segment) -> list[ToolResult]:
         """Nothing for less than three seconds, or where no pitch class stands out."""
@@ -38,21 +36,15 @@ class KeyTool(LibrosaTool[None]):
         if found is None:
             return []
         tonic, mode, confidence, fit = found
-        return [
-            ToolResult(
-                tool=self.name,
-                version=self.version,
-                branch="music",
-                kind="key",
-                score=confidence,
-                values={
-                    "tonic": tonic,
-                    "mode": mode,
-                    "fit": fit,
-                    "tuning_semitones": features.tuning,
-                },
-            )
-        ]
+        return self.found(
+            score=confidence,
+            values={
+                "tonic": tonic,
+                "mode": mode,
+                "fit": fit,
+                "tuning_semitones": features.tuning,
+            },
+        )
 
 
 def estimate_key(pitch_classes: np.ndarray) -> tuple[str, str, float, float] | None:

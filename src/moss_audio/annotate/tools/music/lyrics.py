@@ -10,21 +10,20 @@ from moss_audio.annotate.records import Segment, ToolResult
 from moss_audio.annotate.tool import Tool
 
 
-class LyricsTool:
+class LyricsTool(Tool):
     """Kind `lyrics`: what the recogniser's `transcript` says where the profile hears singing.
 
     Recognisers are made for speech: sung words come out worse than spoken ones, so the result
     names the recogniser and keeps its score.
     """
 
+    branch = "music"
+    kind = "lyrics"
+
     def __init__(self, recogniser: Tool, min_singing: float = 0.5) -> None:
         self.recogniser = recogniser
         self.min_singing = min_singing
-
-    @property
-    def name(self) -> str:
-        """With the recogniser's."""
-        return f"music/lyrics {self.recogniser.name}"
+        self.name = f"music/lyrics {recogniser.name}"  # with the recogniser's
 
     @property
     def version(self) -> str:

@@ -40,6 +40,7 @@ class SectionsConfig:
 class SectionsTool(LibrosaTool[SectionsConfig]):
     """Kind `sections`: spans that cover the segment, labelled A, B, ... by likeness."""
 
+    kind = "sections"
     name = "music/sections"
 
     def annotate(self, samples: np.ndarray, segment: Segment) -> list[ToolResult]:
@@ -48,16 +49,10 @@ class SectionsTool(LibrosaTool[SectionsConfig]):
         if not features.is_usable:
             return []
         spans = find_sections(features, self.config)
-        return [
-            ToolResult(
-                tool=self.name,
-                version=self.version,
-                branch="music",
-                kind="sections",
-                spans=spans,
-                values={"form": " ".join(span.label for span in spans)},
-            )
-        ]
+        return self.found(
+            spans=spans,
+            values={"form": " ".join(span.label for span in spans)},
+        )
 
 
 def find_sections(features: MusicFeatures, config: SectionsConfig) -> tuple[Span, ...]:

@@ -52,6 +52,7 @@ class TempoTool(LibrosaTool[TempoConfig]):
     """Kind `tempo`: beats as spans (a point in time each), bpm; the score is about the
     probability that the bpm are right."""
 
+    kind = "tempo"
     name = "music/tempo"
 
     def setup(self) -> None:
@@ -73,17 +74,11 @@ class TempoTool(LibrosaTool[TempoConfig]):
         beats_s = beats_s[beats_s < features.duration_s]
         if beats_s.size < 4:
             return []
-        return [
-            ToolResult(
-                tool=self.name,
-                version=self.version,
-                branch="music",
-                kind="tempo",
-                score=confidence,
-                spans=tuple(Span("beat", float(t), float(t)) for t in beats_s),
-                values={"bpm": _steady_bpm(beats_s, bpm)},
-            )
-        ]
+        return self.found(
+            score=confidence,
+            spans=tuple(Span("beat", float(t), float(t)) for t in beats_s),
+            values={"bpm": _steady_bpm(beats_s, bpm)},
+        )
 
 
 def estimate_tempo(onset_strength: np.ndarray, config: TempoConfig) -> tuple[float, float] | None:

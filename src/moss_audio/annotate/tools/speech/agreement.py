@@ -26,8 +26,10 @@ from typing import Literal
 
 import numpy as np
 
+from moss_audio import settings
 from moss_audio.annotate.records import Segment, ToolResult
-from moss_audio.annotate.tools.identity import digest, package_version
+from moss_audio.annotate.tool import SpeechTool
+from moss_audio.annotate.tools.identity import package_version
 from moss_audio.errors import MossAudioError
 from moss_audio.metrics.asr import Normalizer, normalize, word_errors
 from moss_audio.text import detect_repetition, is_cjk
@@ -179,23 +181,19 @@ def _medoid(
     return min(clean, key=lambda name: (round(cost(name), 9), clean.index(name)))
 
 
-class AgreementTool:
+class AgreementTool(SpeechTool):
     """Compares the transcripts of a segment: kind `agreement`."""
+
+    kind = "agreement"
+    name = "agreement"
 
     def __init__(self, config: AgreementConfig | None = None) -> None:
         self.config = config or AgreementConfig()
 
     @property
-    def name(self) -> str:
-        return "agreement"
-
-    @property
     def version(self) -> str:
         packages = [package_version(name) for name in ("jiwer", "whisper-normalizer")]
-        return digest(self.config, packages)
-
-    def setup(self) -> None:
-        """Nothing to load."""
+        return settings.digest([self.config, packages], 12)
 
     def annotate(self, samples: np.ndarray, segment: Segment) -> list[ToolResult]:
         """One verdict; nothing for a segment that no recogniser has transcribed."""
@@ -203,23 +201,17 @@ class AgreementTool:
         if not found:
             return []
         verdict = decide(found, self.config)
-        return [
-            ToolResult(
-                tool=self.name,
-                version=self.version,
-                branch="speech",
-                kind="agreement",
-                text="" if verdict.decision == "drop" else verdict.text,
-                score=verdict.mean_wer,
-                values={
-                    "decision": verdict.decision,
-                    "chosen": verdict.chosen,
-                    "pairs": dict(verdict.pairs),
-                    "support": verdict.support_wer,
-                    "reason": verdict.reason,
-                },
-            )
-        ]
+        return self.found(
+            text="" if verdict.decision == "drop" else verdict.text,
+            score=verdict.mean_wer,
+            values={
+                "decision": verdict.decision,
+                "chosen": verdict.chosen,
+                "pairs": dict(verdict.pairs),
+                "support": verdict.support_wer,
+                "reason": verdict.reason,
+            },
+        )
 
 
 def agreed_text(segment: Segment) -> str:

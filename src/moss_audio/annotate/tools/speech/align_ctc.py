@@ -10,14 +10,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
 from moss_audio.annotate.records import Segment, ToolResult
-from moss_audio.annotate.tools.identity import digest, package_version, weights_digest
+from moss_audio.annotate.tool import SpeechTool
+from moss_audio.annotate.tools.identity import weights_digest
 from moss_audio.annotate.tools.speech.agreement import agreed_text
 from moss_audio.annotate.tools.speech.align_sphinx import UNALIGNED
 from moss_audio.annotate.tools.speech.timing import spans_of
@@ -74,8 +74,12 @@ def ctc_path(log_probs: np.ndarray, labels: Sequence[int], blank: int) -> np.nda
     return path
 
 
-class CtcAligner:
+class CtcAligner(SpeechTool):
     """Gives the agreed transcript its word times: kind `words`."""
+
+    kind = "words"
+    name = "align-ctc"
+    packages = ("transformers",)
 
     def __init__(self, config: CtcAlignConfig) -> None:
         self.config = config
@@ -84,14 +88,8 @@ class CtcAligner:
         self._vocabulary: dict[str, int] = {}
         self._blank = 0
 
-    @property
-    def name(self) -> str:
-        return "align-ctc"
-
-    @cached_property
-    def version(self) -> str:
-        weights = weights_digest(self.config.model)
-        return f"{package_version('transformers')}+{digest(self.config, weights)}"
+    def weights(self) -> tuple[str, ...]:
+        return (weights_digest(self.config.model),)
 
     def setup(self) -> None:
         """Load the model. Raises CheckpointError if it is not a CTC model with a tokenizer."""
@@ -123,17 +121,11 @@ class CtcAligner:
             return []
         found = self.align(samples, text)
         words, duration_s = text.split(), len(samples) / SAMPLE_RATE
-        return [
-            ToolResult(
-                tool=self.name,
-                version=self.version,
-                branch="speech",
-                kind="words",
-                text=text,
-                spans=spans_of(words, found, duration_s) if found else (),
-                warnings=() if found else (UNALIGNED,),
-            )
-        ]
+        return self.found(
+            text=text,
+            spans=spans_of(words, found, duration_s) if found else (),
+            warnings=() if found else (UNALIGNED,),
+        )
 
     def align(self, samples: np.ndarray, text: str) -> dict[int, tuple[float, float]]:
         """(start, end) in seconds of the words of `text` by index; words without a letter of the

@@ -10,20 +10,20 @@ from typing import Any
 import numpy as np
 
 from moss_audio.annotate.records import Segment, Span, ToolResult
+from moss_audio.annotate.tool import SpeechTool
 from moss_audio.annotate.tools.speech.agreement import agreed_text
 from moss_audio.annotate.tools.speech.moss import MossConfig, SharedMoss
 
 
-class MossAligner:
+class MossAligner(SpeechTool):
     """Gives the agreed transcript its word times: kind `words`."""
+
+    kind = "words"
+    name = "align-moss"
 
     def __init__(self, shared: SharedMoss | None = None) -> None:
         self._shared = shared or SharedMoss(MossConfig())
         self._align: Any = None
-
-    @property
-    def name(self) -> str:
-        return "align-moss"
 
     @property
     def version(self) -> str:
@@ -43,13 +43,7 @@ class MossAligner:
             return []
         self.setup()
         words = self._align(np.ascontiguousarray(samples, np.float32), text)
-        return [
-            ToolResult(
-                tool=self.name,
-                version=self.version,
-                branch="speech",
-                kind="words",
-                text=text,
-                spans=tuple(Span(word.text, word.start, word.end) for word in words),
-            )
-        ]
+        return self.found(
+            text=text,
+            spans=tuple(Span(word.text, word.start, word.end) for word in words),
+        )

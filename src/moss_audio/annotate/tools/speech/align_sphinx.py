@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from moss_audio.annotate.records import Segment, ToolResult
-from moss_audio.annotate.tools.identity import digest, package_version
+from moss_audio.annotate.tool import SpeechTool
 from moss_audio.annotate.tools.speech.agreement import agreed_text
 from moss_audio.annotate.tools.speech.asr_sphinx import decode, decoder, plain_word
 from moss_audio.annotate.tools.speech.pronounce import LetterToSound, read_dictionary
@@ -34,22 +34,18 @@ class SphinxAlignConfig:
     most_unpronounceable: float = 0.2
 
 
-class SphinxAligner:
+class SphinxAligner(SpeechTool):
     """Gives the agreed transcript its word times: kind `words`."""
+
+    kind = "words"
+    name = "align-sphinx"
+    packages = ("pocketsphinx",)
 
     def __init__(self, config: SphinxAlignConfig | None = None) -> None:
         self.config = config or SphinxAlignConfig()
         self._decoder: Any = None
         self._sounds: LetterToSound | None = None
         self._learnt: set[str] = set()
-
-    @property
-    def name(self) -> str:
-        return "align-sphinx"
-
-    @property
-    def version(self) -> str:
-        return f"{package_version('pocketsphinx')}+{digest(self.config)}"
 
     def setup(self) -> None:
         """Load the acoustic model and the dictionary."""
@@ -66,17 +62,11 @@ class SphinxAligner:
             return []
         found, marks = self.align(samples, text)
         words, duration_s = text.split(), len(samples) / SAMPLE_RATE
-        return [
-            ToolResult(
-                tool=self.name,
-                version=self.version,
-                branch="speech",
-                kind="words",
-                text=text,
-                spans=spans_of(words, found, duration_s, marks) if found else (),
-                warnings=() if found else (UNALIGNED,),
-            )
-        ]
+        return self.found(
+            text=text,
+            spans=spans_of(words, found, duration_s, marks) if found else (),
+            warnings=() if found else (UNALIGNED,),
+        )
 
     def align(
         self, samples: np.ndarray, text: str

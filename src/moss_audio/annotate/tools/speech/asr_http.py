@@ -9,6 +9,7 @@ import numpy as np
 
 from moss_audio import settings
 from moss_audio.annotate.records import Segment, ToolResult
+from moss_audio.annotate.tool import SpeechTool
 from moss_audio.annotate.tools.speech.wav import wav_bytes
 from moss_audio.endpoint import Endpoint, EndpointClient
 from moss_audio.text import single_line
@@ -26,8 +27,10 @@ class SpeechServer(Endpoint):
         return f"{self.model_name}+{settings.digest([self.model_name, self.language], 12)}"
 
 
-class HttpTranscriber:
+class HttpTranscriber(SpeechTool):
     """Speech to text by a server: kind `transcript`, without spans."""
+
+    kind = "transcript"
 
     def __init__(self, server: SpeechServer, name: str = "http") -> None:
         self.server = server
@@ -50,12 +53,6 @@ class HttpTranscriber:
         text = self._client.transcribe(
             wav_bytes(samples), f"{segment.id}.wav", language=self.server.language
         )
-        return [
-            ToolResult(
-                tool=self.name,
-                version=self.version,
-                branch="speech",
-                kind="transcript",
-                text=single_line(text),
-            )
-        ]
+        return self.found(
+            text=single_line(text),
+        )

@@ -8,12 +8,15 @@ from typing import Any
 import numpy as np
 
 from moss_audio.annotate.records import Segment, ToolResult
+from moss_audio.annotate.tool import SpeechTool
 from moss_audio.annotate.tools.speech.moss import MossConfig, SharedMoss
 from moss_audio.units import SAMPLE_RATE
 
 
-class MossTool:
+class MossTool(SpeechTool):
     """Speech to text by a MOSS-Audio checkpoint: kind `transcript`, without spans."""
+
+    kind = "transcript"
 
     def __init__(self, shared: SharedMoss | None = None, name: str = "moss") -> None:
         self._shared = shared or SharedMoss(MossConfig())
@@ -36,16 +39,4 @@ class MossTool:
     ) -> list[list[ToolResult]]:
         """One transcript each; decoded together, the weights are read once for all of them."""
         found: Any = self._shared.model.transcribe([(one, SAMPLE_RATE) for one in samples])
-        return [
-            [
-                ToolResult(
-                    tool=self.name,
-                    version=self.version,
-                    branch="speech",
-                    kind="transcript",
-                    text=one.text,
-                    warnings=one.warnings,
-                )
-            ]
-            for one in found
-        ]
+        return [self.found(text=one.text, warnings=one.warnings) for one in found]

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from moss_audio.annotate.records import Segment, Span, ToolResult
-from moss_audio.annotate.tools.identity import digest, package_version
+from moss_audio.annotate.tool import SpeechTool
 from moss_audio.errors import MissingDependencyError, MossAudioError
 from moss_audio.longform import is_silent
 from moss_audio.units import SAMPLE_RATE
@@ -66,17 +66,16 @@ def plain_word(word: str) -> str:
     return word.split("(")[0]
 
 
-class SphinxTool:
+class SphinxTool(SpeechTool):
     """Speech to text by pocketsphinx: kind `transcript`, spans are its words."""
+
+    kind = "transcript"
+    packages = ("pocketsphinx",)
 
     def __init__(self, config: SphinxConfig | None = None, name: str = "sphinx") -> None:
         self.config = config or SphinxConfig()
         self.name = name
         self._decoder: Any = None
-
-    @property
-    def version(self) -> str:
-        return f"{package_version('pocketsphinx')}+{digest(self.config)}"
 
     def setup(self) -> None:
         """Load the model."""
@@ -94,14 +93,8 @@ class SphinxTool:
             for word, start, end in heard
             if plain_word(word) and start < duration_s
         )
-        return [
-            ToolResult(
-                tool=self.name,
-                version=self.version,
-                branch="speech",
-                kind="transcript",
-                text=" ".join(span.label for span in spans),
-                spans=spans,
-                values={"language": "en"},
-            )
-        ]
+        return self.found(
+            text=" ".join(span.label for span in spans),
+            spans=spans,
+            values={"language": "en"},
+        )

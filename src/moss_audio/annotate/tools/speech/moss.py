@@ -7,8 +7,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from moss_audio import api
-from moss_audio.annotate.tools.identity import digest, package_version, weights_digest
+from moss_audio import api, settings
+from moss_audio.annotate.tools.identity import package_version, weights_digest
 from moss_audio.model import checkpoint
 
 
@@ -43,4 +43,5 @@ class SharedMoss:
         """Of the package, the weights and the settings."""
         nano = self.config.name == api.EMBEDDED
         path = checkpoint.embedded_folder() if nano else Path(self.config.name)
-        return f"{package_version('moss-audio')}+{digest(self.config, weights_digest(path))}"
+        told = settings.digest([self.config, weights_digest(path)], 12)
+        return f"{package_version('moss-audio')}+{told}"

@@ -8,25 +8,22 @@ from __future__ import annotations
 
 import numpy as np
 
+from moss_audio import settings
 from moss_audio.annotate.records import Segment, Span, ToolResult
-from moss_audio.annotate.tools.identity import digest
+from moss_audio.annotate.tool import SpeechTool
 from moss_audio.result import Word
 from moss_audio.tasks.transcribe import SEGMENT_GAP_S, SEGMENT_MAX_S, segments_from_words
 
 
-class SentencesTool:
+class SentencesTool(SpeechTool):
     """Gathers the aligned words of a segment: kind `sentences`."""
 
-    @property
-    def name(self) -> str:
-        return "sentences"
+    kind = "sentences"
+    name = "sentences"
 
     @property
     def version(self) -> str:
-        return digest(SEGMENT_GAP_S, SEGMENT_MAX_S)
-
-    def setup(self) -> None:
-        """Nothing to load."""
+        return settings.digest([SEGMENT_GAP_S, SEGMENT_MAX_S], 12)
 
     def annotate(self, samples: np.ndarray, segment: Segment) -> list[ToolResult]:
         """The sentences; nothing without words."""
@@ -34,16 +31,10 @@ class SentencesTool:
         if not words:
             return []
         spans = tuple(Span(s.text, s.start, s.end) for s in segments_from_words(words))
-        return [
-            ToolResult(
-                tool=self.name,
-                version=self.version,
-                branch="speech",
-                kind="sentences",
-                text=" ".join(span.label for span in spans),
-                spans=spans,
-            )
-        ]
+        return self.found(
+            text=" ".join(span.label for span in spans),
+            spans=spans,
+        )
 
 
 def aligned_words(segment: Segment) -> list[Word]:

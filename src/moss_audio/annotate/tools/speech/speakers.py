@@ -9,12 +9,12 @@ belongs to the nearest windows. Two voices at once are not told apart.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 
 from moss_audio.annotate.records import Segment, Span, ToolResult
-from moss_audio.annotate.tools.identity import digest, package_version, weights_digest
+from moss_audio.annotate.tool import SpeechTool
+from moss_audio.annotate.tools.identity import weights_digest
 from moss_audio.annotate.tools.speech.speech_activity import speech_regions
 from moss_audio.annotate.tools.speech.voice_encoder import (
     SAMPLE_RATE,
@@ -51,21 +51,19 @@ class _Window:
         return (self.start_s + self.end_s) / 2
 
 
-class SpeakersTool:
+class SpeakersTool(SpeechTool):
     """Turns of the voices of a segment: kind `speakers`."""
+
+    kind = "speakers"
+    name = "speakers"
+    packages = ("resemblyzer",)
 
     def __init__(self, config: SpeakersConfig | None = None) -> None:
         self.config = config or SpeakersConfig()
         self._encoder: VoiceEncoder | None = None
 
-    @property
-    def name(self) -> str:
-        return "speakers"
-
-    @cached_property
-    def version(self) -> str:
-        weights = weights_digest(weights_file(self.config.weights))
-        return f"{package_version('resemblyzer')}+{digest(self.config, weights)}"
+    def weights(self) -> tuple[str, ...]:
+        return (weights_digest(weights_file(self.config.weights)),)
 
     def setup(self) -> None:
         """Load the encoder. Raises CheckpointError or MissingDependencyError."""
@@ -78,16 +76,10 @@ class SpeakersTool:
         if not regions:
             return []
         spans = self.turns(samples, regions)
-        return [
-            ToolResult(
-                tool=self.name,
-                version=self.version,
-                branch="speech",
-                kind="speakers",
-                spans=spans,
-                values={"count": len({span.label for span in spans})},
-            )
-        ]
+        return self.found(
+            spans=spans,
+            values={"count": len({span.label for span in spans})},
+        )
 
     def turns(self, samples: np.ndarray, regions: list[tuple[float, float]]) -> tuple[Span, ...]:
         """Turns within `regions` (start and end in seconds, in order)."""

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from moss_audio.annotate.records import Segment, Span, ToolResult
-from moss_audio.annotate.tools.identity import digest, package_version
+from moss_audio.annotate.tool import SpeechTool
 from moss_audio.errors import CheckpointError, MissingDependencyError, short_reason
 from moss_audio.units import SAMPLE_RATE
 
@@ -21,20 +21,16 @@ class PyannoteConfig:
     device: str = "cpu"
 
 
-class PyannoteTool:
+class PyannoteTool(SpeechTool):
     """Turns of the voices of a segment: kind `speakers`."""
+
+    kind = "speakers"
+    name = "pyannote"
+    packages = ("pyannote.audio",)
 
     def __init__(self, config: PyannoteConfig | None = None) -> None:
         self.config = config or PyannoteConfig()
         self._pipeline: Any = None
-
-    @property
-    def name(self) -> str:
-        return "pyannote"
-
-    @property
-    def version(self) -> str:
-        return f"{package_version('pyannote.audio')}+{digest(self.config)}"
 
     def setup(self) -> None:
         """Load the pipeline. Raises MissingDependencyError without pyannote.audio,
@@ -80,16 +76,10 @@ class PyannoteTool:
         )
         if not spans:
             return []
-        return [
-            ToolResult(
-                tool=self.name,
-                version=self.version,
-                branch="speech",
-                kind="speakers",
-                spans=spans,
-                values={"count": len(names)},
-            )
-        ]
+        return self.found(
+            spans=spans,
+            values={"count": len(names)},
+        )
 
 
 class MissingPyannoteError(MissingDependencyError):

@@ -14,8 +14,10 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from moss_audio import settings
 from moss_audio.annotate.records import Segment, ToolResult
-from moss_audio.annotate.tools.identity import digest, package_version
+from moss_audio.annotate.tool import SpeechTool
+from moss_audio.annotate.tools.identity import package_version
 from moss_audio.annotate.tools.speech.sentences import aligned_words
 from moss_audio.annotate.tools.speech.speech_activity import speech_regions
 from moss_audio.annotate.tools.speech.speech_measures import measure
@@ -80,8 +82,11 @@ class Describer(Protocol):
         """Texts of some of `ASKED_FIELDS`; those it does not know are left out."""
 
 
-class SpeechFieldsTool:
+class SpeechFieldsTool(SpeechTool):
     """The fields of a speech caption: kind `speech_fields`."""
+
+    kind = "speech_fields"
+    name = "speech-fields"
 
     def __init__(
         self, config: FieldsConfig | None = None, describer: Describer | None = None
@@ -90,14 +95,10 @@ class SpeechFieldsTool:
         self._describer = describer
 
     @property
-    def name(self) -> str:
-        return "speech-fields"
-
-    @property
     def version(self) -> str:
         packages = [package_version(name) for name in ("librosa", "pyloudnorm")]
         asked = (self._describer.name, self._describer.version) if self._describer else ()
-        return digest(self.config, packages, asked)
+        return settings.digest([self.config, packages, asked], 12)
 
     def setup(self) -> None:
         """Prepare the describer, if there is one."""
@@ -123,16 +124,10 @@ class SpeechFieldsTool:
         several = bool(speakers) and int(speakers[-1].values.get("count", 1)) > 1
         ordered = {name: fields[name] for name in FIELDS if name in fields}
         values: dict[str, Any] = {**ordered, "measured": measured, "sources": sources}
-        return [
-            ToolResult(
-                tool=self.name,
-                version=self.version,
-                branch="speech",
-                kind="speech_fields",
-                values=values,
-                warnings=(SEVERAL,) if several else (),
-            )
-        ]
+        return self.found(
+            values=values,
+            warnings=(SEVERAL,) if several else (),
+        )
 
 
 def in_words(measured: Mapping[str, float], config: FieldsConfig | None = None) -> dict[str, str]:

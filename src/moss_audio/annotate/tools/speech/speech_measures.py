@@ -43,7 +43,10 @@ def measure(
 def pitch(spoken: np.ndarray) -> dict[str, float]:
     """`pitch_hz` (median) and `pitch_range_semitones` (10th to 90th percentile), by pyin
     (Mauch and Dixon 2014)."""
-    librosa = _import("librosa")
+    try:
+        import librosa
+    except ImportError as error:
+        raise MissingDependencyError("librosa", "annotate", "Measures of speech") from error
     spoken = np.asarray(spoken[: round(_PITCH_SPEECH_S * SAMPLE_RATE)], np.float32)
     if len(spoken) < 4 * _PITCH_FRAME:
         return {}
@@ -127,12 +130,3 @@ def _cut(samples: np.ndarray, regions: Sequence[tuple[float, float]]) -> np.ndar
 
 def _round(value: Any, digits: int = 1) -> float:
     return round(float(value), digits)
-
-
-def _import(name: str) -> Any:
-    from importlib import import_module
-
-    try:
-        return import_module(name)
-    except ImportError as error:
-        raise MissingDependencyError(name, "annotate", "Measures of speech") from error
