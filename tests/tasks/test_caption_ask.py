@@ -39,6 +39,12 @@ def test_caption_round_trip_and_loop():
     assert looped.warnings == (WARN_LOOP,)
 
 
+def test_a_caption_of_nothing_but_stamps_is_empty():
+    for answer in ("[6.72]", "[0.10][0.20]", "[0.10]\n[0.20]."):
+        assert CAPTION.parse(answer, 3.0).text == ""
+    assert CAPTION.parse("[0.10] A dog.", 3.0).text == "[0.10] A dog."
+
+
 def test_caption_score():
     truth = Caption("A dog barks in the rain")
     score = CAPTION.score(Caption("the dog barks"), truth)

@@ -129,6 +129,13 @@ def test_event_without_label_is_refused():
         TASK.render_answer(timeline((1.0, 2.0, " \n")))
 
 
+def test_a_stamp_is_no_event():
+    result = TASK.parse("0.00 - 1.00: [0.98]\n1.00 - 2.00: dog [1.50] barking\n[0.50]", 3.0)
+    assert [e.label for e in result.events] == ["dog barking"]
+    assert "2 lines" in result.warnings[0]
+    assert TASK.parse("[6.72]", 3.0).events == ()
+
+
 def test_score_is_the_event_based_f1():
     truth = timeline((1.0, 2.0, "The dog barking"), (5.0, 15.0, "rain"))
     near = timeline((1.2, 2.5, "dog barking"), (4.8, 10.0, "sound of rain"))

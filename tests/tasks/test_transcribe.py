@@ -1,3 +1,5 @@
+import re
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -6,7 +8,14 @@ from moss_audio.errors import MossAudioError
 from moss_audio.result import Segment, Transcript, Word
 from moss_audio.tasks.base import WARN_LOOP, WARN_THINKING_OPEN
 from moss_audio.tasks.times import WARN_LAST, WARN_LEADING, WARN_NO_STAMPS, WARN_ORDER
-from moss_audio.tasks.transcribe import PROMPT_SENTENCE, PROMPT_WORD, WARN_PHRASES, Transcribe
+from moss_audio.tasks.transcribe import (
+    PROMPT_SENTENCE,
+    PROMPT_WORD,
+    WARN_PHRASES,
+    WARN_RATE,
+    WARN_STAMPS,
+    Transcribe,
+)
 
 PLAIN, SENTENCE, WORD = Transcribe(), Transcribe("sentence"), Transcribe("word")
 
@@ -101,6 +110,35 @@ def test_silence_is_empty():
         assert task.render_answer(Transcript("", duration=3.0)) == ""
 
 
+@pytest.mark.parametrize("task", [PLAIN, SENTENCE, WORD])
+@pytest.mark.parametrize(
+    "answer",
+    ["[6.72]", "[6.72][6.72]", "[0.10][0.20]", "[0.10]\n[0.20]", "[4.90", "[4.9", "[", "[0:05]",
+     "[0.10] [0.20] [", "\u30100.32\u3011", "<think>hm</think>[6.72]", "[1]", "[0.\x0010]"],
+)  # fmt: skip
+def test_an_answer_of_nothing_but_stamps_says_nothing(task, answer):
+    # Noise, hum and pauses get such answers; the stamp is not a word that somebody said.
+    result = task.parse(answer, 1.0)
+    assert (result.text, result.segments, result.words) == ("", (), ())
+    assert result.raw == answer
+
+
+def test_nobody_says_six_words_in_a_fifth_of_a_second():
+    answer = "[0.00]I[0.05][0.05]do[0.10][0.10]not[0.15][0.15]know[0.20][0.20]why[0.20]"
+    for task in (PLAIN, SENTENCE, WORD):
+        result = task.parse(answer, 0.2)
+        assert (result.text, result.words, result.warnings) == ("", (), (WARN_RATE,))
+        assert task.parse("[0.00]I[0.05][0.05]do[0.10]", 0.2).text == "I do"
+    assert PLAIN.parse("Provide a solution.", 0.05).text == ""
+    assert PLAIN.parse("Provide a solution.", 0.3).text == "Provide a solution."
+
+
+def test_a_plain_transcript_has_no_stamps():
+    assert PLAIN.parse("[0.10]hello", 1.0).text == "hello"
+    assert PLAIN.parse("hello [0.10] there", 1.0).text == "hello there"
+    assert WARN_STAMPS in PLAIN.parse("[0.10]hello", 1.0).warnings
+
+
 def test_phrase_where_words_were_asked_is_divided():
     result = WORD.parse("[1.00]ab cdef[2.20]", 5.0)
     assert [(w.text, w.start, pytest.approx(w.end)) for w in result.words] == [
@@ -163,6 +201,32 @@ def test_any_text_parses_into_order(text, duration):
         assert 0 <= task.score(result, result).reward <= 1
         if result.words or task is not WORD:
             assert task.parse(task.render_answer(result), duration).raw is not None
+
+
+stamped = st.lists(
+    st.one_of(
+        st.floats(0, 99).map(lambda s: f"[{s:.2f}]"),
+        st.integers(0, 99).map(lambda n: f"[{n}]"),
+        st.sampled_from(
+            ["[", "]", "[0", "0.10]", " ", "\n", "\x00", ".", "\uff3b1.00\uff3d", "1:"]
+        ),
+        st.sampled_from(["hello", "3", "\u4f60", "a b"]),
+    ),
+    max_size=12,
+).map("".join)
+
+
+@settings(max_examples=500)
+@given(stamped, st.floats(0, 100))
+def test_no_stamp_survives_in_the_text(text, duration):
+    time = re.compile(r"[\[\uff3b]\s*\d+[.:][\d.:]*\s*s?\s*[\]\uff3d]")
+    number = re.compile(r"[\[\uff3b]\s*[\d.:]+\s*s?\s*[\]\uff3d]")
+    for task in (PLAIN, SENTENCE, WORD):
+        result = task.parse(text, duration)
+        stamp = time if task is PLAIN else number
+        for item in (result, *result.segments, *result.words):
+            assert not stamp.search(item.text)
+        assert not number.fullmatch(result.text)
 
 
 token = st.text(alphabet="abcdefgh,.'!-3\u4f60\u00e9\"", min_size=1, max_size=7)

@@ -13,7 +13,8 @@ from moss_audio.metrics.caption import SoundScene, caption_facts
 from moss_audio.metrics.caption_words import shared_words
 from moss_audio.result import Caption
 from moss_audio.tasks.base import WARN_LOOP, Score, Task, answer_part, check_duration, joined_notes
-from moss_audio.text import detect_repetition
+from moss_audio.tasks.times import without_stamps
+from moss_audio.text import detect_repetition, single_line
 
 PROMPT = "Describe this audio."
 
@@ -40,7 +41,7 @@ class Describe(Task[Caption]):
         `duration` that is not a length in seconds."""
         duration = check_duration(duration)
         answer, warnings = answer_part(text)
-        clean, looped = detect_repetition(answer)
+        clean, looped = detect_repetition(answer if without_stamps(single_line(answer)) else "")
         if looped:
             warnings += (WARN_LOOP,)
         return Caption(clean, duration, text, warnings)

@@ -22,7 +22,7 @@ from moss_audio.tasks.base import (
     check_duration,
     joined_notes,
 )
-from moss_audio.tasks.times import CLOCK, TOLERANCE_S, WARN_ORDER, clock_to_seconds
+from moss_audio.tasks.times import CLOCK, TOLERANCE_S, WARN_ORDER, clock_to_seconds, without_stamps
 from moss_audio.text import LOOP_WORDS, detect_repetition, single_line, tail_loop
 
 PROMPT = (
@@ -88,7 +88,9 @@ class Events(Task[Timeline]):
         """
         duration = check_duration(duration)
         answer, warnings = answer_part(text)
-        found, unread = _read_lines(answer)
+        written, unread = _read_lines(answer)
+        found = [(label, s, e) for one, s, e in written if (label := without_stamps(one))]
+        unread += len(written) - len(found)
         notes: list[str] = []
         if unread:
             notes.append(f"{unread} line{'s' * (unread > 1)} could not be read as an event")
@@ -148,7 +150,7 @@ def clean_label(label: str) -> str:
     label = single_line(label)
     while (shorter := _INLINE.sub(lambda m: m.group().rstrip(": "), label)) != label:
         label = shorter
-    return label.lstrip(": ").strip()
+    return without_stamps(label).lstrip(": ").strip()
 
 
 # An event as written: label, start, end or None where it was left out.

@@ -19,11 +19,13 @@ _STAMP = re.compile(
     rf"|(?<![0-9.:])({_HUNDREDTHS})\s*{_CLOSE}"
 )
 # What is left of a stamp when the answer ran into its token limit: `[`, `[1`, `[1.`, `[1:0`.
-_CUT_STAMP = re.compile(rf"{_OPEN}\s*[0-9:]*\.?[0-9]?\s*$")
+_CUT_STAMP = re.compile(rf"{_OPEN}\s*[0-9:]*\.?[0-9]*\s*$")
 # Both times in front of the text, `[0.32-0.71]word`.
 _PAIR = re.compile(
     rf"{_OPEN}\s*({CLOCK})\s*s?\s*[-\u2013~,]\s*({CLOCK})\s*s?\s*{_CLOSE}([^\[\uff3b\u3010]+)"
 )
+# A number in brackets of its own, which is a time where it has a point or a colon.
+_BRACKETED = re.compile(rf"{_OPEN}\s*{CLOCK}\s*s?\s*{_CLOSE}")
 _BARE = re.compile(rf"(?<![0-9.:\w])({_HUNDREDTHS})(?![0-9.:\w])")
 _BARE_END = re.compile(rf"^(.*\S)\s+({_HUNDREDTHS})$", re.DOTALL)
 _BARE_START = re.compile(rf"^({_HUNDREDTHS})\s+(\S.*)$", re.DOTALL)
@@ -42,7 +44,7 @@ WARN_ORDER = "time stamps out of order or outside the clip were moved"
 
 
 @dataclass(frozen=True)
-class Span:
+class StampedText:
     """A stretch of text with its times in seconds."""
 
     text: str
@@ -56,6 +58,21 @@ def clock_to_seconds(text: str) -> float:
     for part in text.split(":"):
         seconds = seconds * 60 + float(part)
     return seconds
+
+
+def without_stamps(text: str) -> str:
+    """A line of text without times in brackets. A whole number in brackets is a note and stays,
+    unless there is nothing else: an answer of nothing but markup says nothing."""
+    if not _BRACKETED.search(text) and not _CUT_STAMP.match(text):
+        return text
+    while (shorter := _BRACKETED.sub(_note, text)) != text:
+        text = shorter
+    rest = _CUT_STAMP.sub("", _BRACKETED.sub("", text)).strip(_EDGE + ".,:;-")
+    return " ".join(text.split()) if rest else ""
+
+
+def _note(bracketed: re.Match[str]) -> str:
+    return " " if "." in bracketed[0] or ":" in bracketed[0] else bracketed[0]
 
 
 def _tokens(answer: str, duration: float) -> list[str | float]:
@@ -92,7 +109,7 @@ def _all_bare(answer: str, duration: float) -> bool:
     )
 
 
-def read_stamped(answer: str, duration: float) -> tuple[list[Span], list[str]]:
+def read_stamped(answer: str, duration: float) -> tuple[list[StampedText], list[str]]:
     """Reads `[start]text[end][start]text[end]...` from any text; never raises.
 
     A chunk starts at the nearest stamp before it and ends at the nearest after it, so one shared
@@ -104,7 +121,7 @@ def read_stamped(answer: str, duration: float) -> tuple[list[Span], list[str]]:
     if not any(isinstance(token, float) for token in tokens):
         return [], [WARN_NO_STAMPS] if tokens else []
     warnings: list[str] = []
-    spans: list[Span] = []
+    spans: list[StampedText] = []
     closing = False  # whether the stamp just before already ended a chunk
     for i, token in enumerate(tokens):
         if isinstance(token, float):
@@ -137,14 +154,14 @@ def read_stamped(answer: str, duration: float) -> tuple[list[Span], list[str]]:
             warnings.append(WARN_LAST)
             end = start + max(0.1, len(token) * SECONDS_PER_CHAR)
             end = max(start, min(end, duration))
-        spans.append(Span(token, start, end))
+        spans.append(StampedText(token, start, end))
     spans, moved = put_in_order(spans, duration)
     if moved:
         warnings.append(WARN_ORDER)
     return spans, warnings
 
 
-def put_in_order(spans: Sequence[Span], duration: float) -> tuple[list[Span], bool]:
+def put_in_order(spans: Sequence[StampedText], duration: float) -> tuple[list[StampedText], bool]:
     """Times inside [0, duration], start <= end, starts non-decreasing; True if any was moved.
 
     The most starts that are already in order stay as they are (longest non-decreasing
@@ -158,7 +175,7 @@ def put_in_order(spans: Sequence[Span], duration: float) -> tuple[list[Span], bo
         limits[i] = upper
         if i in kept:
             upper = starts[i]
-    ordered: list[Span] = []
+    ordered: list[StampedText] = []
     moved, floor = False, 0.0
     for i, span in enumerate(spans):
         start = min(max(starts[i], floor), limits[i])
@@ -187,7 +204,7 @@ def _longest_non_decreasing(values: Sequence[float]) -> set[int]:
     return kept
 
 
-def cut_runaway(spans: Sequence[Span]) -> tuple[list[Span], bool]:
+def cut_runaway(spans: Sequence[StampedText]) -> tuple[list[StampedText], bool]:
     """Cuts a loop of words at the end of the spans' running text; True if there was one.
 
     The stamps of a runaway answer go on counting, so the words alone are compared.

@@ -24,7 +24,13 @@ from moss_audio.tasks.base import (
     check_duration,
     joined_notes,
 )
-from moss_audio.tasks.times import Span, cut_runaway, read_stamped
+from moss_audio.tasks.times import (
+    WARN_NO_STAMPS,
+    StampedText,
+    cut_runaway,
+    read_stamped,
+    without_stamps,
+)
 from moss_audio.text import detect_repetition, join_words, single_line
 
 PROMPT = "Transcribe the audio."
@@ -47,6 +53,10 @@ _SENTENCE_END = (".", "!", "?", "\u2026", "\u3002", "\uff01", "\uff1f")
 # A stamp this far off earns nothing in the score.
 SHIFT_LIMIT_S = 1.0
 
+# In a clip of a syllable or two a model may invent a sentence. Nobody speaks as fast as this.
+_BRIEF_S, MOST_WORDS_A_SECOND = 1.0, 12.0
+
+WARN_RATE = "more words than can be said in so short a clip were left out"
 WARN_PHRASES = "several words shared one pair of time stamps, which was divided among them"
 WARN_STAMPS = "time stamps in a plain transcript were removed"
 
@@ -104,16 +114,22 @@ class Transcribe(Task[Transcript]):
     def parse(self, text: str, duration: float) -> Transcript:
         """Reads any answer; what was repaired is named in `warnings`, all of it stays in `raw`.
 
-        A timed answer without a single stamp gives its text as one segment over the whole clip.
+        A timed answer without a single stamp gives its text as one segment over the whole clip;
+        one of nothing but stamps says nothing, and neither does one with more words than anybody
+        could say in a brief clip.
         Raises MossAudioError only for a `duration` that is not a length in seconds.
         """
         duration = check_duration(duration)
         answer, warnings = answer_part(text)
+        answer = single_line(answer)
         spans, notes = read_stamped(answer, duration)
+        n_words = sum(len(span.text.split()) for span in spans) or len(answer.split())
+        if duration < _BRIEF_S and n_words > 2 + MOST_WORDS_A_SECOND * duration:
+            return Transcript("", duration=duration, raw=text, warnings=(*warnings, WARN_RATE))
         if self.timestamps is None:
             return self._parse_plain(text, answer, duration, warnings, spans)
         if not spans:
-            clean, looped = detect_repetition(single_line(answer))
+            clean, looped = detect_repetition(answer if WARN_NO_STAMPS in notes else "")
             notes += [WARN_LOOP] * looped
             whole = (Segment(clean, 0.0, duration),) if clean else ()
             return Transcript(
@@ -138,12 +154,19 @@ class Transcribe(Task[Transcript]):
         )
 
     def _parse_plain(
-        self, raw: str, answer: str, duration: float, warnings: tuple[str, ...], spans: list[Span]
+        self,
+        raw: str,
+        answer: str,
+        duration: float,
+        warnings: tuple[str, ...],
+        spans: list[StampedText],
     ) -> Transcript:
-        clean = single_line(answer)
-        # One number in brackets is a note in the text; two or more are the timed format.
-        if len(spans) >= 1 and answer.count("[") >= 2:
+        # Two or more numbers in brackets are the timed format.
+        if spans and answer.count("[") >= 2:
             clean = join_words([span.text for span in spans])
+        else:
+            clean = without_stamps(answer)
+        if clean and clean != answer:
             warnings += (WARN_STAMPS,)
         clean, looped = detect_repetition(clean)
         if looped:
@@ -225,7 +248,7 @@ def segments_from_words(words: Sequence[Word]) -> tuple[Segment, ...]:
     )
 
 
-def _spans_to_words(spans: Sequence[Span]) -> tuple[tuple[Word, ...], bool]:
+def _spans_to_words(spans: Sequence[StampedText]) -> tuple[tuple[Word, ...], bool]:
     """One word a span; a span of several words is divided in proportion to their lengths."""
     words: list[Word] = []
     shared = False
