@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import shutil
 import wave
 from pathlib import Path
 
@@ -15,6 +16,7 @@ import moss_audio
 from moss_audio.api import MossAudio
 from moss_audio.errors import AudioError, CheckpointError, MossAudioError
 from moss_audio.model import checkpoint
+from moss_audio.model.checkpoint import Checkpoint
 from moss_audio.result import Answer, Caption, Timeline, Transcript
 from tests.engine.conftest import build_engine, noise
 
@@ -126,17 +128,18 @@ def test_a_checkpoint_that_is_not_there(tmp_path: Path, monkeypatch: pytest.Monk
 
 
 def test_a_folder_may_name_its_window(folder: Path, tmp_path: Path) -> None:
-    assert checkpoint.window_seconds(folder) is None
+    assert Checkpoint.open(folder).window_s is None
     settings = json.loads((folder / "processor_config.json").read_text())
     for window_s in (20, "long"):
         path = tmp_path / str(window_s)
         path.mkdir()
+        shutil.copy(folder / "config.json", path)
         (path / "processor_config.json").write_text(json.dumps({**settings, "window_s": window_s}))
         if window_s == 20:
-            assert checkpoint.window_seconds(path) == 20.0
+            assert Checkpoint.open(path).window_s == 20.0
         else:
             with pytest.raises(CheckpointError, match="window_s 'long'"):
-                checkpoint.window_seconds(path)
+                Checkpoint.open(path)
 
 
 def test_a_processor_config_with_a_window_is_read(folder: Path, tmp_path: Path) -> None:

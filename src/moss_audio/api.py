@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
+from moss_audio import __version__
 from moss_audio.engine.base import GenerationOptions
 from moss_audio.errors import CheckpointError, MossAudioError
 from moss_audio.listen import (
@@ -32,8 +34,8 @@ if TYPE_CHECKING:
 
     from moss_audio.engine.aligner import WordAligner
     from moss_audio.engine.torch_engine import TorchEngine
+    from moss_audio.model.checkpoint import Checkpoint
 
-EMBEDDED = "nano"
 TIMES = ("written", "alignment", "refined")
 # What takes several inputs takes a list: (samples, rate), one input, is a tuple.
 Inputs = AudioInput | list[Any]
@@ -41,7 +43,7 @@ Several = list[str] | tuple[str, ...]
 
 
 def load(
-    name: str | Path = EMBEDDED,
+    name: str | Path = "nano",
     *,
     device: str | torch.device | None = None,
     dtype: str | torch.dtype | None = None,
@@ -52,7 +54,8 @@ def load(
     """Load a checkpoint.
 
     Args:
-        name: "nano" (the embedded one), a folder, or a hub id "owner/name".
+        name: "nano" (the embedded one), a folder, or a hub id "owner/name". A folder called nano
+            is `./nano`, or a `Path`.
         device: cuda, mps, cpu; None takes the best there is.
         dtype: bfloat16, float16, float32; None takes what the device computes fast.
         batch_size: prompts decoded at once; None chooses by device.
@@ -66,32 +69,25 @@ def load(
     """
     from moss_audio.engine.device import choose_device, choose_dtype
     from moss_audio.engine.torch_engine import TorchEngine
-    from moss_audio.model import checkpoint
+    from moss_audio.model.checkpoint import Checkpoint
     from moss_audio.model.modeling import MossAudioModel
     from moss_audio.model.processing import MossAudioProcessor
 
     _check_load(name, batch_size, window_s)
     chosen = choose_device(device)
     chosen_dtype = choose_dtype(chosen, dtype)
-    if str(name) == EMBEDDED:
-        folder = checkpoint.embedded_folder()
-        if not checkpoint.is_embedded(folder):
-            raise CheckpointError(
-                f"the embedded checkpoint is not in {folder}: reinstall moss-audio, or build one "
-                "(moss-audio build-nano) and give its folder"
-            )
-    else:
-        folder = checkpoint.resolve_folder(name, {"revision": revision})
+    checkpoint = Checkpoint.open(name, revision=revision)
     with _quiet():
-        processor = MossAudioProcessor.from_pretrained(folder)
-        model = MossAudioModel.from_pretrained(folder, dtype=chosen_dtype).to(chosen)
+        processor = MossAudioProcessor.from_pretrained(checkpoint.folder)
+        model = MossAudioModel.from_pretrained(checkpoint, dtype=chosen_dtype).to(chosen)
     engine = TorchEngine(
         model,
         processor,
         batch_size=batch_size,
-        window_s=window_s if window_s is not None else checkpoint.window_seconds(folder),
+        window_s=window_s if window_s is not None else checkpoint.window_s,
+        thinks=checkpoint.thinks,
     )
-    return MossAudio(engine, name=str(name), times=checkpoint.times_by(folder))
+    return MossAudio(engine, checkpoint)
 
 
 def _check_load(name: Any, batch_size: Any, window_s: Any) -> None:
@@ -142,14 +138,25 @@ class MossAudio:
     that does not exist.
     """
 
-    def __init__(self, engine: TorchEngine, name: str = "", times: str = "written") -> None:
+    def __init__(self, engine: TorchEngine, checkpoint: Checkpoint) -> None:
         self.engine = engine
-        self.name = name
-        self.times = times
+        self.checkpoint = checkpoint
         self._aligner: WordAligner | None = None
 
     def __repr__(self) -> str:
-        return f"MossAudio({self.name!r}, device={str(self.engine.device)!r})"
+        return f"MossAudio({self.checkpoint.name!r}, device={str(self.engine.device)!r})"
+
+    @property
+    def fingerprint(self) -> str:
+        """What tells one model from another: a hash of its files, dtype, window and way to time
+        words, and of this package's version, whose parsers and prompts are in every answer.
+
+        Raises:
+            CheckpointError: if the files have changed since they were loaded.
+        """
+        parts = [self.checkpoint.fingerprint, str(self.engine.dtype), f"{self.window_s:g}"]
+        parts += [self.checkpoint.times, __version__]
+        return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
     @property
     def window_s(self) -> float:
@@ -176,7 +183,7 @@ class MossAudio:
             ]
         elif task == "transcribe":
             timestamps = options.pop("timestamps", None)
-            times = options.pop("times", None) or self.times
+            times = options.pop("times", None) or self.checkpoint.times
             tasks = [get_task(task, timestamps=timestamps)]
             if times not in TIMES:
                 raise MossAudioError(f"times={times!r}: give one of {', '.join(TIMES)}")

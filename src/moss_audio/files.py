@@ -19,14 +19,14 @@ MEDIA_SUFFIXES = frozenset((
     ".ra", ".rm", ".snd", ".spx", ".ts", ".tta", ".vob", ".w64", ".wav", ".wave", ".weba",
     ".webm", ".wma", ".wmv", ".wv",
 ))  # fmt: skip
-_MODEL_SUFFIXES = (".json", ".safetensors", ".txt", ".jinja")
+MODEL_SUFFIXES = (".json", ".safetensors", ".txt", ".jinja")  # what a checkpoint consists of
 _BLOCK_BYTES = 1 << 22
 
 
 def folder_hash(folder: Path) -> str:
     """A hash of the names and contents of a model folder's files: 64 hexadecimal digits."""
     digest = hashlib.sha256()
-    for path in sorted(p for p in folder.iterdir() if p.suffix in _MODEL_SUFFIXES and p.is_file()):
+    for path in sorted(p for p in folder.iterdir() if p.suffix in MODEL_SUFFIXES and p.is_file()):
         digest.update(f"{path.name}:{path.stat().st_size}\n".encode())
         with path.open("rb") as file:
             while block := file.read(_BLOCK_BYTES):

@@ -163,12 +163,14 @@ def test_train_average_hands_on_folders_weights_and_bits(
     with monkeypatch.context() as patched:
         patched.setattr("moss_audio.train.average.average", lambda *a: seen.append(a))
         done = run(
-            "train", "average", "nano", tmp_path, "-o", out, "--weight", "1", "--weight", "3",
-            "--lora-bits", "8",
+            "train", "average", "nano", embedded_folder(), "-o", out, "--weight", "1",
+            "--weight", "3", "--lora-bits", "8",
         )  # fmt: skip
     assert done.code == 0, done.err
-    assert seen == [([embedded_folder(), tmp_path], out, [1.0, 3.0], PackedBits(5, 4, 8, 8))]
-    lonely = run("train", "average", tmp_path, "-o", out)
+    assert seen == [
+        ([embedded_folder(), embedded_folder()], out, [1.0, 3.0], PackedBits(5, 4, 8, 8))
+    ]
+    lonely = run("train", "average", "nano", "-o", out)
     assert lonely.code == 1
     assert "two checkpoints" in lonely.err
     odd = run("train", "average", "nano", "nano", "-o", out, "--lora-bits", "7")

@@ -15,8 +15,12 @@ from safetensors.torch import load_file, save_file
 
 from moss_audio.errors import CheckpointError
 from moss_audio.model import checkpoint
-from moss_audio.model.modeling import MossAudioModel
+from moss_audio.model.checkpoint import Checkpoint, embedded_folder
+from moss_audio.model.modeling import MossAudioModel, expected_shapes
 from moss_audio.model.presets import preset
+from moss_audio.model.processing import MossAudioProcessor
+from moss_audio.prompt import chat_template
+from moss_audio.train.setup import source_folder
 
 VARIANTS: dict[str, dict[str, Any]] = {
     "qwen3": {},
@@ -273,6 +277,78 @@ def test_other_than_a_folder(tmp_path: Path, folder: Path) -> None:
     assert "no config.json" in load_error(tmp_path)
 
 
+def test_nano_is_the_embedded_one_and_a_folder_of_that_name_is_written_as_a_path(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(folder, tmp_path / "nano")
+    monkeypatch.chdir(tmp_path)
+    assert source_folder("nano") == Checkpoint.open("nano").folder == embedded_folder()
+    for name in ("./nano", Path("nano"), tmp_path / "nano"):
+        assert Checkpoint.open(name).folder.resolve() == tmp_path / "nano"
+    assert source_folder("./nano").resolve() == tmp_path / "nano"
+    assert MossAudioModel.from_pretrained("./nano").config.language_config.model_type == "qwen3"
+    with pytest.raises(CheckpointError, match=r"no processor in '\./nano'"):
+        MossAudioProcessor.from_pretrained("./nano")
+    assert load_error("") == "'': give nano, the folder of a checkpoint, or a hub id owner/name"
+
+
+@pytest.fixture
+def hub(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A cache as the hub's client leaves it, with two revisions of two checkpoints."""
+    for name in ("owner/model", "owner/MOSS-Audio-4B-Thinking"):
+        root = tmp_path / "hub" / f"models--{name.replace('/', '--')}"
+        for commit in ("a" * 40, "b" * 40):
+            shutil.copytree(folder, root / "snapshots" / commit)
+        (root / "snapshots" / ("b" * 40) / "generation_config.json").write_text("{}")
+        (root / "refs").mkdir()
+        (root / "refs" / "main").write_text("b" * 40)
+        (root / "refs" / "v1").write_text("a" * 40)
+    return tmp_path / "hub"
+
+
+def test_a_fingerprint_is_of_the_revision_that_was_loaded(hub: Path) -> None:
+    main, first = (
+        Checkpoint.open("owner/model", revision=r, cache_dir=hub, local_files_only=True)
+        for r in (None, "v1")
+    )
+    assert (main.revision, first.revision) == ("b" * 40, "a" * 40)
+    assert main.fingerprint != first.fingerprint
+    assert main.fingerprint == Checkpoint.open(main.folder).fingerprint
+    assert Checkpoint.open(main.folder).revision is None
+    assert Checkpoint.open(main) is main
+
+
+def test_a_checkpoint_that_was_replaced_has_no_fingerprint(folder: Path) -> None:
+    before = Checkpoint.open(folder)
+    rewrite(folder, lambda weights: weights.update({WEIGHT: weights[WEIGHT] + 1}))
+    with pytest.raises(CheckpointError, match="have changed since"):
+        before.fingerprint  # noqa: B018
+    assert Checkpoint.open(folder).fingerprint
+
+
+def test_which_checkpoint_thinks(folder: Path, tmp_path: Path, hub: Path) -> None:
+    assert not Checkpoint.open(folder).thinks
+    assert not Checkpoint.open("nano").thinks
+    named = "owner/MOSS-Audio-4B-Thinking"
+    assert Checkpoint.open(named, cache_dir=hub, local_files_only=True).thinks
+    renamed = folder.rename(tmp_path / "MOSS-Audio-8B-Thinking")
+    assert Checkpoint.open(renamed).thinks
+    assert Checkpoint.open(f"{renamed}/").thinks
+    settings = renamed / "processor_config.json"
+    settings.write_text('{"thinks": false}')
+    assert not Checkpoint.open(renamed).thinks
+    settings.write_text('{"thinks": 1}')
+    with pytest.raises(CheckpointError, match="thinks 1 must be true or false"):
+        Checkpoint.open(renamed)
+    settings.unlink()
+    plain = renamed.rename(tmp_path / "model")
+    template = plain / "chat_template.jinja"
+    template.write_text(chat_template())
+    assert not Checkpoint.open(plain).thinks
+    template.write_text("{{- '<|im_start|>assistant\\n<think>\\n' }}")
+    assert Checkpoint.open(plain).thinks
+
+
 def test_a_hub_id_offline_is_one_line(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     import huggingface_hub.constants
 
@@ -306,7 +382,7 @@ def test_parameter_counts_of_the_released_sizes(name: str, expected: int) -> Non
 
 
 def test_expected_shapes_of_micro_and_its_size() -> None:
-    shapes = checkpoint.expected_shapes(preset("micro"))
+    shapes = expected_shapes(preset("micro"))
     total = sum(torch.Size(shape).numel() for shape in shapes.values())
     assert 2_000_000 < total < 5_000_000
     assert shapes["audio_encoder.stem_proj.weight"] == (128, 16 * 16)

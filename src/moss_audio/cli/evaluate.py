@@ -72,7 +72,6 @@ def evaluate(
 ) -> None:
     """Measure a checkpoint. Items that fail are listed, and make the exit code 1."""
     from moss_audio.evaluate import report as reports
-    from moss_audio.evaluate.fingerprint import fingerprint
     from moss_audio.evaluate.run import run
     from moss_audio.evaluate.store import Store
     from moss_audio.evaluate.suites import plan
@@ -89,7 +88,7 @@ def evaluate(
         from moss_audio import api
 
         loaded = api.load(model, device=device, dtype=dtype, batch_size=batch_size)
-        mark = fingerprint(loaded)
+        mark = loaded.fingerprint
         ran = run(
             loaded,
             planned,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,7 +12,7 @@ import typer
 from moss_audio.errors import CheckpointError, MossAudioError
 
 if TYPE_CHECKING:
-    from moss_audio.model.config import MossAudioConfig
+    from moss_audio.model.checkpoint import Checkpoint
 
 # Parts of the model by the first component of a weight's name, in the order of the flow.
 _PARTS = {
@@ -33,16 +34,13 @@ def info(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Show a checkpoint's architecture and sizes, and check that its weights are whole."""
-    from moss_audio.model import checkpoint
+    from moss_audio.model.checkpoint import Checkpoint
 
-    folder = checkpoint.embedded_folder() if model == "nano" else checkpoint.resolve_folder(model)
-    if not folder.is_dir():
-        raise CheckpointError(f"{folder}: the embedded checkpoint is missing; reinstall moss-audio")
-    config = checkpoint.load_config(folder)
-    facts = describe(folder, config)
+    checkpoint = Checkpoint.open(model)
+    facts = describe(checkpoint)
     problem = None
     try:
-        check(folder, config)
+        check(checkpoint)
     except MossAudioError as error:
         problem = str(error)
     facts["ok"] = problem is None
@@ -56,27 +54,26 @@ def info(
         raise CheckpointError(problem)
 
 
-def describe(folder: Path, config: MossAudioConfig) -> dict[str, Any]:
+def describe(checkpoint: Checkpoint) -> dict[str, Any]:
     """The facts of a checkpoint as JSON types. Sizes follow from the configuration alone."""
-    from moss_audio.model import checkpoint
+    from moss_audio.model.modeling import expected_shapes
     from moss_audio.units import FRAMES_PER_SECOND, TOKENS_PER_SECOND
 
+    config = checkpoint.config
     audio, decoder = config.audio_config, config.language_config
     parameters = dict.fromkeys(_PARTS.values(), 0)
-    for name, shape in checkpoint.expected_shapes(config).items():
+    for name, shape in expected_shapes(config).items():
         if name == "lm_head.weight" and config.tie_word_embeddings:
             continue  # the embedding, counted with the decoder
-        count = 1
-        for size in shape:
-            count *= size
-        parameters[_PARTS[name.split(".", 1)[0]]] += count
-    embedded = checkpoint.is_embedded(folder)
+        parameters[_PARTS[name.split(".", 1)[0]]] += math.prod(shape)
     return {
-        "folder": str(folder),
-        "layout": "embedded" if embedded else "released",
+        "folder": str(checkpoint.folder),
+        "layout": checkpoint.layout,
         "architecture": (config.architectures or ["MossAudioModel"])[0],
         "parameters": {**parameters, "total": sum(parameters.values())},
-        "weight_bytes": sum(path.stat().st_size for path in folder.glob("*.safetensors")),
+        "weight_bytes": sum(
+            path.stat().st_size for path in checkpoint.folder.glob("*.safetensors")
+        ),
         "encoder": {
             "stem": audio.stem,
             "mel_bins": audio.num_mel_bins,
@@ -107,45 +104,23 @@ def describe(folder: Path, config: MossAudioConfig) -> dict[str, Any]:
     }
 
 
-def check(folder: Path, config: MossAudioConfig) -> None:
+def check(checkpoint: Checkpoint) -> None:
     """Raises CheckpointError, one line, unless every weight is there, readable and in shape, and
     the tokenizer's files are, too."""
-    from moss_audio.model import checkpoint
+    from moss_audio.model.modeling import check_weights
 
-    if not checkpoint.is_embedded(folder):
-        checkpoint.check_weights(folder, config)
-    else:
-        _check_embedded(folder, config)
+    check_weights(checkpoint)
     for name in ("tokenizer.json", "processor_config.json"):
-        path = folder / name
-        if not path.is_file() and not (name == "tokenizer.json" and _slow_tokenizer(folder)):
+        path = checkpoint.folder / name
+        if not path.is_file() and not (
+            name == "tokenizer.json" and _slow_tokenizer(checkpoint.folder)
+        ):
             raise CheckpointError(f"{path}: missing; download the checkpoint again")
 
 
 def _slow_tokenizer(folder: Path) -> bool:
     """Qwen's older form: a vocabulary and merges in two files."""
     return (folder / "vocab.json").is_file() and (folder / "merges.txt").is_file()
-
-
-def _check_embedded(folder: Path, config: MossAudioConfig) -> None:
-    """The quantised parts, put together as loading does, against the configuration."""
-    from moss_audio.model import checkpoint, nano
-
-    stored = {name: tuple(t.shape) for name, t in nano.load_parts(folder).items()}
-    expected = checkpoint.expected_shapes(config)
-    wrong = [f"missing {name}" for name in expected if name not in stored]
-    wrong += [f"unexpected {name}" for name in stored if name not in expected]
-    wrong += [
-        f"{name} has shape {list(stored[name])}, expected {list(shape)}"
-        for name, shape in expected.items()
-        if name in stored and stored[name] != shape
-    ]
-    if wrong:
-        more = f" and {len(wrong) - 4} more" if len(wrong) > 4 else ""
-        raise CheckpointError(
-            f"{folder}: weights do not fit config.json: {'; '.join(wrong[:4])}{more}; "
-            "reinstall moss-audio or rebuild the folder"
-        )
 
 
 def _table(facts: dict[str, Any]) -> str:

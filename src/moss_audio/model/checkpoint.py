@@ -1,24 +1,150 @@
-"""Finding, checking and reading checkpoint folders: the released layout and the embedded nano."""
+"""Checkpoint folders: where they are, and what their files say. No weight is read here.
+
+"nano", a folder or a hub id become a folder in `Checkpoint.open`, and nowhere else.
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-import torch
+from typing import Any, Literal, TypeVar
 
 from moss_audio.errors import CheckpointError
+from moss_audio.files import MODEL_SUFFIXES, folder_hash
 from moss_audio.model.config import MossAudioConfig
 
-if TYPE_CHECKING:
-    from moss_audio.model.modeling import MossAudioModel
-
+EMBEDDED = "nano"
 SINGLE_FILE = "model.safetensors"
 INDEX_FILE = "model.safetensors.index.json"
-_MODEL_FILES = ("*.json", "*.safetensors", "*.txt", "*.jinja")  # what a hub download needs
-_SHOWN = 4  # names shown of a long list of wrong weights
+PARTS_FILE = "parts.json"
+PROCESSOR_FILE = "processor_config.json"
+# A chat template whose generation prompt opens the think block, as Qwen3's Thinking models do.
+_OPENS_THINKING = re.compile(r"assistant\\n<think>\\n(?!\\n</think>)")
+
+T = TypeVar("T")
+State = tuple[tuple[str, int, int], ...]
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What `parts.json` of an embedded checkpoint says.
+
+    Attributes:
+        fixed: files of the parts that never change.
+        trained: the file of everything that training replaces.
+        window_s: the longest clip in seconds that the checkpoint was trained on.
+        times: how its word times are best found (`Checkpoint.times`).
+    """
+
+    fixed: tuple[str, ...]
+    trained: str
+    window_s: float = 15.0
+    times: str = "written"
+
+
+@dataclass(frozen=True, eq=False)
+class Checkpoint:
+    """A checkpoint's folder and what its files say, read once when it is opened.
+
+    Attributes:
+        name: as it was asked for.
+        folder: where its files are.
+        config: checked; loaders take a copy.
+        parts: of an embedded checkpoint; None in the released layout.
+        window_s: the longest clip in seconds that it handles well; None where nobody says.
+        thinks: whether it opens its answers with a think block unless told not to.
+        revision: the commit of a hub id; None for a local folder.
+    """
+
+    name: str
+    folder: Path
+    config: MossAudioConfig
+    parts: Parts | None
+    window_s: float | None
+    thinks: bool
+    revision: str | None
+    _state: State
+
+    @classmethod
+    def open(
+        cls,
+        source: str | Path | Checkpoint,
+        *,
+        revision: str | None = None,
+        cache_dir: str | Path | None = None,
+        token: str | bool | None = None,
+        local_files_only: bool = False,
+    ) -> Checkpoint:
+        """Find a checkpoint and read what describes it.
+
+        Args:
+            source: "nano" (the embedded one), a folder, or a hub id "owner/name", which is
+                downloaded where it is not in the cache. A folder called nano is `./nano`, or a
+                `Path`, which is always a folder. A checkpoint that is open already is returned.
+            revision, cache_dir, token, local_files_only: of a hub id, as in huggingface_hub.
+
+        Raises:
+            CheckpointError: one line, if there is none, it cannot be downloaded, or one of the
+                files that describe it is missing or damaged.
+        """
+        if isinstance(source, Checkpoint):
+            return source
+        local = find_local(source)
+        folder = local or _download(str(source), revision, cache_dir, token, local_files_only)
+        state = _state(folder)  # before anything is read
+        parts = read_parts(folder) if is_embedded(folder) else None
+        processor = _read_json(folder / PROCESSOR_FILE)
+        return cls(
+            name=str(source),
+            folder=folder,
+            config=load_config(folder),
+            parts=parts,
+            window_s=_window_s(folder, processor) if parts is None else parts.window_s,
+            thinks=_thinks(folder, str(source), processor),
+            revision=None if local else folder.name,
+            _state=state,
+        )
+
+    @property
+    def layout(self) -> Literal["released", "embedded"]:
+        """Whole weights under the released names, or nano's quantised parts."""
+        return "released" if self.parts is None else "embedded"
+
+    @property
+    def times(self) -> str:
+        """How word times are best found: "written", by "alignment" or "refined" (see
+        `MossAudio.transcribe`)."""
+        return "written" if self.parts is None else self.parts.times
+
+    @property
+    def weight_files(self) -> list[Path]:
+        """The safetensors files that loading reads.
+
+        Raises:
+            CheckpointError: if one is missing, or the index of the shards is damaged.
+        """
+        if self.parts is None:
+            return weight_files(self.folder)
+        return [self.folder / name for name in (*self.parts.fixed, self.parts.trained)]
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """A hash of the names and contents of all its files: 64 hexadecimal digits.
+
+        Raises:
+            CheckpointError: if a file has changed since the checkpoint was opened: the hash would
+                be that of another model than the one in use.
+        """
+        digest = folder_hash(self.folder)
+        if _state(self.folder) != self._state:
+            raise CheckpointError(
+                f"{self.folder}: its files have changed since it was loaded; load it again"
+            )
+        return digest
 
 
 def embedded_folder() -> Path:
@@ -26,44 +152,9 @@ def embedded_folder() -> Path:
     return Path(__file__).resolve().parent.parent / "assets" / "nano"
 
 
-def resolve_folder(source: str | Path, options: Mapping[str, Any] | None = None) -> Path:
-    """A local folder for a folder or a hub id (downloaded through huggingface_hub when absent).
-
-    Raises:
-        CheckpointError: one line, if it is neither, or cannot be downloaded.
-    """
-    folder = Path(source).expanduser()
-    if folder.is_dir():
-        return folder
-    text = str(source)
-    if folder.exists():
-        raise CheckpointError(f"{text}: a model is a folder (or a hub id), this is a file")
-    if text.count("/") != 1 or text.startswith((".", "/", "~")):
-        raise CheckpointError(f"{text}: no such folder, and not a hub id of the form owner/name")
-    from huggingface_hub import snapshot_download
-
-    options = options or {}
-    try:
-        return Path(
-            snapshot_download(
-                text,
-                revision=options.get("revision"),
-                cache_dir=options.get("cache_dir"),
-                token=options.get("token"),
-                local_files_only=bool(options.get("local_files_only", False)),
-                allow_patterns=list(_MODEL_FILES),
-            )
-        )
-    except Exception as error:  # network, authorisation, offline: many kinds, one remedy
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise CheckpointError(
-            f"{text}: not a local folder, and the hub download failed ({reason}); download it "
-            "where there is a network and give the folder's path"
-        ) from error
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split()) or type(error).__name__
+def is_embedded(folder: Path) -> bool:
+    """Whether a folder holds quantised parts (nano) instead of the released layout."""
+    return (folder / PARTS_FILE).is_file()
 
 
 def load_config(folder: Path) -> MossAudioConfig:
@@ -71,11 +162,8 @@ def load_config(folder: Path) -> MossAudioConfig:
     path = folder / "config.json"
     if not path.is_file():
         raise CheckpointError(f"{folder}: no config.json, so this is not a checkpoint folder")
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:  # also UnicodeDecodeError, JSONDecodeError
-        raise CheckpointError(f"{path}: not readable as JSON ({error})") from error
-    kind = values.get("model_type") if isinstance(values, dict) else None
+    values = _read_json(path)
+    kind = values.get("model_type")
     if kind != MossAudioConfig.model_type:
         raise CheckpointError(
             f"{path}: model_type {kind!r}, expected {MossAudioConfig.model_type!r}"
@@ -88,179 +176,147 @@ def load_config(folder: Path) -> MossAudioConfig:
         raise CheckpointError(f"{path}: {_one_line(error)}") from error
 
 
+def read_parts(folder: Path) -> Parts:
+    """The checked `parts.json` of an embedded checkpoint.
+
+    Raises:
+        CheckpointError: if it is not readable or lacks an entry.
+    """
+    path = folder / PARTS_FILE
+
+    def parts() -> Parts:
+        values = json.loads(path.read_text(encoding="utf-8"))
+        return Parts(
+            tuple(str(name) for name in values["fixed"]),
+            str(values["trained"]),
+            float(values.get("window_s", Parts.window_s)),
+            str(values.get("times", Parts.times)),
+        )
+
+    return _undamaged(path, parts, "reinstall or rebuild it")
+
+
 def weight_files(folder: Path) -> list[Path]:
-    """The safetensors files of a folder: one, or the shards its index names."""
+    """The safetensors files of a folder in the released layout: one, or the shards of an index."""
     index = folder / INDEX_FILE
-    if index.is_file():
-        try:
-            weight_map = json.loads(index.read_text(encoding="utf-8"))["weight_map"]
-            names = sorted(set(weight_map.values()))
-            files = [folder / name for name in names]
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-            raise CheckpointError(
-                f"{index}: damaged ({_one_line(error)}); download it again"
-            ) from error
-    else:
-        files = [folder / SINGLE_FILE]
+
+    def shards() -> list[Path]:
+        weight_map = json.loads(index.read_text(encoding="utf-8"))["weight_map"]
+        return [folder / name for name in sorted(set(weight_map.values()))]
+
+    single = not index.is_file()
+    files = [folder / SINGLE_FILE] if single else _undamaged(index, shards, "download it again")
     for path in files:
         if not path.is_file():
             raise CheckpointError(f"{path}: missing; download the checkpoint again")
     return files
 
 
-def stored_shapes(folder: Path) -> dict[str, tuple[int, ...]]:
-    """Name -> shape of every weight in a folder, from the file headers alone."""
-    from safetensors import safe_open
-
-    shapes: dict[str, tuple[int, ...]] = {}
-    for path in weight_files(folder):
-        try:
-            with safe_open(str(path), framework="pt") as file:
-                for name in file.keys():  # noqa: SIM118 (not a dict)
-                    shapes[name] = tuple(file.get_slice(name).get_shape())
-        except Exception as error:
+def find_local(source: str | Path) -> Path | None:
+    """The folder of anything but a hub id, for which it is None."""
+    if source == EMBEDDED:
+        folder = embedded_folder()
+        if not is_embedded(folder):
             raise CheckpointError(
-                f"{path}: not a readable safetensors file ({_one_line(error)}); download it again"
-            ) from error
-    return shapes
+                f"the embedded checkpoint is not in {folder}: reinstall moss-audio, or build one "
+                "(moss-audio build-nano) and give its folder"
+            )
+        return folder
+    text, folder = str(source), Path(source).expanduser()
+    if not text:
+        raise CheckpointError("'': give nano, the folder of a checkpoint, or a hub id owner/name")
+    if folder.is_dir():
+        return folder
+    if folder.exists():
+        raise CheckpointError(f"{text}: a model is a folder (or a hub id), this is a file")
+    if text.count("/") != 1 or text.startswith((".", "/", "~")) or isinstance(source, Path):
+        raise CheckpointError(f"{text}: no such folder, and not a hub id of the form owner/name")
+    return None
 
 
-def expected_shapes(config: MossAudioConfig) -> dict[str, tuple[int, ...]]:
-    """Name -> shape of every weight that a model of `config` has."""
-    from moss_audio.model.modeling import MossAudioModel
+def _download(name: str, revision: str | None, cache_dir: Any, token: Any, offline: bool) -> Path:
+    from huggingface_hub import snapshot_download
 
-    with torch.device("meta"):
-        model = MossAudioModel(config)
-    return {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
-
-
-def _list(names: list[str]) -> str:
-    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-    return ", ".join(names[:_SHOWN]) + more
-
-
-def check_weights(folder: Path, config: MossAudioConfig) -> None:
-    """Compare a folder's weights with its configuration.
-
-    Raises:
-        CheckpointError: one line with every missing, unexpected and misshapen weight.
-    """
-    compare_shapes(folder, stored_shapes(folder), config)
-
-
-def compare_shapes(
-    folder: Path,
-    stored: Mapping[str, tuple[int, ...]],
-    config: MossAudioConfig,
-    expected: Mapping[str, tuple[int, ...]] | None = None,
-) -> None:
-    """`check_weights` for shapes that are known already."""
-    if expected is None:
-        expected = expected_shapes(config)
-    tied = bool(config.tie_word_embeddings)
-    missing = [n for n in expected if n not in stored and not (tied and n == "lm_head.weight")]
-    unexpected = [
-        n for n in stored if n not in expected and not n.startswith("audio_encoder.embed_positions")
-    ]
-    misshapen = [
-        f"{n} has shape {list(stored[n])}, expected {list(shape)}"
-        for n, shape in expected.items()
-        if n in stored and stored[n] != shape
-    ]
-    problems = []
-    if missing:
-        problems.append(f"missing {_list(missing)}")
-    if unexpected:
-        problems.append(f"unexpected {_list(unexpected)}")
-    if misshapen:
-        problems.append(_list(misshapen))
-    if problems:
-        raise CheckpointError(f"{folder}: weights do not fit config.json: " + "; ".join(problems))
-
-
-def is_embedded(folder: Path) -> bool:
-    """Whether a folder holds quantised parts (nano) instead of the released layout."""
-    from moss_audio.model.nano import PARTS_FILE
-
-    return (folder / PARTS_FILE).is_file()
-
-
-def window_seconds(folder: Path) -> float | None:
-    """The longest clip in seconds that a checkpoint handles well: `window_s` in `parts.json` or
-    `processor_config.json`. None where nobody says.
-
-    Raises:
-        CheckpointError: if the entry is no positive number.
-    """
-    from moss_audio.model import nano
-
-    if is_embedded(folder):
-        return float(nano.read_parts(folder)["window_s"])
-    path = folder / "processor_config.json"
-    if not path.is_file():
-        return None
     try:
-        value = json.loads(path.read_text(encoding="utf-8")).get("window_s")
-    except (OSError, ValueError, AttributeError) as error:
-        raise CheckpointError(f"{path}: not readable as JSON ({error})") from error
+        return Path(
+            snapshot_download(
+                name,
+                revision=revision,
+                cache_dir=cache_dir,
+                token=token,
+                local_files_only=offline,
+                allow_patterns=[f"*{suffix}" for suffix in MODEL_SUFFIXES],
+            )
+        )
+    except Exception as error:  # network, authorisation, offline: many kinds, one remedy
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise CheckpointError(
+            f"{name}: not a local folder, and the hub download failed ({reason}); download it "
+            "where there is a network and give the folder's path"
+        ) from error
+
+
+def _state(folder: Path) -> State:
+    """Name, size and time of the last change of each file that belongs to a model."""
+
+    def stats() -> Iterator[tuple[str, int, int]]:
+        for path in sorted(folder.iterdir()):
+            if path.suffix in MODEL_SUFFIXES and path.is_file():
+                stat = path.stat()
+                yield path.name, stat.st_size, stat.st_mtime_ns
+
+    return tuple(stats())
+
+
+def _window_s(folder: Path, processor: dict[str, Any]) -> float | None:
+    value = processor.get("window_s")
     if value is None:
         return None
     if isinstance(value, bool) or not isinstance(value, int | float) or not value > 0:
-        raise CheckpointError(f"{path}: window_s {value!r} must be a positive number of seconds")
+        raise CheckpointError(
+            f"{folder / PROCESSOR_FILE}: window_s {value!r} must be a positive number of seconds"
+        )
     return float(value)
 
 
-def times_by(folder: Path) -> str:
-    """How a checkpoint's word times are best found: "written", by "alignment" or "refined" (see
-    `MossAudio.transcribe`)."""
-    from moss_audio.model import nano
-
-    return str(nano.read_parts(folder)["times"]) if is_embedded(folder) else "written"
-
-
-def load_embedded(folder: Path, **kwargs: Any) -> MossAudioModel:
-    """The model of a folder of quantised parts; bfloat16 unless `dtype` says otherwise.
-
-    Raises:
-        CheckpointError: as `check_weights`, and for damaged parts.
-    """
-    from moss_audio.model import nano
-    from moss_audio.model.modeling import MossAudioModel
-
-    dtype = kwargs.pop("dtype", None) or kwargs.pop("torch_dtype", None)
-    if dtype in (None, "auto"):
-        dtype = torch.bfloat16
-    elif isinstance(dtype, str):
-        dtype = getattr(torch, dtype.removeprefix("torch."))
-    config = kwargs.pop("config", None) or load_config(folder)
-    state = nano.load_parts(folder, dtype)
-    for name in ("revision", "cache_dir", "token", "local_files_only"):
-        kwargs.pop(name, None)
-    if kwargs:  # device_map and the like are transformers' own business
-        return MossAudioModel.from_pretrained(
-            None, config=config, state_dict=state, dtype=dtype, **kwargs
-        )
-    return _assign(folder, config, state, dtype)
+def _thinks(folder: Path, name: str, processor: dict[str, Any]) -> bool:
+    """What `thinks` of `processor_config.json` says. The released folders do not have it, and
+    Instruct and Thinking share one chat template: there the checkpoint's name tells."""
+    value = processor.get("thinks")
+    if value is not None:
+        if not isinstance(value, bool):
+            raise CheckpointError(
+                f"{folder / PROCESSOR_FILE}: thinks {value!r} must be true or false"
+            )
+        return value
+    template = folder / "chat_template.jinja"
+    if template.is_file():
+        text = template.read_text(encoding="utf-8", errors="replace")
+        if _OPENS_THINKING.search(text):
+            return True
+    names = (Path(name).name, folder.resolve().name)
+    return any("thinking" in one.lower() for one in names)
 
 
-def _assign(
-    folder: Path, config: MossAudioConfig, state: dict[str, torch.Tensor], dtype: torch.dtype
-) -> MossAudioModel:
-    """A model around the given weights: nothing is initialised at random, nothing copied."""
-    from moss_audio.model.modeling import MossAudioModel
+def _read_json(path: Path) -> dict[str, Any]:
+    """The object in a JSON file; empty where there is no file."""
+    if not path.is_file():
+        return {}
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:  # also UnicodeDecodeError, JSONDecodeError
+        raise CheckpointError(f"{path}: not readable as JSON ({error})") from error
+    if not isinstance(values, dict):
+        raise CheckpointError(f"{path}: not readable as JSON (it holds no object)")
+    return values
 
-    config.dtype = dtype
-    with torch.device("meta"):
-        model = MossAudioModel(config)
-    expected = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
-    stored = {name: tuple(tensor.shape) for name, tensor in state.items()}
-    compare_shapes(folder, stored, config, expected)
-    model.load_state_dict(state, strict=False, assign=True)
-    model.tie_weights()
-    # the rotary table is the one thing that no file holds; it is made anew, off the meta device
-    decoder: Any = model.language_model
-    decoder.rotary_emb = type(decoder.rotary_emb)(config=config.language_config)
-    left = [n for n, t in (*model.named_parameters(), *model.named_buffers()) if t.is_meta]
-    if left:
-        raise CheckpointError(f"{folder}: no values for {_list(left)}; reinstall or rebuild it")
-    return model.eval()
+
+def _undamaged(path: Path, read: Callable[[], T], remedy: str) -> T:
+    try:
+        return read()
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise CheckpointError(f"{path}: damaged ({_one_line(error)}); {remedy}") from error
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split()) or type(error).__name__

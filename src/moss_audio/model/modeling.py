@@ -5,7 +5,8 @@ Shapes: B prompts, L positions, H decoder width, V vocabulary, N audio tokens of
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import copy
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,14 +18,18 @@ from transformers.cache_utils import Cache
 from transformers.generation import GenerationMixin
 from transformers.modeling_outputs import CausalLMOutputWithPast
 
-from moss_audio.errors import PromptError
+from moss_audio.errors import CheckpointError, PromptError
+from moss_audio.model import nano
 from moss_audio.model.adapter import GatedMLP
+from moss_audio.model.checkpoint import Checkpoint
 from moss_audio.model.config import MossAudioConfig
 from moss_audio.model.decoder import build_decoder
 from moss_audio.model.encoder import EncoderOutput, MossAudioEncoder, longest_beside
+from moss_audio.model.weights import compare_shapes, listed, stored_shapes
 from moss_audio.units import num_tokens
 
 _AUDIO_INPUTS = ("audio_data", "audio_data_seqlens", "audio_input_mask")
+_HUB_OPTIONS = ("revision", "cache_dir", "token", "local_files_only")
 
 
 @dataclass(frozen=True)
@@ -110,25 +115,58 @@ class MossAudioModel(PreTrainedModel, GenerationMixin):
 
     @classmethod
     def from_pretrained(  # type: ignore[override]
-        cls, pretrained_model_name_or_path: str | Path | None, *args: Any, **kwargs: Any
+        cls,
+        pretrained_model_name_or_path: str | Path | Checkpoint | None,
+        *args: Any,
+        **kwargs: Any,
     ) -> MossAudioModel:
-        """Load a folder or hub id in the released layout, or the embedded nano's folder.
+        """Load a checkpoint: what `Checkpoint.open` takes, in either layout.
 
         Strict: a missing, unexpected or misshapen weight is one `CheckpointError` naming it.
-        Everything else as in transformers (`dtype=`, `device_map=`, ...).
+        Everything else as in transformers (`dtype=`, `device_map=`, ...). An embedded checkpoint
+        comes in bfloat16 unless `dtype` says otherwise.
         """
-        from moss_audio.model import checkpoint  # it needs this class
-
         source = pretrained_model_name_or_path
         if source is None or kwargs.get("state_dict") is not None:
             return super().from_pretrained(source, *args, **kwargs)
-        folder = checkpoint.resolve_folder(source, kwargs)
-        if checkpoint.is_embedded(folder):
-            return checkpoint.load_embedded(folder, **kwargs)
+        hub = {name: kwargs.pop(name) for name in _HUB_OPTIONS if name in kwargs}
+        checkpoint = Checkpoint.open(source, **hub)
         if kwargs.get("config") is None:
-            kwargs["config"] = checkpoint.load_config(folder)
-        checkpoint.check_weights(folder, kwargs["config"])
-        return super().from_pretrained(folder, *args, **kwargs)
+            kwargs["config"] = copy.deepcopy(checkpoint.config)
+        if checkpoint.parts is not None:
+            return cls._from_parts(checkpoint.folder, **kwargs)
+        _check_released(checkpoint, kwargs["config"])
+        return super().from_pretrained(checkpoint.folder, *args, **kwargs)
+
+    @classmethod
+    def _from_parts(cls, folder: Path, config: MossAudioConfig, **kwargs: Any) -> MossAudioModel:
+        """The model of a folder of quantised parts."""
+        dtype = kwargs.pop("dtype", None) or kwargs.pop("torch_dtype", None)
+        if dtype in (None, "auto"):
+            dtype = torch.bfloat16
+        elif isinstance(dtype, str):
+            dtype = getattr(torch, dtype.removeprefix("torch."))
+        state = nano.load_parts(folder, dtype)
+        if kwargs:  # device_map and the like are transformers' own business
+            return super().from_pretrained(
+                None, config=config, state_dict=state, dtype=dtype, **kwargs
+            )
+        # Nothing is initialised at random, nothing copied.
+        config.dtype = dtype
+        with torch.device("meta"):
+            model = cls(config)
+        compare_shapes(folder, _shapes(state), _shapes(model.state_dict()), tied=_tied(config))
+        model.load_state_dict(state, strict=False, assign=True)
+        model.tie_weights()
+        # the rotary table is the one thing that no file holds; it is made anew, off the meta device
+        decoder: Any = model.language_model
+        decoder.rotary_emb = type(decoder.rotary_emb)(config=config.language_config)
+        left = [n for n, t in (*model.named_parameters(), *model.named_buffers()) if t.is_meta]
+        if left:
+            raise CheckpointError(
+                f"{folder}: no values for {listed(left)}; reinstall or rebuild it"
+            )
+        return model.eval()
 
     def get_input_embeddings(self) -> nn.Module:
         return self.language_model.get_input_embeddings()
@@ -419,3 +457,36 @@ class MossAudioModel(PreTrainedModel, GenerationMixin):
             input_ids=input_ids,
             **model_kwargs,
         )
+
+
+def expected_shapes(config: MossAudioConfig) -> dict[str, tuple[int, ...]]:
+    """Name -> shape of every weight that a model of `config` has."""
+    with torch.device("meta"):
+        return _shapes(MossAudioModel(config).state_dict())
+
+
+def check_weights(checkpoint: Checkpoint) -> None:
+    """Whether every weight of a checkpoint is there, readable and in shape.
+
+    Raises:
+        CheckpointError: one line that names what is wrong.
+    """
+    config = checkpoint.config
+    if checkpoint.parts is None:
+        _check_released(checkpoint, config)
+    else:
+        stored = _shapes(nano.load_parts(checkpoint.folder))
+        compare_shapes(checkpoint.folder, stored, expected_shapes(config), tied=_tied(config))
+
+
+def _check_released(checkpoint: Checkpoint, config: MossAudioConfig) -> None:
+    stored = stored_shapes(checkpoint.weight_files)
+    compare_shapes(checkpoint.folder, stored, expected_shapes(config), tied=_tied(config))
+
+
+def _shapes(state: Mapping[str, torch.Tensor]) -> dict[str, tuple[int, ...]]:
+    return {name: tuple(tensor.shape) for name, tensor in state.items()}
+
+
+def _tied(config: MossAudioConfig) -> bool:
+    return bool(config.tie_word_embeddings)

@@ -7,13 +7,14 @@
     fixed-decoder.safetensors  SmolLM2-135M-Instruct, 4 bits           never changes
     trained.safetensors        adapter, mergers, LoRA, audio-token rows: what training replaces
 
-`load_parts` puts them together; `moss_audio.model.checkpoint` makes a model of them.
+`load_parts` puts them together; `MossAudioModel.from_pretrained` makes a model of them.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -21,11 +22,11 @@ import torch
 
 from moss_audio.errors import CheckpointError
 from moss_audio.model import public_parts
+from moss_audio.model.checkpoint import PARTS_FILE, Parts, read_parts
 from moss_audio.model.config import MossAudioConfig
 from moss_audio.model.presets import preset
 from moss_audio.model.quantize import load_packed, save_packed
 
-PARTS_FILE = "parts.json"
 ENCODER_FILE = "fixed-encoder.safetensors"
 DECODER_FILE = "fixed-decoder.safetensors"
 TRAINED_FILE = "trained.safetensors"
@@ -33,8 +34,6 @@ EMBEDDING = "language_model.embed_tokens.weight"
 HEAD = "lm_head.weight"
 AUDIO_ROWS = "audio_token_rows"  # embeddings of the audio ids, appended to the public table
 LORA_DOWN, LORA_UP = ".lora_down", ".lora_up"  # weight += up @ down
-
-WINDOW_S = 15.0  # nano learns from clips of up to 15 to 20 s; longer recordings go in windows
 
 _ENCODER_BITS, _DECODER_BITS = 8, 4
 
@@ -99,12 +98,7 @@ def write_fixed(
     config = preset("nano", architectures=["MossAudioModel"], dtype="bfloat16")
     config.save_pretrained(folder)
     write_processor_config(config, folder)
-    parts = {
-        "fixed": [ENCODER_FILE, DECODER_FILE],
-        "trained": TRAINED_FILE,
-        "window_s": WINDOW_S,
-        "times": "written",
-    }
+    parts = asdict(Parts(fixed=(ENCODER_FILE, DECODER_FILE), trained=TRAINED_FILE))
     (folder / PARTS_FILE).write_text(json.dumps(parts, indent=2) + "\n")
 
 
@@ -211,26 +205,9 @@ def load_parts(folder: Path, dtype: torch.dtype = torch.bfloat16) -> dict[str, t
     # what LoRA is added to is rounded once, after the sum; all else at once
     exact = {name.removesuffix(LORA_UP) for name in trained if name.endswith(LORA_UP)}
     fixed: dict[str, torch.Tensor] = {}
-    for file in read_parts(folder)["fixed"]:
+    for file in read_parts(folder).fixed:
         fixed.update(load_packed(folder / file, dtype, exact))
     return assemble(fixed, trained, dtype)
-
-
-def read_parts(folder: Path) -> dict[str, Any]:
-    """The checked `parts.json`: "fixed" (file names), "trained" (a file name), "window_s", "times".
-
-    Raises:
-        CheckpointError: if it is not readable or lacks an entry.
-    """
-    path = folder / PARTS_FILE
-    try:
-        parts = json.loads(path.read_text(encoding="utf-8"))
-        fixed, trained = [str(name) for name in parts["fixed"]], str(parts["trained"])
-        window_s = float(parts.get("window_s", WINDOW_S))
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise CheckpointError(f"{path}: damaged ({error!r}); reinstall or rebuild it") from error
-    times = str(parts.get("times", "written"))
-    return {"fixed": fixed, "trained": trained, "window_s": window_s, "times": times}
 
 
 def load_trained(folder: Path) -> dict[str, torch.Tensor]:
@@ -239,7 +216,7 @@ def load_trained(folder: Path) -> dict[str, torch.Tensor]:
     Raises:
         CheckpointError: if they, or `parts.json`, are missing or damaged.
     """
-    return load_packed(folder / read_parts(folder)["trained"], torch.float32)
+    return load_packed(folder / read_parts(folder).trained, torch.float32)
 
 
 def has_lora(folder: Path) -> bool:

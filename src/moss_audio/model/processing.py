@@ -18,6 +18,7 @@ from transformers import AutoProcessor, BatchFeature, ProcessorMixin
 
 from moss_audio.dsp.mel import N_FFT, log_mel
 from moss_audio.errors import CheckpointError, PromptError
+from moss_audio.model.checkpoint import find_local
 from moss_audio.model.config import MossAudioConfig
 from moss_audio.prompt import (
     AudioPart,
@@ -106,7 +107,7 @@ class MossAudioProcessor(ProcessorMixin):
 
     @classmethod
     def from_pretrained(cls, pretrained_model_name_or_path: Any, **kwargs: Any) -> Any:  # type: ignore[override]
-        """Reads the tokenizer and processor_config.json of a folder (or a hub id).
+        """Reads the tokenizer and processor_config.json of nano, a folder or a hub id.
 
         Keys missing from processor_config.json get the defaults above.
 
@@ -116,15 +117,15 @@ class MossAudioProcessor(ProcessorMixin):
         # Released folders name remote code in their auto_map; unset, transformers would stop and
         # ask at the terminal whether to run it. Everything needed is here, so it never runs.
         kwargs["trust_remote_code"] = False
+        source = pretrained_model_name_or_path
         try:
-            return super().from_pretrained(pretrained_model_name_or_path, **kwargs)
+            # a hub id is transformers' business: it fetches no weights
+            return super().from_pretrained(find_local(source) or source, **kwargs)
         except CheckpointError:
             raise
         except Exception as error:  # a damaged tokenizer.json raises a bare Exception
             reason = " ".join(str(error).split())
-            raise CheckpointError(
-                f"no processor in {str(pretrained_model_name_or_path)!r}: {reason}"
-            ) from error
+            raise CheckpointError(f"no processor in {str(source)!r}: {reason}") from error
 
     @property
     def prompt_spec(self) -> PromptSpec:

@@ -234,7 +234,8 @@ def main(config_path: Path, overrides: dict[str, Any] | None = None) -> bool:
     """Run or resume the stage that `config_path` describes; True when it is complete."""
     config = load_config(config_path, AlignConfig, overrides)
     source = source_folder(config.model)
-    if config.output is None and not is_embedded(source):
+    in_place = is_embedded(source) and source == Path(config.model)  # not nano, not a hub's cache
+    if config.output is None and not in_place:
         raise MossAudioError(f"{config_path}: output is missing: a folder for the result")
     log = log_to(Path(config.loop.output_dir) / "log.txt")
     torch.manual_seed(config.seed)
@@ -262,7 +263,7 @@ def main(config_path: Path, overrides: dict[str, Any] | None = None) -> bool:
         objective = Listener(model, spec, dtype, {"": config.learning_rate}, rows=False)
 
     def finish(weights: dict[str, torch.Tensor]) -> None:
-        output = write_result(source, Path(config.output or config.model), weights)
+        output = write_result(source, Path(config.output or source), weights)
         log(f"align: wrote {output}")
 
     return run(Stage(objective, loader, finish), config.loop, log, config.seed)

@@ -19,9 +19,9 @@ from pathlib import Path
 import torch
 
 from moss_audio.errors import MossAudioError
-from moss_audio.model.checkpoint import is_embedded
+from moss_audio.model.checkpoint import is_embedded, read_parts
 from moss_audio.model.modeling import MossAudioModel
-from moss_audio.model.nano import load_trained, read_parts
+from moss_audio.model.nano import load_trained
 from moss_audio.train.export import SHIPPED_BITS, PackedBits, write_parts, write_plain
 
 
@@ -86,8 +86,8 @@ def _shares(folders: Sequence[Path], weights: Sequence[float]) -> list[float]:
 
 def _check_fixed(first: Path, folder: Path) -> None:
     """The trained parts of two folders mean the same only beside the same fixed parts."""
-    names = read_parts(first)["fixed"]
-    if names != read_parts(folder)["fixed"]:
+    names = read_parts(first).fixed
+    if names != read_parts(folder).fixed:
         raise MossAudioError(f"{folder}: other fixed parts than {first} has")
     for name in names:
         mine, theirs = first / name, folder / name

@@ -16,7 +16,7 @@ from typing import Any, Literal
 import torch
 
 from moss_audio.errors import MossAudioError
-from moss_audio.model.checkpoint import INDEX_FILE, SINGLE_FILE, is_embedded
+from moss_audio.model.checkpoint import INDEX_FILE, SINGLE_FILE, Checkpoint, is_embedded, read_parts
 from moss_audio.model.modeling import MossAudioModel
 from moss_audio.model.nano import (
     AUDIO_ROWS,
@@ -25,7 +25,6 @@ from moss_audio.model.nano import (
     LORA_DOWN,
     LORA_UP,
     load_trained,
-    read_parts,
 )
 from moss_audio.model.quantize import BITS, save_packed
 from moss_audio.train.lora import is_lora, pairs, plain_name
@@ -136,7 +135,7 @@ def _write_packed(
     bits: PackedBits,
     taken_up: bool,
 ) -> None:
-    old, old_bits = load_trained(source), _stored_bits(source / read_parts(source)["trained"])
+    old, old_bits = load_trained(source), _stored_bits(source / read_parts(source).trained)
     parts = {name: (tensor, old_bits[name]) for name, tensor in old.items()}
     for name, tensor in named.items():
         if not is_lora(name):
@@ -159,7 +158,7 @@ def write_parts(source: Path, output: Path, parts: Mapping[str, tuple[torch.Tens
     """An embedded folder with the files of `source`, but for its trained parts: by name, each with
     the bits to store it in."""
     output.mkdir(parents=True, exist_ok=True)
-    trained = read_parts(source)["trained"]
+    trained = read_parts(source).trained
     if output.resolve() != source.resolve():
         for path in source.iterdir():
             if path.is_file() and path.name != trained:
@@ -202,17 +201,13 @@ def _stored_dtype(source: Path) -> torch.dtype:
     """The type of a plain folder's weights."""
     from safetensors import safe_open
 
-    from moss_audio.model.checkpoint import weight_files
-
-    with safe_open(weight_files(source)[0], framework="pt") as file:
+    with safe_open(Checkpoint.open(source).weight_files[0], framework="pt") as file:
         return file.get_tensor(next(iter(file.keys()))).dtype
 
 
 def _carry_window(source: Path, target: Path) -> None:
     """The clip length that a checkpoint handles well, into the file where a plain folder has it."""
-    from moss_audio.model.checkpoint import window_seconds
-
-    window_s = window_seconds(source)
+    window_s = Checkpoint.open(source).window_s
     path = target / "processor_config.json"
     if window_s is not None:
         values = json.loads(path.read_text(encoding="utf-8"))

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from moss_audio.model.checkpoint import embedded_folder, load_config
+from moss_audio.model.checkpoint import Checkpoint
 from moss_audio.model.modeling import MossAudioModel
 from moss_audio.prompt import PromptSpec
 from moss_audio.train.dtypes import device_of_run, training_dtype
@@ -22,8 +22,9 @@ DECODER = ("language_model.", "lm_head.")
 
 
 def source_folder(name: str) -> Path:
-    """The folder that a stage starts from; "nano" is the checkpoint that is shipped."""
-    return embedded_folder() if name == "nano" and not Path(name).exists() else Path(name)
+    """The folder that a stage starts from: of nano (the one that is shipped), a folder or a hub
+    id."""
+    return Checkpoint.open(name).folder
 
 
 def load_for_training(folder: Path) -> tuple[MossAudioModel, Any, PromptSpec]:
@@ -33,8 +34,7 @@ def load_for_training(folder: Path) -> tuple[MossAudioModel, Any, PromptSpec]:
     """
     from moss_audio.model.processing import MossAudioProcessor
 
-    config = load_config(folder)
-    model = MossAudioModel.from_pretrained(folder, config=config, dtype=torch.float32)
+    model = MossAudioModel.from_pretrained(folder, dtype=torch.float32)
     model.requires_grad_(False)
     model.train()
     processor = MossAudioProcessor.from_pretrained(folder)

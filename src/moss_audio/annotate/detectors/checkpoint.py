@@ -9,7 +9,6 @@ import numpy as np
 from moss_audio import __version__
 from moss_audio.annotate.detectors.base import Vocabulary, check_samples, in_order, shifted
 from moss_audio.annotate.records import Span
-from moss_audio.files import folder_hash
 from moss_audio.recordings import Audio
 from moss_audio.units import SAMPLE_RATE
 
@@ -34,11 +33,9 @@ class CheckpointDetector:
     @property
     def version(self) -> str:
         """Of the package and the checkpoint's files. Raises CheckpointError if there are none."""
-        from moss_audio.api import EMBEDDED
-        from moss_audio.model.checkpoint import embedded_folder, resolve_folder
+        from moss_audio.model.checkpoint import Checkpoint
 
-        folder = embedded_folder() if self.model == EMBEDDED else resolve_folder(self.model)
-        return f"{__version__} {folder_hash(folder)[:16]}"
+        return f"{__version__} {Checkpoint.open(self.model).fingerprint[:16]}"
 
     def setup(self) -> None:
         """Raises CheckpointError if there is no such checkpoint."""

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 from moss_audio import api, settings
 from moss_audio.annotate.tools.identity import package_version, weights_digest
-from moss_audio.model import checkpoint
+from moss_audio.model.checkpoint import Checkpoint
 
 
 @dataclass(frozen=True)
@@ -41,7 +40,6 @@ class SharedMoss:
     @cached_property
     def version(self) -> str:
         """Of the package, the weights and the settings."""
-        nano = self.config.name == api.EMBEDDED
-        path = checkpoint.embedded_folder() if nano else Path(self.config.name)
-        told = settings.digest([self.config, weights_digest(path)], 12)
+        weights = weights_digest(Checkpoint.open(self.config.name).folder)
+        told = settings.digest([self.config, weights], 12)
         return f"{package_version('moss-audio')}+{told}"
