@@ -88,7 +88,7 @@ def test_ctrl_c_says_how_to_go_on(
     finally:
         signal.signal(signal.SIGINT, before)
     assert code == 130
-    assert err.splitlines()[-1] == "interrupted; the same command goes on"
+    assert err.splitlines()[-1] == "interrupted; the same command resumes"
     monkeypatch.undo()
     monkeypatch.setattr(build, "PARTS", tiny.PARTS)
     monkeypatch.setattr(engine, "write_report", lambda out: out)

@@ -89,7 +89,7 @@ def test_no_worker_outlives_a_run_that_was_stopped(
         out, err = process.communicate(timeout=30)  # comes only when all have let go of the pipes
         if how is signal.SIGINT:
             assert process.returncode == 130
-            assert out == "interrupted; the same command goes on\n"
+            assert out == "interrupted; the same command resumes\n"
             assert err == ""
         deadline = time.monotonic() + 10  # multiprocessing's own helper takes a moment to notice
         while _group(process.pid) and time.monotonic() < deadline:

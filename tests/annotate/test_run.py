@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from moss_audio.annotate import store as stores
 from moss_audio.annotate.config import load_config
 from moss_audio.annotate.finish import Summary
 from moss_audio.annotate.records import Segment
+from moss_audio.annotate.run import annotate
 from moss_audio.annotate.store import Store
 from moss_audio.data.config import SourceConfig
 from moss_audio.data.sources.jsonl import JsonlSource
@@ -217,7 +219,7 @@ def test_a_full_disk_is_one_clear_line_and_the_run_goes_on_later(
         real(source, target)
 
     monkeypatch.setattr(stores.os, "replace", replace)
-    with pytest.raises(MossAudioError, match=r"the disk is full .*; the same command goes on"):
+    with pytest.raises(MossAudioError, match=r"the disk is full .*; the same command resumes"):
         engine(recordings)
     assert not list((tmp_path / "out").rglob("*.tmp"))
     monkeypatch.undo()
@@ -252,3 +254,28 @@ def test_all_mistakes_of_a_configuration_are_told_together(tmp_path: Path) -> No
     (tmp_path / "d.yaml").write_text("run: {ray_pools: {speach: {gpus: 1}}}")
     with pytest.raises(MossAudioError, match=r"run\.ray_pools\.speach: no such step"):
         load_config(tmp_path / "d.yaml", None, tiny.PARTS)
+
+
+def test_what_another_version_or_other_settings_made_is_said_to_be_made_again(
+    recordings: Path, tmp_path: Path
+) -> None:
+    class Notes:
+        def __init__(self) -> None:
+            self.lines: list[str] = []
+
+        def phase(self, store: Store, todo: object) -> AbstractContextManager[None]:
+            return nullcontext()
+
+        def note(self, text: str) -> None:
+            self.lines.append(text)
+
+    def run(**changes: object) -> list[str]:
+        notes = Notes()
+        config = load_config(None, changes, tiny.PARTS)
+        annotate([recordings], tmp_path / "out", config, parts=tiny.PARTS, view=notes)
+        return notes.lines
+
+    assert run() == []
+    assert run() == []
+    (line,) = run(**{"speech.version": "2"})
+    assert line == ("made by other settings or another version: speech, merge, tasks; made again")

@@ -57,7 +57,7 @@ def run_ray(work: Work, shards: Sequence[int], claims: Claims, config: RunConfig
         reason = str(error).strip().splitlines()
         raise MossAudioError(
             f"Ray gave up ({reason[-1] if reason else type(error).__name__}); the same command "
-            "goes on"
+            "resumes"
         ) from error
     claims.check()
     claims.end()
@@ -75,7 +75,7 @@ class _Actor:
                 self._claims.stop(
                     "error",
                     f"an actor died {_MOST_STARTS} times while at shard {shard:05d}; out of "
-                    "memory? use fewer --workers; the same command goes on",
+                    "memory? use fewer --workers; the same command resumes",
                 )
             self._claims.guard(self._work.do, shard)
         return batch

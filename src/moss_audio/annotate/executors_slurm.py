@@ -9,22 +9,25 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from datatrove.executor.slurm import SlurmPipelineExecutor
-from datatrove.pipeline.base import PipelineStep
-
 from moss_audio.annotate.claims import Claims
 from moss_audio.annotate.config import SlurmConfig
-from moss_audio.annotate.executors import ShardStep, quiet
 from moss_audio.annotate.work import Work
-from moss_audio.errors import MossAudioError
+from moss_audio.errors import MissingDependencyError, MossAudioError
+
+try:
+    from datatrove.executor.slurm import SlurmPipelineExecutor
+    from datatrove.pipeline.base import PipelineStep
+except ModuleNotFoundError as error:
+    raise MissingDependencyError("datatrove", "slurm", "annotation on a Slurm cluster") from error
 
 
 @dataclass(frozen=True)
-class Phase:
+class SlurmPhase:
     """A job, or an array of them: either `work` on `shards`, or one call."""
 
     name: str
@@ -38,12 +41,23 @@ class _Jobs(SlurmPipelineExecutor):
         """datatrove's own figures say nothing here; the times are beside the results."""
 
 
-class _Shards(ShardStep):
-    """A job fails where its worker had to give up: those that wait for it do not start."""
+class _Shards(PipelineStep):
+    """One kind of work as a step of datatrove. Every job takes shards until none is left, so that
+    one with long shards does not keep the others waiting, and models load once a job. A job fails
+    where its worker had to give up: those that wait for it do not start."""
+
+    name = "shards"
+    type = "annotation"
+
+    def __init__(self, work: Work, shards: Sequence[int], claims: Claims) -> None:
+        super().__init__()
+        self.work, self.shards, self.claims = work, list(shards), claims
 
     def run(self, data: Any = None, rank: int = 0, world_size: int = 1) -> Iterator[Any]:
-        yield from super().run(data, rank, world_size)
+        """`data` and the number of the rank mean nothing here."""
+        self.claims.work(self.work.do, self.shards)
         self.claims.check()
+        yield from ()
 
 
 class _Call(PipelineStep):
@@ -59,7 +73,7 @@ class _Call(PipelineStep):
         yield from ()
 
 
-def submit(phases: Sequence[Phase], folder: Path, config: SlurmConfig) -> list[str]:
+def submit(phases: Sequence[SlurmPhase], folder: Path, config: SlurmConfig) -> list[str]:
     """Queue the phases, each after the one before; returns the jobs' ids.
 
     Raises MossAudioError where there is no `sbatch`, or it refuses a job.
@@ -92,7 +106,7 @@ def submit(phases: Sequence[Phase], folder: Path, config: SlurmConfig) -> list[s
             depends=before,
         )
         try:
-            with quiet():
+            with _quiet():
                 jobs.run()
         except FileNotFoundError as error:
             raise MossAudioError(
@@ -106,3 +120,15 @@ def submit(phases: Sequence[Phase], folder: Path, config: SlurmConfig) -> list[s
         ids.append(str(jobs.job_id))
         before = jobs
     return ids
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """The terminal is for our own lines; what went wrong is told by the claims."""
+    from loguru import logger
+
+    logger.disable("datatrove")
+    try:
+        yield
+    finally:
+        logger.enable("datatrove")

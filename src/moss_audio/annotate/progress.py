@@ -82,6 +82,10 @@ def _read(path: Path) -> dict[str, Any] | None:
 class LiveView:
     """The view of the command line."""
 
+    def note(self, text: str) -> None:
+        """A line before what comes next."""
+        print(f"note: {text}", file=sys.stderr, flush=True)
+
     @contextmanager
     def phase(self, store: Store, todo: Mapping[str, int]) -> Iterator[None]:
         """Shows the phase while it lasts."""

@@ -22,17 +22,13 @@ from moss_audio.errors import MossAudioError
 
 
 class View(Protocol):
-    """Shows how far a phase is. `steps` are the names of what is done, `todo` how many shards
-    each still has to do."""
-
-    def phase(self, store: Store, todo: Mapping[str, int]) -> AbstractContextManager[None]: ...
-
-
-class Silent:
-    """A view that shows nothing."""
+    """Shows how far a run is."""
 
     def phase(self, store: Store, todo: Mapping[str, int]) -> AbstractContextManager[None]:
-        return nullcontext()
+        """Shows a phase while it lasts; `todo`: step -> how many shards it still has to do."""
+
+    def note(self, text: str) -> None:
+        """Shows a line."""
 
 
 def annotate(
@@ -58,12 +54,11 @@ def annotate(
         retry: do again what was set aside because a step failed or a file could not be read.
 
     Raises:
-        MossAudioError: nothing to read, or going on makes no sense (a model is missing, the disk
-            is full); what is done stays, the same call goes on.
+        MossAudioError: nothing to read, or no shard can succeed (a model is missing, the disk is
+            full); what is done stays, the same call resumes.
         KeyboardInterrupt: with a line that says so.
     """
     store = Store(Path(out))
-    view = view or Silent()
     pipeline = build_pipeline(config.parts, parts)
     if config.run.executor == "slurm":
         raise MossAudioError("run.executor: slurm queues jobs and returns: call submit")
@@ -74,7 +69,7 @@ def annotate(
             with _place(config.run):
                 return _Run(store, config, pipeline, view).all(names, retry)
         except KeyboardInterrupt:
-            raise KeyboardInterrupt("interrupted; the same command goes on") from None
+            raise KeyboardInterrupt("interrupted; the same command resumes") from None
 
 
 def submit(
@@ -86,7 +81,7 @@ def submit(
     retry: bool = False,
 ) -> list[str]:
     """`annotate` as jobs of a Slurm cluster, which `config.run.slurm` describes; returns their
-    ids as soon as they are queued. Submitted again, it goes on from what is done.
+    ids as soon as they are queued. Submitted again, it resumes from what is done.
 
     Raises MossAudioError: nothing to read, or no Slurm here.
     """
@@ -98,15 +93,15 @@ def submit(
     pipeline = build_pipeline(config.parts, parts)
     store.make()
     with store.lock():
-        run = _Run(store, config, pipeline, Silent())
+        run = _Run(store, config, pipeline)
         finish = run.begin([os.fspath(one) for one in inputs], retry)
         numbers = [shard.number for shard in finish.shards]
         store.mark.unlink(missing_ok=True)
         phases = (
-            slurm.Phase("ingest", run.ingest, numbers),
-            slurm.Phase("sort", call=SortOut(store, run.ingest, finish.shards).run),
-            slurm.Phase("steps", run.steps, numbers),
-            slurm.Phase("finish", call=Ending(finish)),
+            slurm.SlurmPhase("ingest", run.ingest, numbers),
+            slurm.SlurmPhase("sort", call=SortOut(store, run.ingest, finish.shards).run),
+            slurm.SlurmPhase("steps", run.steps, numbers),
+            slurm.SlurmPhase("finish", call=Ending(finish)),
         )
         return slurm.submit(phases, store.work, config.run.slurm)
 
@@ -121,7 +116,7 @@ def _place(config: RunConfig) -> AbstractContextManager[None]:
 
 class _Run:
     def __init__(
-        self, store: Store, config: AnnotateConfig, pipeline: Pipeline, view: View
+        self, store: Store, config: AnnotateConfig, pipeline: Pipeline, view: View | None = None
     ) -> None:
         self.store, self.config, self.view = store, config, view
         self.ingest = Ingest(store, config.ingest)
@@ -134,12 +129,26 @@ class _Run:
         self._work("ingest", self.ingest, todo, {"ingest": len(todo)})
         SortOut(self.store, self.ingest, active).run()
         missing = {s.number: self.steps.missing(s.number) for s in active}
+        self._explain(missing)
         counts = {
             name: sum(name in steps for steps in missing.values())
             for name in ("segment", *(step.name for step in self.steps.pipeline.steps))
         }
         self._work("steps", self.steps, [n for n, steps in missing.items() if steps], counts)
         return finish.run()
+
+    def _explain(self, missing: Mapping[int, Sequence[str]]) -> None:
+        """Say why steps that an earlier run has done are done again."""
+        again = dict.fromkeys(
+            step
+            for shard, steps in missing.items()
+            for step in steps
+            if any((self.store.work / step).glob(f"{shard:05d}-*.jsonl"))
+        )
+        if again and self.view is not None:
+            self.view.note(
+                f"made by other settings or another version: {', '.join(again)}; made again"
+            )
 
     def begin(self, inputs: Sequence[str], retry: bool) -> Finish:
         """Everything before the work: what there is, and where it belongs."""
@@ -161,7 +170,7 @@ class _Run:
             return
         self.store.mark.unlink(missing_ok=True)  # the outputs are not of this any more
         claims = Claims(self.store.work / "claims" / name)
-        with self.view.phase(self.store, counts):
+        with self.view.phase(self.store, counts) if self.view else nullcontext():
             if self.config.run.executor == "ray":
                 from moss_audio.annotate.executors_ray import run_ray
 
@@ -169,8 +178,7 @@ class _Run:
             else:
                 from moss_audio.annotate.executors import run_local
 
-                logs = self.store.work / "logs" / name
-                run_local(work, shards, claims, logs, self.config.run.workers)
+                run_local(work, shards, claims, self.config.run.workers)
 
     def _forget(self, shards: Sequence[Shard]) -> None:
         """Remove the results in which something failed, and what was made from them."""

@@ -6,7 +6,7 @@
     OUT/aside.jsonl           what was set aside, and why
     OUT/summary.json          counts and hours
     OUT/config.yaml           every field of the last run's configuration
-    OUT/work/                 what a later run goes on from; may be deleted once all is done
+    OUT/work/                 what a later run resumes from; may be deleted once all is done
       plan/00000.jsonl          what belongs to a shard
       recordings/00000.jsonl    what of it is used this time
       STEP/00000-KEY.jsonl      a step's results for a shard
@@ -203,9 +203,9 @@ def writing(path: Path) -> Iterator[None]:
     except OSError as error:
         if error.errno in FULL:
             raise StoreError(
-                f"the disk is full ({path.parent}): free some space; the same command goes on"
+                f"the disk is full ({path.parent}): free some space; the same command resumes"
             ) from error
         raise StoreError(
             f"{path}: cannot be written ({error.strerror or error}); check the folder, then the "
-            "same command goes on"
+            "same command resumes"
         ) from error

@@ -290,7 +290,7 @@ def _raise_fatal(error: Exception) -> None:
     """Raise again what would strike every other segment as well."""
     full = isinstance(error, OSError) and error.errno in FULL
     if full:
-        raise StoreError("the disk is full: free some space; the same command goes on") from error
+        raise StoreError("the disk is full: free some space; the same command resumes") from error
     if isinstance(error, MissingDependencyError | MemoryError | StoreError | StepFault):
         raise error
 

@@ -72,8 +72,8 @@ def annotate(
         bool, typer.Option("--retry", help="Try again what an earlier run had to set aside.")
     ] = False,
 ) -> None:
-    """Turn recordings into data that `train sft` reads. The same command goes on where a run
-    ended. What could not be used is in OUT/aside.jsonl, and makes the exit code 1."""
+    """Turn recordings into data that `train sft` reads. The same command resumes where a
+    run ended. What could not be used is in OUT/aside.jsonl, and makes the exit code 1."""
     from moss_audio.annotate import run
     from moss_audio.annotate.progress import LiveView
 
