@@ -1,7 +1,7 @@
 """From trained weights to a folder: nano's packed parts, or the plain layout that vLLM reads too.
 
 Both are made from the folder that the run started with and the weights it learnt, so that neither
-sharding nor precision of the run matters. Files are written beside their place and moved.
+sharding nor precision of the run matters.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any, Literal
 import torch
 
 from moss_audio.errors import MossAudioError
-from moss_audio.model.checkpoint import INDEX_FILE, SINGLE_FILE, Checkpoint, is_embedded, read_parts
+from moss_audio.model.checkpoint import PROCESSOR_FILE, Checkpoint, is_embedded, read_parts
 from moss_audio.model.modeling import MossAudioModel
 from moss_audio.model.nano import (
     AUDIO_ROWS,
@@ -28,6 +28,7 @@ from moss_audio.model.nano import (
 )
 from moss_audio.model.quantize import BITS, save_packed
 from moss_audio.train.lora import is_lora, pairs, plain_name
+from moss_audio.train.output import replaced_folder
 
 ROWS = "rows"  # an objective's parameter: embeddings of the audio ids [3, H]
 MODEL = "model."  # prefix of an objective's model
@@ -157,13 +158,15 @@ def _write_packed(
 def write_parts(source: Path, output: Path, parts: Mapping[str, tuple[torch.Tensor, int]]) -> None:
     """An embedded folder with the files of `source`, but for its trained parts: by name, each with
     the bits to store it in."""
-    output.mkdir(parents=True, exist_ok=True)
     trained = read_parts(source).trained
-    if output.resolve() != source.resolve():
+    if output.resolve() == source.resolve():
+        save_packed(output / trained, parts)
+        return
+    with replaced_folder(output) as folder:
         for path in source.iterdir():
             if path.is_file() and path.name != trained:
-                shutil.copy2(path, output / path.name)
-    save_packed(output / trained, parts)
+                shutil.copy2(path, folder / path.name)
+        save_packed(folder / trained, parts)
 
 
 def write_plain(
@@ -188,13 +191,11 @@ def write_plain(
             state[name].add_(up @ down)
     if model.config.tie_word_embeddings:
         assert state[HEAD].data_ptr() == state[EMBEDDING].data_ptr()
-    temporary = output.with_name(output.name + ".tmp")
-    shutil.rmtree(temporary, ignore_errors=True)
-    temporary.mkdir(parents=True)
-    model.to(dtype).save_pretrained(temporary)
-    MossAudioProcessor.from_pretrained(source).save_pretrained(temporary)
-    _carry_window(source, temporary)
-    _move(temporary, output)
+    processor = MossAudioProcessor.from_pretrained(source)
+    with replaced_folder(output) as folder:
+        model.to(dtype).save_pretrained(folder)
+        processor.save_pretrained(folder)
+        _carry_habits(source, folder)
 
 
 def _stored_dtype(source: Path) -> torch.dtype:
@@ -205,25 +206,16 @@ def _stored_dtype(source: Path) -> torch.dtype:
         return file.get_tensor(next(iter(file.keys()))).dtype
 
 
-def _carry_window(source: Path, target: Path) -> None:
-    """The clip length that a checkpoint handles well, into the file where a plain folder has it."""
-    window_s = Checkpoint.open(source).window_s
-    path = target / "processor_config.json"
-    if window_s is not None:
+def _carry_habits(source: Path, target: Path) -> None:
+    """What a checkpoint says of its use, into the file where a plain folder has it: the clip length
+    that it handles well, and whether it thinks before it answers."""
+    checkpoint = Checkpoint.open(source)
+    said: dict[str, object] = {}
+    if checkpoint.window_s is not None:
+        said["window_s"] = checkpoint.window_s
+    if checkpoint.thinks:
+        said["thinks"] = True
+    if said:
+        path = target / PROCESSOR_FILE
         values = json.loads(path.read_text(encoding="utf-8"))
-        path.write_text(json.dumps({**values, "window_s": window_s}, indent=2) + "\n")
-
-
-def _move(temporary: Path, output: Path) -> None:
-    """Put a finished folder in its place; one that is there is replaced."""
-    if not output.exists():
-        temporary.rename(output)
-        return
-    fresh = {path.name for path in temporary.iterdir()}
-    weights = [*output.glob("model*.safetensors"), output / INDEX_FILE, output / SINGLE_FILE]
-    for path in temporary.iterdir():
-        path.replace(output / path.name)
-    for path in weights:
-        if path.name not in fresh and path.is_file():
-            path.unlink()
-    temporary.rmdir()
+        path.write_text(json.dumps({**values, **said}, indent=2) + "\n", encoding="utf-8")
