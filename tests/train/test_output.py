@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import sys
@@ -14,7 +15,7 @@ import torch
 
 from moss_audio.errors import MossAudioError
 from moss_audio.model import nano
-from moss_audio.model.checkpoint import INDEX_FILE, SINGLE_FILE, weight_files
+from moss_audio.model.checkpoint import INDEX_FILE, SINGLE_FILE, Checkpoint, weight_files
 from moss_audio.model.modeling import MossAudioModel
 from moss_audio.settings import load_config
 from moss_audio.train import export, output, sft
@@ -186,3 +187,18 @@ def test_a_link_is_followed(tmp_path: Path) -> None:
     _write(tmp_path / "out")
     assert (tmp_path / "out").is_symlink()
     assert _files(tmp_path / "disk") == {**NEW, **USERS}
+
+
+def test_a_plain_result_handles_the_clips_and_thinks_as_its_source_does(
+    write_config: WriteConfig, model_folder: Path, tmp_path: Path
+) -> None:
+    """What a folder's name or its parts said is written down where the result has neither."""
+    out = tmp_path / "out"
+    path = model_folder / "processor_config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "thinks": True}))
+    config = write_config("run", output=str(out), align_weight=0.0, form="plain")
+    Live(load_config(config, sft.SftConfig)).export()
+    source, result = Checkpoint.open(model_folder), Checkpoint.open(out)
+    assert result.layout == "released"
+    assert result.thinks
+    assert result.window_s == source.window_s == 15.0
