@@ -4,11 +4,12 @@ import subprocess
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Annotated
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from moss_audio.settings import digest
+from moss_audio.settings import Between, OneOf, Share, Weight, build, digest
 
 PLAIN = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
@@ -65,3 +66,48 @@ def test_a_digest_is_the_same_in_every_process():
         for seed in ("1", "2")
     ]  # fmt: skip
     assert runs == [digest({"a": None, "b": [1.5, "ü"]}, 64)] * 2
+
+
+NAMES = ("red", "green")
+
+
+@dataclass(frozen=True)
+class Bounded:
+    share: Share = 0.0
+    span: Annotated[tuple[float, float], Between(0.5, 2.0)] = (1.0, 1.0)
+    weights: dict[Annotated[str, OneOf(NAMES)], Weight] = field(default_factory=dict)
+    names: tuple[Annotated[str, OneOf(NAMES)], ...] = ()
+
+
+def test_every_value_out_of_bounds_is_named_with_its_place():
+    values = {
+        "share": 1.5,
+        "span": [2, 1],
+        "weights": {"red": -1, "blue": 1},
+        "names": ["green", "grey"],
+    }
+    problems = []
+    assert build(Bounded, values, "top", problems) is None
+    assert problems == [
+        "top.share: 1.5 must be from 0 to 1",
+        "top.span: (2.0, 1.0) must be [lowest, highest], both from 0.5 to 2",
+        "top.weights.red: -1.0 must be at least 0",
+        "top.weights: 'blue' is not one of red, green",
+        "top.names.1: 'grey' is not one of red, green",
+    ]
+
+
+@given(st.floats(0, 1), st.floats(0.5, 2), st.floats(0.5, 2), st.floats(0, 1e9))
+def test_what_is_within_its_bounds_is_taken_as_it_is(share, one, other, weight):
+    span = tuple(sorted((one, other)))
+    values = {"share": share, "span": list(span), "weights": {"red": weight}, "names": ["red"]}
+    problems = []
+    built = build(Bounded, values, "", problems)
+    assert not problems
+    assert built == Bounded(share, span, {"red": weight}, ("red",))
+
+
+def test_a_malformed_value_is_not_also_out_of_bounds():
+    problems = []
+    build(Bounded, {"share": "often", "span": [1]}, "", problems)
+    assert problems == ["share: 'often' is not a number", "span: expected 2 values, got 1"]

@@ -8,13 +8,48 @@ import json
 import math
 import types
 import typing
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, TypeVar, Union
+from typing import Annotated, Any, Literal, TypeVar, Union
 
 from moss_audio.errors import MossAudioError
 
 C = TypeVar("C")
+
+
+@dataclasses.dataclass(frozen=True)
+class Between:
+    """A bound on a field, `Annotated[float, Between(0, 1)]`; on a pair of numbers, a range."""
+
+    low: float = -math.inf
+    high: float = math.inf
+
+    def problem(self, value: Any) -> str | None:
+        """What is wrong with a number, or with the two ends of a range."""
+        pair = isinstance(value, list | tuple)
+        numbers = list(value) if pair else [value]
+        if all(self.low <= n <= self.high for n in numbers) and numbers == sorted(numbers):
+            return None
+        at_least, at_most = f"at least {self.low:g}", f"from {self.low:g} to {self.high:g}"
+        bound = at_least if math.isinf(self.high) else at_most
+        form = "[lowest, highest], both " if pair else ""
+        return f"{value!r} must be {form}{bound}"
+
+
+@dataclasses.dataclass(frozen=True)
+class OneOf:
+    """The names that a text may be, `Annotated[str, OneOf(NAMES)]`; also the keys of a mapping."""
+
+    names: Collection[str]
+
+    def problem(self, value: Any) -> str | None:
+        """What is wrong with a text."""
+        known = ", ".join(self.names)
+        return None if value in self.names else f"{value!r} is not one of {known}"
+
+
+Share = Annotated[float, Between(0, 1)]
+Weight = Annotated[float, Between(0)]  # how often, beside the others of a table
 
 
 def load_config(path: Path, kind: type[C], overrides: Mapping[str, Any] | None = None) -> C:
@@ -79,7 +114,8 @@ def build(kind: Any, values: Any, name: str, problems: list[str]) -> Any:
     """The dataclass `kind` from plain values.
 
     Args:
-        kind: a dataclass; nested ones, lists, tuples, mappings, unions and literals are built too.
+        kind: a dataclass; nested ones, lists, tuples, mappings, unions, literals and numbers with
+            bounds (`Between`, `OneOf`) are built too.
         values: fields and values; None stands for all defaults.
         name: where they stand, for messages; empty for a whole file.
         problems: unknown, missing and malformed fields are appended; then the result is None.
@@ -90,7 +126,7 @@ def build(kind: Any, values: Any, name: str, problems: list[str]) -> Any:
         return None
     before = len(problems)
     prefix = f"{name}." if name else ""
-    hints = typing.get_type_hints(kind)
+    hints = typing.get_type_hints(kind, include_extras=True)
     known = {f.name: f for f in dataclasses.fields(kind) if f.init}
     renamed: Mapping[str, str] = getattr(kind, "RENAMED", {})  # former name -> name
     arguments: dict[str, Any] = {}
@@ -120,6 +156,8 @@ def _at(name: str, problem: str) -> str:
 
 def _value(kind: Any, value: Any, name: str, problems: list[str]) -> Any:
     origin, arguments = typing.get_origin(kind), typing.get_args(kind)
+    if origin is Annotated:
+        return _bounded(arguments, value, name, problems)
     if dataclasses.is_dataclass(kind):
         return build(kind, value, name, problems)
     if origin in (Union, types.UnionType):
@@ -133,11 +171,24 @@ def _value(kind: Any, value: Any, name: str, problems: list[str]) -> Any:
         if not isinstance(value, Mapping):
             problems.append(f"{name}: expected names and values, got {value!r}")
             return None
-        inner = arguments[1] if len(arguments) == 2 else Any
-        return {str(k): _value(inner, v, f"{name}.{k}", problems) for k, v in value.items()}
+        key, inner = arguments if len(arguments) == 2 else (str, Any)
+        return {
+            _value(key, str(k), name, problems): _value(inner, v, f"{name}.{k}", problems)
+            for k, v in value.items()
+        }
     if isinstance(base, type) and issubclass(base, Sequence) and base not in (str, bytes):
         return _items(base, arguments, value, name, problems)
     return _plain(kind, value, name, problems)
+
+
+def _bounded(kinds: tuple[Any, ...], value: Any, name: str, problems: list[str]) -> Any:
+    before = len(problems)
+    found = _value(kinds[0], value, name, problems)
+    for bound in kinds[1:]:
+        if isinstance(bound, Between | OneOf) and len(problems) == before:
+            problem = bound.problem(found)
+            problems += [f"{name}: {problem}"] if problem else []
+    return found
 
 
 def _union(kinds: tuple[Any, ...], value: Any, name: str, problems: list[str]) -> Any:

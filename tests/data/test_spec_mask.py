@@ -65,7 +65,9 @@ def test_what_makes_no_sense_is_said_at_once() -> None:
         "batch_audio_s": 4,
         "augment": {"spec_mask_share": 1.5, "spec_mask_bins": -1},
     }
-    with pytest.raises(MossAudioError, match=r"spec_mask_share 1\.5 .*; spec_mask_bins -1 "):
+    with pytest.raises(
+        MossAudioError, match=r"augment\.spec_mask_share: 1\.5 .*; augment\.spec_mask_bins: -1 "
+    ):
         data_config(values)
     values["augment"] = {"spec_mask_share": "often"}
     with pytest.raises(MossAudioError, match=r"augment\.spec_mask_share: 'often' is not a number"):

@@ -13,8 +13,9 @@ from moss_audio.dsp import codec, room
 from moss_audio.dsp.codec import CODECS
 from moss_audio.dsp.stretch import shift_pitch, stretch
 from moss_audio.scenes.composition import Composition
-from moss_audio.scenes.effects import EffectsConfig, after_levelling, before_levelling, read_effects
+from moss_audio.scenes.effects import EffectsConfig, after_levelling, before_levelling
 from moss_audio.scenes.records import MusicFacts, SpokenSentence, SpokenWord
+from moss_audio.settings import build
 
 SR = 16_000
 STARTS_S = (0.4, 1.3, 2.1)
@@ -186,7 +187,9 @@ def test_noise_is_at_the_ratio_that_the_truth_names() -> None:
 
 def test_every_wrong_entry_is_named() -> None:
     bad = {"room": 2, "speed_range": [2, 1], "codecs": {"gsm": 1}, "colour": 1, "gain": True}
-    _, wrong = read_effects(bad)
+    wrong: list[str] = []
+    assert build(EffectsConfig, bad, "effects", wrong) is None
     assert len(wrong) == 5
-    for name in bad:
-        assert any(f"effects.{name}'" in line for line in wrong)
+    for name in ("room", "speed_range", "codecs", "gain"):
+        assert any(line.startswith(f"effects.{name}: ") for line in wrong)
+    assert "unknown field effects.colour" in wrong

@@ -85,7 +85,7 @@ def test_a_person_is_held_out_in_every_engine() -> None:
         ("seed: 7", "seed: 7\neffects: {room: -1}", "effects.room"),
         ("seed: 7", "seed: 7\nshard_minutes: 0", "shard_minutes"),
         ("[festival/ked]", "festival/ked", "held_out_speakers"),
-        ("seed: 7", "seed: [7", "not YAML"),
+        ("seed: 7", "seed: [7", "not valid YAML"),
     ],
 )
 def test_a_wrong_value_is_named(tmp_path: Path, old: str, new: str, named: str) -> None:

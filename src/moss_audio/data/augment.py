@@ -6,6 +6,7 @@ The configuration also holds the masks over features (`spec_mask`), drawn by the
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
 import soxr
@@ -15,7 +16,7 @@ from moss_audio.dsp.codec import mu_law
 from moss_audio.dsp.loudness import amplitude
 from moss_audio.dsp.noise import at_snr, quick_noise
 from moss_audio.dsp.room import quickly_reverberated
-from moss_audio.errors import MossAudioError
+from moss_audio.settings import Between, Share
 from moss_audio.units import SAMPLE_RATE
 
 _TELEPHONE_HZ = 8000
@@ -25,39 +26,23 @@ _TELEPHONE_HZ = 8000
 class AugmentConfig:
     """How often and how strongly a clip is changed."""
 
-    speed_share: float = 0.5
+    speed_share: Share = 0.5
     speed_min: float = 0.85
     speed_max: float = 1.15
-    telephone_share: float = 0.5
-    room_share: float = 0.0  # light reverberation
-    colour_share: float = 0.0  # a microphone's or a loudspeaker's frequency response
-    noise_share: float = 0.5
+    telephone_share: Share = 0.5
+    room_share: Share = 0.0  # light reverberation
+    colour_share: Share = 0.0  # a microphone's or a loudspeaker's frequency response
+    noise_share: Share = 0.5
     snr_min_db: float = 5.0
     snr_max_db: float = 40.0
     gain_min_db: float = -20.0
     gain_max_db: float = 3.0
-    spec_mask_share: float = 0.0  # of clips whose features are masked (SpecAugment); 0: none
-    spec_mask_bands: int = 2  # bands of mel bins
-    spec_mask_bins: int = 12  # the widest band
-    spec_mask_times: int = 2  # stretches of time
-    spec_mask_time_s: float = 0.3  # the longest stretch
-    spec_mask_time_share: float = 0.05  # of the clip, which no stretch exceeds
-
-    def __post_init__(self) -> None:
-        wrong = [
-            f"{name} {getattr(self, name)} must be {what}"
-            for name, what, good in (
-                ("spec_mask_share", "from 0 to 1", 0 <= self.spec_mask_share <= 1),
-                ("spec_mask_bands", "at least 0", self.spec_mask_bands >= 0),
-                ("spec_mask_bins", "at least 0", self.spec_mask_bins >= 0),
-                ("spec_mask_times", "at least 0", self.spec_mask_times >= 0),
-                ("spec_mask_time_s", "at least 0", self.spec_mask_time_s >= 0),
-                ("spec_mask_time_share", "from 0 to 1", 0 <= self.spec_mask_time_share <= 1),
-            )
-            if not good
-        ]
-        if wrong:
-            raise MossAudioError("augment: " + "; ".join(wrong))
+    spec_mask_share: Share = 0.0  # of clips whose features are masked (SpecAugment); 0: none
+    spec_mask_bands: Annotated[int, Between(0)] = 2  # bands of mel bins
+    spec_mask_bins: Annotated[int, Between(0)] = 12  # the widest band
+    spec_mask_times: Annotated[int, Between(0)] = 2  # stretches of time
+    spec_mask_time_s: Annotated[float, Between(0)] = 0.3  # the longest stretch
+    spec_mask_time_share: Share = 0.05  # of the clip, which no stretch exceeds
 
     def masks(self, seed: int) -> SpecMask | None:
         """The masks over an example's features; None where there are none."""

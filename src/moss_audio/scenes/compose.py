@@ -10,6 +10,7 @@ from moss_audio.dsp.loudness import amplitude, power, rms
 from moss_audio.dsp.noise import background_noise
 from moss_audio.dsp.room import reverberated
 from moss_audio.scenes import overlap
+from moss_audio.scenes.choice import choose
 from moss_audio.scenes.composition import Composition
 from moss_audio.scenes.config import KINDS, ScenesConfig
 from moss_audio.scenes.effects import after_levelling, before_levelling
@@ -17,7 +18,6 @@ from moss_audio.scenes.events import EventBank, EventSound
 from moss_audio.scenes.human import HUMAN_EN, PromptDeck
 from moss_audio.scenes.music import LONGEST_FORM_S, SHORTEST_FORM_S, compose_form, compose_piece
 from moss_audio.scenes.records import SceneEvent
-from moss_audio.scenes.shares import choose
 from moss_audio.scenes.sounds.tones import fade
 from moss_audio.scenes.speech import LONGEST_S, SpeechMaker, Texts
 from moss_audio.scenes.synthesizer import MusicPlayer

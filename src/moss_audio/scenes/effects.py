@@ -5,100 +5,51 @@ Each effect keeps the truth exact: nothing is delayed, and what changes times sa
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Annotated
 
 import numpy as np
 
 from moss_audio.dsp import codec, room, stretch
 from moss_audio.dsp.codec import CODECS
 from moss_audio.dsp.loudness import amplitude
+from moss_audio.errors import MossAudioError
+from moss_audio.scenes.choice import choose
 from moss_audio.scenes.composition import Composition
-from moss_audio.scenes.shares import choose
-
-_SHARES = ("speed", "pitch", "room", "noise", "gain", "codec")
-# A wider range makes artefacts rather than speakers; a gain above 0 dB clips.
-_LIMITS = {
-    "speed_range": (0.5, 2.0),
-    "pitch_semitones": (-7.0, 7.0),
-    "snr_db": (-20.0, 80.0),
-    "gain_db": (-60.0, 24.0),
-}
+from moss_audio.settings import Between, OneOf, Share, Weight
 
 
 @dataclass(frozen=True)
 class EffectsConfig:
     """Shares (0 to 1) of the clips that get each effect; the draws are independent.
 
-    Ranges are drawn from evenly. All shares are 0 by default: nothing is changed.
+    Ranges are drawn from evenly: a wider one than is allowed makes artefacts rather than speakers.
+    All shares are 0 by default: nothing is changed.
     """
 
-    speed: float = 0.0  # tempo without pitch; not for music, whose tempo is part of the truth
-    pitch: float = 0.0  # pitch without tempo; not for music
-    room: float = 0.0  # a shoebox room
-    noise: float = 0.0  # steady noise, unless the clip has some already
-    gain: float = 0.0  # after levelling; above 0 dB it clips
-    codec: float = 0.0  # there and back again
-    speed_range: tuple[float, float] = (0.88, 1.14)
-    pitch_semitones: tuple[float, float] = (-2.0, 2.0)
-    snr_db: tuple[float, float] = (5.0, 35.0)
-    gain_db: tuple[float, float] = (-30.0, 0.0)
-    codecs: dict[str, float] = field(default_factory=lambda: dict.fromkeys(CODECS, 1.0))
+    speed: Share = 0.0  # tempo without pitch; not for music, whose tempo is part of the truth
+    pitch: Share = 0.0  # pitch without tempo; not for music
+    room: Share = 0.0  # a shoebox room
+    noise: Share = 0.0  # steady noise, unless the clip has some already
+    gain: Share = 0.0  # after levelling; above 0 dB it clips
+    codec: Share = 0.0  # there and back again
+    speed_range: Annotated[tuple[float, float], Between(0.5, 2.0)] = (0.88, 1.14)
+    pitch_semitones: Annotated[tuple[float, float], Between(-7.0, 7.0)] = (-2.0, 2.0)
+    snr_db: Annotated[tuple[float, float], Between(-20.0, 80.0)] = (5.0, 35.0)
+    gain_db: Annotated[tuple[float, float], Between(-60.0, 24.0)] = (-30.0, 0.0)
+    codecs: dict[Annotated[str, OneOf(CODECS)], Weight] = field(
+        default_factory=lambda: dict.fromkeys(CODECS, 1.0)
+    )
+
+    def __post_init__(self) -> None:
+        if not sum(self.codecs.values()):
+            raise MossAudioError("codecs has no positive number")
 
     @property
     def active(self) -> bool:
         """Whether any clip can be changed."""
-        return any(getattr(self, name) > 0 for name in _SHARES)
-
-
-def read_effects(data: Any) -> tuple[EffectsConfig, list[str]]:
-    """Check a table of YAML; returns the effects and what is wrong with it, a line a mistake."""
-    if data is None:
-        return EffectsConfig(), []
-    if not isinstance(data, Mapping):
-        return EffectsConfig(), ["'effects' must be a table of shares and ranges"]
-    names = {f.name for f in fields(EffectsConfig)}
-    wrong = [f"unknown key 'effects.{k}'" for k in data if k not in names]
-    values: dict[str, Any] = {}
-    for key, value in data.items():
-        if key in _SHARES:
-            if not _is_number(value) or not 0 <= value <= 1:
-                wrong.append(f"'effects.{key}' must be a share from 0 to 1, not {value!r}")
-            else:
-                values[key] = float(value)
-        elif key in _LIMITS:
-            low, high = _LIMITS[key]
-            if not _is_range(value, low, high):
-                wrong.append(f"'effects.{key}' must be [low, high] within {low:g} to {high:g}")
-            else:
-                values[key] = (float(value[0]), float(value[1]))
-        elif key == "codecs":
-            if not is_share_table(value, CODECS) or sum(value.values()) <= 0:
-                wrong.append(f"'effects.codecs' must map {', '.join(CODECS)} to shares")
-            else:
-                values[key] = {k: float(v) for k, v in value.items()}
-    return EffectsConfig(**({} if wrong else values)), wrong
-
-
-def is_share_table(value: Any, allowed: tuple[str, ...]) -> bool:
-    """Whether `value` maps names of `allowed` to numbers of at least 0."""
-    return isinstance(value, Mapping) and all(
-        k in allowed and _is_number(v) and v >= 0 for k, v in value.items()
-    )
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
-
-
-def _is_range(value: Any, low: float, high: float) -> bool:
-    return (
-        isinstance(value, list | tuple)
-        and len(value) == 2
-        and all(_is_number(v) for v in value)
-        and low <= value[0] <= value[1] <= high
-    )
+        shares = (self.speed, self.pitch, self.room, self.noise, self.gain, self.codec)
+        return any(share > 0 for share in shares)
 
 
 def before_levelling(

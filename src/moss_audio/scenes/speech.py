@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from moss_audio.errors import MossAudioError
+from moss_audio.scenes.choice import choose
 from moss_audio.scenes.composition import Composition
 from moss_audio.scenes.config import ScenesConfig
 from moss_audio.scenes.records import SpokenSentence
-from moss_audio.scenes.shares import choose
 from moss_audio.scenes.sounds.tones import fade
 from moss_audio.scenes.voices import SynthesisedSpeech, UnalignedError, Voice, open_voice
 from moss_audio.scenes.voices.people import held_out_of, person_of
