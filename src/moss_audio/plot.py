@@ -161,46 +161,48 @@ def _waveform(axis: Any, audio: Audio, last: float) -> None:
 
 
 def _spectrogram(axis: Any, audio: Audio, last: float) -> None:
+    picture = mel_picture(audio.samples, _MELS, _COLUMNS)
     axis.imshow(
-        _mel_picture(audio.samples),
+        picture - picture.max(),
         origin="lower", aspect="auto", cmap="magma", interpolation="nearest",
         extent=(0.0, last, 0, 1), vmin=-6.0, vmax=0.0,
     )  # fmt: skip
     ticks = [250, 500, 1000, 2000, 4000]
-    top = _mel(8000.0)
-    axis.set_yticks([_mel(float(hz)) / top for hz in ticks])
+    axis.set_yticks([mel_height(hz) for hz in ticks])
     axis.set_yticklabels(["250 Hz", "500 Hz", "1 kHz", "2 kHz", "4 kHz"])
     axis.set_ylabel("mel", fontsize=9)
 
 
-def _mel(hertz: float) -> float:
-    """The slaney mel scale: linear to 1 kHz, logarithmic above."""
-    return hertz / 200 * 3 if hertz < 1000 else 15 + np.log(hertz / 1000) * 27 / np.log(6.4)
-
-
-def _mel_picture(samples: np.ndarray) -> np.ndarray:
-    """log10 of mel power, [bands, about _COLUMNS or fewer], its loudest value at 0."""
+def mel_picture(samples: np.ndarray, bands: int, columns: int) -> np.ndarray:
+    """log10 of mel power, `[bands, at most columns]`, the lowest band first; -10 for less sound
+    than a frame. Each column is the loudest of some frames."""
     from moss_audio.dsp.mel import LogMelStream
     from moss_audio.units import num_frames
 
-    stream = LogMelStream(_MELS)
-    group = max(1, -(-num_frames(len(samples)) // _COLUMNS))  # frames of one column
+    stream = LogMelStream(bands)
+    group = max(1, -(-num_frames(len(samples)) // columns))  # frames of one column
     block = round(_SPECTROGRAM_S * SAMPLE_RATE)
-    kept = np.empty((_MELS, 0), np.float32)  # frames that do not fill a column yet
-    columns = []
+    kept = np.empty((bands, 0), np.float32)  # frames that do not fill a column yet
+    made = []
     for at in range(0, len(samples), block):
         frames = stream.push(samples[at : at + block]).numpy()
         kept = np.concatenate([kept, frames], axis=1)
         full = kept.shape[1] // group * group
-        columns.append(kept[:, :full].reshape(_MELS, -1, group).max(2))
+        made.append(kept[:, :full].reshape(bands, -1, group).max(2))
         kept = kept[:, full:]
     kept = np.concatenate([kept, stream.finish().numpy()], axis=1)
     if kept.shape[1]:
-        columns.append(kept.max(1, keepdims=True))
-    picture = np.concatenate(columns, axis=1) if columns else np.empty((_MELS, 0), np.float32)
-    if not picture.size:  # shorter than one frame
-        return np.full((_MELS, 1), -10.0, np.float32)
-    return np.asarray(picture - picture.max())
+        made.append(kept.max(1, keepdims=True))
+    picture = np.concatenate(made, axis=1) if made else np.empty((bands, 0), np.float32)
+    return picture if picture.size else np.full((bands, 1), -10.0, np.float32)
+
+
+def mel_height(hertz: float) -> float:
+    """Where a frequency lies in a mel picture: 0 bottom, 1 top (8 kHz)."""
+    from moss_audio.dsp.mel import hz_to_mel
+
+    low, high = hz_to_mel(np.array([hertz, SAMPLE_RATE / 2]))
+    return float(low / high)
 
 
 def _rows(timeline: Timeline) -> list[tuple[str, list[_Span]]]:

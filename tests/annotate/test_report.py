@@ -20,11 +20,12 @@ from hypothesis import strategies as st
 from moss_audio.annotate.records import Caption, Recording, Segment, Span, ToolResult
 from moss_audio.annotate.report import write_report
 from moss_audio.annotate.reporting.counting import Histogram, Tally, fair_limit, general
-from moss_audio.annotate.reporting.drawing import mel_height, spectrogram_uri
+from moss_audio.annotate.reporting.drawing import spectrogram_uri
 from moss_audio.annotate.reporting.sampling import Sampler
 from moss_audio.annotate.reporting.statistics import Statistics, group_of
 from moss_audio.annotate.reporting.timeline import lanes, ticks
 from moss_audio.errors import MossAudioError
+from moss_audio.plot import mel_height
 from moss_audio.recordings import load_audio
 
 RATE = 16_000

@@ -31,7 +31,7 @@ _CALL_COST, _COLUMN_COST = 40_000, 20
 _FAINT = 3e-7
 
 
-def _hz_to_mel(hz: np.ndarray) -> np.ndarray:
+def hz_to_mel(hz: np.ndarray) -> np.ndarray:
     """Slaney's scale: linear below 1 kHz, logarithmic above."""
     linear = hz / (200.0 / 3)
     log = 15.0 + np.log(np.maximum(hz, 1e-3) / 1000.0) / (np.log(6.4) / 27.0)
@@ -48,7 +48,7 @@ def _mel_to_hz(mel: np.ndarray) -> np.ndarray:
 def mel_filters(n_mels: int) -> torch.Tensor:
     """Slaney-normalised triangles from 0 to 8000 Hz, float32 `[n_fft // 2 + 1, n_mels]`."""
     bins = np.linspace(0, SAMPLE_RATE / 2, N_FFT // 2 + 1)
-    low, high = _hz_to_mel(np.array([0.0, SAMPLE_RATE / 2]))
+    low, high = hz_to_mel(np.array([0.0, SAMPLE_RATE / 2]))
     edges = _mel_to_hz(np.linspace(low, high, n_mels + 2))
     rise = (bins[:, None] - edges[None, :-2]) / np.diff(edges)[None, :-1]
     fall = (edges[None, 2:] - bins[:, None]) / np.diff(edges)[None, 1:]

@@ -1,4 +1,4 @@
-"""Charts as inline SVG. Colours come from the page's style sheet, by class."""
+"""What the page's charts consist of; the template draws them as SVG."""
 
 from __future__ import annotations
 
@@ -6,147 +6,62 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from markupsafe import Markup
-
 from moss_audio.annotate.reporting.counting import Bin, Histogram
 
 # As wide as a telephone's screen, where a larger picture's text would shrink.
-_WIDTH = 360
-_LEFT, _RIGHT, _TOP, _PLOT, _BOTTOM = 40, 16, 10, 150, 40
-_LABEL, _VALUE, _ROW = 168, 58, 26
-_LABEL_CHARS = 24
+WIDTH = 360
+LEFT, RIGHT, TOP, PLOT, BOTTOM = 40, 16, 10, 150, 40
 _LETTER = 6.6  # of a tick label, with room beside the label
 
 
 @dataclass(frozen=True)
-class Chart:
-    """A picture, and its numbers as a table for whoever cannot or would rather not see it."""
+class Column:
+    """A stack of a histogram: what it stands for, its counts, and a rectangle (style, x, y, width,
+    height) for each that is not 0."""
 
-    svg: Markup
-    columns: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
+    range: str
+    counts: tuple[int, ...]
+    total: int
+    parts: tuple[tuple[str, float, float, float, float], ...]
 
 
 @dataclass(frozen=True)
-class Bar:
-    """A row of a bar chart: a thin `second` value lies below the first one."""
+class HistogramChart:
+    """`ticks`: (height, text) of the counts; `edges`: (x, text) of the values."""
 
-    label: str
-    first: float
-    second: float
-    text: str
+    names: tuple[str, ...]
+    ticks: tuple[tuple[float, str], ...]
+    columns: tuple[Column, ...]
+    edges: tuple[tuple[float, str], ...]
 
 
-def histogram(found: Histogram, styles: Sequence[str], unit: str, title: str) -> Chart | None:
+def histogram(found: Histogram, styles: Sequence[str], unit: str) -> HistogramChart | None:
     """Stacked columns, a style class for each series. None without values.
 
-    Args:
-        unit: of the values, below the horizontal axis.
-        title: said aloud instead of the picture.
+    `unit` is that of the values, below the horizontal axis.
     """
     bins = found.bins()
     if not bins:
         return None
     ticks = _count_ticks(max(one.total for one in bins))
-    highest = ticks[-1]
-    step = (_WIDTH - _LEFT - _RIGHT) / len(bins)
-    parts = []
-    for tick in ticks:
-        y = _TOP + _PLOT * (1 - tick / highest)
-        parts.append(
-            _svg(
-                '<line class="grid" x1="{}" x2="{}" y1="{}" y2="{}"/>', _LEFT, _WIDTH - _RIGHT, y, y
-            )
-            + _svg('<text class="tick end" x="{}" y="{}">{}</text>', _LEFT - 6, y + 4, f"{tick:,}")
-        )
-    for at, one in enumerate(bins):
-        parts.append(_column(one, at, step, highest, styles, unit))
-    every = _label_every(bins, step)
+    step = (WIDTH - LEFT - RIGHT) / len(bins)
     # Where the last bin is open, its label belongs to its left edge like all the others.
-    last = len(bins) if math.isfinite(bins[-1].high) else len(bins) - 1
-    for at in range(0, last + 1, every):
-        edge = bins[at].low if at < len(bins) else bins[-1].high
-        x = _LEFT + at * step
-        parts.append(
-            _svg(
-                '<line class="axis" x1="{}" x2="{}" y1="{}" y2="{}"/>',
-                x,
-                x,
-                _TOP + _PLOT,
-                _TOP + _PLOT + 4,
+    lows = [one.low for one in bins] + [bins[-1].high] * math.isfinite(bins[-1].high)
+    every = _label_every(bins, step)
+    return HistogramChart(
+        names=tuple(name or "segments" for name in found.series),
+        ticks=tuple((TOP + PLOT * (1 - tick / ticks[-1]), f"{tick:,}") for tick in ticks),
+        columns=tuple(
+            Column(
+                _range(one, unit), one.counts, one.total,
+                _stack(one, LEFT + at * step, step, ticks[-1], styles),
             )
-            + _svg(
-                '<text class="tick middle" x="{}" y="{}">{}</text>',
-                x,
-                _TOP + _PLOT + 17,
-                number(edge),
-            )
-        )
-    parts.append(
-        _svg(
-            '<line class="axis" x1="{}" x2="{}" y1="{}" y2="{}"/>',
-            _LEFT,
-            _WIDTH - _RIGHT,
-            _TOP + _PLOT,
-            _TOP + _PLOT,
-        )
-        + _svg(
-            '<text class="unit middle" x="{}" y="{}">{}</text>',
-            (_LEFT + _WIDTH - _RIGHT) / 2,
-            _TOP + _PLOT + 34,
-            unit,
-        )
-    )
-    height = _TOP + _PLOT + _BOTTOM
-    rows = tuple((_range(one, unit), *(f"{count:,}" for count in one.counts)) for one in bins)
-    names = [name or "segments" for name in found.series]
-    return Chart(_frame(parts, height, title), (unit, *names), rows)
-
-
-def bars(rows: Sequence[Bar], style: str, title: str, columns: tuple[str, ...]) -> Chart | None:
-    """Horizontal bars on one scale, each with its label and its value. None without rows.
-
-    Args:
-        columns: of the table: of the labels, of the first values, and perhaps of the second ones.
-    """
-    if not rows:
-        return None
-    widest = max(max(row.first, row.second) for row in rows) or 1.0
-    room = _WIDTH - _LABEL - _VALUE
-    parts = []
-    for at, row in enumerate(rows):
-        y = at * _ROW
-        parts.append(
-            Markup("<g>")
-            + _svg("<title>{}: {}</title>", row.label, row.text)
-            + _svg(
-                '<text class="label end" x="{}" y="{}">{}</text>',
-                _LABEL - 8,
-                y + 17,
-                _cut(row.label),
-            )
-            + _svg(
-                '<rect class="{}" x="{}" y="{}" width="{}" height="11" rx="1"/>',
-                style,
-                _LABEL,
-                y + 5,
-                room * row.first / widest,
-            )
-            + _svg(
-                '<rect class="{} faint" x="{}" y="{}" width="{}" height="4" rx="1"/>',
-                style,
-                _LABEL,
-                y + 17,
-                room * row.second / widest,
-            )
-            + _svg('<text class="tick end" x="{}" y="{}">{}</text>', _WIDTH - 2, y + 17, row.text)
-            + Markup("</g>")
-        )
-    table = tuple(
-        (row.label, *(number(v) for v in (row.first, row.second)[: len(columns) - 1]))
-        for row in rows
-    )
-    return Chart(_frame(parts, len(rows) * _ROW + 2, title), ("class", *columns), table)
+            for at, one in enumerate(bins)
+        ),
+        edges=tuple(
+            (LEFT + at * step, number(lows[at])) for at in range(0, len(lows), every)
+        ),
+    )  # fmt: skip
 
 
 def number(value: float) -> str:
@@ -158,21 +73,16 @@ def number(value: float) -> str:
     return text.rstrip("0").rstrip(".") if "." in text else text
 
 
-def _column(
-    one: Bin, at: int, step: float, highest: int, styles: Sequence[str], unit: str
-) -> Markup:
-    y, drawn = float(_TOP + _PLOT), Markup("")
+def _stack(
+    one: Bin, x: float, step: float, highest: int, styles: Sequence[str]
+) -> tuple[tuple[str, float, float, float, float], ...]:
+    y, parts = float(TOP + PLOT), []
     for count, style in zip(one.counts, styles, strict=True):
-        height = _PLOT * count / highest
+        height = PLOT * count / highest
         y -= height
         if count:
-            drawn += _svg(
-                '<rect class="{}" x="{}" y="{}" width="{}" height="{}"/>',
-                style, _LEFT + at * step + 0.75, y, max(step - 1.5, 0.75), height,
-            )  # fmt: skip
-    if not drawn:
-        return drawn
-    return _svg("<g><title>{}: {}</title>{}</g>", _range(one, unit), f"{one.total:,}", drawn)
+            parts.append((style, x + 0.75, y, max(step - 1.5, 0.75), height))
+    return tuple(parts)
 
 
 def _label_every(bins: Sequence[Bin], step: float) -> int:
@@ -181,10 +91,6 @@ def _label_every(bins: Sequence[Bin], step: float) -> int:
     leading = f"{bins[0].high - bins[0].low:.0e}"[0] if math.isfinite(bins[0].high) else "1"
     choices = {"2": (1, 5, 10), "5": (1, 2, 4, 10)}.get(leading, (1, 2, 5, 10))
     return next((one for one in choices if one * step >= _LETTER * (longest + 1)), 20)
-
-
-def _cut(label: str) -> str:
-    return label if len(label) <= _LABEL_CHARS else f"{label[: _LABEL_CHARS - 1]}…"
 
 
 def _range(one: Bin, unit: str) -> str:
@@ -202,20 +108,3 @@ def _count_ticks(highest: int) -> list[int]:
                 width = step * scale
                 return list(range(0, -(-highest // width) * width + 1, width))
         scale *= 10
-
-
-def _frame(parts: Sequence[Markup], height: int, title: str) -> Markup:
-    return _svg(
-        '<svg class="chart" viewBox="0 0 {} {}" role="img" aria-label="{}">{}</svg>',
-        _WIDTH, height, title, Markup("").join(parts),
-    )  # fmt: skip
-
-
-def _svg(template: str, *values: object) -> Markup:
-    """Fills a template; numbers are rounded, everything else is escaped."""
-    return Markup(template).format(
-        *(
-            f"{value:.2f}".rstrip("0").rstrip(".") if isinstance(value, float) else value
-            for value in values
-        )
-    )

@@ -9,7 +9,7 @@ from fractions import Fraction
 import av
 import numpy as np
 
-from moss_audio.dsp.mel import LogMelStream
+from moss_audio.plot import mel_picture
 from moss_audio.units import SAMPLE_RATE
 
 OPUS_BITS_PER_S = 24_000
@@ -68,34 +68,18 @@ def waveform_path(samples: np.ndarray) -> str:
 
 def spectrogram_uri(samples: np.ndarray) -> str:
     """Mel power over time as a `data:` URI of a PNG: 64 bands, the lowest at the bottom."""
-    stream = LogMelStream(N_MELS)
-    mel = np.concatenate([stream.push(samples).numpy(), stream.finish().numpy()], axis=1)
-    if not mel.shape[1]:
-        mel = np.full((N_MELS, 1), -10.0, np.float32)
-    columns = min(_MEL_COLUMNS, mel.shape[1])
-    edges = np.linspace(0, mel.shape[1], columns, endpoint=False).astype(int)
-    mel = np.maximum.reduceat(mel, edges, axis=1)
+    mel = mel_picture(samples, N_MELS, _MEL_COLUMNS)
     # Against full scale for what is very quiet, so that silence stays dark.
     loudest = max(float(mel.max()), -4.0)
     level = np.clip((mel - loudest) / _RANGE_LOG10 + 1, 0, 1)
     pixels = np.round(level[::-1] * (_LEVELS - 1)).astype(np.uint8)
     codec = av.CodecContext.create("png", "w")
-    codec.width, codec.height, codec.pix_fmt = columns, N_MELS, "pal8"  # type: ignore[attr-defined]
+    codec.width, codec.height, codec.pix_fmt = mel.shape[1], N_MELS, "pal8"  # type: ignore[attr-defined]
     codec.time_base = Fraction(1, 1)
     codec.options = {"compression_level": "9", "pred": "none"}
     frame = av.VideoFrame.from_ndarray((np.ascontiguousarray(pixels), _palette()), "pal8")  # type: ignore[arg-type]
     packets = [*codec.encode(frame), *codec.encode(None)]  # type: ignore[attr-defined]
     return _uri("image/png", b"".join(bytes(packet) for packet in packets))
-
-
-def mel_height(hertz: float) -> float:
-    """Where a frequency lies in `spectrogram_uri`'s picture: 0 bottom, 1 top (8 kHz)."""
-    return _slaney(hertz) / _slaney(SAMPLE_RATE / 2)
-
-
-def _slaney(hertz: float) -> float:
-    """The mel scale of the features: linear to 1 kHz, logarithmic above."""
-    return hertz * 3 / 200 if hertz < 1000 else 15 + float(np.log(hertz / 1000) * 27 / np.log(6.4))
 
 
 def _palette() -> np.ndarray:

@@ -10,8 +10,6 @@ from typing import Any
 from moss_audio.annotate.records import Segment
 from moss_audio.errors import MossAudioError
 
-SEGMENTS, ASIDE = "segments", "aside"
-
 
 def read_segments(out: Path) -> Iterator[Segment]:
     """The segments of `segments.jsonl` or, without it, of `segments/*.jsonl` by name.
@@ -21,10 +19,11 @@ def read_segments(out: Path) -> Iterator[Segment]:
     """
     if not out.is_dir():
         raise MossAudioError(f"{out}: no such folder; name the output folder of an annotation run")
-    files = _files(out, SEGMENTS)
+    whole = out / "segments.jsonl"
+    files = [whole] if whole.is_file() else sorted((out / "segments").glob("*.jsonl"))
     if not files:
         raise MossAudioError(
-            f"{out}: neither {SEGMENTS}.jsonl nor {SEGMENTS}/*.jsonl is there; "
+            f"{out}: neither segments.jsonl nor segments/*.jsonl is there; "
             "finish the annotation run first"
         )
     for file in files:
@@ -39,7 +38,8 @@ def read_segments(out: Path) -> Iterator[Segment]:
 
 def read_aside(out: Path) -> Iterator[dict[str, Any]]:
     """Rows `{"path", "reason"}` of what was set aside; none if nothing was."""
-    return _side(out, ASIDE)
+    file = out / "aside.jsonl"
+    return (row for _, row in _rows(file)) if file.is_file() else iter(())
 
 
 def read_timing(out: Path) -> Iterator[dict[str, Any]]:
@@ -50,29 +50,16 @@ def read_timing(out: Path) -> Iterator[dict[str, Any]]:
             yield {**row, "step": file.parent.name}
 
 
-def _side(out: Path, name: str) -> Iterator[dict[str, Any]]:
-    for file in _files(out, name):
-        for _, row in _rows(file):
-            yield row
-
-
-def _files(out: Path, name: str) -> list[Path]:
-    """One file, or else the shards of a folder."""
-    whole = out / f"{name}.jsonl"
-    return [whole] if whole.is_file() else sorted((out / name).glob("*.jsonl"))
-
-
 def _rows(file: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     with file.open("rb") as lines:
         for number, line in enumerate(lines, 1):
-            if not line.strip():
-                continue
             try:
-                row = json.loads(line)
+                row = json.loads(line) if line.strip() else None
             except ValueError as error:
                 raise MossAudioError(
                     f"{file}:{number}: not JSON ({error}); run annotate again"
                 ) from error
-            if not isinstance(row, dict):
+            if not isinstance(row, dict | None):
                 raise MossAudioError(f"{file}:{number}: not a JSON object; run annotate again")
-            yield number, row
+            if row is not None:
+                yield number, row
