@@ -36,10 +36,10 @@ from sounds import speech
 from moss_audio.data.batch import IGNORE, Batch
 from moss_audio.data.collate import Collator
 from moss_audio.data.example import Example
+from moss_audio.model.device import training_device
 from moss_audio.settings import load_config
 from moss_audio.testing.micro import write_micro
 from moss_audio.train import checkpoint, sft
-from moss_audio.train.dtypes import device_of_run
 from moss_audio.train.setup import load_for_training, source_folder
 from moss_audio.units import SAMPLE_RATE
 
@@ -148,8 +148,8 @@ def measure_step(
     rows = ours.rows is not None
     peer = Padded(model, spec, dtype, ours.rates(), rows=rows, spoken=None, weight=0.0)
     clip_norm = config.loop.clip_norm
-    mine = Step(ours.to(device_of_run()), own, clip_norm, clock)
-    theirs = Step(peer.to(device_of_run()), original, clip_norm, clock)
+    mine = Step(ours.to(training_device()), own, clip_norm, clock)
+    theirs = Step(peer.to(training_device()), original, clip_norm, clock)
 
     n_mels = model.config.audio_config.num_mel_bins
     packed, alone = (Collator(tokenizer, spec, n_mels, way) for way in ("packed", "padded"))

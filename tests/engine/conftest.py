@@ -13,7 +13,9 @@ from moss_audio.model.processing import MossAudioProcessor
 from moss_audio.testing.tokenizer import tiny_prompt_spec, tiny_tokenizer
 
 
-def build_engine(seed: int = 0, **options: object) -> TorchEngine:
+def build_engine(
+    seed: int = 0, *, dtype: torch.dtype = torch.float32, **options: object
+) -> TorchEngine:
     spec = tiny_prompt_spec()
     ids = {
         "audio_token_id": spec.audio_token_id,
@@ -21,11 +23,12 @@ def build_engine(seed: int = 0, **options: object) -> TorchEngine:
         "audio_end_id": spec.audio_end_id,
     }
     torch.manual_seed(seed)
-    model = MossAudioModel(preset("micro", **ids)).float()
+    model = MossAudioModel(preset("micro", **ids))
     with torch.no_grad():
         for parameter in model.parameters():
             if parameter.ndim > 1:
                 parameter.mul_(4)
+    model.to(dtype)
     return TorchEngine(model, MossAudioProcessor(tiny_tokenizer(), **ids), **options)  # type: ignore[arg-type]
 
 

@@ -11,10 +11,10 @@ import pytest
 import torch
 
 from moss_audio.engine import Generation, GenerationOptions, Request, torch_engine
-from moss_audio.engine.device import choose_device, choose_dtype
 from moss_audio.engine.prompts import similar_lengths
 from moss_audio.engine.torch_engine import TorchEngine
 from moss_audio.errors import AudioError, MossAudioError, PromptError
+from moss_audio.model.device import choose_device, choose_dtype, training_dtype
 
 
 def noise(seconds: float, seed: int = 0) -> np.ndarray:
@@ -342,6 +342,20 @@ def test_devices_and_dtypes() -> None:
         choose_device("warp")
     with pytest.raises(MossAudioError, match="int4"):
         choose_dtype(torch.device("cpu"), "int4")
+
+
+@pytest.mark.parametrize(
+    ("native", "fast"),
+    [("avx512_bf16", "bfloat16"), ("bf16", "bfloat16"), ("avx2", "float32")],
+)
+def test_inference_and_training_agree_on_the_fast_dtype(
+    native: str, fast: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Arm's bf16 was known to training alone: a run computed in another type than its result."""
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {native: True}, raising=False)
+    assert choose_dtype(torch.device("cpu")) == getattr(torch, fast)
+    assert training_dtype("cpu") == getattr(torch, fast)
+    assert training_dtype("mps") == torch.float32
 
 
 def _forbid_encoding(engine: TorchEngine, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -25,7 +25,7 @@ _ADAPTERS = ("audio_adapter.", "deepstack_audio_merger_list.")
 @pytest.fixture(autouse=True)
 def _exact_arithmetic(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """float32 on every machine, and one thread: equal runs are equal to the bit."""
-    monkeypatch.setattr("moss_audio.train.dtypes.fast_dtype", lambda device: torch.float32)
+    monkeypatch.setattr("moss_audio.model.device.fast_dtype", lambda device: torch.float32)
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     yield

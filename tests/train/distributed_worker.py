@@ -92,8 +92,8 @@ def fsdp(config: Path) -> None:
 
 
 if __name__ == "__main__":
-    import moss_audio.train.dtypes
+    import moss_audio.model.device
 
     torch.set_num_threads(1)
-    moss_audio.train.dtypes.fast_dtype = lambda device: torch.float32
+    moss_audio.model.device.fast_dtype = lambda device: torch.float32
     {"ddp": ddp, "fsdp": fsdp}[sys.argv[1]](Path(sys.argv[2]))

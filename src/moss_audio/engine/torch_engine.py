@@ -72,7 +72,6 @@ class TorchEngine:
         self.processor = processor
         self.tokenizer = processor.tokenizer
         self.window_s = window_s
-        self.thinks = thinks
         self.device: torch.device = model.device
         self.dtype: torch.dtype = model.dtype
         self.batch_size = batch_size or _BATCH_SIZE.get(self.device.type, 8)
@@ -88,6 +87,7 @@ class TorchEngine:
         self._spec = processor.prompt_spec
         self._vocabulary = ChatVocabulary(self.tokenizer)
         self._think = ThinkIds.of(self._vocabulary)
+        self.thinks = thinks and self.can_think
         self._eos_ids = self._find_eos()
         self._suppressed = torch.tensor(sorted(self._spec.audio_ids), device=self.device)
         self._prefixes: Store[Prefix] = Store(reuse_bytes)
@@ -260,10 +260,13 @@ class TorchEngine:
             for member in range(prompt.request.options.num_return_sequences)
         ]
         # equal prefixes side by side, so that they are computed once
+        first: dict[Hashable, int] = {}
+        for index, prompt in enumerate(prompts):
+            first.setdefault(prompt.prefix_key, index)
         queue.sort(
             key=lambda item: (
                 -len(prompts[item[0]].input_ids) // 8,
-                hash(prompts[item[0]].prefix_key),
+                first[prompts[item[0]].prefix_key],
             )
         )
         batch: list[tuple[int, int]] = []

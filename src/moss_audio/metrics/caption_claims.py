@@ -104,14 +104,10 @@ def music_claims(
             continue
         for what, values in (("tempo", _TEMPO), ("mode", _MODE)):
             claims[what] |= {
-                next(iter(m.labels))
-                for m in find_mentions(sentence, values, values)
-                if not m.negated
+                min(m.labels) for m in find_mentions(sentence, values, values) if not m.negated
             }
         claims["instrument"] |= {
-            names[next(iter(m.labels))]
-            for m in find_mentions(sentence, names.values())
-            if not m.negated
+            names[min(m.labels)] for m in find_mentions(sentence, names.values()) if not m.negated
         }
         for number in find_numbers(sentence):
             if number.unit == "bpm":

@@ -83,8 +83,9 @@ def check(root: Path | str) -> Report:
             if scene.split == HUMAN_EN:
                 for part in parts_of(sentence.text):
                     english.setdefault(part, (sentence.text, scene.id))
-        for voice in {scene.voice, *scene.sentence_voices} - {None}:
-            note("voice", person_of(str(voice)), str(voice), scene)
+        for voice in dict.fromkeys((scene.voice, *scene.sentence_voices)):
+            if voice is not None:
+                note("voice", person_of(voice), voice, scene)
         for event in scene.events:
             if event.source not in _MADE:
                 note("sound", marks.get(event.source, event.source), event.source, scene)

@@ -12,8 +12,8 @@ import torch
 from torch import nn
 
 from moss_audio.data.batch import Batch
+from moss_audio.model.device import training_dtype
 from moss_audio.model.modeling import MossAudioModel
-from moss_audio.train.dtypes import training_dtype
 from moss_audio.units import num_tokens
 
 _CONV2D_RATE = 8  # mel frames a position of the encoder's layers

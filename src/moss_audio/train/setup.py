@@ -11,9 +11,9 @@ import torch
 from torch import nn
 
 from moss_audio.model.checkpoint import Checkpoint
+from moss_audio.model.device import training_device, training_dtype
 from moss_audio.model.modeling import MossAudioModel
 from moss_audio.prompt import PromptSpec
-from moss_audio.train.dtypes import device_of_run, training_dtype
 
 ENCODER = "audio_encoder."
 ADAPTER = "audio_adapter."
@@ -54,7 +54,7 @@ def settle(model: nn.Module, keep: str = "\0") -> torch.dtype:
     What learns (and what is named `keep...`) stays float32, as the master that autocast rounds for
     each product. With FSDP everything does: shards of one unit have one type, and are small.
     """
-    dtype = training_dtype(device_of_run())
+    dtype = training_dtype(training_device())
     if not sharded():
         for name, parameter in model.named_parameters():
             if not parameter.requires_grad and not name.startswith(keep):

@@ -23,7 +23,7 @@ class DetectorConfig:
         model: folder or hub id of a tagger's or a checkpoint's weights; "nano" is the embedded
             checkpoint.
         blocks: its events must not be cut. False: they are only written down.
-        device: cpu, cuda; empty takes the best there is.
+        device: cpu, cuda, mps; empty takes the best there is.
     """
 
     kind: str

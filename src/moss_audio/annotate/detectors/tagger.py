@@ -83,8 +83,9 @@ class TaggerDetector:
         """Raises CheckpointError if there is no such model, or it does not classify sound."""
         if self._parts is not None:
             return
-        import torch
         from transformers import AutoFeatureExtractor, AutoModelForAudioClassification
+
+        from moss_audio.model.device import choose_device
 
         try:
             extractor = AutoFeatureExtractor.from_pretrained(self.model, trust_remote_code=False)
@@ -100,8 +101,7 @@ class TaggerDetector:
         rate = getattr(extractor, "sampling_rate", SAMPLE_RATE)
         if rate != SAMPLE_RATE:
             raise CheckpointError(f"{self.model}: listens at {rate} Hz; one for 16000 Hz is needed")
-        device = self._device or ("cuda" if torch.cuda.is_available() else "cpu")
-        self._parts = extractor, model.to(device).eval()
+        self._parts = extractor, model.to(choose_device(self._device or None)).eval()
 
     def detect(self, samples: np.ndarray, start_s: float = 0.0) -> list[Span]:
         check_samples(samples)
