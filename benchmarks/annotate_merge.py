@@ -1,4 +1,4 @@
-"""Captions and the grounding check, measured on evidence with known truth.
+"""Captions, their judge and the check of a language model's drafts, on evidence of known truth.
 
     PYTHONPATH=.:src python benchmarks/annotate_merge.py data/scenes
 
@@ -16,14 +16,17 @@ from itertools import islice
 from pathlib import Path
 
 from moss_audio.annotate.merge import MergeStage
-from moss_audio.annotate.merging.grounding import check
+from moss_audio.annotate.merging.draft import draft_faults, read_draft
+from moss_audio.annotate.merging.gather import gather
+from moss_audio.annotate.merging.items import caption_items
+from moss_audio.annotate.merging.slots import caption_slots
 from moss_audio.annotate.records import Segment
 from moss_audio.annotate.tasks import TaskStage
 from moss_audio.scenes.reader import iter_scenes
 from tests.annotate.merge_cases import from_chance, from_scene
-from tests.annotate.merge_errors import CORRECT, CORRECT_HELD_OUT, PLANTS, planted
-from tests.annotate.merge_last import CORRECT_LAST
+from tests.annotate.merge_errors import PLANTS, planted
 from tests.annotate.merge_reader import read
+from tests.annotate.test_merge_draft import CORRECT_DRAFTS, WRONG, reply
 
 _SEGMENTS, _PLANTED = 500, 60
 
@@ -37,6 +40,13 @@ def segments(scenes: Path, seed: int) -> list[Segment]:
     drawn = [*islice(unseen, half), *islice(plain, 60), *islice(train, half)][:half]
     chance = range(seed, seed + _SEGMENTS - len(drawn))
     return [*(from_scene(s) for s in drawn), *(from_chance(n) for n in chance)]
+
+
+def _accepted(segment: Segment, told: tuple[str, ...]) -> bool:
+    evidence = gather(segment)
+    items = caption_items(evidence)
+    slots = caption_slots(evidence, items, list_at_most=5)
+    return not draft_faults(read_draft(reply(*told)), slots, items, evidence)
 
 
 def main() -> None:
@@ -54,25 +64,20 @@ def main() -> None:
         finding = read(caption.text, one)
         named, missed = named + finding.named, missed + len(finding.missed)
         unsupported += len(finding.unsupported)
-    warned = sum(bool(caption.warnings) for caption in captions)
     hours = sum(one.duration_s for one in chosen) / 3600
     print(f"segments                          {len(chosen)} ({hours:.2f} h)")
     print(f"facts named                       {named} of {named + missed}")
     print(f"unsupported statements            {unsupported}")
-    print(f"own captions the check refuses    {warned} of {len(chosen)}")
     print(f"captions a CPU second             {len(chosen) / spent_s:.0f}")
     pairs = [(c.text, one) for c, one in zip(captions, chosen, strict=True)]
     for kind in PLANTS:
         wrong = planted(kind, pairs, _PLANTED, seed=arguments.seed)
-        caught = sum(bool(check(text, stage.evidence(one))) for text, one in wrong)
+        caught = sum(bool(read(text, one).unsupported) for text, one in wrong)
         print(f"{f'planted: {kind}':<34}{caught} of {_PLANTED} caught")
-    for name, texts in (
-        ("written while building", CORRECT),
-        ("second set", CORRECT_HELD_OUT),
-        ("third set", CORRECT_LAST),
-    ):
-        accepted = sum(not check(text, stage.evidence(one)) for one, text in texts)
-        print(f"{f'by hand, {name}':<34}{accepted} of {len(texts)} accepted")
+    accepted = sum(_accepted(one, told) for one, told in CORRECT_DRAFTS)
+    refused = sum(not _accepted(one, told) for one, told, _ in WRONG)
+    print(f"{'correct drafts by hand':<34}{accepted} of {len(CORRECT_DRAFTS)} accepted")
+    print(f"{'wrong drafts by hand':<34}{refused} of {len(WRONG)} refused")
     tasks = TaskStage()
     began = time.process_time()
     counts: Counter[str] = Counter()

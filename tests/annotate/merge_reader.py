@@ -29,8 +29,6 @@ _PLAIN = set(
     one two three four five six seven eight nine""".split()
 )
 _LANGUAGES = {"de": "german", "zh": "chinese", "fr": "french", "ja": "japanese", "ru": "russian"}
-_COUNTS = {"once": 1, "twice": 2, "three times": 3, "four times": 4, "five times": 5,
-           "six times": 6}  # fmt: skip
 _SPELLED = {w: i for i, w in enumerate("zero one two three four five six seven eight nine".split())}
 _TONICS = {"C": 0, "D": 2, "E": 4, "F": 5, "G": 7, "A": 9, "B": 11}
 
@@ -247,8 +245,9 @@ class Reader:
                 self.wrong.append(f"{name} does not say that: {text!r}")
 
     def _count(self, text: str) -> None:
-        for m in re.finditer(r"\b(twice|(\d+|two|three|four|five|six) times)\b", text):
-            number = _COUNTS.get(m[1]) or int(m[2])
+        for m in re.finditer(r"\b(?:twice|(\d+|[a-z]+) times)\b", text):
+            written = m[1] or "two"
+            number = int(written) if written.isdigit() else _SPELLED.get(written, -1)
             events = re.findall(r"⟦e\d+⟧", text)
             true = [len(self._distinct(self.labels[int(e[2:-1])])) for e in events]
             if true != [number]:
@@ -295,6 +294,9 @@ class Reader:
             true = (_TONICS.get(tonic[0], 99) + tonic.count("#") - tonic[1:].count("b")) % 12
             if (stated, m[3]) != (true, self._value("key", "mode")):
                 self.wrong.append(f"{m[0]}: it is {tonic}")
+        for m in re.finditer(r"chords are ([^.]*)\.", body):
+            if {*re.split(", | and ", m[1])} != {s.label for s in self._spans("chords")}:
+                self.wrong.append(m[0])
         for m in re.finditer(r"form is ([A-Z](?: [A-Z])*)", body):
             if m[1].split() != [s.label for s in self._spans("sections")]:
                 self.wrong.append(m[0])

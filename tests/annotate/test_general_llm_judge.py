@@ -48,7 +48,7 @@ def server():
 def judge(server, monkeypatch):
     monkeypatch.setenv("JUDGE_KEY", "secret")
     url = f"http://127.0.0.1:{server.server_port}/v1"
-    return LlmJudge(LlmJudgeConfig("m", url, api_key_env="JUDGE_KEY"))
+    return LlmJudge(LlmJudgeConfig(url, "m", key_env="JUDGE_KEY"))
 
 
 def described(text="Dog bark from 1.0 to 2.0 s."):
@@ -69,8 +69,16 @@ def test_a_verdict(server, monkeypatch):
     assert found.values == {"reason": "One time is late.", "of": "d"}
     key, body = server.asked[0]
     assert (key, body["model"], body["temperature"]) == ("Bearer secret", "m", 0.0)
+    assert body["response_format"]["json_schema"]["schema"]["required"] == ["score", "reason"]
     assert "- dog bark: 1.0 to 2.0 s, sure 0.80" in body["messages"][1]["content"]
     assert body["messages"][1]["content"].endswith("Dog bark from 1.0 to 2.0 s.")
+
+
+def test_a_server_that_knows_no_schema_is_asked_in_words(server, monkeypatch):
+    server.replies += [400, GOOD]
+    [found] = judge(server, monkeypatch).annotate(SAMPLES, described())
+    assert (found.score, "response_format" in server.asked[1][1]) == (0.75, False)
+    assert "JSON object" in server.asked[1][1]["messages"][0]["content"]
 
 
 def test_one_retry_that_says_what_was_wrong(server, monkeypatch):
@@ -113,7 +121,7 @@ def test_replies_that_are_no_verdict(reply):
 
 def test_a_server_that_moves_redoes_nothing():
     def stage(model, port):
-        return general_branch(GeneralConfig(llm_judge=LlmJudgeConfig(model, f"http://h:{port}/v1")))
+        return general_branch(GeneralConfig(llm_judge=LlmJudgeConfig(f"http://h:{port}/v1", model)))
 
     assert stage("m", 1).fingerprint == stage("m", 2).fingerprint
     assert stage("m", 1).fingerprint != stage("n", 1).fingerprint

@@ -1,4 +1,4 @@
-"""The language-model writer against a local endpoint: retries, replacement, counting, errors."""
+"""The language-model writer against a local endpoint: slots filled in, a retry, replacement."""
 
 from __future__ import annotations
 
@@ -15,15 +15,20 @@ from moss_audio.annotate.merge import MergeConfig, MergeStage
 from moss_audio.annotate.merging.llm_writer import LlmConfig
 from moss_audio.annotate.stage import Item
 from moss_audio.errors import MossAudioError
-from tests.annotate.merge_errors import STREET, TALK
+from tests.annotate.merge_errors import QUIET, STREET, TALK
+from tests.annotate.test_merge_draft import reply
 
 pytest.importorskip("openai")
 
-GOOD = (
-    "Rain is heard from 0.0 to 12.0 seconds. A dog barks at 1.2 and at 4.1 seconds, and then a "
-    "siren sounds from 5.5 to 9.8 seconds."
+GOOD = reply(
+    "{sound1} falls {sound1.when}.",
+    "{sound2} is heard {sound2.when}, and {then} {sound3} sounds {sound3.when}.",
 )
-BAD = GOOD.replace("siren", "chainsaw")
+GOOD_TEXT = (
+    "Rain falls from 0.0 to 12.0 seconds. A dog barking is heard from 1.2 to 2.0 and from 4.1 to "
+    "4.9 seconds, and then a siren sounds from 5.5 to 9.8 seconds."
+)
+BAD = GOOD.replace("sounds", "drowns out a chainsaw")
 Answer = Callable[[dict[str, Any]], str | int]
 
 
@@ -62,7 +67,7 @@ class _Endpoint:
     @property
     def config(self) -> MergeConfig:
         url = f"http://127.0.0.1:{self.server.server_port}/v1"
-        return MergeConfig("llm", llm=LlmConfig(url, "writer-1", attempts=2, retries=0, workers=2))
+        return MergeConfig("llm", llm=LlmConfig(url, "writer-1", retries=0, workers=2))
 
 
 @pytest.fixture
@@ -73,29 +78,49 @@ def endpoint() -> Iterator[_Endpoint]:
     one.server.server_close()
 
 
-def test_a_grounded_answer_is_the_caption(endpoint: _Endpoint) -> None:
+def test_slots_become_the_caption(endpoint: _Endpoint) -> None:
     endpoint.answer = lambda request: f"<think>rain first</think>\n{GOOD}"
     caption = MergeStage(endpoint.config).caption(STREET)
-    assert (caption.text, caption.writer, caption.rejected) == (GOOD, "writer-1", 0)
+    assert (caption.text, caption.writer, caption.rejected) == (GOOD_TEXT, "writer-1", 0)
     (request,) = endpoint.requests
     assert (request["temperature"], request["seed"], request["model"]) == (0, 0, "writer-1")
-    assert '"siren"' in request["messages"][1]["content"]
+    shown = request["messages"][1]["content"]
+    assert '"sound3": "a siren"' in shown
+    assert "MUST\nsound1, sound2, sound3" in shown
+    schema = json.dumps(request["response_format"]["json_schema"]["schema"])
+    assert '"sound3.when"' in schema
+
+
+def test_a_server_without_structured_output_is_asked_in_words(endpoint: _Endpoint) -> None:
+    endpoint.answer = lambda request: 400 if "response_format" in request else GOOD
+    stage = MergeStage(endpoint.config)
+    assert [stage.caption(STREET).text for _ in range(2)] == [GOOD_TEXT] * 2
+    assert len(endpoint.requests) == 3
+    assert '{"sentences"' in endpoint.requests[1]["messages"][0]["content"]
 
 
 def test_faults_are_told_and_the_second_answer_is_taken(endpoint: _Endpoint) -> None:
     endpoint.answer = lambda request: GOOD if len(request["messages"]) > 2 else BAD
     caption = MergeStage(endpoint.config).caption(STREET)
-    assert (caption.text, caption.rejected, caption.warnings) == (GOOD, 1, ())
-    assert "'chainsaw' is not in the evidence" in endpoint.requests[1]["messages"][2]["content"]
+    assert (caption.text, caption.rejected, caption.warnings) == (GOOD_TEXT, 1, ())
+    assert "'chainsaw' is not in the evidence" in endpoint.requests[1]["messages"][3]["content"]
 
 
-def test_a_writer_that_never_learns_is_replaced_and_counted(endpoint: _Endpoint) -> None:
-    endpoint.answer = lambda request: BAD
+@pytest.mark.parametrize("answer", [BAD, "It rains.", "", reply("{sound1} falls.")])
+def test_a_writer_that_never_learns_is_replaced_and_counted(
+    endpoint: _Endpoint, answer: str
+) -> None:
+    endpoint.answer = lambda request: answer
     caption = MergeStage(endpoint.config).caption(STREET)
     assert caption.writer == "grounded"
     assert caption.text == MergeStage().caption(STREET).text
     assert caption.rejected == len(endpoint.requests) == 2
-    assert "chainsaw" in caption.warnings[0]
+    assert "not grounded" in caption.warnings[0]
+
+
+def test_without_evidence_there_is_nothing_to_ask_about(endpoint: _Endpoint) -> None:
+    assert MergeStage(endpoint.config).caption(QUIET) == MergeStage().caption(QUIET)
+    assert endpoint.requests == []
 
 
 def test_an_endpoint_that_fails_costs_one_segment_not_the_run(endpoint: _Endpoint) -> None:
@@ -106,7 +131,7 @@ def test_an_endpoint_that_fails_costs_one_segment_not_the_run(endpoint: _Endpoin
     first, second = (one.caption for one in done)
     assert first
     assert second
-    assert "did not answer" in first.warnings[0]
+    assert "cannot be asked" in first.warnings[0]
     assert (first.writer, first.rejected) == ("grounded", 0)
     assert (second.writer, second.rejected) == ("grounded", 2)
 
@@ -123,7 +148,7 @@ def test_an_answer_that_never_comes_is_not_waited_for(endpoint: _Endpoint) -> No
     caption = MergeStage(replace(config, llm=replace(config.llm, timeout_s=0.3))).caption(STREET)
     released.set()
     assert (caption.writer, caption.rejected) == ("grounded", 0)
-    assert "did not answer" in caption.warnings[0]
+    assert "cannot be asked" in caption.warnings[0]
 
 
 def test_a_refused_key_ends_the_run(endpoint: _Endpoint) -> None:
@@ -138,7 +163,7 @@ def test_address_and_model_may_come_from_the_environment(
     monkeypatch.delenv("OPENAI_BASE_URL", raising=False)
     with pytest.raises(MossAudioError, match="OPENAI_BASE_URL"):
         MergeStage(MergeConfig("llm")).setup()
-    monkeypatch.setenv("OPENAI_BASE_URL", endpoint.config.llm.base_url)
+    monkeypatch.setenv("OPENAI_BASE_URL", endpoint.config.llm.url)
     monkeypatch.setenv("OPENAI_MODEL", "writer-2")
     caption = MergeStage(MergeConfig("llm")).caption(STREET)
     assert (caption.writer, endpoint.requests[0]["model"]) == ("writer-2", "writer-2")

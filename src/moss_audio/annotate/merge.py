@@ -1,8 +1,9 @@
 """Merge: the branches' results of a segment become one caption with times (specification 3.4).
 
-Evidence is normalised, a plan says what leads, a writer writes, the grounding check reads. A
-language model's text that does not pass is asked for again with the reasons, then replaced by the
-deterministic writer's; how many did not pass is counted in the caption.
+Evidence is normalised, a plan says what leads, a writer writes. The deterministic writer's text is
+made of the evidence and nothing else. A language model words sentences around slots that hold the
+evidence; a text that fails the check is asked for once more with the reasons, then replaced by the
+deterministic writer's.
 """
 
 from __future__ import annotations
@@ -14,18 +15,18 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, replace
 from typing import Literal
 
-from moss_audio.annotate.merging.evidence import Evidence
 from moss_audio.annotate.merging.gather import gather
 from moss_audio.annotate.merging.grounded_writer import GroundedWriter
-from moss_audio.annotate.merging.grounding import check
-from moss_audio.annotate.merging.llm_writer import EndpointError, LlmConfig, LlmWriter
-from moss_audio.annotate.merging.plan import Plan, make_plan
-from moss_audio.annotate.merging.writer import Writer
+from moss_audio.annotate.merging.items import caption_items
+from moss_audio.annotate.merging.llm_writer import LlmConfig, LlmWriter
+from moss_audio.annotate.merging.plan import make_plan
+from moss_audio.annotate.merging.slots import caption_slots
 from moss_audio.annotate.records import Caption, Segment
 from moss_audio.annotate.stage import Item
+from moss_audio.endpoint import EndpointError
 from moss_audio.errors import MossAudioError
 
-# Goes up whenever the same evidence may give another caption: the check or the evidence changed.
+# Goes up whenever the same evidence may give another caption.
 _VERSION = 1
 
 
@@ -36,8 +37,8 @@ class MergeConfig:
     Attributes:
         writer: "grounded" (deterministic, offline) or "llm".
         strong_score: findings with this score, or without one, must be named.
-        weak_score: events below this score do not count at all; those between may be named by a
-            language model, and are not by the deterministic writer.
+        weak_score: events below this score do not count at all; those between are not named, but
+            no sound that they may be counts as absent.
         flagged_words: whether words that recognisers disagree on in part ("flag") are quoted.
         list_at_most: a sound heard more often is told by number and extent.
         llm: the language model of the writer "llm".
@@ -66,13 +67,10 @@ class MergeConfig:
 class MergeStage:
     """The step after the branches; see `annotate.stage.Stage`."""
 
-    def __init__(self, config: MergeConfig | None = None, writer: Writer | None = None) -> None:
-        """`writer`: one of your own instead of the configured one."""
+    def __init__(self, config: MergeConfig | None = None) -> None:
         self.config = config or MergeConfig()
         self._plain = GroundedWriter(self.config.list_at_most)
-        self._writer: Writer = writer or (
-            LlmWriter(self.config.llm) if self.config.writer == "llm" else self._plain
-        )
+        self._llm = LlmWriter(self.config.llm) if self.config.writer == "llm" else None
 
     @property
     def name(self) -> str:
@@ -82,18 +80,20 @@ class MergeStage:
     def fingerprint(self) -> str:
         """Of what captions depend on; addresses, time limits and threads are no part of it."""
         settings = {k: v for k, v in asdict(self.config).items() if k not in ("llm", "writer")}
-        whole = [_VERSION, settings, self._writer.name, self._writer.version, self._plain.version]
+        writer = self._llm or self._plain
+        whole = [_VERSION, settings, writer.name, writer.version, self._plain.version]
         return hashlib.sha256(json.dumps(whole, sort_keys=True).encode()).hexdigest()[:16]
 
     def setup(self) -> None:
         """Raises MossAudioError when a language model is configured without an address."""
-        self._writer.setup()
+        if self._llm is not None:
+            self._llm.setup()
 
     def process_batch(self, items: Sequence[Item]) -> list[Segment]:
         """The segments with their captions, in order. Sound is not read."""
         segments = [item.segment for item in items]
         workers = min(self.config.llm.workers, len(segments))
-        if self._writer.attempts == 1 or workers < 2:
+        if self._llm is None or workers < 2:
             captions = [self.caption(segment) for segment in segments]
         else:
             with ThreadPoolExecutor(workers) as pool:
@@ -103,48 +103,31 @@ class MergeStage:
             for segment, caption in zip(segments, captions, strict=True)
         ]
 
-    def evidence(self, segment: Segment) -> Evidence:
-        """What this step takes as the evidence of a segment."""
-        return gather(
+    def caption(self, segment: Segment) -> Caption:
+        """The caption of one segment. Raises MossAudioError when the endpoint refuses to work at
+        all; what goes wrong with one segment is a warning."""
+        evidence = gather(
             segment,
             strong_score=self.config.strong_score,
             weak_score=self.config.weak_score,
             flagged=self.config.flagged_words,
         )
-
-    def caption(self, segment: Segment) -> Caption:
-        """The caption of one segment. Raises MossAudioError when the endpoint refuses to work at
-        all; what goes wrong with one segment is a warning."""
-        evidence = self.evidence(segment)
         plan = make_plan(evidence, segment.profile)
+        items = caption_items(evidence)
         warnings: list[str] = []
         rejected = 0
-        faults: tuple[str, ...] = ()
-        if self._writer is not self._plain:
-            for _ in range(self._writer.attempts):
-                try:
-                    text = self._writer.write(evidence, plan, segment.id, faults)
-                except EndpointError as error:
-                    warnings.append(str(error))
-                    break
-                faults = tuple(fault.message for fault in check(text, evidence))
-                if not faults:
-                    return Caption(text, self._writer.name, plan.lines, tuple(warnings), rejected)
-                rejected += 1
-            if faults:
-                warnings.append(f"{self._writer.name}: not grounded: {'; '.join(faults[:3])}")
-        return self._grounded(segment, evidence, plan, warnings, rejected)
-
-    def _grounded(
-        self,
-        segment: Segment,
-        evidence: Evidence,
-        plan: Plan,
-        warnings: list[str],
-        rejected: int,
-    ) -> Caption:
-        text = self._plain.write(evidence, plan, segment.id)
-        # The check reads words, and no reading of words is perfect: a text that it does not
-        # understand is kept, since it was written from the evidence alone, and says so.
-        warnings += [f"grounding check: {fault.message}" for fault in check(text, evidence)]
-        return Caption(text, self._plain.name, plan.lines, tuple(warnings), rejected)
+        if self._llm is not None and items:
+            slots = caption_slots(evidence, items, list_at_most=self.config.list_at_most)
+            try:
+                answer = self._llm.write(evidence, plan, items, slots)
+            except EndpointError as error:
+                warnings.append(str(error))
+            else:
+                rejected = len(answer.replies) - (answer.value is not None)
+                if answer.value is not None:
+                    return Caption(answer.value, self._llm.name, plan.lines, rejected=rejected)
+                warnings.append(f"{self._llm.name}: not grounded: {answer.problem}")
+        written = self._plain.write(evidence, plan, items, segment.id)
+        missing = [item.id for item in items if item.id not in written.cited]
+        warnings += [f"grounding check: {name} is not named" for name in missing]
+        return Caption(written.text, self._plain.name, plan.lines, tuple(warnings), rejected)

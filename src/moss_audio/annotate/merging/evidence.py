@@ -13,7 +13,7 @@ JOIN_S = 0.3
 
 
 @dataclass(frozen=True)
-class Utterance:
+class SaidText:
     """Words that are said (or sung), with their times if they are known."""
 
     text: str
@@ -25,7 +25,7 @@ class Utterance:
 
 
 @dataclass(frozen=True)
-class Sound:
+class HeardSound:
     """A sound event; `sure` if its score reaches the bound for what must be named."""
 
     label: str
@@ -54,7 +54,7 @@ class Evidence:
     """All that a caption of a segment may say. Times in seconds from the segment's start."""
 
     duration_s: float
-    utterances: tuple[Utterance, ...] = ()
+    utterances: tuple[SaidText, ...] = ()
     words: tuple[Word, ...] = ()
     decision: str = ""  # on the transcript: keep, flag, drop; empty when there is none
     language: str | None = None
@@ -64,18 +64,18 @@ class Evidence:
     turns: tuple[Span, ...] = ()
     fields: Mapping[str, str] = field(default_factory=dict)
     measured: Mapping[str, float] = field(default_factory=dict)
-    sounds: tuple[Sound, ...] = ()
+    sounds: tuple[HeardSound, ...] = ()
     music: Music | None = None
     anchor: str = ""
     description: str = ""
     notes: tuple[str, ...] = ()
 
     @property
-    def spoken(self) -> tuple[Utterance, ...]:
+    def spoken(self) -> tuple[SaidText, ...]:
         return tuple(one for one in self.utterances if not one.sung)
 
     @property
-    def sung(self) -> tuple[Utterance, ...]:
+    def sung(self) -> tuple[SaidText, ...]:
         return tuple(one for one in self.utterances if one.sung)
 
     @property
@@ -88,7 +88,7 @@ class Evidence:
         return bool(self.sung or self.singing)
 
     @property
-    def sure_sounds(self) -> tuple[Sound, ...]:
+    def sure_sounds(self) -> tuple[HeardSound, ...]:
         return tuple(sound for sound in self.sounds if sound.sure)
 
     @property

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from moss_audio.annotate.merging.evidence import Evidence, Music, Sound, Utterance, joined
+from moss_audio.annotate.merging.evidence import Evidence, HeardSound, Music, SaidText, joined
 from moss_audio.annotate.records import Segment, Span, ToolResult
 from moss_audio.metrics.judge import FIELDS
 from moss_audio.metrics.mentions import label_key
@@ -47,7 +47,7 @@ def gather(
     decision, text = _agreed(segment)
     turns = _turns(segment, duration)
     words = _words(segment, duration) if decision in ("keep", "flag") else ()
-    spoken: list[Utterance] = []
+    spoken: list[SaidText] = []
     if decision == "drop":
         notes.append("the recognisers disagree: the words are left out")
     elif decision == "flag" and not flagged:
@@ -90,7 +90,7 @@ def clean_label(label: str) -> str:
     return " ".join(label.split()) if label_key(label) else ""
 
 
-def _when(one: Utterance) -> tuple[bool, float]:
+def _when(one: SaidText) -> tuple[bool, float]:
     return one.start_s is None, one.start_s or 0.0
 
 
@@ -151,7 +151,7 @@ def _spoken(
     sure: bool,
     duration: float,
     notes: list[str],
-) -> list[Utterance]:
+) -> list[SaidText]:
     found = segment.find("sentences")
     timed: list[tuple[str, float | None, float | None]] = []
     if found and found[-1].spans:
@@ -166,7 +166,7 @@ def _spoken(
         if not normalize_words(said):
             notes.append("a sentence without any word was left out")
             continue
-        out.append(Utterance(said, start, end, _speaker(start, end, turns), sure))
+        out.append(SaidText(said, start, end, _speaker(start, end, turns), sure))
     return out
 
 
@@ -194,7 +194,7 @@ def _language(segment: Segment) -> str | None:
     return None
 
 
-def _sung(segment: Segment, duration: float) -> list[Utterance]:
+def _sung(segment: Segment, duration: float) -> list[SaidText]:
     out = []
     for result in segment.find("lyrics")[-1:]:
         spans = _inside(result.spans, duration)
@@ -203,7 +203,7 @@ def _sung(segment: Segment, duration: float) -> list[Utterance]:
         ]
         for text, start, end in parts or [(result.text, None, None)]:
             if normalize_words(text):
-                out.append(Utterance(single_line(text), start, end, sung=True))
+                out.append(SaidText(single_line(text), start, end, sung=True))
     return out
 
 
@@ -233,10 +233,10 @@ def _activity(
 
 def _sounds(
     segment: Segment, duration: float, strong: float, weak: float, notes: list[str]
-) -> tuple[tuple[Sound, ...], dict[str, list[tuple[float, float]]]]:
-    """Sound events, each once; and the events that only say speech, singing or music."""
+) -> tuple[tuple[HeardSound, ...], dict[str, list[tuple[float, float]]]]:
+    """HeardSound events, each once; and the events that only say speech, singing or music."""
     heard: dict[str, list[tuple[float, float]]] = {"speech": [], "singing": [], "music": []}
-    kept: list[Sound] = []
+    kept: list[HeardSound] = []
     for result in segment.find("events"):
         before = len(kept)  # only another tool hears the same event again
         for span in _inside(result.spans, duration):
@@ -250,13 +250,13 @@ def _sounds(
                 if score >= strong:
                     heard[kind].append(_pair(span))
             else:
-                sound = Sound(label, span.start_s, span.end_s, score, score >= strong)
+                sound = HeardSound(label, span.start_s, span.end_s, score, score >= strong)
                 _add(kept, sound, before)
     kept.sort(key=lambda s: (s.start_s, s.end_s, s.label))
     return tuple(kept), heard
 
 
-def _add(kept: list[Sound], new: Sound, before: int) -> None:
+def _add(kept: list[HeardSound], new: HeardSound, before: int) -> None:
     for index, old in enumerate(kept[:before]):
         shared = min(old.end_s, new.end_s) - max(old.start_s, new.start_s)
         union = max(old.end_s, new.end_s) - min(old.start_s, new.start_s)

@@ -2,7 +2,7 @@
 
 Speech is quoted with who and when, sounds come in the order of time, then music with tempo, key
 and sections, and the measured qualities of the voice. The wording varies with the seed. It needs
-no model and no network.
+no model and no network. Every sentence is made from items of the evidence; `cited` says which.
 """
 
 from __future__ import annotations
@@ -11,17 +11,19 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from moss_audio.annotate.merging.evidence import Evidence, Sound, Utterance
-from moss_audio.annotate.merging.grounding import check
+from moss_audio.annotate.merging.evidence import Evidence, HeardSound
+from moss_audio.annotate.merging.free_text import contradictions
+from moss_audio.annotate.merging.items import CaptionItem
 from moss_audio.annotate.merging.phrases import (
     LANGUAGES,
     be,
     capital,
     count_word,
-    group_spans,
+    full_stop,
     listed,
     music_sentences,
     noun,
+    on_and_off,
     quoted,
     seconds,
     span_text,
@@ -29,12 +31,8 @@ from moss_audio.annotate.merging.phrases import (
     times_word,
     voice_clauses,
 )
-from moss_audio.annotate.merging.plan import Plan, other_than_music
-from moss_audio.metrics.mentions import label_key
+from moss_audio.annotate.merging.plan import CaptionPlan, other_than_music
 
-# Sentences of one voice with less than this between them are quoted together.
-_QUOTE_GAP_S = 1.5
-_QUOTE_WORDS = 45
 # Two starts closer than this have no order to speak of.
 _CLEAR_S = 0.25
 _OVERLAP_S = 0.1
@@ -42,132 +40,114 @@ _THROUGHOUT_SHARE = 0.85
 
 
 @dataclass(frozen=True)
-class _Item:
-    """One statement of the timeline: when it starts and ends, and its words after a lead-in."""
+class WrittenCaption:
+    """A caption, and the ids of the items that its sentences name."""
 
-    spans: tuple[tuple[float, float], ...]  # none: its times are not known
-    text: str  # begins with its subject, lower case
-
-    @property
-    def start_s(self) -> float:
-        return self.spans[0][0] if self.spans else 0.0
-
-    @property
-    def end_s(self) -> float:
-        return max((end for _, end in self.spans), default=0.0)
+    text: str
+    cited: frozenset[str]
 
 
 @dataclass(frozen=True)
 class GroundedWriter:
     """`list_at_most`: a sound that is heard more often is told by number and extent."""
 
+    name = "grounded"
+
     list_at_most: int = 5
 
     @property
-    def name(self) -> str:
-        return "grounded"
-
-    @property
     def version(self) -> str:
+        """Changes whenever its texts may."""
         return f"1-{self.list_at_most}"
 
-    @property
-    def attempts(self) -> int:
-        return 1
-
-    def setup(self) -> None:
-        """Nothing to load."""
-
-    def write(self, evidence: Evidence, plan: Plan, seed: str, faults: Sequence[str] = ()) -> str:
-        """One to three paragraphs; see `Writer.write`."""
+    def write(
+        self, evidence: Evidence, plan: CaptionPlan, items: Sequence[CaptionItem], seed: str
+    ) -> WrittenCaption:
+        """One to three paragraphs that name all `items`; equal seeds give equal words."""
         rng = random.Random(f"caption {seed}")
         if evidence.empty:
-            return _nothing(evidence, rng)
-        timeline = self._timeline(evidence, rng)
-        voice = _voice(evidence, rng)
-        music = _music(evidence, plan, rng)
-        opening = _opening(evidence, plan, rng)
-        body = [" ".join(part) for part in ([*timeline, *voice],) if part]
-        paragraphs = [*music, *body] if plan.lead == "music" else [*body, *music]
-        paragraphs = [part for part in paragraphs if part]
-        anchor = _usable(evidence.anchor, evidence)
-        start = " ".join(part for part in (opening, anchor, *paragraphs[:1]) if part)
-        return "\n\n".join([start, *paragraphs[1:]])
+            return WrittenCaption(_nothing(evidence, rng), frozenset())
+        timeline, cited = self._timeline(evidence, items, rng)
+        body = " ".join([*timeline, *_voice(evidence, rng)])
+        music = _music(evidence, rng)
+        cited |= {"music"} if music else set()
+        opening = " ".join(
+            part
+            for part in (_opening(evidence, plan, rng), usable(evidence.anchor, evidence))
+            if part
+        )
+        ordered = (music, body) if plan.lead == "music" else (body, music)
+        first, *rest = [part for part in ordered if part]
+        return WrittenCaption("\n\n".join([f"{opening} {first}", *rest]), frozenset(cited))
 
     # ------------------------------------------------------------------------- the timeline
 
-    def _timeline(self, evidence: Evidence, rng: random.Random) -> list[str]:
-        items: list[_Item] = []
-        for block in _blocks(evidence.utterances):
-            who = block[0].speaker
-            if evidence.speakers == 1 and not block[0].sung:  # one needs no number
-                who = "the speaker" if items else "a speaker"
-            items.append(_said(block, who, rng))
-        if not evidence.spoken:
-            items += self._wordless(evidence.speech, "speech", rng)
-        if not evidence.sung:
-            items += self._wordless(evidence.singing, "singing", rng)
-        groups: dict[str, list[Sound]] = {}
-        for sound in evidence.sure_sounds:
-            groups.setdefault(label_key(sound.label), []).append(sound)
-        background = []
-        for group in groups.values():
-            length = group[0].end_s - group[0].start_s
-            if len(group) == 1 and length >= _THROUGHOUT_SHARE * evidence.duration_s > 0:
-                background.append(group[0])
-            else:
-                items.append(self._heard(group, rng))
-        items.sort(key=lambda item: (not item.spans, item.start_s, item.end_s, item.text))
-        out = [_throughout(sound, rng) for sound in background]
-        previous: _Item | None = None
+    def _timeline(
+        self, evidence: Evidence, items: Sequence[CaptionItem], rng: random.Random
+    ) -> tuple[list[str], set[str]]:
+        """Sentences in the order of time, after the sounds that last nearly throughout."""
+        told: list[tuple[CaptionItem, str]] = []
+        background: list[CaptionItem] = []
         for item in items:
-            out.append(capital(_lead_in(previous, item, rng) + item.text) + _stop(item.text))
+            if item.kind == "said":
+                who = item.said[0].speaker
+                if evidence.speakers == 1 and not item.said[0].sung:  # one needs no number
+                    who = "the speaker" if told else "a speaker"
+                told.append((item, _said(item, who, rng)))
+            elif item.kind in ("speech", "singing"):
+                told.append((item, self._wordless(item, rng)))
+            elif item.kind == "sound":
+                if _lasts(item, evidence.duration_s):
+                    background.append(item)
+                else:
+                    told.append((item, self._heard(item, rng)))
+        told.sort(key=lambda one: (not one[0].spans, one[0].start_s, one[0].end_s, one[1]))
+        out = [_throughout(item.sounds[0], rng) for item in background]
+        previous: CaptionItem | None = None
+        for item, text in told:
+            out.append(capital(_lead_in(previous, item, rng) + text) + full_stop(text))
             previous = item
-        return out
+        return out, {item.id for item in (*background, *(item for item, _ in told))}
 
-    def _wordless(
-        self,
-        spans: Sequence[tuple[float, float]],
-        what: str,
-        rng: random.Random,
-    ) -> list[_Item]:
-        if not spans:
-            return []
+    def _wordless(self, item: CaptionItem, rng: random.Random) -> str:
         subject = rng.choice(("someone speaks", "a voice speaks", "speech is heard"))
-        if what == "singing":
+        if item.kind == "singing":  # drawn anew, so that equal seeds go on giving equal words
             subject = rng.choice(("singing is heard", "a voice sings"))
-        when = (
-            spans_text(spans)
-            if len(spans) <= self.list_at_most
-            else span_text(spans[0][0], spans[-1][1], "on and off from {a} to {b} seconds")
-        )
-        return [_Item(tuple(spans), f"{subject} {when}")]
+        few = len(item.spans) <= self.list_at_most
+        return f"{subject} {spans_text(item.spans) if few else on_and_off(item.spans)}"
 
-    def _heard(self, group: Sequence[Sound], rng: random.Random) -> _Item:
-        label, count = group[0].label, len(group)
-        start, end = group[0].start_s, max(sound.end_s for sound in group)
+    def _heard(self, item: CaptionItem, rng: random.Random) -> str:
+        label, count = item.sounds[0].label, len(item.sounds)
         name, verb = noun(label), be(label)
         if count == 1:
             wording = rng.choice(("from {a} to {b} seconds", "between {a} and {b} seconds"))
-            when = span_text(start, end, wording)
-            text = rng.choice((
+            when = span_text(item.start_s, item.end_s, wording)
+            return rng.choice((
                 f"{name} {verb} heard {when}",
                 f"{name} can be heard {when}",
                 f"there {verb} {name} {when}",
             ))  # fmt: skip
-        elif count <= self.list_at_most:
-            text = f"{name} {verb} heard {times_word(count)}, {spans_text(group_spans(group))}"
-        else:
-            when = span_text(start, end, "between {a} and {b} seconds")
-            text = f"{name} {verb} heard {count} times {when}"
-        return _Item(tuple(group_spans(group)), text)
+        if count <= self.list_at_most:
+            return f"{name} {verb} heard {times_word(count)}, {spans_text(item.spans)}"
+        when = span_text(item.start_s, item.end_s, "between {a} and {b} seconds")
+        return f"{name} {verb} heard {count} times {when}"
 
 
-def _stop(text: str) -> str:
-    return "" if text.endswith((".\u201d", "!\u201d", "?\u201d", "\u3002\u201d")) else "."
+def usable(text: str, evidence: Evidence) -> str:
+    """A sentence that another tool wrote, if nothing in it goes against the evidence; or ""."""
+    text = text.strip()
+    if not text:
+        return ""
+    text = text if text.endswith((".", "!", "?")) else f"{text}."
+    return "" if contradictions(text, evidence) else text
 
 
-def _lead_in(previous: _Item | None, item: _Item, rng: random.Random) -> str:
+def _lasts(item: CaptionItem, duration_s: float) -> bool:
+    length = item.sounds[0].end_s - item.sounds[0].start_s
+    return len(item.sounds) == 1 and length >= _THROUGHOUT_SHARE * duration_s > 0
+
+
+def _lead_in(previous: CaptionItem | None, item: CaptionItem, rng: random.Random) -> str:
     """How a statement joins the one before it; says only what their times bear out."""
     if previous is None or not item.spans or not previous.spans:
         return ""
@@ -181,7 +161,7 @@ def _lead_in(previous: _Item | None, item: _Item, rng: random.Random) -> str:
     return ""
 
 
-def _throughout(sound: Sound, rng: random.Random) -> str:
+def _throughout(sound: HeardSound, rng: random.Random) -> str:
     when = span_text(sound.start_s, sound.end_s)
     name, verb = noun(sound.label), be(sound.label)
     return rng.choice((
@@ -194,30 +174,9 @@ def _throughout(sound: Sound, rng: random.Random) -> str:
 # ---------------------------------------------------------------------------------- speech
 
 
-def _blocks(utterances: Sequence[Utterance]) -> list[list[Utterance]]:
-    """Utterances that are quoted together: of one voice, close in time, not too many words."""
-    blocks: list[list[Utterance]] = []
-    for one in utterances:
-        last = blocks[-1] if blocks else []
-        before = last[-1] if last else None
-        same = (
-            before is not None
-            and (before.speaker, before.sure, before.sung) == (one.speaker, one.sure, one.sung)
-            and before.end_s is not None
-            and one.start_s is not None
-            and -0.05 <= one.start_s - before.end_s <= _QUOTE_GAP_S
-            and sum(len(u.text.split()) for u in last) + len(one.text.split()) <= _QUOTE_WORDS
-        )
-        if same:
-            last.append(one)
-        else:
-            blocks.append([one])
-    return blocks
-
-
-def _said(block: Sequence[Utterance], who: str | None, rng: random.Random) -> _Item:
-    first, last = block[0], block[-1]
-    words = quoted(" ".join(one.text for one in block))
+def _said(item: CaptionItem, who: str | None, rng: random.Random) -> str:
+    first = item.said[0]
+    words = quoted(" ".join(one.text for one in item.said))
     who = who or rng.choice(("a voice", "someone"))
     if first.sung:
         who, verb = "a voice", "sings"
@@ -225,59 +184,45 @@ def _said(block: Sequence[Utterance], who: str | None, rng: random.Random) -> _I
         verb = rng.choice(("says", "says", "is heard saying"))
     if not first.sure and not first.sung:
         verb = f"{verb} what sounds like"
-    if first.start_s is None or last.end_s is None:
-        return _Item((), f"{who} {verb} {words}")
-    when = span_text(first.start_s, last.end_s)
-    text = rng.choice((
+    if not item.spans:
+        return f"{who} {verb} {words}"
+    when = span_text(item.spans[0][0], item.spans[-1][1])
+    return rng.choice((
         f"{when}, {who} {verb}: {words}",
         f"{when} {who} {verb}, {words}",
         f"{who} {verb} {when}: {words}",
     ))  # fmt: skip
-    spans = tuple(
-        (u.start_s, u.end_s) for u in block if u.start_s is not None and u.end_s is not None
-    )
-    return _Item(spans, text)
 
 
 def _voice(evidence: Evidence, rng: random.Random) -> list[str]:
     """Sentences on the voice, if anybody speaks."""
     if not evidence.speaks:
         return []
-    clauses = voice_clauses(evidence.fields, evidence.measured)
+    clauses = list(voice_clauses(evidence.fields, evidence.measured).values())
     out = []
     for at in range(0, len(clauses), 4):
-        lead = ""
-        if at == 0:
-            lead = rng.choice(("Of the voice: ", "As for the voice, ", "About the speech: "))
+        leads = ("Of the voice: ", "As for the voice, ", "About the speech: ")
+        lead = "" if at else rng.choice(leads)
         out.append(capital(lead + listed(clauses[at : at + 4])) + ".")
-    if summary := _usable(evidence.fields.get("summary", ""), evidence):
+    if summary := usable(evidence.fields.get("summary", ""), evidence):
         out.append(summary)
     return out
-
-
-def _usable(text: str, evidence: Evidence) -> str:
-    """A sentence that another tool wrote, if nothing in it goes against the evidence."""
-    text = text.strip()
-    if not text:
-        return ""
-    text = text if text.endswith((".", "!", "?")) else f"{text}."
-    return text if not check(text, evidence, complete=False) else ""
 
 
 # -------------------------------------------------------------------------- music, opening
 
 
-def _music(evidence: Evidence, plan: Plan, rng: random.Random) -> list[str]:
+def _music(evidence: Evidence, rng: random.Random) -> str:
     if evidence.music is None:
-        return []
+        return ""
     subject = rng.choice(("the music", "the piece of music"))
     sentences = music_sentences(evidence.music, rng, subject=subject)
     if not sentences or not sentences[0].startswith(subject):
         sentences.insert(0, "There is music.")  # what the rest is about
-    return [" ".join(capital(one) for one in sentences)]
+    return " ".join(capital(one) for one in sentences)
 
 
-def _opening(evidence: Evidence, plan: Plan, rng: random.Random) -> str:
+def _opening(evidence: Evidence, plan: CaptionPlan, rng: random.Random) -> str:
     length = seconds(evidence.duration_s)
     language = LANGUAGES.get((evidence.language or "").split("-")[0], "")
     kind = language if language and language != "English" else ""
@@ -303,7 +248,7 @@ def _opening(evidence: Evidence, plan: Plan, rng: random.Random) -> str:
     ))  # fmt: skip
 
 
-def _sounds(sounds: Sequence[Sound]) -> str:
+def _sounds(sounds: Sequence[HeardSound]) -> str:
     if sounds and all("music" in sound.label.lower().split() for sound in sounds):
         return "music"
     return "sounds" if len(sounds) > 1 else "a sound"

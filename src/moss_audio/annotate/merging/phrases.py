@@ -7,7 +7,7 @@ import random
 import re
 from collections.abc import Mapping, Sequence
 
-from moss_audio.annotate.merging.evidence import JOIN_S, Music, Sound
+from moss_audio.annotate.merging.evidence import JOIN_S, Music
 from moss_audio.annotate.records import Span
 from moss_audio.text import single_line
 
@@ -38,7 +38,12 @@ LANGUAGES: Mapping[str, str] = {
     "nl": "Dutch", "pl": "Polish", "ar": "Arabic", "tr": "Turkish", "hi": "Hindi",
     "sv": "Swedish", "cs": "Czech", "uk": "Ukrainian", "vi": "Vietnamese", "yue": "Cantonese",
 }  # fmt: skip
-_FIELD_NOUNS: Mapping[str, str] = {"speed": "pace", "volume": "volume", "summary": "summary"}
+# Which measured value goes with a field, by its name, and how it is told.
+_MEASURES: Mapping[str, tuple[str, str]] = {
+    "speed": (r"words_(?:per|a)_min(?:ute)?$|^wpm$|speed_wpm$", "about {v:.0f} words a minute"),
+    "pitch": (r"^(?:median_|mean_)?(?:pitch|f0)(?:_median|_mean)?_hz$", "about {v:.0f} Hz"),
+}
+_MOST_LISTED = 8  # chords or levels of loudness
 _GRADES = frozenset("low medium high good poor fair average moderate normal excellent".split())
 
 
@@ -57,6 +62,11 @@ def spans_text(spans: Sequence[tuple[float, float]]) -> str:
     """Several spans: "from 1.0 to 2.0, from 3.0 to 4.0 and at 6.0 seconds"."""
     parts = [span_text(start, end).removesuffix(" seconds") for start, end in spans]
     return listed(parts) + " seconds"
+
+
+def on_and_off(spans: Sequence[tuple[float, float]]) -> str:
+    """The extent of many spans: "on and off from 1.0 to 9.0 seconds"."""
+    return span_text(spans[0][0], spans[-1][1], "on and off from {a} to {b} seconds")
 
 
 def listed(parts: Sequence[str]) -> str:
@@ -111,6 +121,11 @@ def capital(text: str) -> str:
     return text[:1].upper() + text[1:]
 
 
+def full_stop(text: str) -> str:
+    """What ends a sentence: nothing after a sentence that is ended already, or quoted whole."""
+    return "" if re.search("[.!?\u3002]\u201d?$", text) else "."
+
+
 def tempo_word(bpm: float) -> str:
     """slow, moderate or fast; empty between the bands."""
     return next((word for word, (low, top) in TEMPO_BANDS.items() if low <= bpm <= top), "")
@@ -123,42 +138,60 @@ def key_text(tonic: str, mode: str) -> str:
     return f"{name[:1].upper()}{spelled} {mode}"
 
 
-def music_sentences(music: Music, rng: random.Random, *, subject: str) -> list[str]:
-    """What is known of the music, a sentence a group of facts."""
-    out: list[str] = []
-    first = [subject]
-    if music.spans:
-        first.append(f"plays {spans_text(music.spans)}" if len(music.spans) < 6 else _many(music))
-    facts = []
+def music_facts(music: Music) -> dict[str, str]:
+    """What is known of the music, as phrases: "tempo", "key", "instruments", "form", "sections",
+    "chords", "loudness"; only what is known and worth saying."""
+    facts: dict[str, str] = {}
     if music.bpm:
         word = tempo_word(music.bpm)
         tempo = f"{article(word)} {word} tempo of about" if word else "about"
-        facts.append(f"at {tempo} {music.bpm:.0f} bpm")
+        facts["tempo"] = f"{tempo} {music.bpm:.0f} bpm"
     if music.tonic and music.mode:
-        facts.append(f"in the key of {key_text(music.tonic, music.mode)}")
-    if facts:
-        first.append((", " if music.spans else "is ") + ", ".join(facts))
-    if len(first) > 1:
-        out.append(" ".join(first).replace(" ,", ",") + ".")
+        facts["key"] = key_text(music.tonic, music.mode)
     if music.instruments:
-        names = listed(music.instruments)
+        facts["instruments"] = listed(music.instruments)
+    if len({s.label for s in music.sections}) > 1:
+        facts["form"] = " ".join(s.label for s in music.sections)
+        facts["sections"] = _parts_text(
+            [Span(f"section {s.label}", s.start_s, s.end_s) for s in music.sections]
+        )
+    if 1 < len(music.chords) <= _MOST_LISTED:
+        facts["chords"] = listed(music.chords)
+    levels = _levels(music)
+    different = len({s.label for s in levels})
+    if different == 1:
+        facts["loudness"] = levels[0].label
+    elif 1 < len(levels) <= _MOST_LISTED:
+        facts["loudness"] = _parts_text(levels)
+    return facts
+
+
+def _parts_text(parts: Sequence[Span]) -> str:
+    """ "quiet from 0.0 to 2.0 and loud from 2.0 to 4.0 seconds"."""
+    told = [f"{s.label} {span_text(s.start_s, s.end_s)}".removesuffix(" seconds") for s in parts]
+    return f"{listed(told)} seconds"
+
+
+def music_sentences(music: Music, rng: random.Random, *, subject: str) -> list[str]:
+    """What is known of the music, a sentence a group of facts."""
+    facts = music_facts(music)
+    out: list[str] = []
+    told = [f"at {facts['tempo']}"] if "tempo" in facts else []
+    told += [f"in the key of {facts['key']}"] if "key" in facts else []
+    if music.spans:
+        many = on_and_off(music.spans) if len(music.spans) > 5 else spans_text(music.spans)
+        out.append(", ".join([f"{subject} plays {many}", *told]) + ".")
+    elif told:
+        out.append(f"{subject} is {', '.join(told)}.")
+    if names := facts.get("instruments"):
         verb = "instruments heard are" if len(music.instruments) > 1 else "instrument heard is"
         out.append(rng.choice((f"The {verb} {names}.", f"It is played on {names}.")))
-    if len({s.label for s in music.sections}) > 1:
-        form = " ".join(s.label for s in music.sections)
-        parts = [f"section {s.label} {span_text(s.start_s, s.end_s)}" for s in music.sections]
-        out.append(f"Its form is {form}: {listed([p.removesuffix(' seconds') for p in parts])}"
-                   " seconds.")  # fmt: skip
-    if 1 < len(music.chords) <= 8:
-        whose = rng.choice(("Its", "The"))
-        out.append(f"{whose} chords are {listed(music.chords)}.")
-    levels = _levels(music)
-    if 1 < len(levels) <= 8 and len({s.label for s in levels}) > 1:
-        parts = [f"{s.label} {span_text(s.start_s, s.end_s)}" for s in levels]
-        out.append(f"In loudness it is {listed([p.removesuffix(' seconds') for p in parts])}"
-                   " seconds.")  # fmt: skip
-    elif levels and len({s.label for s in levels}) == 1:
-        out.append(f"In loudness it is {levels[0].label}.")
+    if "form" in facts:
+        out.append(f"Its form is {facts['form']}: {facts['sections']}.")
+    if "chords" in facts:
+        out.append(f"{rng.choice(('Its', 'The'))} chords are {facts['chords']}.")
+    if "loudness" in facts:
+        out.append(f"In loudness it is {facts['loudness']}.")
     return out
 
 
@@ -173,48 +206,37 @@ def _levels(music: Music) -> list[Span]:
     return out
 
 
-def _many(music: Music) -> str:
-    return "plays " + span_text(
-        music.spans[0][0], music.spans[-1][1], "on and off from {a} to {b} seconds"
-    )
-
-
-def voice_clauses(fields: Mapping[str, str], measured: Mapping[str, float]) -> list[str]:
-    """Clauses on the voice: "the pitch is low", "the pace is fast, at about 180 words a minute"."""
-    out = []
+def voice_clauses(fields: Mapping[str, str], measured: Mapping[str, float]) -> dict[str, str]:
+    """A clause for each known field: "the pitch is low", "the pace is fast (about 180 words a
+    minute)"."""
+    out = {}
     for name, value in fields.items():
         if name == "summary":
             continue
-        subject = _FIELD_NOUNS.get(name, name)
         lowered = value
         if value[1:2].islower() and name != "accent":  # accents are mostly named after countries
             lowered = value[:1].lower() + value[1:]
+        graded = lowered.split()[0] in _GRADES
         if name == "gender" and len(value.split()) == 1:
             clause = f"the speaker is {lowered}"
-        elif name == "fluency" and lowered.split()[0] not in _GRADES:
+        elif name == "fluency" and not graded:
             clause = f"the delivery is {lowered}"
-        elif name == "clarity" and lowered.split()[0] not in _GRADES:
+        elif name == "clarity" and not graded:
             clause = f"the voice comes across as {lowered}"
         else:
-            clause = f"the {subject} is {lowered}"
+            clause = f"the {'pace' if name == 'speed' else name} is {lowered}"
         extra = _measured(name, measured)
         if extra and not re.search(r"\d", value):
             clause += f" ({extra})"
-        out.append(clause)
+        out[name] = clause
     return out
 
 
-_MEASURES: Mapping[str, tuple[tuple[str, str], ...]] = {
-    "speed": ((r"words_(?:per|a)_min(?:ute)?$|^wpm$|speed_wpm$", "about {v:.0f} words a minute"),),
-    "pitch": ((r"^(?:median_|mean_)?(?:pitch|f0)(?:_median|_mean)?_hz$", "about {v:.0f} Hz"),),
-}
-
-
 def _measured(name: str, measured: Mapping[str, float]) -> str:
-    for pattern, wording in _MEASURES.get(name, ()):
-        for key, value in measured.items():
-            if re.search(pattern, key) and value > 0:
-                return wording.format(v=value)
+    pattern, wording = _MEASURES.get(name, ("", ""))
+    for key, value in measured.items() if pattern else ():
+        if re.search(pattern, key) and value > 0:
+            return wording.format(v=value)
     return ""
 
 
@@ -226,7 +248,3 @@ def times_word(count: int) -> str:
 def count_word(count: int) -> str:
     words = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
     return words[count] if 0 <= count < len(words) else str(count)
-
-
-def group_spans(sounds: Sequence[Sound]) -> list[tuple[float, float]]:
-    return [(sound.start_s, sound.end_s) for sound in sounds]

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from moss_audio.annotate.merging.evidence import Evidence, Sound, joined
+from moss_audio.annotate.merging.evidence import Evidence, HeardSound, joined
 
 Part = Literal["speech", "music", "events"]
 PARTS: tuple[Part, ...] = ("speech", "music", "events")
@@ -26,7 +26,7 @@ _WEIGHTS: Mapping[Part, float] = {"speech": 1.0, "music": 0.9, "events": 0.8}
 
 
 @dataclass(frozen=True)
-class Plan:
+class CaptionPlan:
     """Parts in the order of their weight; only those of which something was found."""
 
     order: tuple[Part, ...]
@@ -37,7 +37,7 @@ class Plan:
         return self.order[0] if self.order else None
 
 
-def make_plan(evidence: Evidence, profile: Mapping[str, float]) -> Plan:
+def make_plan(evidence: Evidence, profile: Mapping[str, float]) -> CaptionPlan:
     """The plan: found parts by `0.4 * prior + 0.6 * share of the segment they cover`, weighted."""
     weights: dict[Part, float] = {}
     lines: list[str] = []
@@ -56,10 +56,10 @@ def make_plan(evidence: Evidence, profile: Mapping[str, float]) -> Plan:
         lines.append(f"{role}: {part} (weight {weights[part]:.2f}; {_found(part, evidence)})")
     lines += absent
     lines += [f"left out: {note}" for note in evidence.notes]
-    return Plan(order, tuple(lines))
+    return CaptionPlan(order, tuple(lines))
 
 
-def other_than_music(evidence: Evidence) -> list[Sound]:
+def other_than_music(evidence: Evidence) -> list[HeardSound]:
     """Sure sounds; where more is known of the music, without those that only say that it plays."""
     sounds = list(evidence.sure_sounds)
     if evidence.music is None:

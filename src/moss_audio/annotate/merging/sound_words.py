@@ -108,5 +108,5 @@ AMBIGUOUS = frozenset(
     " ringing reversing notification smoke hair nature turkey signal warning watch shower liquid"
     " drop drops type saw shot steps step tap rap sea bird string drone rumble walking honk drum"
     " clock glass boat train coins organ scratch sine wave waves fire ocean vinyl stream static"
-    " triangle chime hum whip crash laser boom impact".split()
+    " triangle chime hum whip crash laser boom impact busy washing finger tom lawn".split()
 )

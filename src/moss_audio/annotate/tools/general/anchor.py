@@ -10,6 +10,7 @@ import numpy as np
 from moss_audio.annotate.records import Segment, Span, ToolResult
 from moss_audio.annotate.tool import Tool
 from moss_audio.annotate.tools.events import covered
+from moss_audio.annotate.tools.general.heard import events_heard
 from moss_audio.annotate.tools.labels import UNIDENTIFIED
 from moss_audio.dsp.loudness import import_meter, measure_loudness
 from moss_audio.units import SAMPLE_RATE
@@ -58,18 +59,10 @@ class AnchorTool(Tool):
     def annotate(self, samples: np.ndarray, segment: Segment) -> list[ToolResult]:
         """Always one result."""
         loudness_lufs = measure_loudness(samples)
-        events = [
-            span
-            for result in segment.find("events", "general")
-            for span in result.spans
-            if span.score is None or span.score >= self.config.min_score
-        ]
+        events = events_heard(segment, self.config.min_score)
         duration_s = samples.size / SAMPLE_RATE
         text = anchor_sentence(events, segment.profile, loudness_lufs, duration_s, self.config)
-        return self.found(
-            text=text,
-            values={"loudness_lufs": loudness_lufs},
-        )
+        return self.found(text=text, values={"loudness_lufs": loudness_lufs})
 
 
 def anchor_sentence(

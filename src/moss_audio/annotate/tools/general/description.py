@@ -9,6 +9,7 @@ import numpy as np
 
 from moss_audio.annotate.records import Segment, Span, ToolResult
 from moss_audio.annotate.tool import Tool
+from moss_audio.annotate.tools.general.heard import events_heard
 from moss_audio.units import SAMPLE_RATE
 
 
@@ -32,18 +33,11 @@ class DescriptionTool(Tool):
 
     def annotate(self, samples: np.ndarray, segment: Segment) -> list[ToolResult]:
         """Nothing where no event is sure enough to be told."""
-        events = [
-            span
-            for result in segment.find("events", "general")
-            for span in result.spans
-            if span.score is None or span.score >= self.config.min_score
-        ]
+        events = events_heard(segment, self.config.min_score)
         if not events:
             return []
         text = describe(events, samples.size / SAMPLE_RATE, self.config)
-        return self.found(
-            text=text,
-        )
+        return self.found(text=text)
 
 
 def describe(events: Sequence[Span], duration_s: float, config: DescriptionConfig) -> str:

@@ -10,6 +10,7 @@ import numpy as np
 
 from moss_audio.annotate.records import Segment, Span, ToolResult
 from moss_audio.annotate.tool import Tool
+from moss_audio.annotate.tools.general.heard import events_heard
 from moss_audio.annotate.tools.labels import COMMON_SOUNDS
 from moss_audio.metrics.caption import CaptionFacts, caption_facts
 from moss_audio.scenes.reader import Scene, SceneEvent
@@ -46,12 +47,8 @@ class EvidenceJudge(Tool):
         described = segment.find("description", "general")
         if not described:
             return []
-        events = [span for result in segment.find("events", "general") for span in result.spans]
-        score, values = judge_description(described[-1].text, events, self.config)
-        return self.found(
-            score=score,
-            values={**values, "of": described[-1].tool},
-        )
+        score, values = judge_description(described[-1].text, events_heard(segment), self.config)
+        return self.found(score=score, values={**values, "of": described[-1].tool})
 
 
 def judge_description(

@@ -1,0 +1,216 @@
+# ruff: noqa: SIM905  (word lists read best as running text)
+"""What may stand in a caption besides the evidence itself: words that claim nothing.
+
+Closed lists, not an understanding of English: a sound, a quality of a voice or of music from the
+lists is a claim, and must be in the evidence. A sound, mood or place in other words passes.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+
+from moss_audio.annotate.merging.evidence import Evidence
+from moss_audio.annotate.merging.phrases import LANGUAGES
+from moss_audio.annotate.merging.vocabulary import (
+    MUSIC,
+    MUSIC_NAMES,
+    PEOPLE_NAMES,
+    SINGING,
+    SINGING_NAMES,
+    SPEECH,
+    SPEECH_NAMES,
+    forms,
+    other_sounds,
+)
+from moss_audio.metrics.caption_claims import stated_counts
+from moss_audio.metrics.mentions import Mention, find_mentions, label_key
+from moss_audio.metrics.numbers import find_numbers
+from moss_audio.text import normalize_words
+
+_QUOTES = re.compile('["\u201c\u201d\u201e\u201f\u00ab\u00bb\u2039\u203a\u300c-\u300f\uff02]')
+_ORDER = re.compile(
+    r"\b(?:then|next|after|afterwards|before|beforehand|while|whilst|meanwhile|during|later|earlier"
+    r"|subsequently|followed|following|follows?|preceded|precedes?|preceding|firstly|lastly|finally"
+    r"|eventually|simultaneously|throughout|until|at first|at last|at the (?:end|beginning|start)"
+    r"|at the same time|(?:begin|open|start|end|close|conclude|finish)(?:s|es|ing)? with)\b",
+    re.IGNORECASE,
+)
+_DENIAL = re.compile(
+    r"\b(?:no|not|without|never|nobody|nothing|none|neither|nor|cannot)\b|n['\u2019]t\b", re.I
+)
+_DENIED = re.compile(r"\b(?:no|not|without|never)\s+(?:an?\s+|any\s+)?$", re.IGNORECASE)
+_MANY = re.compile(r"\b(?:hundreds?|thousands?|dozens?|thrice|couple|pair|half)\b", re.I)
+# A form that names a sound whatever its word is: "a flurble is heard".
+_HEARD = re.compile(
+    r"\b(?:an?|some|another|the sounds? of)\s+((?:[a-z-]+\s+){1,3}?)"
+    r"(?:is|are|was|were|can be)\s+(?:also\s+|clearly\s+|briefly\s+)?heard\b",
+    re.IGNORECASE,
+)
+_NEUTRAL = frozenset("voice voices sound sounds noise noises recording clip audio speech".split())
+# Who speaks: each line is one claim in different words.
+_PEOPLE = (
+    "male man men he his him gentleman gentlemen boy boys",
+    "female woman women she her hers lady ladies girl girls",
+    "child children kid kids boy boys girl girls",
+    "elderly old older senior",
+    "young younger youth youthful teen teens teenage teenager",
+    "middle-aged middle",
+    "adult adults",
+)
+_FEELINGS = (
+    "happy happily sad sadly angry angrily cheerful cheerfully furious excited excitedly nervous"
+    " nervously fearful afraid joyful sarcastic anxious bored worried surprised disgusted"
+    " melancholy whispering whispers shouting shouts yells yelling screams monotone enthusiastic"
+    " enthusiastically"
+).split()
+_PLACES = (
+    "british american australian indian scottish irish canadian african mexican southern".split()
+)
+_LANGUAGES = frozenset(name.lower() for name in LANGUAGES.values())
+# Qualities that contradict each other, by the field of the voice that they belong to.
+_OPPOSITES: Mapping[str, tuple[str, str]] = {
+    "pitch": ("high high-pitched", "low low-pitched deep"),
+    "speed": ("fast quick quickly rapid rapidly brisk", "slow slowly"),
+    "volume": ("loud loudly", "quiet quietly soft softly"),
+}
+_GRADES = frozenset(
+    " ".join(f"{a} {b}" for a, b in _OPPOSITES.values()).split() + "major minor faint".split()
+)
+_OF_RECORDING = re.compile(r"\bthe recording is \w+", re.IGNORECASE)  # not of the voice
+_WORD = re.compile(r"[A-Za-z]+(?:-[a-z]+)?")
+
+
+def outside_faults(text: str, evidence: Evidence, shown: Iterable[str]) -> list[str]:
+    """What the words between a caption's slots may not say: numbers, quotations, words of order,
+    denials, and claims that none of the texts `shown` to the writer bears out."""
+    out = []
+    if re.search(r"\d", text):
+        out.append("digits outside a slot")
+    if _QUOTES.search(text):
+        out.append("a quotation outside a slot")
+    numbers = [text[n.start : n.end].strip() for n in find_numbers(text)]
+    numbers = [n for n in numbers if n.lower() != "one" and not n.isdigit()]
+    out += [f"the number {word!r} outside a slot" for word in (*numbers, *_MANY.findall(text))]
+    out += [f"{word!r}: order is told by a slot" for word in _ORDER.findall(text)]
+    out += [f"{word!r}: what is absent is not told" for word in _DENIAL.findall(text)]
+    out += _sound_faults(text, _mentions(text, evidence), evidence)
+    return out + _quality_faults(text, evidence, _GRADES, shown)
+
+
+def contradictions(text: str, evidence: Evidence) -> list[str]:
+    """What in another tool's sentence goes against the evidence or cannot be told from it."""
+    mentions = _mentions(text, evidence)
+    out = _sound_faults(text, mentions, evidence)
+    out += _quality_faults(_without(text, _literal(text, evidence)), evidence)
+    if _QUOTES.search(text):
+        out.append("a quotation")
+    for label, numbers in stated_counts(text, mentions).items():
+        true = sum(label_key(sound.label) == label for sound in evidence.sure_sounds)
+        out += [f"{label!r} is not heard {n} times" for n in numbers if n not in (1, true)]
+    for number in find_numbers(text):
+        named = any(m.start <= number.start < m.end for m in mentions)
+        if not named and number.unit != "times" and text[number.start : number.end] != "one":
+            out.append(f"the number {text[number.start : number.end]!r}")
+    said = {m.group().lower() for m in _WORD.finditer(_OF_RECORDING.sub("", text))}
+    for field, sides in _OPPOSITES.items():
+        value = set(evidence.fields.get(field, "").lower().split())
+        for mine, other in (sides, sides[::-1]):
+            if said & {*mine.split()} and value & {*other.split()} and not value & {*mine.split()}:
+                out.append(f"the {field} is {evidence.fields[field]!r}")
+    return out
+
+
+def _heard_keys(evidence: Evidence) -> set[str]:
+    """Keys, as in mentions, of all that may be named."""
+    labels = [sound.label for sound in evidence.sounds]
+    music = evidence.music
+    keys = {label_key(label) for label in (*labels, *(music.instruments if music else ()))}
+    keys |= {SPEECH} if evidence.speaks else set()
+    keys |= {SINGING, SPEECH} if evidence.sings else set()  # a voice sings
+    if music or any("music" in label.lower().split() for label in labels):
+        keys.add(MUSIC)
+    return keys
+
+
+def _mentions(text: str, evidence: Evidence) -> list[Mention]:
+    """Where a sound of the evidence or of the known ones is named; where a phrase fits several,
+    it stands for those that are heard."""
+    names: dict[str, tuple[str, ...]] = {
+        SPEECH: (*SPEECH_NAMES, *(PEOPLE_NAMES if evidence.speaks else ())),
+        MUSIC: MUSIC_NAMES,
+        SINGING: SINGING_NAMES,
+    }
+    mine = [sound.label for sound in evidence.sounds]
+    mine += evidence.music.instruments if evidence.music else ()
+    for label in mine:
+        names[label] = (*names.get(label, ()), *forms(label))
+    labels = dict.fromkeys((*mine, SPEECH, MUSIC, SINGING, *other_sounds()))
+    heard = _heard_keys(evidence)
+    literal = _literal(text, evidence)
+    found = find_mentions(_without(text, literal), labels, names)
+    settled = [Mention(m.labels & heard or m.labels, m.start, m.end, m.negated) for m in found]
+    return sorted((*literal, *settled), key=lambda m: m.start)
+
+
+def _literal(text: str, evidence: Evidence) -> list[Mention]:
+    """Sounds of the evidence named letter for letter, whatever stands in their names."""
+    found: list[Mention] = []
+    for label in sorted({sound.label for sound in evidence.sounds}, key=len, reverse=True):
+        for m in re.finditer(rf"(?<!\w){re.escape(label)}(?!\w)", text, re.IGNORECASE):
+            if not any(one.start < m.end() and m.start() < one.end for one in found):
+                denied = bool(_DENIED.search(text[: m.start()]))
+                found.append(Mention(frozenset((label_key(label),)), *m.span(), denied))
+    return found
+
+
+def _without(text: str, mentions: Iterable[Mention]) -> str:
+    for m in mentions:
+        text = text[: m.start] + " " * (m.end - m.start) + text[m.end :]
+    return text
+
+
+def _sound_faults(text: str, mentions: Iterable[Mention], evidence: Evidence) -> list[str]:
+    heard = _heard_keys(evidence)
+    # The words of a field are not those of a sound: "a warm voice".
+    values = " ".join(v for k, v in evidence.fields.items() if k != "summary").lower()
+    out = []
+    for m in mentions:
+        phrase = text[m.start : m.end]
+        if m.negated and m.labels <= heard:
+            out.append(f"{phrase!r} is denied, but was heard")
+        elif not m.negated and not m.labels & heard and phrase.lower() not in values:
+            out.append(f"{phrase!r} is not in the evidence")
+    for match in _HEARD.finditer(text):
+        known = any(m.start < match.end() and match.start() < m.end for m in mentions)
+        if not known and {*match[1].lower().split()} - _NEUTRAL:
+            out.append(f"{match[1].strip()!r} is not in the evidence")
+    return out
+
+
+def _quality_faults(
+    text: str,
+    evidence: Evidence,
+    graded: frozenset[str] = frozenset(),
+    shown: Iterable[str] = (),
+) -> list[str]:
+    """Words for people, feelings, origins and (`graded`) degrees that nothing bears out."""
+    fields = dict(evidence.fields)
+    if "gender" in fields or "age" in fields:
+        fields.pop("summary", None)  # it may not speak against the field itself
+    told = [*fields.values(), *(sound.label for sound in evidence.sounds), *shown]
+    known = set(normalize_words(" ".join(told)))
+    known |= {LANGUAGES.get((evidence.language or "").split("-")[0], "").lower()}
+    stems = {label_key(word) for word in known}
+    out = []
+    for match in _WORD.finditer(text):
+        word = match.group().lower()
+        lines = [{*line.split()} for line in _PEOPLE if word in line.split()]
+        if lines and not any(line & known for line in lines):
+            out.append(f"{match.group()!r}: gender or age is not in the evidence")
+        elif word in _FEELINGS or word in graded:
+            borne_out = label_key(word.removesuffix("-pitched")) in stems
+            out += [] if borne_out else [f"{word!r} is not in the evidence"]
+        elif match.group()[0].isupper() and word in (*_LANGUAGES, *_PLACES) and word not in known:
+            out.append(f"{match.group()!r} is not in the evidence")
+    return out
