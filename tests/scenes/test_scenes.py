@@ -15,6 +15,7 @@ from moss_audio.scenes import make as making
 from moss_audio.scenes import templates, text
 from moss_audio.scenes.config import read_config
 from moss_audio.scenes.reader import iter_scenes, load_scenes
+from moss_audio.scenes.sounds.packages import sound_sources
 from moss_audio.scenes.sounds.recorded import digest, files_by_label
 from moss_audio.scenes.voices.base import finish, tighten
 from moss_audio.scenes.voices.piper import share_out
@@ -150,8 +151,11 @@ def test_templates_are_written_as_spoken() -> None:
 
 
 def test_event_files_of_test_are_not_trained_on() -> None:
-    train = {digest(p) for files in files_by_label("train").values() for p in files}
-    unseen = {digest(p) for files in files_by_label("test-unseen").values() for p in files}
+    sources = tuple(sound_sources().values())
+    train, unseen = (
+        {digest(p) for files in files_by_label(split, sources).values() for p in files}
+        for split in ("train", "test-unseen")
+    )
     assert not train & unseen
 
 

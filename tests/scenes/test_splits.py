@@ -19,7 +19,7 @@ from moss_audio.scenes.check import check
 from moss_audio.scenes.config import read_config
 from moss_audio.scenes.human import PROMPT_SOURCES, PromptSource, key_of, parts_of, prompts_of
 from moss_audio.scenes.sounds import recorded
-from moss_audio.scenes.sounds.packages import SOUND_SOURCES, SoundSource
+from moss_audio.scenes.sounds.packages import SoundSource, sound_sources
 from moss_audio.scenes.summary import summarise
 from moss_audio.scenes.voices.people import held_out_of, person_of
 
@@ -190,32 +190,30 @@ def test_equal_files_are_never_in_two_splits(
     assert len(marks["train"] | marks["test-unseen"]) == len(set(contents))
 
 
-def test_a_theme_with_a_sound_under_two_names_has_it_in_one_split(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_theme_with_a_sound_under_two_names_has_it_in_one_split(tmp_path: Path) -> None:
     """The freedesktop theme's equal files were split by name where no sounds were named, and two
     that training heard came again as never heard."""
     names = ("complete", "message", "dialog-error", "device-added", "power-plug", "window-question")
-    theme = SoundSource("a-theme", (tmp_path,), "", "")
-    monkeypatch.setattr(recorded, "CLASSIC", (theme,))
+    labels = sound_sources()["sound-theme-freedesktop"].labels
+    theme = (SoundSource("a-theme", (tmp_path,), "", "", labels),)
     for pair in range(3):  # each sound has two names
         for name in names[2 * pair : 2 * pair + 2]:
             (tmp_path / f"{name}.oga").write_bytes(bytes([pair]))
     by_split = {
-        split: [p for files in recorded.files_by_label(split).values() for p in files]
+        split: [p for files in recorded.files_by_label(split, theme).values() for p in files]
         for split in ("train", "test-unseen")
     }
     train, unseen = ({recorded.digest(p) for p in files} for files in by_split.values())
     assert not train & unseen
     assert (len(by_split["train"]), len(by_split["test-unseen"])) == (2, 1)
-    kept = {recorded.name_of(p) for p in recorded.all_files()}
+    kept = {recorded.name_of(p, theme) for p in recorded.all_files(theme)}
     assert {name.partition("/")[2] for name in kept} == {
         "complete.oga", "device-added.oga", "power-plug.oga",  # the first name of each
     }  # fmt: skip
 
 
 def test_installed_sounds_have_one_label_each() -> None:
-    sources = tuple(SOUND_SOURCES.values())
+    sources = tuple(sound_sources().values())
     files = recorded.all_files(sources)
     assert len(files) == len(set(files))
     assert len({recorded.name_of(p, sources) for p in files}) == len(files)

@@ -10,7 +10,7 @@ from moss_audio.errors import MossAudioError
 from moss_audio.scenes import text
 from moss_audio.scenes.effects import EffectsConfig
 from moss_audio.scenes.human import HUMAN_EN, PROMPT_SOURCES, require_allowed
-from moss_audio.scenes.sounds.packages import CLASSIC, SOUND_SOURCES, SoundSource
+from moss_audio.scenes.sounds.packages import DEFAULT, SoundSource, sound_sources
 from moss_audio.scenes.voices import ENGINES
 from moss_audio.scenes.voices.people import held_out_people, person_of
 from moss_audio.settings import Between, OneOf, Share, Weight, load_config
@@ -38,8 +38,7 @@ class ScenesConfig:
     clean_share: Share = 0.5  # speech clips without room and noise
     shard_minutes: Annotated[float, Between(0.01)] = 10.0
     n_templates: Annotated[int, Between(0)] = 40_000
-    # packages of recorded sounds; None: the first two
-    sounds: tuple[Annotated[str, OneOf(SOUND_SOURCES)], ...] | None = None
+    sounds: tuple[str, ...] = DEFAULT  # packages of recorded sounds
     prompts: dict[str, Weight] = field(default_factory=dict)  # recorded prompts: shares of `human`
     form_share: Share = 0.0  # pieces of music that are 30 to 90 s with sections
     overlap_speakers: Share = 0.0  # speech clips into which somebody else speaks
@@ -58,6 +57,9 @@ class ScenesConfig:
         wrong = []
         if not all(self.held_out_speakers):
             wrong.append("held_out_speakers: an empty name would hold out every speaker")
+        unknown = [name for name in self.sounds if name not in sound_sources()]
+        if unknown:
+            wrong.append(f"sounds: {', '.join(unknown)}: not one of {', '.join(sound_sources())}")
         for name in self.prompts:
             try:
                 require_allowed(name, "train")
@@ -93,14 +95,9 @@ class ScenesConfig:
         return self.hours.get("test", 0) > 0
 
     @property
-    def sound_sources(self) -> tuple[SoundSource, ...] | None:
-        """The packages of `sounds`; None where they were not named."""
-        return None if self.sounds is None else tuple(SOUND_SOURCES[n] for n in self.sounds)
-
-    @property
-    def used_sounds(self) -> tuple[SoundSource, ...]:
-        """The packages of recorded sounds that scenes are made of, named or not."""
-        return CLASSIC if self.sound_sources is None else self.sound_sources
+    def sound_sources(self) -> tuple[SoundSource, ...]:
+        """The packages of recorded sounds that scenes are made of."""
+        return tuple(sound_sources()[name] for name in self.sounds)
 
     def is_held_out(self, prompt_source: str) -> bool:
         """Whether the speaker of a set of recorded prompts is for test-unseen alone."""

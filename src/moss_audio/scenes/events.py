@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -41,7 +42,7 @@ def trim(samples: np.ndarray, *, floor_db: float = -38.0) -> np.ndarray:
 class EventBank:
     """Draws events for one split; recorded files are read once and kept."""
 
-    def __init__(self, split: str, sources: tuple[SoundSource, ...] | None = None) -> None:
+    def __init__(self, split: str, sources: Sequence[SoundSource]) -> None:
         self._sources = sources
         self._files = files_by_label(split, sources)
         self._kept: dict[Path, np.ndarray] = {}

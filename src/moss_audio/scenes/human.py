@@ -7,7 +7,6 @@ holds one or the other.
 
 from __future__ import annotations
 
-import gzip
 import hashlib
 import re
 import unicodedata
@@ -23,7 +22,7 @@ from moss_audio.scenes.composition import Composition
 from moss_audio.scenes.missing import MissingDebianPackageError
 from moss_audio.scenes.records import SpokenSentence
 from moss_audio.scenes.sounds.tones import fade
-from moss_audio.scenes.text import slot_split
+from moss_audio.scenes.text import prompt_lines, slot_split
 from moss_audio.units import SAMPLE_RATE
 
 HUMAN_EN = "human-en"  # the only split of English recordings
@@ -123,17 +122,11 @@ def read_texts(source: PromptSource) -> dict[str, str]:
     """
     if not source.installed:
         raise MissingDebianPackageError(source.packages, f"The set of prompts {source.name!r}")
-    found: dict[str, str] = {}
-    with gzip.open(source.texts, "rt", encoding="utf-8", errors="replace") as lines:
-        for line in lines:
-            name, colon, text = line.partition(":")
-            text = " ".join(text.split())
-            if not colon or line.startswith(";") or not key_of(text):
-                continue
-            if re.search(r"[\d\[\](){}<>*#/\\=+@%:\"�]", text):
-                continue
-            found[name.strip()] = text
-    return found
+    return {
+        name: text
+        for name, text in prompt_lines(source.texts)
+        if key_of(text) and not re.search(r"[\d\[\](){}<>*#/\\=+@%:\"�]", text)
+    }
 
 
 def prompts_of(

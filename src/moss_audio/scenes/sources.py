@@ -47,7 +47,7 @@ class SceneSource:
 def collect(config: ScenesConfig) -> list[SceneSource]:
     """All sources that the configuration names, the missing ones too, in a fixed order."""
     found = [_voice(name) for name in _engines(config)]
-    found += [_sound(source) for source in config.used_sounds]
+    found += [_sound(source) for source in config.sound_sources]
     found += [_prompts(source) for source in _prompt_sources(config)]
     if config.kinds.get("music", 0) > 0:
         version = _versions(("libfluidsynth3", "fluid-soundfont-gm"))

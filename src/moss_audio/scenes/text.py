@@ -86,16 +86,17 @@ def prompt_texts(path: Path = _PROMPTS) -> frozenset[str]:
         raise MissingDebianPackageError(
             ("asterisk-core-sounds-en",), "Keeping test sentences out of the scenes"
         )
-    found: set[str] = set()
+    parts = [p for _, text in prompt_lines(path) for p in (text, *re.split(r"[.?!]+", text))]
+    return frozenset(map(normalise, parts)) - {""}
+
+
+def prompt_lines(path: Path) -> Iterator[tuple[str, str]]:
+    """Names and texts of Asterisk's list of its recorded prompts."""
     with gzip.open(path, "rt", encoding="utf-8", errors="replace") as lines:
         for line in lines:
-            if line.startswith(";") or ":" not in line:
-                continue
-            text = line.split(":", 1)[1]
-            for part in [text, *re.split(r"[.?!]+|\.\.\.", text)]:
-                if normalise(part):
-                    found.add(normalise(part))
-    return frozenset(found)
+            name, colon, text = line.partition(":")
+            if colon and not line.startswith(";"):
+                yield name.strip(), " ".join(text.split())
 
 
 class Vocabulary:
