@@ -20,7 +20,7 @@ from moss_audio.annotate.merging.draft import draft_faults, read_draft
 from moss_audio.annotate.merging.gather import gather
 from moss_audio.annotate.merging.items import caption_items
 from moss_audio.annotate.merging.slots import caption_slots
-from moss_audio.annotate.records import Segment
+from moss_audio.annotate.records import AudioSegment
 from moss_audio.annotate.tasks import TaskStage
 from moss_audio.scenes.reader import iter_scenes
 from tests.annotate.merge_cases import from_chance, from_scene
@@ -31,7 +31,7 @@ from tests.annotate.test_merge_draft import CORRECT_DRAFTS, WRONG, reply
 _SEGMENTS, _PLANTED = 500, 60
 
 
-def segments(scenes: Path, seed: int) -> list[Segment]:
+def segments(scenes: Path, seed: int) -> list[AudioSegment]:
     """Scenes of more than bare speech first: they have more to say."""
     half = _SEGMENTS // 2
     unseen = (s for s in iter_scenes(scenes, "test-unseen") if s.kind != "speech")
@@ -42,7 +42,7 @@ def segments(scenes: Path, seed: int) -> list[Segment]:
     return [*(from_scene(s) for s in drawn), *(from_chance(n) for n in chance)]
 
 
-def _accepted(segment: Segment, told: tuple[str, ...]) -> bool:
+def _accepted(segment: AudioSegment, told: tuple[str, ...]) -> bool:
     evidence = gather(segment)
     items = caption_items(evidence)
     slots = caption_slots(evidence, items, list_at_most=5)

@@ -87,18 +87,18 @@ def report(scores: list[Scores], title: str) -> int:
 def score_piece(index: int, piece: Piece, folder: Path, name: str) -> Scores:
     """Annotates one rendered piece as the data engine would, and compares."""
     from moss_audio.annotate.branches.music import music_branch
-    from moss_audio.annotate.records import Recording, Segment
-    from moss_audio.annotate.stage import Item
+    from moss_audio.annotate.records import AudioSegment, Recording
+    from moss_audio.annotate.stage import StageItem
 
     samples = np.load(_path(folder, name, index))
     recording = Recording(f"piece-{index}", "", piece.duration_s, 16_000, 1)
-    segment = Segment(
+    segment = AudioSegment(
         f"piece-{index}", recording, 0.0, samples.size / 16_000, profile={"music": 1.0}
     )
     stage = music_branch()
     stage.setup()
     began = time.process_time()
-    [found] = stage.process_batch([Item(segment, lambda: samples)])
+    [found] = stage.process_batch([StageItem(segment, lambda: samples)])
     took_s = time.process_time() - began
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", module="mir_eval")  # of pieces without a boundary

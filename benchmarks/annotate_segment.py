@@ -25,7 +25,7 @@ from annotate_singing import VOICES, sing
 
 from moss_audio.annotate.classes import coarse_classes
 from moss_audio.annotate.profile import ProfileConfig, ProfileStage
-from moss_audio.annotate.records import Recording, Segment
+from moss_audio.annotate.records import AudioSegment, Recording
 from moss_audio.annotate.segment import SegmentConfig, Segmenter, levels
 from moss_audio.errors import MossAudioError
 from moss_audio.metrics.counts import ratio
@@ -166,7 +166,7 @@ def cut_events(known: Known, edges: Sequence[float]) -> list[Event]:
     return [e for e in known.events if np.any((inner > e.start) & (inner < e.end))]
 
 
-def truth(known: Known, segment: Segment, piece_s: float) -> set[str]:
+def truth(known: Known, segment: AudioSegment, piece_s: float) -> set[str]:
     """Which of speech, music and other sounds a segment holds."""
     found = set()
     for event in known.events:
@@ -182,7 +182,7 @@ def truth(known: Known, segment: Segment, piece_s: float) -> set[str]:
     return found
 
 
-def heard(segment: Segment) -> set[str]:
+def heard(segment: AudioSegment) -> set[str]:
     """What the profile says, at one half; every class beside the three is another sound."""
     named = {"speech", "singing", "music"}
     return {name if name in named else "other" for name, p in segment.profile.items() if p >= 0.5}

@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 
 from moss_audio.annotate.branches.speech import SpeechConfig, speech_tools
-from moss_audio.annotate.records import Recording, Segment, Span, ToolResult
+from moss_audio.annotate.records import AudioSegment, Recording, Span, ToolResult
 from moss_audio.annotate.tool import Tool
 from moss_audio.annotate.tools.speech.agreement import AgreementConfig, decide
 from moss_audio.annotate.tools.speech.align_sphinx import SphinxAligner
@@ -294,9 +294,9 @@ def _labels(spans: Sequence[Span], middle: np.ndarray) -> np.ndarray:
 # ---------------------------------------------------------------------------------------- both
 
 
-def _segment(scene: Scene) -> tuple[Segment, np.ndarray]:
+def _segment(scene: Scene) -> tuple[AudioSegment, np.ndarray]:
     recording = Recording(scene.id, f"{scene.id}.wav", scene.duration_s, _RATE, 1)
-    segment = Segment(scene.id, recording, 0.0, scene.duration_s, profile={"speech": 1.0})
+    segment = AudioSegment(scene.id, recording, 0.0, scene.duration_s, profile={"speech": 1.0})
     return segment, scene.samples().astype(np.float32) / 32768.0
 
 

@@ -7,7 +7,7 @@ import random
 from collections.abc import Sequence
 from itertools import pairwise
 
-from moss_audio.annotate.records import Recording, Segment, Span, ToolResult
+from moss_audio.annotate.records import AudioSegment, Recording, Span, ToolResult
 from moss_audio.scenes.reader import Scene
 from moss_audio.scenes.sounds.noises import NOISES
 from moss_audio.scenes.sounds.tones import TONES
@@ -47,8 +47,10 @@ def result(kind: str, branch: str = "general", **more: object) -> ToolResult:
     return ToolResult("tool", "1", branch, kind, **more)  # type: ignore[arg-type]
 
 
-def segment(name: str, duration: float, results: Sequence[ToolResult], **more: object) -> Segment:
-    return Segment(name, recording(duration), 0.0, duration, results=tuple(results), **more)  # type: ignore[arg-type]
+def segment(
+    name: str, duration: float, results: Sequence[ToolResult], **more: object
+) -> AudioSegment:
+    return AudioSegment(name, recording(duration), 0.0, duration, results=tuple(results), **more)  # type: ignore[arg-type]
 
 
 def agreed(text: str, decision: str = "keep") -> ToolResult:
@@ -56,7 +58,7 @@ def agreed(text: str, decision: str = "keep") -> ToolResult:
     return result("agreement", "speech", text=text, score=0.02, values=values)
 
 
-def from_scene(scene: Scene) -> Segment:
+def from_scene(scene: Scene) -> AudioSegment:
     """What perfect tools would find in a scene."""
     results = []
     if scene.sentences:
@@ -88,7 +90,7 @@ def from_scene(scene: Scene) -> Segment:
     return segment(scene.id, scene.duration_s, results, profile=profile)
 
 
-def from_chance(seed: int) -> Segment:
+def from_chance(seed: int) -> AudioSegment:
     """Random evidence: speakers who overlap, music, nothing, odd names, quotations, numbers."""
     rng = random.Random(seed)
     duration = rng.choice((0.6, 4.0, 9.7, 28.35, 61.2, 240.0))

@@ -6,10 +6,10 @@ import random
 import re
 from collections.abc import Callable, Iterator, Sequence
 
-from moss_audio.annotate.records import Segment, Span, ToolResult
+from moss_audio.annotate.records import AudioSegment, Span, ToolResult
 from tests.annotate.merge_cases import agreed, result, segment
 
-Plant = Callable[[str, Segment, random.Random], str | None]
+Plant = Callable[[str, AudioSegment, random.Random], str | None]
 
 # Sounds nobody heard; several are in no list of the package.
 _STRANGERS = (
@@ -30,7 +30,7 @@ _ORDER = (
 )  # fmt: skip
 
 
-def wrong_time(text: str, seg: Segment, rng: random.Random) -> str | None:
+def wrong_time(text: str, seg: AudioSegment, rng: random.Random) -> str | None:
     """One time moved by 0.4 to 4 s, to where nothing begins or ends."""
     found = [m for m in re.finditer(r"\d+\.\d", _masked(text)) if not _is_length(text, m.start())]
     if not found:
@@ -44,7 +44,7 @@ def wrong_time(text: str, seg: Segment, rng: random.Random) -> str | None:
     return None
 
 
-def swapped_order(text: str, seg: Segment, rng: random.Random) -> str | None:
+def swapped_order(text: str, seg: AudioSegment, rng: random.Random) -> str | None:
     """Two sounds that exchange places: in the writer's text, or in words without times."""
     events = sorted((s for r in seg.results if r.kind == "events" for s in r.spans
                      if s.score is None or s.score >= 0.5), key=lambda s: s.start_s)  # fmt: skip
@@ -70,7 +70,7 @@ def swapped_order(text: str, seg: Segment, rng: random.Random) -> str | None:
     return f"{text} {said[0].upper()}{said[1:]}"
 
 
-def invented_event(text: str, seg: Segment, rng: random.Random) -> str | None:
+def invented_event(text: str, seg: AudioSegment, rng: random.Random) -> str | None:
     """A sentence about a sound that nobody heard."""
     stranger = rng.choice(_STRANGERS)
     start = rng.uniform(0, seg.duration_s / 2)
@@ -78,7 +78,7 @@ def invented_event(text: str, seg: Segment, rng: random.Random) -> str | None:
     return f"{text} {said[0].upper()}{said[1:]}"
 
 
-def wrong_number(text: str, seg: Segment, rng: random.Random) -> str | None:
+def wrong_number(text: str, seg: AudioSegment, rng: random.Random) -> str | None:
     """A count, length, tempo or measure that is another."""
     body = _masked(text)
     found = [*re.finditer(
@@ -100,7 +100,7 @@ def wrong_number(text: str, seg: Segment, rng: random.Random) -> str | None:
     return text[: hit.start()] + new + text[hit.end() :]
 
 
-def changed_word(text: str, seg: Segment, rng: random.Random) -> str | None:
+def changed_word(text: str, seg: AudioSegment, rng: random.Random) -> str | None:
     """A word of a quotation, the mode of the key or the tempo that is another."""
     quotes = [m for m in re.finditer("“([^”]*)”", text) if len(m[1].split()) > 1]
     if (swap := re.search(r"\b(major|minor)\b(?=[.,])", text)) and rng.random() < 0.5:
@@ -122,8 +122,8 @@ PLANTS: dict[str, Plant] = {
 
 
 def planted(
-    kind: str, captions: Sequence[tuple[str, Segment]], count: int, seed: int = 7
-) -> Iterator[tuple[str, Segment]]:
+    kind: str, captions: Sequence[tuple[str, AudioSegment]], count: int, seed: int = 7
+) -> Iterator[tuple[str, AudioSegment]]:
     """`count` captions with an error of this kind."""
     rng = random.Random(f"{kind} {seed}")
     done = 0
@@ -195,7 +195,7 @@ TALK = segment("talk", 8.0, [
 ])  # fmt: skip
 QUIET = segment("quiet", 5.0, [_events()])
 
-CORRECT: tuple[tuple[Segment, str], ...] = (
+CORRECT: tuple[tuple[AudioSegment, str], ...] = (
     (STREET, "Rain falls throughout the recording. A dog barks twice, at 1.2 and 4.1 seconds, and "
              "after the second bark a siren sets in at 5.5 seconds and lasts until 9.8 seconds."),
     (STREET, "Against steady rain, a barking dog is heard from 1.2 to 2.0 seconds and again from "
@@ -282,7 +282,7 @@ STAGE = segment("stage", 40.0, [
     result("dynamics", "music", spans=(Span("quiet", 0, 18), Span("loud", 18, 36))),
     _events(("applause", 36.2, 40.0)),
 ])  # fmt: skip
-CORRECT_HELD_OUT: tuple[tuple[Segment, str], ...] = (
+CORRECT_HELD_OUT: tuple[tuple[AudioSegment, str], ...] = (
     (FARM, "A rooster crows from 0.8 to 2.4 seconds, and a man says \"Good morning, Anna.\" Then "
            "a cow moos. From 6.0 seconds until the end a tractor runs; over it another voice asks "
            "\"Did you feed the hens?\", the rooster crows once more at 9.2 seconds, and a gate "

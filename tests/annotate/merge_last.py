@@ -6,7 +6,7 @@ that were too narrow, which were widened. One is still refused.
 
 from __future__ import annotations
 
-from moss_audio.annotate.records import Segment, Span
+from moss_audio.annotate.records import AudioSegment, Span
 from tests.annotate.merge_cases import result, segment
 from tests.annotate.merge_errors import _events, _known, _speech
 
@@ -35,7 +35,7 @@ DANCE = segment("dance", 24.0, [
     result("instruments", "music", spans=(Span("accordion", 0, 24), Span("drums", 0, 24))),
     result("activity", "segment", spans=(Span("music", 0.0, 24.0),)),
 ])  # fmt: skip
-CORRECT_LAST: tuple[tuple[Segment, str], ...] = (
+CORRECT_LAST: tuple[tuple[AudioSegment, str], ...] = (
     (CAFE, "The audio begins with dishes clattering until 2.3 seconds. A first speaker asks, "
            "“Could I have the bill?”, laughter breaks out from 4.4 to 6.0 seconds, and a second "
            "speaker answers, “Of course, one moment.” Dishes clatter again between 9.9 and 11.2 "

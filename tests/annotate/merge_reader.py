@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from moss_audio.annotate.records import Segment, Span
+from moss_audio.annotate.records import AudioSegment, Span
 
 # The only words a caption may use besides those of the results. Written by hand; no sound,
 # quality, mood or place is among them. Musical and vocal terms are checked by rules further down.
@@ -54,7 +54,7 @@ def tidy(label: str) -> str:
 class Reader:
     """One caption beside one segment's raw results."""
 
-    def __init__(self, text: str, segment: Segment) -> None:
+    def __init__(self, text: str, segment: AudioSegment) -> None:
         self.text, self.segment = text, segment
         self.wrong: list[str] = []
         self.length = segment.end_s - segment.start_s
@@ -370,6 +370,6 @@ class Reader:
         return named, missed
 
 
-def read(text: str, segment: Segment) -> Finding:
+def read(text: str, segment: AudioSegment) -> Finding:
     """All unsupported statements of a caption, how much is named, and what is missing."""
     return Reader(text, segment).read()

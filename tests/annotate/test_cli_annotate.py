@@ -12,7 +12,7 @@ import pytest
 from moss_audio.annotate import build, progress
 from moss_audio.annotate import run as engine
 from moss_audio.annotate.config import load_config
-from moss_audio.annotate.store import Store
+from moss_audio.annotate.store import AnnotationStore
 from moss_audio.cli import main
 from tests.annotate import tiny
 from tests.annotate.conftest import record
@@ -127,7 +127,7 @@ def test_ray_stands_with_and_without_an_address(
 
 
 def test_the_view_counts_what_workers_leave(tmp_path: Path, recordings: Path, engine: Any) -> None:
-    store = Store(tmp_path / "out")
+    store = AnnotationStore(tmp_path / "out")
     watch = progress.Watch(store, {"ingest": 3, "speech": 3})
     (recordings / "bad.wav").write_text("no sound")
     engine(recordings)

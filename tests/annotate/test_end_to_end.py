@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from moss_audio.annotate.records import Segment
+from moss_audio.annotate.records import AudioSegment
 from moss_audio.cli import main
 from moss_audio.metrics.asr import word_errors
 from moss_audio.testing.micro import write_micro
@@ -42,14 +42,14 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "data"
 
 
-def segments(data: Path) -> dict[str, Segment]:
+def segments(data: Path) -> dict[str, AudioSegment]:
     """By the name of the recording's file."""
     rows = [
         json.loads(line)
         for file in sorted((data / "segments").glob("*.jsonl"))
         for line in file.read_text(encoding="utf-8").splitlines()
     ]
-    return {Path(row["recording"]["path"]).stem: Segment.from_dict(row) for row in rows}
+    return {Path(row["recording"]["path"]).stem: AudioSegment.from_dict(row) for row in rows}
 
 
 def test_each_clip_is_known_for_what_it_is(data: Path) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from moss_audio.annotate.branches.general import GeneralConfig, general_branch
-from moss_audio.annotate.records import Recording, Segment, Span, ToolResult
+from moss_audio.annotate.records import AudioSegment, Recording, Span, ToolResult
 from moss_audio.annotate.tools.general.llm_judge import LlmJudge, LlmJudgeConfig, parse_verdict
 from moss_audio.errors import MossAudioError
 
@@ -56,7 +56,7 @@ def described(text="Dog bark from 1.0 to 2.0 s."):
         ToolResult("e", "1", "general", "events", spans=(Span("dog bark", 1.0, 2.0, 0.8),)),
         ToolResult("d", "1", "general", "description", text=text),
     )
-    return Segment("r-0", Recording("r", "r", 4.0, 16_000, 1), 0.0, 4.0, results=results)
+    return AudioSegment("r-0", Recording("r", "r", 4.0, 16_000, 1), 0.0, 4.0, results=results)
 
 
 SAMPLES = np.zeros(4 * 16_000, np.float32)
@@ -104,7 +104,7 @@ def test_an_endpoint_that_refuses_stops_the_run(server, monkeypatch):
 
 
 def test_nothing_to_judge_asks_nobody(server, monkeypatch):
-    empty = Segment("r-0", Recording("r", "r", 4.0, 16_000, 1), 0.0, 4.0)
+    empty = AudioSegment("r-0", Recording("r", "r", 4.0, 16_000, 1), 0.0, 4.0)
     assert judge(server, monkeypatch).annotate(SAMPLES, empty) == []
     assert server.asked == []
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from moss_audio.annotate.branches.general import GeneralConfig, general_branch
-from moss_audio.annotate.records import Recording, Segment, Span, ToolResult
-from moss_audio.annotate.stage import Item
+from moss_audio.annotate.records import AudioSegment, Recording, Span, ToolResult
+from moss_audio.annotate.stage import StageItem
 from moss_audio.annotate.tools.events import EventsConfig, merge_events
 from moss_audio.annotate.tools.general.anchor import AnchorConfig, anchor_sentence
 from moss_audio.annotate.tools.general.description import DescriptionConfig, describe
@@ -147,16 +147,16 @@ def test_the_stage_puts_them_together_and_replaces_its_own():
     activity = ToolResult("vad", "1", "segment", "activity", spans=(Span("speech", 0.0, 4.0),))
     music = ToolResult("m", "1", "music", "sections")
     recording = Recording("r", "r.wav", 4.0, SR, 1)
-    segment = Segment("r-0", recording, 0.0, 4.0, results=(activity, music))
+    segment = AudioSegment("r-0", recording, 0.0, 4.0, results=(activity, music))
     stage = general_branch(detectors=[Dogs()])
     stage.setup()
-    [found] = stage.process_batch([Item(segment, lambda: samples)])
+    [found] = stage.process_batch([StageItem(segment, lambda: samples)])
     assert found.results[:2] == (activity, music)
     assert [one.kind for one in found.results[2:]] == ["events", "anchor", "description", "judge"]
     assert [span.label for span in found.find("events")[0].spans] == ["speech", "dog"]
     assert "dog once" in found.find("anchor")[0].text
     assert found.find("judge")[0].score == 1.0
-    assert stage.process_batch([Item(found, lambda: samples)]) == [found]
+    assert stage.process_batch([StageItem(found, lambda: samples)]) == [found]
     prints = {
         general_branch().fingerprint,
         stage.fingerprint,

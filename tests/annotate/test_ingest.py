@@ -19,7 +19,7 @@ from moss_audio.annotate.cutting import cut
 from moss_audio.annotate.ingest import read_recording, sort_out
 from moss_audio.annotate.inputs import InputFile, list_inputs
 from moss_audio.annotate.join import StepFault
-from moss_audio.annotate.records import Recording, Segment
+from moss_audio.annotate.records import AudioSegment, Recording
 from moss_audio.recordings import load_audio
 from tests.annotate import tiny
 from tests.annotate.conftest import record
@@ -151,11 +151,13 @@ class _Marks:
 
     def setup(self) -> None: ...
 
-    def segment(self, recording: Recording, samples: np.ndarray) -> list[Segment]:
+    def segment(self, recording: Recording, samples: np.ndarray) -> list[AudioSegment]:
         self.longest = max(self.longest, len(samples))
         marks = [int(m) for m in np.flatnonzero(samples == 1.0) if m]
         edges = [0, *marks, len(samples)]
-        return [Segment("", recording, a / 16000, b / 16000) for a, b in itertools.pairwise(edges)]
+        return [
+            AudioSegment("", recording, a / 16000, b / 16000) for a, b in itertools.pairwise(edges)
+        ]
 
 
 def test_a_long_recording_is_cut_as_if_it_had_been_there_whole() -> None:
@@ -184,7 +186,7 @@ def test_what_has_no_boundary_is_cut_before_memory_ends() -> None:
 
 def test_a_segment_that_comes_twice_is_a_fault_of_the_step() -> None:
     class Twice(tiny.Cut):
-        def segment(self, recording: Recording, samples: np.ndarray) -> list[Segment]:
+        def segment(self, recording: Recording, samples: np.ndarray) -> list[AudioSegment]:
             return super().segment(recording, samples) * 2
 
     recording = Recording("r", "r.wav", 1.0, 16000, 1)

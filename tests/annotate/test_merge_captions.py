@@ -14,8 +14,8 @@ from moss_audio.annotate.merging.grounded_writer import GroundedWriter
 from moss_audio.annotate.merging.items import caption_items
 from moss_audio.annotate.merging.phrases import noun
 from moss_audio.annotate.merging.plan import make_plan
-from moss_audio.annotate.records import Segment, Span
-from moss_audio.annotate.stage import Item
+from moss_audio.annotate.records import AudioSegment, Span
+from moss_audio.annotate.stage import StageItem
 from moss_audio.errors import MossAudioError
 from moss_audio.scenes.reader import load_scenes
 from tests.annotate.merge_cases import agreed, from_chance, from_scene, result, segment
@@ -26,13 +26,13 @@ _SCENES = Path(__file__).parent / "merge_scenes"
 
 
 @pytest.fixture(scope="module")
-def segments() -> list[Segment]:
+def segments() -> list[AudioSegment]:
     scenes = [from_scene(scene) for scene in load_scenes(_SCENES, "test-unseen")]
     return [*scenes, *(from_chance(seed) for seed in range(500 - len(scenes)))]
 
 
 @pytest.fixture(scope="module")
-def captioned(segments: list[Segment]) -> list[tuple[str, Segment]]:
+def captioned(segments: list[AudioSegment]) -> list[tuple[str, AudioSegment]]:
     stage = MergeStage()
     out = []
     for one in segments:
@@ -43,7 +43,7 @@ def captioned(segments: list[Segment]) -> list[tuple[str, Segment]]:
 
 
 def test_captions_name_the_evidence_and_nothing_else(
-    captioned: list[tuple[str, Segment]],
+    captioned: list[tuple[str, AudioSegment]],
 ) -> None:
     named = missed = 0
     unsupported = []
@@ -57,7 +57,7 @@ def test_captions_name_the_evidence_and_nothing_else(
     assert named / (named + missed) >= 0.95
 
 
-def test_the_second_reader_sees_planted_errors(captioned: list[tuple[str, Segment]]) -> None:
+def test_the_second_reader_sees_planted_errors(captioned: list[tuple[str, AudioSegment]]) -> None:
     for kind in PLANTS:
         wrong = [*planted(kind, captioned, 60), *planted(kind, captioned, 60, seed=31)]
         passed = [text for text, one in wrong if not read(text, one).unsupported]
@@ -65,7 +65,7 @@ def test_the_second_reader_sees_planted_errors(captioned: list[tuple[str, Segmen
         assert len(passed) <= 2, (kind, passed[:3])
 
 
-def test_every_item_of_the_evidence_is_cited(segments: list[Segment]) -> None:
+def test_every_item_of_the_evidence_is_cited(segments: list[AudioSegment]) -> None:
     """By construction: the writer keeps which items its sentences were made of."""
     count = 0
     for one in segments:
@@ -77,12 +77,12 @@ def test_every_item_of_the_evidence_is_cited(segments: list[Segment]) -> None:
     assert count > 1500
 
 
-def test_the_second_reader_sees_what_is_left_out(captioned: list[tuple[str, Segment]]) -> None:
+def test_the_second_reader_sees_what_is_left_out(captioned: list[tuple[str, AudioSegment]]) -> None:
     text, one = next(c for c in captioned if len(re.findall("“", c[0])) == 1)
     assert read(re.sub("“[^”]*”", "something", text), one).missed
 
 
-def test_equal_segments_have_equal_captions_and_others_vary(segments: list[Segment]) -> None:
+def test_equal_segments_have_equal_captions_and_others_vary(segments: list[AudioSegment]) -> None:
     first, second = MergeStage(), MergeStage()
     assert [first.caption(s) for s in segments[:40]] == [second.caption(s) for s in segments[:40]]
     named_anew = {first.caption(replace(HOUSE, id=str(i))).text for i in range(12)}
@@ -93,10 +93,10 @@ def test_a_batch_keeps_its_order_and_reads_no_sound() -> None:
     def no_sound() -> None:
         raise AssertionError("the merge reads no sound")
 
-    done = MergeStage().process_batch([Item(s, no_sound) for s in (HOUSE, SONG)])  # type: ignore[arg-type]
+    done = MergeStage().process_batch([StageItem(s, no_sound) for s in (HOUSE, SONG)])  # type: ignore[arg-type]
     assert [one.id for one in done] == ["house", "song"]
     assert all(one.caption and one.caption.writer == "grounded" for one in done)
-    assert Segment.from_dict(done[0].to_dict()) == done[0]
+    assert AudioSegment.from_dict(done[0].to_dict()) == done[0]
 
 
 def test_what_leads_follows_from_priors_and_findings() -> None:

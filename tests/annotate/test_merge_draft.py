@@ -23,7 +23,7 @@ from moss_audio.annotate.merging.free_text import outside_faults
 from moss_audio.annotate.merging.gather import gather
 from moss_audio.annotate.merging.items import CaptionItem, caption_items
 from moss_audio.annotate.merging.slots import Slot, caption_slots
-from moss_audio.annotate.records import Segment
+from moss_audio.annotate.records import AudioSegment
 from moss_audio.errors import MossAudioError
 from tests.annotate.merge_cases import from_chance
 from tests.annotate.merge_errors import (
@@ -43,7 +43,7 @@ from tests.annotate.merge_reader import read
 Known = tuple[Evidence, tuple[CaptionItem, ...], Mapping[str, Slot]]
 
 
-def known(segment: Segment) -> Known:
+def known(segment: AudioSegment) -> Known:
     evidence = gather(segment)
     items = caption_items(evidence)
     return evidence, items, caption_slots(evidence, items, list_at_most=5)
@@ -62,12 +62,12 @@ def reply(*sentences: str) -> str:
     return json.dumps({"sentences": told})
 
 
-def faults(segment: Segment, *sentences: str) -> list[str]:
+def faults(segment: AudioSegment, *sentences: str) -> list[str]:
     evidence, items, slots = known(segment)
     return draft_faults(read_draft(reply(*sentences)), slots, items, evidence)
 
 
-CORRECT_DRAFTS: tuple[tuple[Segment, tuple[str, ...]], ...] = (
+CORRECT_DRAFTS: tuple[tuple[AudioSegment, tuple[str, ...]], ...] = (
     (STREET, ("{sound1} falls {sound1.when}.", "{sound2} is heard {sound2.times}, {sound2.when}, "
               "and {then} {sound3} sounds {sound3.when}.")),
     (STREET, ("Against steady {sound1}, {sound2} is heard {sound2.when}, {before} {sound3} passes "
@@ -123,7 +123,7 @@ CORRECT_DRAFTS: tuple[tuple[Segment, tuple[str, ...]], ...] = (
 
 
 @pytest.mark.parametrize(("segment", "told"), CORRECT_DRAFTS, ids=lambda v: str(v)[:40])
-def test_correct_drafts_are_accepted(segment: Segment, told: tuple[str, ...]) -> None:
+def test_correct_drafts_are_accepted(segment: AudioSegment, told: tuple[str, ...]) -> None:
     assert faults(segment, *told) == []
 
 
@@ -147,7 +147,7 @@ GOOD_STREET = ("{sound1} is heard.", "{sound2} and {then} {sound3} are heard.")
 GOOD_HOUSE = ("{said1} {said2} {said3} {sound1}, {sound2}, {sound3} and {sound4} are heard.",)
 GOOD_SONG = ("{music} and {sound1} are heard.",)
 GOOD_TALK = ("A voice says {said1}",)
-WRONG: tuple[tuple[Segment, tuple[str, ...], str], ...] = (
+WRONG: tuple[tuple[AudioSegment, tuple[str, ...], str], ...] = (
     (STREET, (*GOOD_STREET, "A bell is heard {sound9.when}."), "no slot 'sound9.when'"),
     (STREET, GOOD_STREET[:1], "slot 'sound3' (a siren) is not used"),
     (STREET, (), "is not used"),
@@ -179,7 +179,9 @@ WRONG: tuple[tuple[Segment, tuple[str, ...], str], ...] = (
 
 
 @pytest.mark.parametrize(("segment", "told", "reason"), WRONG, ids=lambda v: str(v)[:40])
-def test_each_kind_of_fault_is_named(segment: Segment, told: tuple[str, ...], reason: str) -> None:
+def test_each_kind_of_fault_is_named(
+    segment: AudioSegment, told: tuple[str, ...], reason: str
+) -> None:
     found = faults(segment, *told)
     assert any(reason in fault for fault in found), found
 

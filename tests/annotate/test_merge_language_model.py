@@ -13,7 +13,7 @@ import pytest
 
 from moss_audio.annotate.merge import MergeConfig, MergeStage
 from moss_audio.annotate.merging.llm_writer import LlmConfig
-from moss_audio.annotate.stage import Item
+from moss_audio.annotate.stage import StageItem
 from moss_audio.errors import MossAudioError
 from tests.annotate.merge_errors import QUIET, STREET, TALK
 from tests.annotate.test_merge_draft import reply
@@ -127,7 +127,7 @@ def test_an_endpoint_that_fails_costs_one_segment_not_the_run(endpoint: _Endpoin
     endpoint.answer = lambda request: 500 if "siren" in request["messages"][1]["content"] else BAD
     stage = MergeStage(endpoint.config)
     stage.setup()
-    done = stage.process_batch([Item(s, lambda: None) for s in (STREET, TALK)])  # type: ignore[arg-type, return-value]
+    done = stage.process_batch([StageItem(s, lambda: None) for s in (STREET, TALK)])  # type: ignore[arg-type, return-value]
     first, second = (one.caption for one in done)
     assert first
     assert second

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from moss_audio.annotate.branches.music import MusicConfig, music_branch
-from moss_audio.annotate.records import Recording, Segment, Span, ToolResult
-from moss_audio.annotate.stage import Item
+from moss_audio.annotate.records import AudioSegment, Recording, Span, ToolResult
+from moss_audio.annotate.stage import StageItem
 from moss_audio.annotate.tool import Tool
 from moss_audio.annotate.tools.music.tempo import TempoConfig
 from moss_audio.errors import MossAudioError
@@ -24,8 +24,8 @@ def song():
 
 def item(samples, results=(), **profile):
     recording = Recording("r", "r.wav", samples.size / SR, SR, 1)
-    segment = Segment("r-0", recording, 0.0, 6.0, profile=profile, results=tuple(results))
-    return Item(segment, lambda: samples)
+    segment = AudioSegment("r-0", recording, 0.0, 6.0, profile=profile, results=tuple(results))
+    return StageItem(segment, lambda: samples)
 
 
 class Recogniser(Tool):
@@ -52,7 +52,7 @@ def test_music_gets_results_and_the_rest_passes_with_its_sound_unread():
     assert [one.kind for one in found.results] == ["tempo", "key", "chords", "sections", "dynamics"]
     assert found.find("tempo")[0].values["bpm"] == pytest.approx(120, rel=0.01)
     assert all(one.branch == "music" for one in found.results)
-    assert Segment.from_dict(json.loads(json.dumps(found.to_dict()))) == found
+    assert AudioSegment.from_dict(json.loads(json.dumps(found.to_dict()))) == found
     # Again, on its own results: the same, not twice.
     again = item(song(), found.results, music=0.9)
     assert stage.process_batch([again])[0].results == found.results

@@ -5,10 +5,10 @@ import warnings
 import numpy as np
 import pytest
 
-from moss_audio.annotate.records import Recording, Segment, Span, ToolResult
+from moss_audio.annotate.records import AudioSegment, Recording, Span, ToolResult
 from moss_audio.annotate.tools.music.chords import CHORDS, ChordsConfig, ChordsTool
 from moss_audio.annotate.tools.music.dynamics import DynamicsConfig, DynamicsTool
-from moss_audio.annotate.tools.music.features import FeatureCache
+from moss_audio.annotate.tools.music.features import MusicFeatureCache
 from moss_audio.annotate.tools.music.instruments import InstrumentsConfig, InstrumentsTool
 from moss_audio.annotate.tools.music.key import KeyTool, estimate_key
 from moss_audio.annotate.tools.music.sections import SectionsConfig, SectionsTool
@@ -21,7 +21,7 @@ SR = 16_000
 def segment(samples, *results, **profile):
     duration_s = samples.size / SR
     recording = Recording("r", "r.wav", duration_s, SR, 1)
-    return Segment("r-0", recording, 0.0, duration_s, profile=profile, results=results)
+    return AudioSegment("r-0", recording, 0.0, duration_s, profile=profile, results=results)
 
 
 def tone(midi, seconds, partials=4, tuning=0.0):
@@ -61,7 +61,7 @@ E_FLAT = [(63, 4), (68, 4), (58, 4), (63, 4)]
 def test_tempo_and_beats_of_steady_playing(bpm):
     beat_s = 60.0 / bpm
     samples = play([(0.3 + i * beat_s, 0.3, 60 + i % 3) for i in range(int(14 / beat_s))], 15.0)
-    [found] = TempoTool(TempoConfig(), FeatureCache()).annotate(samples, segment(samples))
+    [found] = TempoTool(TempoConfig(), MusicFeatureCache()).annotate(samples, segment(samples))
     assert found.values["bpm"] == pytest.approx(bpm, rel=0.01)
     assert found.score > 0.5
     starts_s = np.array([span.start_s for span in found.spans])
@@ -74,12 +74,12 @@ def test_tempo_and_beats_of_steady_playing(bpm):
 def test_a_quiet_half_keeps_its_beats():
     samples = play([(i * 0.5, 0.3, 60) for i in range(32)], 16.0)
     samples[: 8 * SR] *= 0.15
-    [found] = TempoTool(TempoConfig(), FeatureCache()).annotate(samples, segment(samples))
+    [found] = TempoTool(TempoConfig(), MusicFeatureCache()).annotate(samples, segment(samples))
     assert found.spans[0].start_s < 1.0
 
 
 def test_no_music_no_facts():
-    cache = FeatureCache()
+    cache = MusicFeatureCache()
     silence = np.zeros(6 * SR, np.float32)
     tools = [
         TempoTool(TempoConfig(), cache),
@@ -97,7 +97,7 @@ def test_no_music_no_facts():
 
 def test_a_steady_noise_has_hardly_a_tempo():
     noise = 0.1 * np.random.default_rng(3).standard_normal(10 * SR).astype(np.float32)
-    found = TempoTool(TempoConfig(), FeatureCache()).annotate(noise, segment(noise))
+    found = TempoTool(TempoConfig(), MusicFeatureCache()).annotate(noise, segment(noise))
     assert all(one.score < 0.5 for one in found)
 
 
@@ -107,7 +107,7 @@ def test_a_steady_noise_has_hardly_a_tempo():
 )
 def test_key_also_of_a_piece_tuned_higher(chords, tuning, tonic, mode):
     samples = play(progression(chords, 1.6, 2), 13.0, tuning)
-    [found] = KeyTool(None, FeatureCache()).annotate(samples, segment(samples))
+    [found] = KeyTool(None, MusicFeatureCache()).annotate(samples, segment(samples))
     assert (found.values["tonic"], found.values["mode"]) == (tonic, mode)
     assert found.values["tuning_semitones"] == pytest.approx(tuning, abs=0.06)
     assert 0.5 < found.score <= 1
@@ -120,7 +120,7 @@ def test_pitches_that_are_all_alike_have_no_key():
 def test_chords_with_their_times_and_nothing_in_a_rest():
     played = play(progression(A_MINOR[:3], 2.0, 1), 6.0)
     samples = np.concatenate([played, np.zeros(3 * SR, np.float32)])
-    [found] = ChordsTool(ChordsConfig(), FeatureCache()).annotate(samples, segment(samples))
+    [found] = ChordsTool(ChordsConfig(), MusicFeatureCache()).annotate(samples, segment(samples))
     long = [span for span in found.spans if span.end_s - span.start_s > 0.6]
     assert [span.label for span in long] == ["A minor", "D minor", "E"]
     for span, start_s in zip(long, (0.0, 2.0, 4.0), strict=True):
@@ -133,7 +133,7 @@ def test_sections_that_come_back_have_the_letter_of_the_first():
     a = play(progression(A_MINOR, 2.0, 2), 16.0, partials=1)
     b = play(progression(E_FLAT, 1.0, 4, beats=8), 16.0, partials=12) * 1.5
     samples = np.concatenate([a, b, a]).astype(np.float32)
-    tool = SectionsTool(SectionsConfig(), FeatureCache())
+    tool = SectionsTool(SectionsConfig(), MusicFeatureCache())
     [found] = tool.annotate(samples, segment(samples))
     assert found.values["form"] == "A B A"
     assert [span.start_s for span in found.spans] == pytest.approx([0.0, 16.0, 32.0], abs=1.5)

@@ -8,8 +8,8 @@ import pytest
 from moss_audio.annotate.classes import audioset, coarse_classes
 from moss_audio.annotate.detectors.base import Vocabulary
 from moss_audio.annotate.profile import OFFLINE_CLASSES, ProfileConfig, ProfileStage
-from moss_audio.annotate.records import COARSE_CLASSES, Recording, Segment, Span, ToolResult
-from moss_audio.annotate.stage import Item
+from moss_audio.annotate.records import COARSE_CLASSES, AudioSegment, Recording, Span, ToolResult
+from moss_audio.annotate.stage import StageItem
 from moss_audio.errors import MossAudioError
 
 RATE = 16_000
@@ -163,8 +163,8 @@ def test_detectors_listen_only_where_their_results_are_missing() -> None:
     detector = Counting()
     stage = ProfileStage(detectors=[detector])
     recording = Recording("r", "a.wav", 4, RATE, 1)
-    bare = Segment("r-0", recording, 0, 4)
-    items = [Item(bare, lambda: np.zeros(4 * RATE, np.float32))]
+    bare = AudioSegment("r-0", recording, 0, 4)
+    items = [StageItem(bare, lambda: np.zeros(4 * RATE, np.float32))]
     (once,) = stage.process_batch(items)
     assert once.profile["animal"] > 0.5
     assert [r.tool for r in once.results] == ["counting"]
@@ -172,9 +172,9 @@ def test_detectors_listen_only_where_their_results_are_missing() -> None:
     def never() -> np.ndarray:
         raise AssertionError("read again")
 
-    assert stage.process_batch([Item(once, never)]) == [once]
+    assert stage.process_batch([StageItem(once, never)]) == [once]
     assert detector.calls == 1
-    assert Segment.from_dict(once.to_dict()) == once
+    assert AudioSegment.from_dict(once.to_dict()) == once
 
 
 def test_wrong_settings_are_named() -> None:

@@ -65,12 +65,12 @@ def test_steps_between_two_pools_share_one(engine: Engine) -> None:
     from moss_audio.annotate.build import build_pipeline
     from moss_audio.annotate.config import load_config
     from moss_audio.annotate.executors_ray import _groups
-    from moss_audio.annotate.store import Store
+    from moss_audio.annotate.store import AnnotationStore
     from moss_audio.annotate.work import Steps
     from tests.annotate import tiny
 
     config = load_config(None, {"run.ray_pools": {"speech": {"gpus": 1}}}, tiny.PARTS)
-    steps = Steps(Store(Path("x")), build_pipeline(config.parts, tiny.PARTS), 1.0, 1)
+    steps = Steps(AnnotationStore(Path("x")), build_pipeline(config.parts, tiny.PARTS), 1.0, 1)
     groups = [(work.only, pool) for work, pool in _groups(steps, config.run)]  # type: ignore
     assert groups == [
         ({"segment", "profile"}, RayPool()),

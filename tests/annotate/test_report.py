@@ -17,11 +17,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from moss_audio.annotate.records import Caption, Recording, Segment, Span, ToolResult
+from moss_audio.annotate.records import AudioSegment, Recording, SegmentCaption, Span, ToolResult
 from moss_audio.annotate.report import write_report
 from moss_audio.annotate.reporting.counting import Histogram, Tally, fair_limit, general
 from moss_audio.annotate.reporting.drawing import spectrogram_uri
-from moss_audio.annotate.reporting.sampling import Sampler
+from moss_audio.annotate.reporting.sampling import SegmentSampler
 from moss_audio.annotate.reporting.statistics import Statistics, group_of
 from moss_audio.annotate.reporting.timeline import lanes, ticks
 from moss_audio.errors import MossAudioError
@@ -40,7 +40,7 @@ PROFILES = {
 
 def segment(number, group="speech", seconds=1.0, results=(), **fields):
     recording = Recording(f"r{number // 2}", f"in/{number // 2}.wav", 60.0, 44_100, 1)
-    return Segment(
+    return AudioSegment(
         id=f"r{number // 2}-{number:04d}",
         recording=recording,
         start_s=3.0,
@@ -94,12 +94,12 @@ def folder(tmp_path):
         segment(
             0,
             results=[agreement("keep", 0.05), words(0.1, 0.3, 0.6)],
-            caption=Caption("Someone says so.", "grounded", ("speech leads",)),
+            caption=SegmentCaption("Someone says so.", "grounded", ("speech leads",)),
             conversations=(talk,),
         ),
         segment(1, results=[agreement("drop", 0.8, "0.80 is above 0.5")], flags=("short",)),
         segment(2, results=[agreement("drop", 0.6, "0.60 is above 0.5")]),
-        segment(3, "music", caption=Caption("Music plays.", "some-model", rejected=2)),
+        segment(3, "music", caption=SegmentCaption("Music plays.", "some-model", rejected=2)),
         segment(4, "general"),
         segment(5, "silence"),
     ]
@@ -203,7 +203,7 @@ def test_data_cannot_become_markup(tmp_path):
     evil = segment(
         0,
         results=[result, agreement(EVIL, 0.1), agreement("drop", 0.9, EVIL)],
-        caption=Caption(EVIL, EVIL, (EVIL,), (EVIL,)),
+        caption=SegmentCaption(EVIL, EVIL, (EVIL,), (EVIL,)),
         conversations=({"task": EVIL, "messages": [{"role": EVIL, "content": EVIL}]},),
         flags=(EVIL,),
     )
@@ -284,7 +284,7 @@ def test_the_draw_is_spread_over_groups_and_does_not_depend_on_order():
     segments += [segment(k, "music") for k in range(300, 340)] + [segment(340, "silence")]
 
     def drawn(order, seed=0):
-        sampler = Sampler(20, seed)
+        sampler = SegmentSampler(20, seed)
         for one in order:
             sampler.add(one)
         return [(group_of(one), one.id) for one in sampler.draw()]
@@ -300,7 +300,7 @@ def test_every_segment_has_the_same_chance():
     segments = [segment(k) for k in range(12)]
     seen = dict.fromkeys((one.id for one in segments), 0)
     for seed in range(600):
-        sampler = Sampler(3, seed)
+        sampler = SegmentSampler(3, seed)
         for one in segments:
             sampler.add(one)
         for one in sampler.draw():

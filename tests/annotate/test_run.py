@@ -14,9 +14,9 @@ import pytest
 from moss_audio.annotate import store as stores
 from moss_audio.annotate.config import load_config
 from moss_audio.annotate.finish import Summary
-from moss_audio.annotate.records import Segment
+from moss_audio.annotate.records import AudioSegment
 from moss_audio.annotate.run import annotate
-from moss_audio.annotate.store import Store
+from moss_audio.annotate.store import AnnotationStore
 from moss_audio.data.config import SourceConfig
 from moss_audio.data.sources.jsonl import JsonlSource
 from moss_audio.errors import MossAudioError
@@ -44,7 +44,7 @@ def test_every_second_of_the_recordings_is_in_the_result(
     assert summary.segments_s == pytest.approx(summary.recordings_s) == pytest.approx(7.5)
     out = tmp_path / "out"
     rows = [row for path in sorted(out.glob("segments/*.jsonl")) for row in _lines(path)]
-    segments = [Segment.from_dict(row) for row in rows]
+    segments = [AudioSegment.from_dict(row) for row in rows]
     assert len(segments) == summary.segments == summary.conversations
     by_path: dict[str, list[np.ndarray]] = {}
     for segment in segments:
@@ -229,7 +229,7 @@ def test_a_full_disk_is_one_clear_line_and_the_run_goes_on_later(
 
 
 def test_two_runs_at_once_are_refused(recordings: Path, engine: Engine, tmp_path: Path) -> None:
-    store = Store(tmp_path / "out")
+    store = AnnotationStore(tmp_path / "out")
     store.make()
     with store.lock(), pytest.raises(MossAudioError, match="another run is writing here"):
         engine(recordings)
@@ -263,7 +263,7 @@ def test_what_another_version_or_other_settings_made_is_said_to_be_made_again(
         def __init__(self) -> None:
             self.lines: list[str] = []
 
-        def phase(self, store: Store, todo: object) -> AbstractContextManager[None]:
+        def phase(self, store: AnnotationStore, todo: object) -> AbstractContextManager[None]:
             return nullcontext()
 
         def note(self, text: str) -> None:

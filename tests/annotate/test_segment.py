@@ -13,7 +13,7 @@ from moss_audio.annotate.cuts import Candidates, choose
 from moss_audio.annotate.detectors.base import Vocabulary
 from moss_audio.annotate.detectors.explain import unexplained, union
 from moss_audio.annotate.detectors.make import DetectorConfig
-from moss_audio.annotate.records import Recording, Segment, Span
+from moss_audio.annotate.records import AudioSegment, Recording, Span
 from moss_audio.annotate.segment import LONG, SHORT, SegmentConfig, Segmenter, levels
 from moss_audio.errors import MossAudioError
 
@@ -37,7 +37,9 @@ class Planted:
         return self.spans
 
 
-def cut(duration_s: float, spans: list[Span], samples: np.ndarray | None = None) -> list[Segment]:
+def cut(
+    duration_s: float, spans: list[Span], samples: np.ndarray | None = None
+) -> list[AudioSegment]:
     config = SegmentConfig(detectors=(DetectorConfig("activity"),))
     if samples is None:
         samples = np.zeros(round(duration_s * RATE), np.float32)
@@ -144,7 +146,7 @@ def test_activity_is_clipped_and_counts_from_the_segment() -> None:
     assert back == [("rain", 3, 20), ("a dog barking", 30, 45)]
     assert all(0 <= sp.start_s < sp.end_s for _, r in rows for sp in r.spans)
     assert rows[0][1].values == {"vocabulary": "text"}
-    assert Segment.from_dict(segments[0].to_dict()) == segments[0]
+    assert AudioSegment.from_dict(segments[0].to_dict()) == segments[0]
 
 
 def test_an_unnamed_sound_inside_speech_is_the_speech() -> None:

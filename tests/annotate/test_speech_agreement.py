@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from moss_audio.annotate.records import Recording, Segment, ToolResult
+from moss_audio.annotate.records import AudioSegment, Recording, ToolResult
 from moss_audio.annotate.tools.speech.agreement import (
     AgreementConfig,
     AgreementTool,
@@ -105,7 +105,7 @@ def test_the_result_of_a_drop_has_no_text_but_says_why() -> None:
         ToolResult("lyrics", "1", "music", "transcript", text="A blue lamp."),
     ]
     recording = Recording("r", "r.wav", 1.0, 16_000, 1)
-    segment = Segment("s", recording, 0.0, 1.0, results=tuple(heard))
+    segment = AudioSegment("s", recording, 0.0, 1.0, results=tuple(heard))
 
     (found,) = AgreementTool().annotate(np.zeros(16_000, np.float32), segment)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from moss_audio.annotate.records import Recording, Segment, ToolResult
+from moss_audio.annotate.records import AudioSegment, Recording, ToolResult
 from moss_audio.annotate.tools.speech.align_ctc import CtcAlignConfig, CtcAligner, ctc_path
 from moss_audio.annotate.tools.speech.align_sphinx import UNALIGNED, SphinxAligner
 from moss_audio.annotate.tools.speech.pronounce import LetterToSound
@@ -22,10 +22,10 @@ RATE = 16_000
 SPOKEN = "The green boat left the harbor at 9. Zorblax was late."
 
 
-def agreed(text: str, duration_s: float) -> Segment:
+def agreed(text: str, duration_s: float) -> AudioSegment:
     recording = Recording("r", "r.wav", duration_s, RATE, 1)
     result = ToolResult("agreement", "1", "speech", "agreement", text=text)
-    return Segment("s", recording, 0.0, duration_s, results=(result,))
+    return AudioSegment("s", recording, 0.0, duration_s, results=(result,))
 
 
 # ------------------------------------------------------------------------------------ CTC
@@ -239,7 +239,7 @@ def test_sentences_end_at_full_stops_and_pauses() -> None:
              ("late", 2.5, 2.9)]  # fmt: skip
     spans = spans_of([w for w, _, _ in words], {i: w[1:] for i, w in enumerate(words)}, 3.0)
     result = ToolResult("aligner", "1", "speech", "words", spans=spans)
-    segment = Segment("s", Recording("r", "r", 3.0, RATE, 1), 0.0, 3.0, results=(result,))
+    segment = AudioSegment("s", Recording("r", "r", 3.0, RATE, 1), 0.0, 3.0, results=(result,))
 
     (found,) = SentencesTool().annotate(np.zeros(3 * RATE, np.float32), segment)
 

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from moss_audio.annotate.branches.speech import SpeechConfig, speech_branch, speech_tools
-from moss_audio.annotate.records import Recording, Segment, ToolResult
-from moss_audio.annotate.stage import Item, Stage
+from moss_audio.annotate.records import AudioSegment, Recording, ToolResult
+from moss_audio.annotate.stage import PipelineStage, StageItem
 from moss_audio.annotate.tool import Tool
 from moss_audio.annotate.tools.speech.agreement import AgreementConfig, AgreementTool
 from moss_audio.annotate.tools.speech.asr_moss import MossTool
@@ -33,29 +33,29 @@ class Says(Tool):
     version: str = "1"
     heard: int = 0
 
-    def annotate(self, samples: np.ndarray, segment: Segment) -> list[ToolResult]:
+    def annotate(self, samples: np.ndarray, segment: AudioSegment) -> list[ToolResult]:
         self.heard += 1
         return [ToolResult(self.name, self.version, "speech", "transcript", text=self.text)]
 
 
-def item(speech: float, *results: ToolResult, samples: np.ndarray | None = None) -> Item:
+def item(speech: float, *results: ToolResult, samples: np.ndarray | None = None) -> StageItem:
     sound = np.zeros(RATE, np.float32) if samples is None else samples
     seconds = len(sound) / RATE
     recording = Recording("r", "r.wav", seconds, RATE, 1)
-    segment = Segment(
+    segment = AudioSegment(
         "s", recording, 0.0, seconds, profile={"speech": speech, "music": 0.9}, results=results
     )
-    return Item(segment, lambda: sound)
+    return StageItem(segment, lambda: sound)
 
 
 def test_segments_without_speech_pass_unchanged_and_unread() -> None:
     tool = Says("a", "hello")
-    stage: Stage = speech_branch(tools=[tool])
+    stage: PipelineStage = speech_branch(tools=[tool])
 
     def unreadable() -> np.ndarray:
         raise AssertionError("nobody needs this sound")
 
-    quiet = Item(item(0.49).segment, unreadable)
+    quiet = StageItem(item(0.49).segment, unreadable)
     found = stage.process_batch([quiet, item(0.5)])
 
     assert found[0] == quiet.segment
@@ -79,12 +79,12 @@ def test_each_tool_sees_the_results_before_it_and_a_second_run_replaces_them() -
     )
 
     (once,) = stage.process_batch([item(1.0, music)])
-    (twice,) = stage.process_batch([Item(once, lambda: np.zeros(RATE, np.float32))])
+    (twice,) = stage.process_batch([StageItem(once, lambda: np.zeros(RATE, np.float32))])
 
     assert [one.kind for one in once.results] == ["tempo", "transcript", "transcript", "agreement"]
     assert once.results[-1].values["decision"] == "keep"
     assert twice == once
-    assert Segment.from_dict(once.to_dict()) == once
+    assert AudioSegment.from_dict(once.to_dict()) == once
 
 
 def test_a_dog_that_the_profile_took_for_speech_gets_no_voice_described() -> None:

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from moss_audio.annotate.records import Recording, Segment, Span, ToolResult
+from moss_audio.annotate.records import AudioSegment, Recording, Span, ToolResult
 from moss_audio.annotate.tools.speech.speech_fields import (
     ASKED_FIELDS,
     MEASURED_FIELDS,
@@ -111,14 +111,14 @@ class _Model:
     def setup(self) -> None:
         pass
 
-    def describe(self, samples: np.ndarray, segment: Segment) -> dict[str, str]:
+    def describe(self, samples: np.ndarray, segment: AudioSegment) -> dict[str, str]:
         return {"gender": "male", "pitch": "low", "height": "tall"}
 
 
-def segment_of(samples: np.ndarray, *results: ToolResult) -> Segment:
+def segment_of(samples: np.ndarray, *results: ToolResult) -> AudioSegment:
     seconds = len(samples) / RATE
     recording = Recording("r", "r.wav", seconds, RATE, 1)
-    return Segment("s", recording, 0.0, seconds, results=results)
+    return AudioSegment("s", recording, 0.0, seconds, results=results)
 
 
 def test_what_is_not_measured_is_left_out_unless_a_model_is_asked() -> None:

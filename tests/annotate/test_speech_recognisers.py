@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from moss_audio.annotate.records import Recording, Segment
+from moss_audio.annotate.records import AudioSegment, Recording
 from moss_audio.annotate.tool import Tool
 from moss_audio.annotate.tools.identity import weights_digest
 from moss_audio.annotate.tools.speech.asr_http import HttpTranscriber, SpeechServer
@@ -28,9 +28,9 @@ RATE = 16_000
 SPOKEN = "The train leaves the station in the morning."
 
 
-def segment_of(samples: np.ndarray) -> Segment:
+def segment_of(samples: np.ndarray) -> AudioSegment:
     seconds = len(samples) / RATE
-    return Segment("clip", Recording("r", "r.wav", seconds, RATE, 1), 0.0, seconds)
+    return AudioSegment("clip", Recording("r", "r.wav", seconds, RATE, 1), 0.0, seconds)
 
 
 @pytest.fixture(scope="module")

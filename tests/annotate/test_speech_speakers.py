@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from moss_audio.annotate.records import Recording, Segment, Span, ToolResult
+from moss_audio.annotate.records import AudioSegment, Recording, Span, ToolResult
 from moss_audio.annotate.tools.speech.speakers import SpeakersConfig, SpeakersTool, cluster_windows
 from moss_audio.annotate.tools.speech.speakers_pyannote import PyannoteTool
 from moss_audio.annotate.tools.speech.speech_activity import joined, loud_regions, speech_regions
@@ -20,10 +20,10 @@ from moss_audio.recordings import load_audio
 RATE = 16_000
 
 
-def segment_of(samples: np.ndarray, *results: ToolResult) -> Segment:
+def segment_of(samples: np.ndarray, *results: ToolResult) -> AudioSegment:
     seconds = len(samples) / RATE
     recording = Recording("r", "r.wav", seconds, RATE, 1)
-    return Segment("s", recording, 0.0, seconds, results=results)
+    return AudioSegment("s", recording, 0.0, seconds, results=results)
 
 
 def test_clusters_are_those_that_were_planted() -> None:

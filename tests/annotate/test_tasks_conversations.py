@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 from moss_audio.annotate.merge import MergeStage
-from moss_audio.annotate.records import Segment, Span
+from moss_audio.annotate.records import AudioSegment, Span
 from moss_audio.annotate.sft.talk import AUDIO, Talk, with_audio
-from moss_audio.annotate.stage import Item
+from moss_audio.annotate.stage import StageItem
 from moss_audio.annotate.tasks import TasksConfig, TaskStage
 from moss_audio.data.config import SourceConfig
 from moss_audio.data.sources.jsonl import JsonlSource
@@ -35,7 +35,7 @@ ALL = TasksConfig(
 
 
 @pytest.fixture(scope="module")
-def scenes() -> list[tuple[Scene, Segment]]:
+def scenes() -> list[tuple[Scene, AudioSegment]]:
     merge = MergeStage()
     out = []
     for scene in load_scenes(_SCENES, "test-unseen"):
@@ -44,7 +44,7 @@ def scenes() -> list[tuple[Scene, Segment]]:
     return out
 
 
-def _talks(one: Segment, config: TasksConfig = ALL) -> dict[str, list[Talk]]:
+def _talks(one: AudioSegment, config: TasksConfig = ALL) -> dict[str, list[Talk]]:
     out: dict[str, list[Talk]] = {}
     for talk in TaskStage(config).talks(one):
         out.setdefault(talk.task, []).append(talk)
@@ -52,7 +52,7 @@ def _talks(one: Segment, config: TasksConfig = ALL) -> dict[str, list[Talk]]:
 
 
 def test_transcripts_and_timelines_read_back_as_the_truth(
-    scenes: list[tuple[Scene, Segment]],
+    scenes: list[tuple[Scene, AudioSegment]],
 ) -> None:
     seen: Counter[str] = Counter()
     for scene, one in scenes:
@@ -89,7 +89,9 @@ def _truth_of(question: str, scene: Scene) -> Any:
     return heard[0] if len(heard) == 1 else None
 
 
-def test_answers_about_times_are_those_of_the_scene(scenes: list[tuple[Scene, Segment]]) -> None:
+def test_answers_about_times_are_those_of_the_scene(
+    scenes: list[tuple[Scene, AudioSegment]],
+) -> None:
     checked: Counter[str] = Counter()
     for scene, one in scenes:
         for talk in _talks(one).get("qa", ()):
@@ -132,7 +134,7 @@ def test_an_order_is_told_as_it_happened() -> None:
     assert any(sum(s in talk.answer for s in starts) == 2 for talk in talks)
 
 
-def test_choices_have_one_right_answer(scenes: list[tuple[Scene, Segment]]) -> None:
+def test_choices_have_one_right_answer(scenes: list[tuple[Scene, AudioSegment]]) -> None:
     count = 0
     for scene, one in scenes:
         for talk in _talks(one).get("multiple_choice", ()):
@@ -155,7 +157,7 @@ def test_choices_have_one_right_answer(scenes: list[tuple[Scene, Segment]]) -> N
     assert count >= 60
 
 
-def test_what_is_not_there_is_denied(scenes: list[tuple[Scene, Segment]]) -> None:
+def test_what_is_not_there_is_denied(scenes: list[tuple[Scene, AudioSegment]]) -> None:
     count = 0
     for scene, one in scenes:
         for talk in _talks(one).get("unanswerable", ()):
@@ -226,8 +228,8 @@ def test_draws_follow_from_the_id_and_families_do_not_disturb_each_other() -> No
 
 def test_lines_are_read_by_the_trainers_reader(tmp_path: Path) -> None:
     merged = replace(HOUSE, caption=MergeStage().caption(HOUSE))
-    (done,) = TaskStage(ALL).process_batch([Item(merged, lambda: None)])  # type: ignore[arg-type, return-value]
-    assert Segment.from_dict(json.loads(json.dumps(done.to_dict()))).conversations
+    (done,) = TaskStage(ALL).process_batch([StageItem(merged, lambda: None)])  # type: ignore[arg-type, return-value]
+    assert AudioSegment.from_dict(json.loads(json.dumps(done.to_dict()))).conversations
     assert all(c["conversation"][0]["content"] == AUDIO for c in done.conversations)
     lines = [with_audio(c, "audio/house.wav", 20.0) for c in done.conversations]
     (tmp_path / "audio").mkdir()

@@ -13,9 +13,9 @@ from pathlib import Path
 import numpy as np
 
 from moss_audio.annotate.build import PipelinePart
-from moss_audio.annotate.records import Caption, Recording, Segment, Span, ToolResult
+from moss_audio.annotate.records import AudioSegment, Recording, SegmentCaption, Span, ToolResult
 from moss_audio.annotate.sft.talk import AUDIO
-from moss_audio.annotate.stage import Item
+from moss_audio.annotate.stage import StageItem
 from moss_audio.errors import MossAudioError
 
 SAMPLE_RATE = 16_000
@@ -41,14 +41,14 @@ class Cut:
     def setup(self) -> None:
         pass
 
-    def segment(self, recording: Recording, samples: np.ndarray) -> list[Segment]:
+    def segment(self, recording: Recording, samples: np.ndarray) -> list[AudioSegment]:
         size = round(self.config.length_s * SAMPLE_RATE)
         assert len(samples) == round(recording.duration_s * SAMPLE_RATE)
         count = max(1, len(samples) // size)
         ends = [size * (i + 1) for i in range(count - 1)] + [len(samples)]
         starts = [0, *ends[:-1]]
         return [
-            Segment(f"{recording.id}-{i}", recording, a / SAMPLE_RATE, b / SAMPLE_RATE)
+            AudioSegment(f"{recording.id}-{i}", recording, a / SAMPLE_RATE, b / SAMPLE_RATE)
             for i, (a, b) in enumerate(zip(starts, ends, strict=True))
         ]
 
@@ -85,13 +85,13 @@ class Stage:
                 file.write(f"{self.name} {os.getpid()}\n")
         self.ready = True
 
-    def process_batch(self, items: Sequence[Item]) -> list[Segment]:
+    def process_batch(self, items: Sequence[StageItem]) -> list[AudioSegment]:
         assert self.ready
         if self.config.die:
             os.kill(os.getpid(), signal.SIGKILL)
         return [self._one(item) for item in items]
 
-    def _one(self, item: Item) -> Segment:
+    def _one(self, item: StageItem) -> AudioSegment:
         samples = item.samples()
         assert samples.dtype == np.float32
         assert len(samples) == round(item.segment.duration_s * SAMPLE_RATE)
@@ -104,10 +104,10 @@ class Stage:
             raise MossAudioError(f"{self.name}: too loud ({rms:.2f})")
         return self.add(item.segment, samples, rms)
 
-    def add(self, segment: Segment, samples: np.ndarray, rms: float) -> Segment:
+    def add(self, segment: AudioSegment, samples: np.ndarray, rms: float) -> AudioSegment:
         raise NotImplementedError
 
-    def result(self, segment: Segment, **fields: object) -> Segment:
+    def result(self, segment: AudioSegment, **fields: object) -> AudioSegment:
         made = ToolResult(self.name, self.config.version, **fields)  # type: ignore[arg-type]
         return replace(segment, results=(*segment.results, made))
 
@@ -115,14 +115,14 @@ class Stage:
 class Profile(Stage):
     name = "profile"
 
-    def add(self, segment: Segment, samples: np.ndarray, rms: float) -> Segment:
+    def add(self, segment: AudioSegment, samples: np.ndarray, rms: float) -> AudioSegment:
         return replace(segment, profile={"speech": round(min(1.0, rms * 2), 6)})
 
 
 class Speech(Stage):
     name = "speech"
 
-    def add(self, segment: Segment, samples: np.ndarray, rms: float) -> Segment:
+    def add(self, segment: AudioSegment, samples: np.ndarray, rms: float) -> AudioSegment:
         crossings = int(np.count_nonzero(np.diff(np.signbit(samples))))
         assert segment.profile
         return self.result(segment, branch="speech", kind="transcript", text=f"{crossings} turns")
@@ -131,7 +131,7 @@ class Speech(Stage):
 class Music(Stage):
     name = "music"
 
-    def add(self, segment: Segment, samples: np.ndarray, rms: float) -> Segment:
+    def add(self, segment: AudioSegment, samples: np.ndarray, rms: float) -> AudioSegment:
         assert not segment.find("transcript")  # branches do not see each other
         peak = np.float32(np.abs(samples).max(initial=0))  # a scalar of numpy goes to JSON too
         return self.result(segment, branch="music", kind="dynamics", values={"energy": peak})
@@ -140,7 +140,7 @@ class Music(Stage):
 class General(Stage):
     name = "general"
 
-    def add(self, segment: Segment, samples: np.ndarray, rms: float) -> Segment:
+    def add(self, segment: AudioSegment, samples: np.ndarray, rms: float) -> AudioSegment:
         span = Span("a tone", 0.0, segment.duration_s, round(rms, 6))
         return self.result(segment, branch="general", kind="events", spans=(span,))
 
@@ -148,17 +148,17 @@ class General(Stage):
 class Merge(Stage):
     name = "merge"
 
-    def add(self, segment: Segment, samples: np.ndarray, rms: float) -> Segment:
+    def add(self, segment: AudioSegment, samples: np.ndarray, rms: float) -> AudioSegment:
         heard = [one.branch for one in segment.results]
         assert heard == ["speech", "music", "general"]
         text = f"{segment.find('transcript')[0].text} at {rms:.4f}."
-        return replace(segment, caption=Caption(text, f"tiny {self.config.version}"))
+        return replace(segment, caption=SegmentCaption(text, f"tiny {self.config.version}"))
 
 
 class Tasks(Stage):
     name = "tasks"
 
-    def add(self, segment: Segment, samples: np.ndarray, rms: float) -> Segment:
+    def add(self, segment: AudioSegment, samples: np.ndarray, rms: float) -> AudioSegment:
         assert segment.caption is not None
         words = [
             {"role": "user", "message_type": "audio", "content": AUDIO},

@@ -8,8 +8,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from moss_audio.annotate.records import Recording, Segment
-from moss_audio.annotate.stage import Stage
+from moss_audio.annotate.records import AudioSegment, Recording
+from moss_audio.annotate.stage import PipelineStage
 
 
 class Cutter(Protocol):
@@ -26,7 +26,7 @@ class Cutter(Protocol):
     def setup(self) -> None:
         """Load models: once a worker."""
 
-    def segment(self, recording: Recording, samples: np.ndarray) -> list[Segment]:
+    def segment(self, recording: Recording, samples: np.ndarray) -> list[AudioSegment]:
         """Segments in order, times in the recording; `samples` [n] mono float32 at 16 kHz."""
 
 
@@ -103,7 +103,7 @@ class Step:
     """A stage under the name of its section, and the names of the steps whose results it sees."""
 
     name: str
-    stage: Stage
+    stage: PipelineStage
     after: tuple[str, ...]
 
 

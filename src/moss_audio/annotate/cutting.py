@@ -9,7 +9,7 @@ import numpy as np
 
 from moss_audio.annotate.build import Cutter
 from moss_audio.annotate.join import StepFault
-from moss_audio.annotate.records import Recording, Segment
+from moss_audio.annotate.records import AudioSegment, Recording
 from moss_audio.units import SAMPLE_RATE
 
 # What has no boundary in so many blocks becomes segments all the same: memory has to end.
@@ -18,7 +18,7 @@ _MOST_BLOCKS = 3
 
 def cut(
     cutter: Cutter, recording: Recording, blocks: Iterable[np.ndarray]
-) -> Iterator[tuple[Segment, np.ndarray]]:
+) -> Iterator[tuple[AudioSegment, np.ndarray]]:
     """Segments in order, times in the recording, each with its samples.
 
     Args:
@@ -65,8 +65,8 @@ def segment_id(recording: Recording, start_s: float, end_s: float) -> str:
 
 
 def _placed(
-    segment: Segment, recording: Recording, samples: np.ndarray, start: int
-) -> tuple[Segment, np.ndarray]:
+    segment: AudioSegment, recording: Recording, samples: np.ndarray, start: int
+) -> tuple[AudioSegment, np.ndarray]:
     first = max(0, round(segment.start_s * SAMPLE_RATE))
     last = min(len(samples), round(segment.end_s * SAMPLE_RATE))
     if first >= last:

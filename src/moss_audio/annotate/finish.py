@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -12,12 +11,12 @@ from typing import Any
 from moss_audio.annotate.aside import Aside
 from moss_audio.annotate.plan import Shard
 from moss_audio.annotate.sft.talk import with_audio
-from moss_audio.annotate.store import Store, key_of, line_of
+from moss_audio.annotate.store import AnnotationStore, key_of, line_of
 from moss_audio.annotate.work import Ingest, Steps
 from moss_audio.errors import MossAudioError
 
 
-@dataclass(frozen=True)
+@dataclass
 class Summary:
     """What came of a run; `to_dict` is `summary.json`."""
 
@@ -36,7 +35,7 @@ class Summary:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values; seconds to the millisecond."""
-        row = asdict(self)
+        row = asdict(self) | {"asides": dict(sorted(self.asides.items()))}
         return {k: round(v, 3) if isinstance(v, float) else v for k, v in row.items()}
 
 
@@ -45,7 +44,7 @@ class Finish:
 
     def __init__(
         self,
-        store: Store,
+        store: AnnotationStore,
         ingest: Ingest,
         steps: Steps,
         shards: Sequence[Shard],
@@ -71,15 +70,15 @@ class Finish:
                 return Summary(**kept["summary"])
         mark.unlink(missing_ok=True)
         self._tidy(keys)
-        count = _Count(Counter(), len(self._names()))
+        count = Summary(len(self._names()))
         store.put_lines(store.train, self._publish(keys, count))
         store.put_lines(store.aside, (line_of(a.to_dict()) for a in self._asides(keys, count)))
         self._withdraw(keys)
-        summary = count.summary()
-        text = json.dumps(summary.to_dict(), ensure_ascii=False, indent=2) + "\n"
+        row = count.to_dict()
+        text = json.dumps(row, ensure_ascii=False, indent=2) + "\n"
         store.put(store.root / "summary.json", text)
-        store.put(mark, json.dumps({"key": known, "summary": summary.to_dict()}) + "\n")
-        return summary
+        store.put(mark, json.dumps({"key": known, "summary": row}) + "\n")
+        return Summary(**row)
 
     def _names(self) -> list[str]:
         return [
@@ -89,7 +88,7 @@ class Finish:
             if active
         ]
 
-    def _publish(self, keys: dict[int, dict[str, str]], count: _Count) -> Iterator[str]:
+    def _publish(self, keys: dict[int, dict[str, str]], count: Summary) -> Iterator[str]:
         """Writes each shard of segments; gives the lines of the conversations."""
         last = self.steps.pipeline.last
         for number, of in keys.items():
@@ -109,10 +108,10 @@ class Finish:
                     yield line_of(with_audio(conversation, row["audio"], duration_s))
             self.store.put_lines(self.store.segments(number), lines)
 
-    def _asides(self, keys: dict[int, dict[str, str]], count: _Count) -> Iterator[Aside]:
+    def _asides(self, keys: dict[int, dict[str, str]], count: Summary) -> Iterator[Aside]:
         """Inputs, then shard by shard in the order of the steps."""
         for aside in self.inputs:
-            count.asides[aside.reason] += 1
+            count.asides[aside.reason] = count.asides.get(aside.reason, 0) + 1
             yield aside
         for shard in self.shards:
             rows = list(self.store.rows(self.store.sorted_out(shard.number)))
@@ -121,7 +120,7 @@ class Finish:
                 rows += [row["aside"] for row in self.store.rows(file) if "aside" in row]
             for row in rows:
                 aside = Aside(**row)
-                count.asides[aside.reason] += 1
+                count.asides[aside.reason] = count.asides.get(aside.reason, 0) + 1
                 yield aside
 
     def _withdraw(self, keys: dict[int, dict[str, str]]) -> None:
@@ -169,25 +168,3 @@ class Finish:
     def _sounds(self, number: int, key: str) -> set[str]:
         rows = self.store.rows(self.store.step("segment", number, key))
         return {Path(row["audio"]).name for row in rows if "aside" not in row}
-
-
-@dataclass
-class _Count:
-    asides: Counter[str]
-    files: int
-    recordings: int = 0
-    recordings_s: float = 0.0
-    segments: int = 0
-    segments_s: float = 0.0
-    conversations: int = 0
-
-    def summary(self) -> Summary:
-        return Summary(
-            self.files,
-            self.recordings,
-            round(self.recordings_s, 3),
-            self.segments,
-            round(self.segments_s, 3),
-            self.conversations,
-            dict(sorted(self.asides.items())),
-        )

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from moss_audio.annotate.records import Segment
+from moss_audio.annotate.records import AudioSegment
 
 
 class StepFault(RuntimeError):
     """A step that does not keep to its protocol: to be corrected, not to be worked around."""
 
 
-def check_step(name: str, before: Sequence[Segment], after: Sequence[Segment]) -> None:
+def check_step(name: str, before: Sequence[AudioSegment], after: Sequence[AudioSegment]) -> None:
     """Raises StepFault where it did more than add to the segments."""
     if len(before) != len(after):
         raise StepFault(f"step {name} made {len(after)} segments of {len(before)}")
@@ -26,7 +26,7 @@ def check_step(name: str, before: Sequence[Segment], after: Sequence[Segment]) -
             )
 
 
-def join(base: Segment, branches: Sequence[Segment]) -> Segment:
+def join(base: AudioSegment, branches: Sequence[AudioSegment]) -> AudioSegment:
     """What each branch added to `base`, one after the other.
 
     Raises StepFault where two branches say different things of what a segment has one of.

@@ -8,21 +8,20 @@ deterministic writer's.
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, replace
 from typing import Literal
 
+from moss_audio import settings
 from moss_audio.annotate.merging.gather import gather
 from moss_audio.annotate.merging.grounded_writer import GroundedWriter
 from moss_audio.annotate.merging.items import caption_items
 from moss_audio.annotate.merging.llm_writer import LlmConfig, LlmWriter
 from moss_audio.annotate.merging.plan import make_plan
 from moss_audio.annotate.merging.slots import caption_slots
-from moss_audio.annotate.records import Caption, Segment
-from moss_audio.annotate.stage import Item
+from moss_audio.annotate.records import AudioSegment, SegmentCaption
+from moss_audio.annotate.stage import StageItem
 from moss_audio.endpoint import EndpointError
 from moss_audio.errors import MossAudioError
 
@@ -79,17 +78,16 @@ class MergeStage:
     @property
     def fingerprint(self) -> str:
         """Of what captions depend on; addresses, time limits and threads are no part of it."""
-        settings = {k: v for k, v in asdict(self.config).items() if k not in ("llm", "writer")}
+        told = {k: v for k, v in asdict(self.config).items() if k not in ("llm", "writer")}
         writer = self._llm or self._plain
-        whole = [_VERSION, settings, writer.name, writer.version, self._plain.version]
-        return hashlib.sha256(json.dumps(whole, sort_keys=True).encode()).hexdigest()[:16]
+        return settings.digest([_VERSION, told, writer.name, writer.version, self._plain.version])
 
     def setup(self) -> None:
         """Raises MossAudioError when a language model is configured without an address."""
         if self._llm is not None:
             self._llm.setup()
 
-    def process_batch(self, items: Sequence[Item]) -> list[Segment]:
+    def process_batch(self, items: Sequence[StageItem]) -> list[AudioSegment]:
         """The segments with their captions, in order. Sound is not read."""
         segments = [item.segment for item in items]
         workers = min(self.config.llm.workers, len(segments))
@@ -103,7 +101,7 @@ class MergeStage:
             for segment, caption in zip(segments, captions, strict=True)
         ]
 
-    def caption(self, segment: Segment) -> Caption:
+    def caption(self, segment: AudioSegment) -> SegmentCaption:
         """The caption of one segment. Raises MossAudioError when the endpoint refuses to work at
         all; what goes wrong with one segment is a warning."""
         evidence = gather(
@@ -125,9 +123,11 @@ class MergeStage:
             else:
                 rejected = len(answer.replies) - (answer.value is not None)
                 if answer.value is not None:
-                    return Caption(answer.value, self._llm.name, plan.lines, rejected=rejected)
+                    return SegmentCaption(
+                        answer.value, self._llm.name, plan.lines, rejected=rejected
+                    )
                 warnings.append(f"{self._llm.name}: not grounded: {answer.problem}")
         written = self._plain.write(evidence, plan, items, segment.id)
         missing = [item.id for item in items if item.id not in written.cited]
         warnings += [f"grounding check: {name} is not named" for name in missing]
-        return Caption(written.text, self._plain.name, plan.lines, tuple(warnings), rejected)
+        return SegmentCaption(written.text, self._plain.name, plan.lines, tuple(warnings), rejected)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from moss_audio.annotate.config import IngestConfig
 from moss_audio.annotate.inputs import InputFile
-from moss_audio.annotate.store import Store, key_of
+from moss_audio.annotate.store import AnnotationStore, key_of
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,9 @@ class Shard:
         return sum(entry.size for entry in self.entries)
 
 
-def make_plan(store: Store, entries: Sequence[InputFile], config: IngestConfig) -> list[Shard]:
+def make_plan(
+    store: AnnotationStore, entries: Sequence[InputFile], config: IngestConfig
+) -> list[Shard]:
     """The shards of all entries, those of earlier runs first; written down before it returns.
 
     New entries go to new shards, so that nothing that is done is touched by them.
@@ -46,16 +48,16 @@ def make_plan(store: Store, entries: Sequence[InputFile], config: IngestConfig) 
     ]
 
 
-def entries_of(store: Store, shard: int) -> tuple[InputFile, ...]:
+def entries_of(store: AnnotationStore, shard: int) -> tuple[InputFile, ...]:
     """What belongs to a shard, in order."""
     return tuple(InputFile(**row) for row in store.rows(_path(store, shard)))
 
 
-def _numbers(store: Store) -> list[int]:
+def _numbers(store: AnnotationStore) -> list[int]:
     return sorted(int(path.stem) for path in store.plan.glob("[0-9]*.jsonl"))
 
 
-def _path(store: Store, shard: int) -> Path:
+def _path(store: AnnotationStore, shard: int) -> Path:
     return store.plan / f"{shard:05d}.jsonl"
 
 

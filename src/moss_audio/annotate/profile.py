@@ -26,9 +26,9 @@ from moss_audio.annotate.classes import coarse_classes
 from moss_audio.annotate.detectors.base import Detector
 from moss_audio.annotate.detectors.explain import unexplained
 from moss_audio.annotate.detectors.make import DetectorConfig, make_detector
-from moss_audio.annotate.records import COARSE_CLASSES, Segment, Span, ToolResult
+from moss_audio.annotate.records import COARSE_CLASSES, AudioSegment, Span, ToolResult
 from moss_audio.annotate.segment import OFFLINE, activity
-from moss_audio.annotate.stage import Item
+from moss_audio.annotate.stage import StageItem
 from moss_audio.errors import MossAudioError
 
 # Classes that the offline detectors can tell; the other ones need a tagger or a checkpoint.
@@ -69,7 +69,7 @@ class ProfileConfig:
 
 
 class ProfileStage:
-    """`Stage` that fills in `Segment.profile`, and adds what its own detectors heard."""
+    """`Stage` that fills in `AudioSegment.profile`, and adds what its own detectors heard."""
 
     name = "profile"
 
@@ -97,10 +97,10 @@ class ProfileStage:
         for detector in self._detectors:
             detector.setup()
 
-    def process_batch(self, items: Sequence[Item]) -> list[Segment]:
+    def process_batch(self, items: Sequence[StageItem]) -> list[AudioSegment]:
         return [self._profiled(item) for item in items]
 
-    def _profiled(self, item: Item) -> Segment:
+    def _profiled(self, item: StageItem) -> AudioSegment:
         segment = item.segment
         there = {(one.tool, one.version) for one in segment.find("activity")}
         missing = [d for d in self._detectors if (d.name, d.version) not in there]

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from moss_audio.annotate.store import Store
+from moss_audio.annotate.store import AnnotationStore
 
 _LOOK_S = 0.5
 _SAY_S = 30.0  # between plain lines
@@ -44,7 +44,7 @@ class StepProgress:
 class Watch:
     """Reads what is new in the files beside the results."""
 
-    def __init__(self, store: Store, todo: Mapping[str, int]) -> None:
+    def __init__(self, store: AnnotationStore, todo: Mapping[str, int]) -> None:
         self.steps = {name: StepProgress(count) for name, count in todo.items()}
         self._folders = {name: store.work / "stats" / name for name in todo}
         self._seen = {name: self._files(name) for name in todo}
@@ -87,7 +87,7 @@ class LiveView:
         print(f"note: {text}", file=sys.stderr, flush=True)
 
     @contextmanager
-    def phase(self, store: Store, todo: Mapping[str, int]) -> Iterator[None]:
+    def phase(self, store: AnnotationStore, todo: Mapping[str, int]) -> Iterator[None]:
         """Shows the phase while it lasts."""
         watch = Watch(store, todo)
         over = threading.Event()

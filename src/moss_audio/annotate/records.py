@@ -98,7 +98,7 @@ class Recording:
 
 
 @dataclass(frozen=True)
-class Caption:
+class SegmentCaption:
     """The unified caption of a segment."""
 
     text: str
@@ -109,7 +109,7 @@ class Caption:
 
 
 @dataclass(frozen=True)
-class Segment:
+class AudioSegment:
     """A part of a recording with everything that is known of it."""
 
     id: str
@@ -120,7 +120,7 @@ class Segment:
     flags: tuple[str, ...] = ()  # "long", "short", ...: what could not be kept to
     profile: Mapping[str, float] = field(default_factory=dict)  # coarse class -> 0 to 1
     results: tuple[ToolResult, ...] = ()
-    caption: Caption | None = None
+    caption: SegmentCaption | None = None
     conversations: tuple[Mapping[str, Any], ...] = ()
 
     @property
@@ -140,7 +140,7 @@ class Segment:
         return asdict(self)
 
     @classmethod
-    def from_dict(cls, row: Mapping[str, Any]) -> Segment:
+    def from_dict(cls, row: Mapping[str, Any]) -> AudioSegment:
         """The segment that `to_dict` gave."""
         fields = dict(row)
         caption = fields.get("caption")
@@ -167,8 +167,8 @@ def result_from_dict(row: Mapping[str, Any]) -> ToolResult:
     )
 
 
-def _caption_from_dict(row: Mapping[str, Any]) -> Caption:
-    return Caption(
+def _caption_from_dict(row: Mapping[str, Any]) -> SegmentCaption:
+    return SegmentCaption(
         **dict(row)
         | {"plan": tuple(row.get("plan", ())), "warnings": tuple(row.get("warnings", ()))}
     )

@@ -13,7 +13,7 @@ from moss_audio.annotate.reporting.counting import fair_limit
 from moss_audio.annotate.reporting.drawing import OPUS_BITS_PER_S
 from moss_audio.annotate.reporting.page import render_page
 from moss_audio.annotate.reporting.reading import read_aside, read_segments, read_timing
-from moss_audio.annotate.reporting.sampling import Sampler
+from moss_audio.annotate.reporting.sampling import SegmentSampler
 from moss_audio.annotate.reporting.statistics import Statistics
 from moss_audio.errors import MossAudioError
 from moss_audio.writers import write_atomic
@@ -47,7 +47,7 @@ def write_report(out: Path, *, seed: int = 0, samples: int = 20) -> Path:
     if not 0 <= samples <= MAX_SAMPLES:
         raise MossAudioError(f"samples {samples}: a report shows 0 to {MAX_SAMPLES} segments")
     out = Path(out)
-    statistics, sampler = Statistics(), Sampler(samples, seed)
+    statistics, sampler = Statistics(), SegmentSampler(samples, seed)
     for segment in read_segments(out):
         statistics.add(segment)
         sampler.add(segment)

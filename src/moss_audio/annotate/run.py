@@ -16,7 +16,7 @@ from moss_audio.annotate.finish import Finish, Summary
 from moss_audio.annotate.ingest import sort_out
 from moss_audio.annotate.inputs import list_inputs
 from moss_audio.annotate.plan import Shard, make_plan
-from moss_audio.annotate.store import Store
+from moss_audio.annotate.store import AnnotationStore
 from moss_audio.annotate.work import Ingest, Steps, Work
 from moss_audio.errors import MossAudioError
 
@@ -24,7 +24,9 @@ from moss_audio.errors import MossAudioError
 class View(Protocol):
     """Shows how far a run is."""
 
-    def phase(self, store: Store, todo: Mapping[str, int]) -> AbstractContextManager[None]:
+    def phase(
+        self, store: AnnotationStore, todo: Mapping[str, int]
+    ) -> AbstractContextManager[None]:
         """Shows a phase while it lasts; `todo`: step -> how many shards it still has to do."""
 
     def note(self, text: str) -> None:
@@ -58,7 +60,7 @@ def annotate(
             full); what is done stays, the same call resumes.
         KeyboardInterrupt: with a line that says so.
     """
-    store = Store(Path(out))
+    store = AnnotationStore(Path(out))
     pipeline = build_pipeline(config.parts, parts)
     if config.run.executor == "slurm":
         raise MossAudioError("run.executor: slurm queues jobs and returns: call submit")
@@ -67,7 +69,7 @@ def annotate(
         try:
             names = [os.fspath(one) for one in inputs]
             with _place(config.run):
-                return _Run(store, config, pipeline, view).all(names, retry)
+                return _AnnotationRun(store, config, pipeline, view).all(names, retry)
         except KeyboardInterrupt:
             raise KeyboardInterrupt("interrupted; the same command resumes") from None
 
@@ -89,11 +91,11 @@ def submit(
         raise MossAudioError("the configuration has no section run.slurm; name a partition there")
     from moss_audio.annotate import executors_slurm as slurm
 
-    store = Store(Path(out))
+    store = AnnotationStore(Path(out))
     pipeline = build_pipeline(config.parts, parts)
     store.make()
     with store.lock():
-        run = _Run(store, config, pipeline)
+        run = _AnnotationRun(store, config, pipeline)
         finish = run.begin([os.fspath(one) for one in inputs], retry)
         numbers = [shard.number for shard in finish.shards]
         store.mark.unlink(missing_ok=True)
@@ -114,9 +116,13 @@ def _place(config: RunConfig) -> AbstractContextManager[None]:
     return connected(config)
 
 
-class _Run:
+class _AnnotationRun:
     def __init__(
-        self, store: Store, config: AnnotateConfig, pipeline: Pipeline, view: View | None = None
+        self,
+        store: AnnotationStore,
+        config: AnnotateConfig,
+        pipeline: Pipeline,
+        view: View | None = None,
     ) -> None:
         self.store, self.config, self.view = store, config, view
         self.ingest = Ingest(store, config.ingest)
@@ -202,7 +208,7 @@ class _Run:
 class SortOut:
     """Writes down which recordings of each shard are used, and what is set aside."""
 
-    def __init__(self, store: Store, ingest: Ingest, shards: Sequence[Shard]) -> None:
+    def __init__(self, store: AnnotationStore, ingest: Ingest, shards: Sequence[Shard]) -> None:
         self.store, self.ingest, self.shards = store, ingest, shards
 
     def run(self) -> None:
@@ -239,5 +245,5 @@ def write_report(out: Path) -> Path:
     return report.write_report(out)
 
 
-def _has_aside(store: Store, path: Path) -> bool:
+def _has_aside(store: AnnotationStore, path: Path) -> bool:
     return any("aside" in row for row in store.rows(path))

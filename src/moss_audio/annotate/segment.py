@@ -21,7 +21,7 @@ from moss_audio.annotate.cuts import Candidates, candidates, choose
 from moss_audio.annotate.detectors.base import HOP_SAMPLES, Detector, blocks, check_samples
 from moss_audio.annotate.detectors.explain import unexplained, union
 from moss_audio.annotate.detectors.make import DetectorConfig, make_detector
-from moss_audio.annotate.records import Recording, Segment, Span, ToolResult
+from moss_audio.annotate.records import AudioSegment, Recording, Span, ToolResult
 from moss_audio.dsp.loudness import frame_levels_db
 from moss_audio.errors import MossAudioError
 from moss_audio.units import SAMPLE_RATE
@@ -96,7 +96,7 @@ class Segmenter:
         for detector in self._detectors:
             detector.setup()
 
-    def segment(self, recording: Recording, samples: np.ndarray) -> list[Segment]:
+    def segment(self, recording: Recording, samples: np.ndarray) -> list[AudioSegment]:
         """Segments that tile the recording without gap or overlap, in order.
 
         Args:
@@ -153,7 +153,7 @@ class Segmenter:
 
     def _segment(
         self, recording: Recording, start_s: float, end_s: float, found: Sequence[Sequence[Span]]
-    ) -> Segment:
+    ) -> AudioSegment:
         length = end_s - start_s
         flags = (
             (LONG,)
@@ -162,7 +162,7 @@ class Segmenter:
             if length < self.config.shortest_s - 5e-4
             else ()
         )
-        return Segment(
+        return AudioSegment(
             id=f"{recording.id}-{round(start_s * 1000):08d}-{round(end_s * 1000):08d}",
             recording=recording,
             start_s=start_s,

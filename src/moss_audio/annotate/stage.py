@@ -8,18 +8,18 @@ from typing import Protocol
 
 import numpy as np
 
-from moss_audio.annotate.records import Segment
+from moss_audio.annotate.records import AudioSegment
 
 
 @dataclass(frozen=True)
-class Item:
+class StageItem:
     """A segment and the way to its sound (mono float32 at 16 kHz), read when it is asked for."""
 
-    segment: Segment
+    segment: AudioSegment
     samples: Callable[[], np.ndarray]
 
 
-class Stage(Protocol):
+class PipelineStage(Protocol):
     """A step over segments: profile, a branch, merge, tasks. It neither drops nor adds segments."""
 
     @property
@@ -33,5 +33,5 @@ class Stage(Protocol):
     def setup(self) -> None:
         """Load models: once a worker, before the first batch."""
 
-    def process_batch(self, items: Sequence[Item]) -> list[Segment]:
+    def process_batch(self, items: Sequence[StageItem]) -> list[AudioSegment]:
         """The segments with this step's results added, in order."""

@@ -60,7 +60,7 @@ class StoreError(MossAudioError):
     """The output folder cannot be written or read: no other shard would fare better."""
 
 
-class Store:
+class AnnotationStore:
     """The output folder. Cheap to make and to hand to other processes."""
 
     def __init__(self, root: Path) -> None:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, fields, replace
 from moss_audio import settings
 from moss_audio.annotate.merging.evidence import Evidence
 from moss_audio.annotate.merging.gather import gather
-from moss_audio.annotate.records import Segment
+from moss_audio.annotate.records import AudioSegment
 from moss_audio.annotate.sft.absent import absent
 from moss_audio.annotate.sft.captions import captions
 from moss_audio.annotate.sft.choices import choices
@@ -23,7 +23,7 @@ from moss_audio.annotate.sft.speech_caption import speech_captions
 from moss_audio.annotate.sft.talk import Talk, conversation
 from moss_audio.annotate.sft.timeline import timelines
 from moss_audio.annotate.sft.transcripts import transcripts
-from moss_audio.annotate.stage import Item
+from moss_audio.annotate.stage import StageItem
 from moss_audio.errors import MossAudioError
 
 # Goes up whenever the same evidence may give other conversations.
@@ -100,7 +100,7 @@ class TaskStage:
     def setup(self) -> None:
         """Nothing to load."""
 
-    def process_batch(self, items: Sequence[Item]) -> list[Segment]:
+    def process_batch(self, items: Sequence[StageItem]) -> list[AudioSegment]:
         """The segments with their conversations, in order. Sound is not read."""
         return [
             replace(
@@ -110,7 +110,7 @@ class TaskStage:
             for item in items
         ]
 
-    def talks(self, segment: Segment) -> list[Talk]:
+    def talks(self, segment: AudioSegment) -> list[Talk]:
         """All questions and answers of a segment, family after family."""
         config = self.config
         evidence = gather(
@@ -127,7 +127,7 @@ class TaskStage:
         return out
 
     def _family(
-        self, family: str, evidence: Evidence, segment: Segment, rng: random.Random, count: int
+        self, family: str, evidence: Evidence, segment: AudioSegment, rng: random.Random, count: int
     ) -> list[Talk]:
         config = self.config
         good = evidence.decision == "keep" or (config.flagged and evidence.decision == "flag")

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from moss_audio import settings
-from moss_audio.annotate.records import BranchName, Segment, ToolResult
+from moss_audio.annotate.records import AudioSegment, BranchName, ToolResult
 from moss_audio.annotate.tools.identity import package_version
 
 
@@ -42,7 +42,7 @@ class Tool:
     def setup(self) -> None:
         """Load models: once a worker, before the first segment. May be called again."""
 
-    def annotate(self, samples: np.ndarray, segment: Segment) -> list[ToolResult]:
+    def annotate(self, samples: np.ndarray, segment: AudioSegment) -> list[ToolResult]:
         """Results for one segment.
 
         Args:
@@ -52,7 +52,7 @@ class Tool:
         raise NotImplementedError
 
     def annotate_batch(
-        self, samples: Sequence[np.ndarray], segments: Sequence[Segment]
+        self, samples: Sequence[np.ndarray], segments: Sequence[AudioSegment]
     ) -> list[list[ToolResult]]:
         """`annotate` of each segment, in order; a tool may be faster on several at once."""
         return [self.annotate(one, segment) for one, segment in zip(samples, segments, strict=True)]

@@ -29,9 +29,9 @@ from moss_audio.annotate.ingest import ingest_fingerprint, read_recording
 from moss_audio.annotate.inputs import InputFile
 from moss_audio.annotate.join import StepFault, check_step, join
 from moss_audio.annotate.plan import entries_of
-from moss_audio.annotate.records import Recording, Segment
-from moss_audio.annotate.stage import Item
-from moss_audio.annotate.store import FULL, Store, StoreError, key_of, line_of
+from moss_audio.annotate.records import AudioSegment, Recording
+from moss_audio.annotate.stage import StageItem
+from moss_audio.annotate.store import FULL, AnnotationStore, StoreError, key_of, line_of
 from moss_audio.errors import MissingDependencyError, MossAudioError
 from moss_audio.recordings import load_audio, stream_audio
 
@@ -47,7 +47,7 @@ class Work(Protocol):
 
 
 @dataclass(frozen=True)
-class Ran:
+class StepCost:
     """What a step took for a shard."""
 
     audio_s: float  # heard: of recordings in ingest and segment, of segments in the others
@@ -76,8 +76,8 @@ class _Meter:
         self._wall += time.perf_counter() - began
         self._cpu += time.process_time() - cpu
 
-    def ran(self, audio_s: float, items: int, asides: Sequence[Aside]) -> Ran:
-        return Ran(
+    def ran(self, audio_s: float, items: int, asides: Sequence[Aside]) -> StepCost:
+        return StepCost(
             round(audio_s, 3),
             items,
             round(time.perf_counter() - self._wall, 4),
@@ -105,7 +105,7 @@ class Ingest:
 
     name = "ingest"
 
-    def __init__(self, store: Store, config: IngestConfig) -> None:
+    def __init__(self, store: AnnotationStore, config: IngestConfig) -> None:
         self.store, self.config = store, config
         self._fingerprint = ingest_fingerprint(config)
 
@@ -142,7 +142,7 @@ class Steps:
 
     def __init__(
         self,
-        store: Store,
+        store: AnnotationStore,
         pipeline: Pipeline,
         block_s: float,
         batch: int,
@@ -211,7 +211,7 @@ class Steps:
         self.store.sync(self.store.audio(shard))
         return done, heard
 
-    def _cut(self, recording: Recording, entry: InputFile, shard: int) -> Iterator[Segment]:
+    def _cut(self, recording: Recording, entry: InputFile, shard: int) -> Iterator[AudioSegment]:
         source = entry.open()
         try:
             blocks = stream_audio(source, block_s=self.block_s)
@@ -237,7 +237,7 @@ class Steps:
         heard = sum(segment.duration_s for segment in segments)
         return done, heard
 
-    def _before(self, step: Step, shard: int, keys: dict[str, str]) -> list[Segment]:
+    def _before(self, step: Step, shard: int, keys: dict[str, str]) -> list[AudioSegment]:
         """The segments with what all steps found that this one needs; without those that one of
         them had to set aside."""
         found = [self._read(name, shard, keys) for name in step.after]
@@ -256,12 +256,14 @@ class Steps:
             raise StepFault(f"the steps before {step.name} do not come from one step")
         return next(iter(roots))[0]
 
-    def _read(self, name: str, shard: int, keys: dict[str, str]) -> dict[str, Segment]:
+    def _read(self, name: str, shard: int, keys: dict[str, str]) -> dict[str, AudioSegment]:
         rows = self.store.rows(self.store.step(name, shard, keys[name]))
-        return {row["id"]: Segment.from_dict(row) for row in rows if "aside" not in row}
+        return {row["id"]: AudioSegment.from_dict(row) for row in rows if "aside" not in row}
 
-    def _batch(self, step: Step, segments: Sequence[Segment], meter: _Meter) -> list[str | Aside]:
-        items = [Item(segment, self._samples(segment)) for segment in segments]
+    def _batch(
+        self, step: Step, segments: Sequence[AudioSegment], meter: _Meter
+    ) -> list[str | Aside]:
+        items = [StageItem(segment, self._samples(segment)) for segment in segments]
         try:
             done = step.stage.process_batch(items)
             check_step(step.name, segments, done)
@@ -275,7 +277,7 @@ class Steps:
             file, member = one.recording.path, one.recording.member
             return [Aside(file, FAILED, reason, member, step.name, one.id, one.audio)]
 
-    def _samples(self, segment: Segment) -> Callable[[], np.ndarray]:
+    def _samples(self, segment: AudioSegment) -> Callable[[], np.ndarray]:
         path = self.store.root / segment.audio
         return lambda: load_audio(path).samples
 
@@ -304,6 +306,6 @@ def _reason(error: Exception) -> str:
     return text if isinstance(error, MossAudioError) else f"{type(error).__name__}: {text}"
 
 
-def _note(store: Store, step: str, shard: int, key: str, ran: Ran) -> None:
+def _note(store: AnnotationStore, step: str, shard: int, key: str, ran: StepCost) -> None:
     text = json.dumps({**vars(ran), "shard": shard, "pid": os.getpid()})
     store.put_lines(store.stats(step, shard, key), [text + "\n"], sync=False)

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from moss_audio import settings
-from moss_audio.annotate.records import BranchName, Segment
-from moss_audio.annotate.stage import Item
+from moss_audio.annotate.records import AudioSegment, BranchName
+from moss_audio.annotate.stage import StageItem
 from moss_audio.annotate.tool import Tool
 
 
@@ -53,7 +53,7 @@ class Branch:
         for tool in self.tools:
             tool.setup()
 
-    def process_batch(self, items: Sequence[Item]) -> list[Segment]:
+    def process_batch(self, items: Sequence[StageItem]) -> list[AudioSegment]:
         """The segments with the branch's results, in order. Raises MossAudioError when a server
         that the configuration names cannot be asked."""
         segments = [item.segment for item in items]
@@ -71,7 +71,7 @@ class Branch:
                 self.forget()
         return segments
 
-    def _run(self, tool: Tool, segments: list[Segment], heard: dict[int, np.ndarray]) -> None:
+    def _run(self, tool: Tool, segments: list[AudioSegment], heard: dict[int, np.ndarray]) -> None:
         found = tool.annotate_batch(list(heard.values()), [segments[i] for i in heard])
         for i, results in zip(list(heard), found, strict=True):
             segments[i] = replace(segments[i], results=(*segments[i].results, *results))
@@ -80,7 +80,7 @@ class Branch:
             ):
                 del heard[i]
 
-    def _sound(self, item: Item) -> np.ndarray | None:
+    def _sound(self, item: StageItem) -> np.ndarray | None:
         """The sound of a segment that the branch applies to, None for others."""
         profile = item.segment.profile
         if self.classes and max(profile.get(c, 0.0) for c in self.classes) < self.threshold:

@@ -15,7 +15,7 @@ from moss_audio.annotate.tool import Tool
 from moss_audio.annotate.tools.events import EventDetector
 from moss_audio.annotate.tools.music.chords import ChordsConfig, ChordsTool
 from moss_audio.annotate.tools.music.dynamics import DynamicsConfig, DynamicsTool
-from moss_audio.annotate.tools.music.features import FeatureCache
+from moss_audio.annotate.tools.music.features import MusicFeatureCache
 from moss_audio.annotate.tools.music.instruments import InstrumentsConfig, InstrumentsTool
 from moss_audio.annotate.tools.music.key import KeyTool
 from moss_audio.annotate.tools.music.lyrics import LyricsTool
@@ -70,7 +70,7 @@ def music_branch(
         tagger = make_detector(config.tagger)
     if recogniser is None and config.lyrics is not None:
         recogniser = speech_tools(config.lyrics)[0]
-    features = FeatureCache()
+    features = MusicFeatureCache()
     tools: tuple[Tool, ...] = (
         TempoTool(config.tempo, features),
         KeyTool(None, features),

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from moss_audio.annotate.merging.evidence import Evidence, HeardSound, Music, SaidText, joined
-from moss_audio.annotate.records import Segment, Span, ToolResult
+from moss_audio.annotate.records import AudioSegment, Span, ToolResult
 from moss_audio.metrics.judge import FIELDS
 from moss_audio.metrics.mentions import label_key
 from moss_audio.result import Word
@@ -28,7 +28,7 @@ _MARKS = str.maketrans(dict.fromkeys('"\u201c\u201d\u201e\u00ab\u00bb', None))
 
 
 def gather(
-    segment: Segment,
+    segment: AudioSegment,
     *,
     strong_score: float = 0.5,
     weak_score: float = 0.3,
@@ -108,7 +108,7 @@ def _inside(spans: Iterable[Span], duration: float) -> list[Span]:
     return sorted(out, key=lambda s: (s.start_s, s.end_s, s.label))
 
 
-def _agreed(segment: Segment) -> tuple[str, str]:
+def _agreed(segment: AudioSegment) -> tuple[str, str]:
     """The decision on the transcript, and its text. A lone recogniser was never contradicted, and
     never confirmed: it is flagged."""
     if agreements := segment.find("agreement"):
@@ -119,12 +119,12 @@ def _agreed(segment: Segment) -> tuple[str, str]:
     return ("flag", transcripts[0].text) if transcripts else ("", "")
 
 
-def _turns(segment: Segment, duration: float) -> tuple[Span, ...]:
+def _turns(segment: AudioSegment, duration: float) -> tuple[Span, ...]:
     found = segment.find("speakers")
     return tuple(_inside(found[-1].spans, duration)) if found else ()
 
 
-def _speakers(segment: Segment, turns: Sequence[Span]) -> int | None:
+def _speakers(segment: AudioSegment, turns: Sequence[Span]) -> int | None:
     found = segment.find("speakers")
     if not found:
         return None
@@ -134,7 +134,7 @@ def _speakers(segment: Segment, turns: Sequence[Span]) -> int | None:
     return len({turn.label for turn in turns}) or None
 
 
-def _words(segment: Segment, duration: float) -> tuple[Word, ...]:
+def _words(segment: AudioSegment, duration: float) -> tuple[Word, ...]:
     found = segment.find("words")
     if not found:
         return ()
@@ -144,7 +144,7 @@ def _words(segment: Segment, duration: float) -> tuple[Word, ...]:
 
 
 def _spoken(
-    segment: Segment,
+    segment: AudioSegment,
     text: str,
     words: tuple[Word, ...],
     turns: Sequence[Span],
@@ -185,7 +185,7 @@ def _speaker(start: float | None, end: float | None, turns: Sequence[Span]) -> s
     return single_line(ranked[0][0]).translate(_MARKS)
 
 
-def _language(segment: Segment) -> str | None:
+def _language(segment: AudioSegment) -> str | None:
     chosen = [one.values.get("chosen") for one in segment.find("agreement")]
     results = sorted(segment.find("transcript"), key=lambda one: one.tool not in chosen)
     for one in results:
@@ -194,7 +194,7 @@ def _language(segment: Segment) -> str | None:
     return None
 
 
-def _sung(segment: Segment, duration: float) -> list[SaidText]:
+def _sung(segment: AudioSegment, duration: float) -> list[SaidText]:
     out = []
     for result in segment.find("lyrics")[-1:]:
         spans = _inside(result.spans, duration)
@@ -220,7 +220,7 @@ def _kind_of(label: str) -> str | None:
 
 
 def _activity(
-    segment: Segment, duration: float, strong: float
+    segment: AudioSegment, duration: float, strong: float
 ) -> dict[str, list[tuple[float, float]]]:
     out: dict[str, list[tuple[float, float]]] = {"speech": [], "singing": [], "music": []}
     for result in segment.find("activity"):
@@ -232,7 +232,7 @@ def _activity(
 
 
 def _sounds(
-    segment: Segment, duration: float, strong: float, weak: float, notes: list[str]
+    segment: AudioSegment, duration: float, strong: float, weak: float, notes: list[str]
 ) -> tuple[tuple[HeardSound, ...], dict[str, list[tuple[float, float]]]]:
     """HeardSound events, each once; and the events that only say speech, singing or music."""
     heard: dict[str, list[tuple[float, float]]] = {"speech": [], "singing": [], "music": []}
@@ -267,7 +267,7 @@ def _add(kept: list[HeardSound], new: HeardSound, before: int) -> None:
     kept.append(new)
 
 
-def _fields(segment: Segment) -> tuple[dict[str, str], dict[str, float]]:
+def _fields(segment: AudioSegment) -> tuple[dict[str, str], dict[str, float]]:
     fields: dict[str, str] = {}
     measured: dict[str, float] = {}
     for result in segment.find("speech_fields"):
@@ -285,18 +285,18 @@ def _fields(segment: Segment) -> tuple[dict[str, str], dict[str, float]]:
     return {name: fields[name] for name in FIELDS if name in fields}, measured
 
 
-def _best(segment: Segment, kind: str, strong: float) -> ToolResult | None:
+def _best(segment: AudioSegment, kind: str, strong: float) -> ToolResult | None:
     found = [one for one in segment.find(kind) if one.score is None or one.score >= strong]
     return max(found, key=lambda one: 1.0 if one.score is None else one.score) if found else None
 
 
-def _best_text(segment: Segment, kind: str) -> str:
+def _best_text(segment: AudioSegment, kind: str) -> str:
     found = [single_line(one.text) for one in segment.find(kind) if one.text.strip()]
     return found[-1] if found else ""
 
 
 def _music(
-    segment: Segment, duration: float, heard: Sequence[tuple[float, float]], strong: float
+    segment: AudioSegment, duration: float, heard: Sequence[tuple[float, float]], strong: float
 ) -> Music | None:
     tempo, key = _best(segment, "tempo", strong), _best(segment, "key", strong)
     bpm = tempo.values.get("bpm") if tempo else None

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from moss_audio.annotate.records import Segment
+from moss_audio.annotate.records import AudioSegment
 from moss_audio.annotate.reporting.counting import fair_limit
 from moss_audio.annotate.reporting.drawing import opus_uri, spectrogram_uri, waveform_path
 from moss_audio.annotate.reporting.statistics import group_of
@@ -35,7 +35,7 @@ class Card:
     """
 
     number: int
-    segment: Segment
+    segment: AudioSegment
     title: str
     shown_s: float
     sound: str
@@ -50,7 +50,7 @@ class Card:
 
 
 def make_card(
-    out: Path, segment: Segment, number: int, *, most_s: float, most_items: int, most_rows: int
+    out: Path, segment: AudioSegment, number: int, *, most_s: float, most_items: int, most_rows: int
 ) -> Card:
     """Reads and draws the sound of a segment and lays out its results.
 
@@ -100,7 +100,7 @@ def short(text: str, most: int = _TEXT_CHARS) -> str:
     return text if len(text) <= most else f"{text[:most]} …"
 
 
-def _load(out: Path, segment: Segment, most_s: float) -> tuple[np.ndarray, str]:
+def _load(out: Path, segment: AudioSegment, most_s: float) -> tuple[np.ndarray, str]:
     """Samples, or none and why."""
     empty = np.empty(0, np.float32)
     if not segment.audio:
@@ -112,7 +112,7 @@ def _load(out: Path, segment: Segment, most_s: float) -> tuple[np.ndarray, str]:
         return empty, f"The sound could not be read: {segment.audio}"
 
 
-def _title(segment: Segment) -> str:
+def _title(segment: AudioSegment) -> str:
     """What a reader recognises the segment by."""
     texts = [segment.caption.text] if segment.caption else []
     texts += [
@@ -154,7 +154,7 @@ def _content(turn: Mapping[str, Any]) -> str:
     )  # fmt: skip
 
 
-def _search_text(segment: Segment, title: str) -> str:
+def _search_text(segment: AudioSegment, title: str) -> str:
     """Lower-case words that a search looks through."""
     parts = [title, segment.id, segment.recording.path, group_of(segment), *segment.flags]
     for result in segment.results:

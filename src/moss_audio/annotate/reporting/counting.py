@@ -37,7 +37,7 @@ def fair_limit(needs: Sequence[float], room: float) -> float:
 
 
 @dataclass
-class Entry:
+class TallyEntry:
     """How often a name came, and for how much audio; `example` came first."""
 
     count: int = 0
@@ -49,13 +49,13 @@ class Tally:
     """Entries by name; names beyond the first thousand share one."""
 
     def __init__(self) -> None:
-        self._entries: dict[tuple[str, ...], Entry] = {}
+        self._entries: dict[tuple[str, ...], TallyEntry] = {}
 
     def add(self, *name: str, audio_s: float = 0.0, example: str = "", count: int = 1) -> None:
         """Count `name`, which has the same number of parts each time."""
         if name not in self._entries and len(self._entries) >= _MAX_NAMES:
             name = (_OTHERS,) * len(name)
-        entry = self._entries.setdefault(name, Entry(example=example[:_NAME_CHARS]))
+        entry = self._entries.setdefault(name, TallyEntry(example=example[:_NAME_CHARS]))
         entry.count += count
         entry.audio_s += audio_s
 
@@ -63,15 +63,15 @@ class Tally:
     def total(self) -> int:
         return sum(entry.count for entry in self._entries.values())
 
-    def get(self, *name: str) -> Entry:
+    def get(self, *name: str) -> TallyEntry:
         """The entry of `name`, an empty one if it never came."""
-        return self._entries.get(name, Entry())
+        return self._entries.get(name, TallyEntry())
 
-    def in_order(self) -> list[tuple[tuple[str, ...], Entry]]:
+    def in_order(self) -> list[tuple[tuple[str, ...], TallyEntry]]:
         """As they first came."""
         return list(self._entries.items())
 
-    def most_common(self) -> list[tuple[tuple[str, ...], Entry]]:
+    def most_common(self) -> list[tuple[tuple[str, ...], TallyEntry]]:
         """By count, equal counts by name."""
         return sorted(self._entries.items(), key=lambda item: (-item[1].count, item[0]))
 

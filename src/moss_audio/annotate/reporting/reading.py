@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from moss_audio.annotate.records import Segment
+from moss_audio.annotate.records import AudioSegment
 from moss_audio.errors import MossAudioError
 
 
-def read_segments(out: Path) -> Iterator[Segment]:
+def read_segments(out: Path) -> Iterator[AudioSegment]:
     """The segments of `segments.jsonl` or, without it, of `segments/*.jsonl` by name.
 
     Raises:
@@ -29,7 +29,7 @@ def read_segments(out: Path) -> Iterator[Segment]:
     for file in files:
         for number, row in _rows(file):
             try:
-                yield Segment.from_dict(row)
+                yield AudioSegment.from_dict(row)
             except (KeyError, TypeError, ValueError, AttributeError) as error:
                 raise MossAudioError(
                     f"{file}:{number}: not an annotated segment ({error}); run annotate again"

@@ -5,11 +5,11 @@ from __future__ import annotations
 import hashlib
 import heapq
 
-from moss_audio.annotate.records import Segment
+from moss_audio.annotate.records import AudioSegment
 from moss_audio.annotate.reporting.statistics import GROUPS, group_of
 
 
-class Sampler:
+class SegmentSampler:
     """Draws `number` segments, spread evenly over `GROUPS` as far as they have any.
 
     A segment's rank is a hash of the seed and its id, and each group keeps its lowest ranks. That
@@ -21,9 +21,9 @@ class Sampler:
         self._seed = seed
         self._arrived = 0
         # Heaps with the highest rank first: (-rank, -arrival, segment).
-        self._kept: dict[str, list[tuple[int, int, Segment]]] = {group: [] for group in GROUPS}
+        self._kept: dict[str, list[tuple[int, int, AudioSegment]]] = {group: [] for group in GROUPS}
 
-    def add(self, segment: Segment) -> None:
+    def add(self, segment: AudioSegment) -> None:
         """Offer a segment."""
         key = f"{self._seed}:{segment.id}".encode("utf-8", "replace")
         rank = int.from_bytes(hashlib.sha256(key).digest()[:8], "big")
@@ -33,7 +33,7 @@ class Sampler:
         if len(heap) > self._number:
             heapq.heappop(heap)
 
-    def draw(self) -> list[Segment]:
+    def draw(self) -> list[AudioSegment]:
         """The drawn segments by group, within a group by id."""
         ranked = {
             group: [one[2] for one in sorted(heap, reverse=True)]

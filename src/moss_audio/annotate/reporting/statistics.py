@@ -7,7 +7,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from moss_audio.annotate.records import COARSE_CLASSES, Segment
+from moss_audio.annotate.records import COARSE_CLASSES, AudioSegment
 from moss_audio.annotate.reporting.counting import Histogram, Tally, general
 
 PRESENT = 0.5  # a class with this score is heard in a segment,
@@ -19,14 +19,14 @@ _MIN_WORDS = 3  # fewer have no rate
 _MAX_RECORDINGS = 500_000  # told apart; about 40 MB
 
 
-def leading_class(segment: Segment) -> str | None:
+def leading_class(segment: AudioSegment) -> str | None:
     """The coarse class with the highest score, None where none reaches `LEADING`."""
     known = [(segment.profile.get(name, 0.0), name) for name in COARSE_CLASSES]
     score, name = max(known, key=lambda one: one[0])
     return name if score >= LEADING else None
 
 
-def group_of(segment: Segment) -> str:
+def group_of(segment: AudioSegment) -> str:
     """One of `GROUPS`, by the leading class."""
     name = leading_class(segment)
     if name is None:
@@ -70,7 +70,7 @@ class Statistics:
         """Whether there may be more recordings than `recordings` says."""
         return len(self._recordings) >= _MAX_RECORDINGS
 
-    def add(self, segment: Segment) -> None:
+    def add(self, segment: AudioSegment) -> None:
         """Count a segment."""
         seconds = segment.duration_s
         self.segments += 1
@@ -102,7 +102,7 @@ class Statistics:
             audio, wall = self.steps.get(str(row["step"]), (0.0, 0.0))
             self.steps[str(row["step"])] = (audio + audio_s, wall + wall_s)
 
-    def _add_results(self, segment: Segment) -> None:
+    def _add_results(self, segment: AudioSegment) -> None:
         for result in segment.results:
             self.tools.add(
                 result.branch, result.kind, result.tool, result.version, audio_s=segment.duration_s
@@ -123,7 +123,7 @@ class Statistics:
                 if spoken > 0:
                     self.word_rates.add(60 * len(result.spans) / spoken)
 
-    def _add_caption(self, segment: Segment) -> None:
+    def _add_caption(self, segment: AudioSegment) -> None:
         caption = segment.caption
         if caption is None:
             return

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from moss_audio.annotate.records import Segment, Span, ToolResult
+from moss_audio.annotate.records import AudioSegment, Span, ToolResult
 from moss_audio.annotate.reporting.counting import fair_limit
 
 # Lanes from top to bottom.
@@ -54,7 +54,7 @@ class Tick:
     minor: bool
 
 
-def lanes(segment: Segment, shown_s: float, most_items: int) -> list[Lane]:
+def lanes(segment: AudioSegment, shown_s: float, most_items: int) -> list[Lane]:
     """A lane for each result with spans inside the first `shown_s` seconds."""
     timed = [result for result in segment.results if result.spans]
     timed.sort(key=lambda one: _ORDER.index(one.kind) if one.kind in _ORDER else len(_ORDER))

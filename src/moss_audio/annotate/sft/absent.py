@@ -12,7 +12,7 @@ from moss_audio.annotate.merging.evidence import Evidence
 from moss_audio.annotate.merging.phrases import be, noun
 from moss_audio.annotate.merging.sound_words import FAMILIES
 from moss_audio.annotate.merging.vocabulary import near, related
-from moss_audio.annotate.records import Segment
+from moss_audio.annotate.records import AudioSegment
 from moss_audio.annotate.sft.talk import Talk
 from moss_audio.text import normalize_words
 
@@ -32,7 +32,7 @@ _SPEECH = ("What is said?", "Who speaks, and when?", "What does the speaker soun
 _MUSIC = ("What is the tempo of the music?", "In which key is the music?", "Describe the music.")
 
 
-def absent(evidence: Evidence, segment: Segment, rng: random.Random) -> list[tuple[str, Talk]]:
+def absent(evidence: Evidence, segment: AudioSegment, rng: random.Random) -> list[tuple[str, Talk]]:
     """All such questions, with their kinds."""
     out: list[tuple[str, Talk]] = []
     for label in _sounds_not_there(evidence, segment, rng):
@@ -55,7 +55,7 @@ def absent(evidence: Evidence, segment: Segment, rng: random.Random) -> list[tup
     return out
 
 
-def _sounds_not_there(evidence: Evidence, segment: Segment, rng: random.Random) -> list[str]:
+def _sounds_not_there(evidence: Evidence, segment: AudioSegment, rng: random.Random) -> list[str]:
     """First those near in kind to what is heard: far ones are no test."""
     if not segment.find("events"):
         return []
@@ -85,7 +85,7 @@ def _sounds_not_there(evidence: Evidence, segment: Segment, rng: random.Random) 
     return rng.sample(free, min(4, len(free)))
 
 
-def _nobody_speaks(evidence: Evidence, segment: Segment) -> bool:
+def _nobody_speaks(evidence: Evidence, segment: AudioSegment) -> bool:
     listened = segment.find("activity") or segment.find("transcript") or segment.find("agreement")
     return bool(
         listened
@@ -97,7 +97,7 @@ def _nobody_speaks(evidence: Evidence, segment: Segment) -> bool:
     )
 
 
-def _no_music(evidence: Evidence, segment: Segment) -> bool:
+def _no_music(evidence: Evidence, segment: AudioSegment) -> bool:
     listened = segment.find("activity") or segment.find("tempo")
     played = any("music" in normalize_words(s.label) for s in evidence.sounds)
     families = {*FAMILIES["instrument"]}

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from moss_audio.annotate.records import Caption
+from moss_audio.annotate.records import SegmentCaption
 from moss_audio.annotate.sft.talk import Talk
-from moss_audio.result import Caption as Described
+from moss_audio.result import Caption
 from moss_audio.tasks.caption import Describe
 
 
-def captions(caption: Caption | None, duration_s: float) -> list[Talk]:
+def captions(caption: SegmentCaption | None, duration_s: float) -> list[Talk]:
     """The caption, if the grounding check passed it and it reads back whole."""
     if caption is None or any(note.startswith("grounding check") for note in caption.warnings):
         return []
     task = Describe()
-    answer = task.render_answer(Described(caption.text))
+    answer = task.render_answer(Caption(caption.text))
     read = task.parse(answer, duration_s)
     if not answer or read.warnings or read.text != answer:
         return []

@@ -8,7 +8,7 @@ from typing import Protocol
 
 import numpy as np
 
-from moss_audio.annotate.records import Segment, Span, ToolResult
+from moss_audio.annotate.records import AudioSegment, Span, ToolResult
 from moss_audio.annotate.tool import Tool
 from moss_audio.annotate.tools.labels import UNIDENTIFIED, plain_label
 from moss_audio.errors import MossAudioError
@@ -75,7 +75,7 @@ class EventsTool(Tool):
         for detector in self.detectors:
             detector.setup()
 
-    def annotate(self, samples: np.ndarray, segment: Segment) -> list[ToolResult]:
+    def annotate(self, samples: np.ndarray, segment: AudioSegment) -> list[ToolResult]:
         """Always one result: no spans means that nothing was heard."""
         heard = [
             (result.tool, span) for result in segment.find("activity") for span in result.spans

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from moss_audio.annotate.records import Segment, Span, ToolResult
+from moss_audio.annotate.records import AudioSegment, Span, ToolResult
 from moss_audio.annotate.tool import Tool
 from moss_audio.annotate.tools.events import covered
 from moss_audio.annotate.tools.general.heard import events_heard
@@ -56,7 +56,7 @@ class AnchorTool(Tool):
         """Says at the start what is missing."""
         import_meter()
 
-    def annotate(self, samples: np.ndarray, segment: Segment) -> list[ToolResult]:
+    def annotate(self, samples: np.ndarray, segment: AudioSegment) -> list[ToolResult]:
         """Always one result."""
         loudness_lufs = measure_loudness(samples)
         events = events_heard(segment, self.config.min_score)

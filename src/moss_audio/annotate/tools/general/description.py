@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from moss_audio.annotate.records import Segment, Span, ToolResult
+from moss_audio.annotate.records import AudioSegment, Span, ToolResult
 from moss_audio.annotate.tool import Tool
 from moss_audio.annotate.tools.general.heard import events_heard
 from moss_audio.units import SAMPLE_RATE
@@ -31,7 +31,7 @@ class DescriptionTool(Tool):
     def __init__(self, config: DescriptionConfig) -> None:
         self.config = config
 
-    def annotate(self, samples: np.ndarray, segment: Segment) -> list[ToolResult]:
+    def annotate(self, samples: np.ndarray, segment: AudioSegment) -> list[ToolResult]:
         """Nothing where no event is sure enough to be told."""
         events = events_heard(segment, self.config.min_score)
         if not events:

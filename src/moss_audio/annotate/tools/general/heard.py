@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from moss_audio.annotate.records import Segment, Span
+from moss_audio.annotate.records import AudioSegment, Span
 
 
-def events_heard(segment: Segment, min_score: float = 0.0) -> list[Span]:
+def events_heard(segment: AudioSegment, min_score: float = 0.0) -> list[Span]:
     """The branch's events from `min_score` on; one without a score is sure."""
     return [
         span

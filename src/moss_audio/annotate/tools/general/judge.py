@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from moss_audio.annotate.records import Segment, Span, ToolResult
+from moss_audio.annotate.records import AudioSegment, Span, ToolResult
 from moss_audio.annotate.tool import Tool
 from moss_audio.annotate.tools.general.heard import events_heard
 from moss_audio.annotate.tools.labels import COMMON_SOUNDS
@@ -42,7 +42,7 @@ class EvidenceJudge(Tool):
     def __init__(self, config: JudgeConfig) -> None:
         self.config = config
 
-    def annotate(self, samples: np.ndarray, segment: Segment) -> list[ToolResult]:
+    def annotate(self, samples: np.ndarray, segment: AudioSegment) -> list[ToolResult]:
         """One result for the last description; nothing without one."""
         described = segment.find("description", "general")
         if not described:

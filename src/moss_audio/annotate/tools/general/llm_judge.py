@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from moss_audio import settings
-from moss_audio.annotate.records import Segment, Span, ToolResult
+from moss_audio.annotate.records import AudioSegment, Span, ToolResult
 from moss_audio.annotate.tool import Tool
 from moss_audio.annotate.tools.general.heard import events_heard
 from moss_audio.endpoint import Endpoint, EndpointClient, json_object
@@ -79,7 +79,7 @@ class LlmJudge(Tool):
             self._client = self.config.connect("A judge over HTTP")
         return self._client
 
-    def annotate(self, samples: np.ndarray, segment: Segment) -> list[ToolResult]:
+    def annotate(self, samples: np.ndarray, segment: AudioSegment) -> list[ToolResult]:
         """One result for the last description; nothing without one.
 
         Raises MossAudioError where the endpoint cannot be asked: a run without its judge had

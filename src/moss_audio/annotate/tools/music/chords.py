@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from moss_audio.annotate.records import Segment, Span, ToolResult
+from moss_audio.annotate.records import AudioSegment, Span, ToolResult
 from moss_audio.annotate.tools.music.features import (
     PITCH_CLASSES,
     block_means,
@@ -48,7 +48,7 @@ class ChordsTool(LibrosaTool[ChordsConfig]):
     kind = "chords"
     name = "music/chords"
 
-    def annotate(self, samples: np.ndarray, segment: Segment) -> list[ToolResult]:
+    def annotate(self, samples: np.ndarray, segment: AudioSegment) -> list[ToolResult]:
         """Nothing for less than two seconds or where no chord is heard."""
         features = self._features.of(samples)
         if not features.is_usable or features.duration_s < _SHORTEST_S:

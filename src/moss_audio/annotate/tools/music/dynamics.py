@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from moss_audio.annotate.records import Segment, Span, ToolResult
+from moss_audio.annotate.records import AudioSegment, Span, ToolResult
 from moss_audio.annotate.tool import Tool
 from moss_audio.dsp.loudness import GATE_LUFS, import_meter, measure_loudness
 from moss_audio.units import SAMPLE_RATE
@@ -48,7 +48,7 @@ class DynamicsTool(Tool):
         """Says at the start what is missing."""
         import_meter()
 
-    def annotate(self, samples: np.ndarray, segment: Segment) -> list[ToolResult]:
+    def annotate(self, samples: np.ndarray, segment: AudioSegment) -> list[ToolResult]:
         """Nothing for less than a second, or silence."""
         if samples.size < SAMPLE_RATE:
             return []

@@ -113,7 +113,7 @@ class MusicFeatures:
         return coefficients
 
 
-class FeatureCache:
+class MusicFeatureCache:
     """The features of the segments at hand: the tools of a branch share one of these."""
 
     def __init__(self) -> None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from moss_audio.annotate.records import Segment, Span, ToolResult
+from moss_audio.annotate.records import AudioSegment, Span, ToolResult
 from moss_audio.annotate.tool import Tool
 from moss_audio.annotate.tools.events import EventDetector, EventsConfig, merge_events
 from moss_audio.errors import MossAudioError
@@ -76,7 +76,7 @@ class InstrumentsTool(Tool):
         if self.detector is not None:
             self.detector.setup()
 
-    def annotate(self, samples: np.ndarray, segment: Segment) -> list[ToolResult]:
+    def annotate(self, samples: np.ndarray, segment: AudioSegment) -> list[ToolResult]:
         """Nothing where no instrument was heard."""
         heard = [
             (result.tool, span) for result in segment.find("activity") for span in result.spans

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from moss_audio.annotate.records import Segment, ToolResult
+from moss_audio.annotate.records import AudioSegment, ToolResult
 from moss_audio.annotate.tools.music.features import PITCH_CLASSES
 from moss_audio.annotate.tools.music.librosa_tool import LibrosaTool
 
@@ -27,7 +27,7 @@ class KeyTool(LibrosaTool[None]):
     kind = "key"
     name = "music/key"
 
-    def annotate(self, samples: np.ndarray, segment: Segment) -> list[ToolResult]:
+    def annotate(self, samples: np.ndarray, segment: AudioSegment) -> list[ToolResult]:
         """Nothing for less than three seconds, or where no pitch class stands out."""
         features = self._features.of(samples)
         if not features.is_usable or features.duration_s < _SHORTEST_S:

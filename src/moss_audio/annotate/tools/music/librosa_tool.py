@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Generic, TypeVar
 
 from moss_audio.annotate.tool import Tool
-from moss_audio.annotate.tools.music.features import FeatureCache, import_librosa
+from moss_audio.annotate.tools.music.features import MusicFeatureCache, import_librosa
 
 Config = TypeVar("Config")
 
@@ -17,7 +17,7 @@ class LibrosaTool(Tool, Generic[Config]):
     packages = ("librosa",)
     config: Config
 
-    def __init__(self, config: Config, features: FeatureCache) -> None:
+    def __init__(self, config: Config, features: MusicFeatureCache) -> None:
         self.config = config
         self._features = features
 

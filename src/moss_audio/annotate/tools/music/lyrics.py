@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from moss_audio.annotate.records import Segment, ToolResult
+from moss_audio.annotate.records import AudioSegment, ToolResult
 from moss_audio.annotate.tool import Tool
 
 
@@ -34,7 +34,7 @@ class LyricsTool(Tool):
         """Loads the recogniser."""
         self.recogniser.setup()
 
-    def annotate(self, samples: np.ndarray, segment: Segment) -> list[ToolResult]:
+    def annotate(self, samples: np.ndarray, segment: AudioSegment) -> list[ToolResult]:
         """Nothing without singing, or without words in it."""
         if segment.profile.get("singing", 0.0) < self.min_singing:
             return []

@@ -8,7 +8,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from moss_audio.annotate.records import Segment, Span, ToolResult
+from moss_audio.annotate.records import AudioSegment, Span, ToolResult
 from moss_audio.annotate.tools.music.features import (
     MusicFeatures,
     block_means,
@@ -43,7 +43,7 @@ class SectionsTool(LibrosaTool[SectionsConfig]):
     kind = "sections"
     name = "music/sections"
 
-    def annotate(self, samples: np.ndarray, segment: Segment) -> list[ToolResult]:
+    def annotate(self, samples: np.ndarray, segment: AudioSegment) -> list[ToolResult]:
         """Nothing where there is too little sound; one section in a short segment."""
         features = self._features.of(samples)
         if not features.is_usable:

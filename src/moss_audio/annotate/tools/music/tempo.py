@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from moss_audio.annotate.records import Segment, Span, ToolResult
+from moss_audio.annotate.records import AudioSegment, Span, ToolResult
 from moss_audio.annotate.tools.music.features import (
     ONSET_HOP_SAMPLES,
     ONSET_RATE,
@@ -61,7 +61,7 @@ class TempoTool(LibrosaTool[TempoConfig]):
         pulse[::50] = 1.0
         _track_beats(pulse, 120.0, self.config.tightness)
 
-    def annotate(self, samples: np.ndarray, segment: Segment) -> list[ToolResult]:
+    def annotate(self, samples: np.ndarray, segment: AudioSegment) -> list[ToolResult]:
         """Nothing for less than four seconds or without a pulse."""
         features = self._features.of(samples)
         if not features.is_usable or features.duration_s < _SHORTEST_S:

@@ -27,7 +27,7 @@ from typing import Literal
 import numpy as np
 
 from moss_audio import settings
-from moss_audio.annotate.records import Segment, ToolResult
+from moss_audio.annotate.records import AudioSegment, ToolResult
 from moss_audio.annotate.tool import SpeechTool
 from moss_audio.annotate.tools.identity import package_version
 from moss_audio.errors import MossAudioError
@@ -195,7 +195,7 @@ class AgreementTool(SpeechTool):
         packages = [package_version(name) for name in ("jiwer", "whisper-normalizer")]
         return settings.digest([self.config, packages], 12)
 
-    def annotate(self, samples: np.ndarray, segment: Segment) -> list[ToolResult]:
+    def annotate(self, samples: np.ndarray, segment: AudioSegment) -> list[ToolResult]:
         """One verdict; nothing for a segment that no recogniser has transcribed."""
         found = {one.tool: one.text for one in segment.find("transcript", "speech")}
         if not found:
@@ -214,7 +214,7 @@ class AgreementTool(SpeechTool):
         )
 
 
-def agreed_text(segment: Segment) -> str:
+def agreed_text(segment: AudioSegment) -> str:
     """What the recognisers agreed on; empty if it was dropped or nothing was compared."""
     found = segment.find("agreement", "speech")
     return found[-1].text if found else ""

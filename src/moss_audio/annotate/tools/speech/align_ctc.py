@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from moss_audio.annotate.records import Segment, ToolResult
+from moss_audio.annotate.records import AudioSegment, ToolResult
 from moss_audio.annotate.tool import SpeechTool
 from moss_audio.annotate.tools.identity import weights_digest
 from moss_audio.annotate.tools.speech.agreement import agreed_text
@@ -113,7 +113,7 @@ class CtcAligner(SpeechTool):
         self._blank = int(tokenizer.pad_token_id)
         self._model = model.eval().to(self.config.device)
 
-    def annotate(self, samples: np.ndarray, segment: Segment) -> list[ToolResult]:
+    def annotate(self, samples: np.ndarray, segment: AudioSegment) -> list[ToolResult]:
         """Times of the agreed words; without spans and with a warning if there is less sound than
         letters. Nothing for a segment without agreed words."""
         text = agreed_text(segment)

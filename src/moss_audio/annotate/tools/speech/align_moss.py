@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from moss_audio.annotate.records import Segment, Span, ToolResult
+from moss_audio.annotate.records import AudioSegment, Span, ToolResult
 from moss_audio.annotate.tool import SpeechTool
 from moss_audio.annotate.tools.speech.agreement import agreed_text
 from moss_audio.annotate.tools.speech.moss import MossConfig, SharedMoss
@@ -36,7 +36,7 @@ class MossAligner(SpeechTool):
 
             self._align = WordAligner(self._shared.model.engine)
 
-    def annotate(self, samples: np.ndarray, segment: Segment) -> list[ToolResult]:
+    def annotate(self, samples: np.ndarray, segment: AudioSegment) -> list[ToolResult]:
         """Times of the agreed words; nothing for a segment without any."""
         text = agreed_text(segment)
         if not text:

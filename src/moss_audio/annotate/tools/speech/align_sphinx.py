@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from moss_audio.annotate.records import Segment, ToolResult
+from moss_audio.annotate.records import AudioSegment, ToolResult
 from moss_audio.annotate.tool import SpeechTool
 from moss_audio.annotate.tools.speech.agreement import agreed_text
 from moss_audio.annotate.tools.speech.asr_sphinx import decode, decoder, plain_word
@@ -54,7 +54,7 @@ class SphinxAligner(SpeechTool):
             # The lattice search after the first pass does not know the end of the text.
             self._decoder = decoder(lm=None, bestpath=False, beam=beam, wbeam=beam, pbeam=beam)
 
-    def annotate(self, samples: np.ndarray, segment: Segment) -> list[ToolResult]:
+    def annotate(self, samples: np.ndarray, segment: AudioSegment) -> list[ToolResult]:
         """Times of the agreed words; without spans and with a warning if they do not fit the
         sound. Nothing for a segment without agreed words."""
         text = agreed_text(segment)

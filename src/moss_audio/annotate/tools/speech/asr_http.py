@@ -8,7 +8,7 @@ from functools import cached_property
 import numpy as np
 
 from moss_audio import settings
-from moss_audio.annotate.records import Segment, ToolResult
+from moss_audio.annotate.records import AudioSegment, ToolResult
 from moss_audio.annotate.tool import SpeechTool
 from moss_audio.annotate.tools.speech.wav import wav_bytes
 from moss_audio.endpoint import Endpoint, EndpointClient
@@ -48,7 +48,7 @@ class HttpTranscriber(SpeechTool):
         """Make the client; nothing is asked yet."""
         _ = self._client
 
-    def annotate(self, samples: np.ndarray, segment: Segment) -> list[ToolResult]:
+    def annotate(self, samples: np.ndarray, segment: AudioSegment) -> list[ToolResult]:
         """One transcript. Raises MossAudioError when the server cannot be asked or refuses."""
         text = self._client.transcribe(
             wav_bytes(samples), f"{segment.id}.wav", language=self.server.language

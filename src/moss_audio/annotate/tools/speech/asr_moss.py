@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from moss_audio.annotate.records import Segment, ToolResult
+from moss_audio.annotate.records import AudioSegment, ToolResult
 from moss_audio.annotate.tool import SpeechTool
 from moss_audio.annotate.tools.speech.moss import MossConfig, SharedMoss
 from moss_audio.units import SAMPLE_RATE
@@ -30,12 +30,12 @@ class MossTool(SpeechTool):
         """Load the checkpoint. Raises CheckpointError if it cannot be."""
         _ = self._shared.model
 
-    def annotate(self, samples: np.ndarray, segment: Segment) -> list[ToolResult]:
+    def annotate(self, samples: np.ndarray, segment: AudioSegment) -> list[ToolResult]:
         """One transcript; what was repaired in the answer is in `warnings`."""
         return self.annotate_batch([samples], [segment])[0]
 
     def annotate_batch(
-        self, samples: Sequence[np.ndarray], segments: Sequence[Segment]
+        self, samples: Sequence[np.ndarray], segments: Sequence[AudioSegment]
     ) -> list[list[ToolResult]]:
         """One transcript each; decoded together, the weights are read once for all of them."""
         found: Any = self._shared.model.transcribe([(one, SAMPLE_RATE) for one in samples])

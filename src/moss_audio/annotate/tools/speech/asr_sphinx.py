@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from moss_audio.annotate.records import Segment, Span, ToolResult
+from moss_audio.annotate.records import AudioSegment, Span, ToolResult
 from moss_audio.annotate.tool import SpeechTool
 from moss_audio.errors import MissingDependencyError, MossAudioError
 from moss_audio.longform import is_silent
@@ -82,7 +82,7 @@ class SphinxTool(SpeechTool):
         if self._decoder is None:
             self._decoder = decoder(**dict(self.config.options))
 
-    def annotate(self, samples: np.ndarray, segment: Segment) -> list[ToolResult]:
+    def annotate(self, samples: np.ndarray, segment: AudioSegment) -> list[ToolResult]:
         """One transcript; an empty one where it hears no words."""
         self.setup()
         duration_s = len(samples) / SAMPLE_RATE

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from moss_audio.annotate.records import Segment, Span, ToolResult
+from moss_audio.annotate.records import AudioSegment, Span, ToolResult
 from moss_audio.annotate.tool import SpeechTool
 from moss_audio.annotate.tools.identity import weights_digest
 from moss_audio.errors import CheckpointError, MissingDependencyError, short_reason
@@ -57,7 +57,7 @@ class WhisperTool(SpeechTool):
         if self._model is None:
             self._model = load_whisper(self.config)
 
-    def annotate(self, samples: np.ndarray, segment: Segment) -> list[ToolResult]:
+    def annotate(self, samples: np.ndarray, segment: AudioSegment) -> list[ToolResult]:
         """One transcript; an empty one where the model hears no words."""
         self.setup()
         parts: Any = ()

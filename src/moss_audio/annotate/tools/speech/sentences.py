@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from moss_audio import settings
-from moss_audio.annotate.records import Segment, Span, ToolResult
+from moss_audio.annotate.records import AudioSegment, Span, ToolResult
 from moss_audio.annotate.tool import SpeechTool
 from moss_audio.result import Word
 from moss_audio.tasks.transcribe import SEGMENT_GAP_S, SEGMENT_MAX_S, segments_from_words
@@ -25,7 +25,7 @@ class SentencesTool(SpeechTool):
     def version(self) -> str:
         return settings.digest([SEGMENT_GAP_S, SEGMENT_MAX_S], 12)
 
-    def annotate(self, samples: np.ndarray, segment: Segment) -> list[ToolResult]:
+    def annotate(self, samples: np.ndarray, segment: AudioSegment) -> list[ToolResult]:
         """The sentences; nothing without words."""
         words = aligned_words(segment)
         if not words:
@@ -37,7 +37,7 @@ class SentencesTool(SpeechTool):
         )
 
 
-def aligned_words(segment: Segment) -> list[Word]:
+def aligned_words(segment: AudioSegment) -> list[Word]:
     """The aligned words of a segment's speech, in order."""
     found = segment.find("words", "speech")
     return [Word(s.label, s.start_s, s.end_s) for s in found[-1].spans] if found else []

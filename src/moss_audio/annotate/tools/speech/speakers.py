@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from moss_audio.annotate.records import Segment, Span, ToolResult
+from moss_audio.annotate.records import AudioSegment, Span, ToolResult
 from moss_audio.annotate.tool import SpeechTool
 from moss_audio.annotate.tools.identity import weights_digest
 from moss_audio.annotate.tools.speech.speech_activity import speech_regions
@@ -42,7 +42,7 @@ class SpeakersConfig:
 
 
 @dataclass(frozen=True)
-class _Window:
+class _VoiceWindow:
     start_s: float
     end_s: float
 
@@ -70,7 +70,7 @@ class SpeakersTool(SpeechTool):
         if self._encoder is None:
             self._encoder = load_voice_encoder(self.config.weights)
 
-    def annotate(self, samples: np.ndarray, segment: Segment) -> list[ToolResult]:
+    def annotate(self, samples: np.ndarray, segment: AudioSegment) -> list[ToolResult]:
         """The turns, speakers numbered as they come; nothing without speech."""
         regions = speech_regions(samples, segment)
         if not regions:
@@ -94,7 +94,7 @@ class SpeakersTool(SpeechTool):
         return _turns(regions, windows, labels, self.config.least_turn_s)
 
 
-def windows_s(windows: list[_Window]) -> np.ndarray:
+def windows_s(windows: list[_VoiceWindow]) -> np.ndarray:
     """Lengths in seconds."""
     return np.array([w.end_s - w.start_s for w in windows])
 
@@ -122,20 +122,20 @@ def cluster_windows(
     return labels
 
 
-def _windows(regions: list[tuple[float, float]], hop_s: float) -> list[_Window]:
+def _windows(regions: list[tuple[float, float]], hop_s: float) -> list[_VoiceWindow]:
     out = []
     for start, end in regions:
         at = start
         while at + WINDOW_S < end:
-            out.append(_Window(at, at + WINDOW_S))
+            out.append(_VoiceWindow(at, at + WINDOW_S))
             at += hop_s
-        out.append(_Window(max(start, end - WINDOW_S), end))
+        out.append(_VoiceWindow(max(start, end - WINDOW_S), end))
     return out
 
 
 def _turns(
     regions: list[tuple[float, float]],
-    windows: list[_Window],
+    windows: list[_VoiceWindow],
     labels: np.ndarray,
     least_turn_s: float,
 ) -> tuple[Span, ...]:

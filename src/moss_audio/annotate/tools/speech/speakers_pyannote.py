@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from moss_audio.annotate.records import Segment, Span, ToolResult
+from moss_audio.annotate.records import AudioSegment, Span, ToolResult
 from moss_audio.annotate.tool import SpeechTool
 from moss_audio.errors import CheckpointError, MissingDependencyError, short_reason
 from moss_audio.units import SAMPLE_RATE
@@ -56,7 +56,7 @@ class PyannoteTool(SpeechTool):
         pipeline.to(torch.device(self.config.device))
         self._pipeline = pipeline
 
-    def annotate(self, samples: np.ndarray, segment: Segment) -> list[ToolResult]:
+    def annotate(self, samples: np.ndarray, segment: AudioSegment) -> list[ToolResult]:
         """The turns, speakers numbered as they come; nothing without speech."""
         self.setup()
         import torch

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from moss_audio.annotate.records import Segment
+from moss_audio.annotate.records import AudioSegment
 from moss_audio.annotate.tools.speech.sentences import aligned_words
 from moss_audio.dsp.loudness import frame_levels_db
 from moss_audio.units import SAMPLE_RATE
@@ -16,7 +16,7 @@ _ABOVE_FLOOR_DB, _BELOW_PEAK_DB, _LOWEST_DB = 9.0, 30.0, -65.0
 _LEAST_S = 0.1
 
 
-def speech_regions(samples: np.ndarray, segment: Segment) -> list[tuple[float, float]]:
+def speech_regions(samples: np.ndarray, segment: AudioSegment) -> list[tuple[float, float]]:
     """(start, end) in seconds of stretches of speech, in order and apart."""
     words = aligned_words(segment)
     if words:

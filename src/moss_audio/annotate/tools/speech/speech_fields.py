@@ -15,7 +15,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from moss_audio import settings
-from moss_audio.annotate.records import Segment, ToolResult
+from moss_audio.annotate.records import AudioSegment, ToolResult
 from moss_audio.annotate.tool import SpeechTool
 from moss_audio.annotate.tools.identity import package_version
 from moss_audio.annotate.tools.speech.sentences import aligned_words
@@ -78,7 +78,7 @@ class Describer(Protocol):
     def setup(self) -> None:
         """Load the model, or make the client."""
 
-    def describe(self, samples: np.ndarray, segment: Segment) -> dict[str, str]:
+    def describe(self, samples: np.ndarray, segment: AudioSegment) -> dict[str, str]:
         """Texts of some of `ASKED_FIELDS`; those it does not know are left out."""
 
 
@@ -105,7 +105,7 @@ class SpeechFieldsTool(SpeechTool):
         if self._describer is not None:
             self._describer.setup()
 
-    def annotate(self, samples: np.ndarray, segment: Segment) -> list[ToolResult]:
+    def annotate(self, samples: np.ndarray, segment: AudioSegment) -> list[ToolResult]:
         """The fields that are known; nothing without speech."""
         regions = speech_regions(samples, segment)
         if not regions:
