@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
+from moss_audio.api import MossAudio
 from moss_audio.engine.base import Generation, Request
-from moss_audio.errors import AudioError
+from moss_audio.errors import AudioError, MossAudioError
+from moss_audio.listen import Heard, Query
 from moss_audio.recordings import Audio
 from moss_audio.result import Caption, Event, Timeline, Transcript, Word
 
@@ -25,6 +28,7 @@ class FakeEngine:
         self._reply = reply
         self.asked: list[str] = []
         self.clips: list[int] = []
+        self.bounds: list[int] = []
 
     def check(self, request: Request) -> int:
         return 1
@@ -35,17 +39,16 @@ class FakeEngine:
             text = request.messages[0]["content"][-1]["text"]
             self.asked.append(text)
             self.clips.append(len(request.clips))
+            self.bounds.append(request.options.max_new_tokens)
             rows.append(Generation(self._reply(text), (1, 2), "stop", 1))
             if on_result is not None:
                 on_result(len(rows) - 1, rows[-1])
         return rows
 
 
-class FakeModel:
+class FakeModel(MossAudio):
     """`transcribe` gives `text`, timed evenly; raises KeyboardInterrupt after `dies_after` clips,
-    as an interrupt or a kill would end the run."""
-
-    name, times, window_s = "fake", "written", 300.0
+    as an interrupt or a kill would end the run. Questions go the real way, to the engine."""
 
     def __init__(self, text: str = "hello world", reply: Reply = lambda text: "A") -> None:
         self.engine: Any = FakeEngine(reply)
@@ -53,6 +56,21 @@ class FakeModel:
         self.heard: list[str] = []
         self.dies_after: int | None = None
         self.refuses: Callable[[Audio], bool] = lambda audio: False
+
+    def query(self, task: str, *clips: Any, **options: Any) -> Any:
+        if task == "ask":
+            return super().query(task, *clips, **options)
+        return lambda: getattr(self, task)([clips[0]], **options)[0]
+
+    def listen(self, queries: Any, **_: Any) -> Iterator[Heard]:
+        for index, query in enumerate(queries):
+            if isinstance(query, Query):
+                (heard,) = super().listen([query])
+                yield replace(heard, index=index)
+                continue
+            row = query()
+            failed = isinstance(row, MossAudioError)
+            yield Heard(index, error=row) if failed else Heard(index, (row,))
 
     def _each(self, x: Sequence[Audio], answer: Callable[[Audio], Any]) -> list[Any]:
         rows: list[Any] = []

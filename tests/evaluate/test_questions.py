@@ -7,7 +7,9 @@ from typing import Any
 import pytest
 
 from moss_audio.evaluate.item import Item
-from moss_audio.evaluate.suites.questions import best_constant, counts, uniform_chance
+from moss_audio.evaluate.plan import Outcome
+from moss_audio.evaluate.suites.questions import best_constant, right_share, uniform_chance
+from moss_audio.result import Answer
 
 LABELS = ("bell", "dog barking", "dog", "rain")
 
@@ -40,7 +42,11 @@ def _item(truth: Any, kind: str = "at", choices: tuple[str, ...] = LABELS) -> It
     ],
 )
 def test_right(truth: Any, answer: str, expected: bool) -> None:
-    assert counts(_item(truth), answer).correct == expected
+    assert right_share(Outcome(_item(truth), Answer(answer))) == (expected, 1)
+
+
+def test_no_answer_is_a_wrong_one() -> None:
+    assert right_share(Outcome(_item("bell"), None, "cannot be read")) == (0, 1)
 
 
 def test_the_best_constant_is_found_for_each_kind() -> None:

@@ -33,7 +33,7 @@ def _dimension(folder: Path, clips: int = CLIPS) -> Path:
 
 def _run(model: FakeModel, planned: Plan, out: Path, mark: str = "m", **options: int) -> Ran:
     with Store(out) as store:
-        return run(model, planned, store, fingerprint=mark, **options)  # type: ignore[arg-type]
+        return run(model, planned, store, fingerprint=mark, **options)
 
 
 def test_the_second_run_asks_nothing(tmp_path: Path) -> None:
@@ -48,12 +48,12 @@ def test_the_second_run_asks_nothing(tmp_path: Path) -> None:
 def test_an_interrupted_run_goes_on_where_it_ended(tmp_path: Path) -> None:
     planned = plan("asr", _dimension(tmp_path / "a"))
     model = FakeModel()
-    model.dies_after = 5  # in the second group of four
+    model.dies_after = 5
     with pytest.raises(KeyboardInterrupt):
         _run(model, planned, tmp_path / "out")
     model = FakeModel()
-    assert _run(model, planned, tmp_path / "out").reused == 4
-    assert len(model.heard) == CLIPS - 4
+    assert _run(model, planned, tmp_path / "out").reused == 5
+    assert len(model.heard) == CLIPS - 5
 
 
 def test_a_torn_last_line_costs_one_answer(tmp_path: Path) -> None:
@@ -70,7 +70,7 @@ def test_a_torn_last_line_costs_one_answer(tmp_path: Path) -> None:
 
 
 def test_a_killed_process_loses_nothing_that_was_written(tmp_path: Path) -> None:
-    """The child kills itself with SIGKILL from inside the sixth answer."""
+    """The child kills itself with SIGKILL from inside the fifth answer."""
     data = _dimension(tmp_path / "a")
     code = f"""
 import os, signal

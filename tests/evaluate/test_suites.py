@@ -85,6 +85,18 @@ def test_a_question_without_an_answer_is_wrong(tmp_path: Path) -> None:
     assert (figure.value, figure.items) == (0, 2)
 
 
+def test_a_checkpoint_that_thinks_by_habit_has_room_to_think(tmp_path: Path) -> None:
+    """Evaluation once gave every answer 512 tokens: those of a Thinking checkpoint were cut inside
+    the thought, and counted as wrong."""
+    layouts.mmau(tmp_path / "mmau")
+    plain, thinking = FakeModel(), FakeModel()
+    thinking.engine.thinks = True
+    for model, name in ((plain, "plain"), (thinking, "thinking")):
+        _measured(model, plan("general", tmp_path), tmp_path / name)
+    assert max(plain.engine.bounds) <= 512
+    assert min(thinking.engine.bounds) >= 4096
+
+
 def test_what_is_absent_is_said(tmp_path: Path) -> None:
     layouts.mmau(tmp_path / "mmau")
     assert dict(plan("general", tmp_path).absent)["mmsu"] == "there is no folder mmsu"
@@ -207,6 +219,7 @@ def test_nano_has_every_line_of_its_table(tmp_path: Path, monkeypatch: pytest.Mo
     assert values["events", "segment-based F1 at 1 s"] == pytest.approx(2 * 1 / (2 + 2))
     assert values["captions", "sounds named"] == pytest.approx(100 * 1 / 4)
     assert values["no speech", "invented words a minute"] is not None
+    assert values["no speech, word times", "invented words a minute"] is not None
     assert found["no speech", "invented words a minute", "noise"].value == pytest.approx(6)
     accuracy = {
         g: f

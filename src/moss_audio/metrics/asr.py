@@ -80,10 +80,13 @@ def char_errors(
     return _counts(_jiwer().process_characters(*texts))
 
 
-def text_errors(reference: str, hypothesis: str) -> ErrorCounts:
-    """Character errors where the reference is mostly Chinese, Japanese or Korean characters, word
-    errors of English text elsewhere."""
-    if counted_by_characters(reference):
+def text_errors(reference: str, hypothesis: str, *, characters: bool | None = None) -> ErrorCounts:
+    """Character errors of Chinese text, or word errors of English text.
+
+    `characters` says which; None looks whether the reference is mostly Chinese, Japanese or Korean
+    characters.
+    """
+    if counted_by_characters(reference) if characters is None else characters:
         return char_errors(reference, hypothesis, normalizer="chinese")
     return word_errors(reference, hypothesis, normalizer="english")
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from moss_audio.errors import MossAudioError
-from moss_audio.metrics.qa import names_answer
+from moss_audio.metrics.qa import count_correct, names_answer, order_correct, time_correct
 from moss_audio.result import Answer
 from moss_audio.tasks.base import WARN_LOOP, WARN_THINKING_OPEN, Score, Task, check_duration
 from moss_audio.text import detect_repetition, split_thinking
+
+Truth = Answer | float | int | str
+TOLERANCE_S = 0.5  # of a time or a length that is asked for
 
 
 @dataclass(frozen=True)
@@ -53,7 +57,20 @@ class Ask(Task[Answer]):
             warnings += (WARN_LOOP,)
         return Answer(answer, thinking, text, warnings)
 
-    def score(self, result: Answer, truth: Answer) -> Score:
-        """`answers`: whether the true answer is in the result (`names_answer`), the reward."""
-        counts = names_answer(result.text, truth.text)
+    def score(self, result: Answer, truth: Truth, *, labels: Sequence[str] = ()) -> Score:
+        """`answers`: whether the result gives the truth, which is the reward.
+
+        Args:
+            truth: an answer, whose words have to be there; seconds (a float), right within
+                `TOLERANCE_S`; a count (an int), in digits or words; or a label (a str), which has
+                to be named and no other of `labels`.
+        """
+        if isinstance(truth, Answer):
+            counts = names_answer(result.text, truth.text)
+        elif isinstance(truth, float):
+            counts = time_correct(result.text, truth, TOLERANCE_S)
+        elif isinstance(truth, int):
+            counts = count_correct(result.text, truth)
+        else:
+            counts = order_correct(result.text, [truth], vocabulary=labels)
         return Score(float(counts.correct), {"answers": counts})

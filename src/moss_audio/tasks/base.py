@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Generic, TypeVar
 
 from moss_audio.errors import MossAudioError
-from moss_audio.metrics.counts import Counts
 from moss_audio.text import split_thinking
 
 R = TypeVar("R")
@@ -26,11 +25,11 @@ class Score:
 
     Attributes:
         reward: in [0, 1], higher is better.
-        counts: by name, what evaluation adds up over a corpus; see `moss_audio.metrics`.
+        counts: by name, what evaluation adds up over a corpus: of a class of `moss_audio.metrics`.
     """
 
     reward: float
-    counts: Mapping[str, Counts]
+    counts: Mapping[str, Any]
 
 
 class Task(ABC, Generic[R]):

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from moss_audio.errors import MossAudioError
 from moss_audio.metrics.choice import strict_choice
 from moss_audio.result import Answer
-from moss_audio.tasks.ask import Ask
+from moss_audio.tasks.ask import Ask, Truth
 from moss_audio.tasks.base import Score
 
 ENDING = "Answer with the letter of the right choice and its text, nothing else."
@@ -53,8 +53,9 @@ class Choose(Ask):
     def prompt(self) -> str:
         return choice_question(self.question, self.choices)
 
-    def score(self, result: Answer, truth: Answer) -> Score:
+    def score(self, result: Answer, truth: Truth, *, labels: Sequence[str] = ()) -> Score:
         """`choices`: right or wrong by the strict rule, which is the reward. `truth` is the text
-        or the letter of the right choice."""
-        counts = strict_choice(result.text, self.choices, truth.text)
+        or the letter of the right choice; `labels` play no part."""
+        right = truth.text if isinstance(truth, Answer) else str(truth)
+        counts = strict_choice(result.text, self.choices, right)
         return Score(float(counts.correct), {"choices": counts})

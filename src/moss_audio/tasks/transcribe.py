@@ -31,7 +31,7 @@ from moss_audio.tasks.times import (
     read_stamped,
     without_stamps,
 )
-from moss_audio.text import detect_repetition, join_words, single_line
+from moss_audio.text import detect_repetition, is_cjk, join_words, normalize_words, single_line
 
 PROMPT = "Transcribe the audio."
 PROMPT_SENTENCE = (
@@ -199,20 +199,24 @@ class Transcribe(Task[Transcript]):
             **joined_notes(parts),
         )
 
-    def score(self, result: Transcript, truth: Transcript) -> Score:
-        """`errors`: those of words, or of characters in a script that is counted by them. Timed
-        tasks have `times`, too: the shifts of the stamps of words (or of whole segments).
+    def score(
+        self, result: Transcript, truth: Transcript, *, characters: bool | None = None
+    ) -> Score:
+        """`errors`: those of words, or of characters in a script that is counted by them
+        (`characters`; None looks at the truth). Timed tasks have `times`, too: the shifts of the
+        stamps of words (or of whole segments).
 
         The reward is the share of words that are right; for timed tasks the mean of this and of
         the stamps' worth, which falls from 1 to 0 within `SHIFT_LIMIT_S`.
         """
-        errors = text_errors(truth.text, result.text)
+        errors = text_errors(truth.text, result.text, characters=characters)
         wording = max(0.0, 1.0 - errors.rate)
         if self.timestamps is None:
             return Score(wording, {"errors": errors})
-        found = _units(result, self.timestamps)
-        unread = not found and bool(result.text)
-        times = aas(_units(truth, self.timestamps), None if unread else found)
+        wanted = _units(truth, self.timestamps)
+        found = _cut_alike(wanted, _units(result, self.timestamps))
+        unread = not found and bool(normalize_words(result.text))
+        times = aas(wanted, None if unread else found)
         limit_ms = 1000 * SHIFT_LIMIT_S
         worth = sum(
             max(0.0, 1.0 - abs(shift) / limit_ms)
@@ -269,3 +273,20 @@ def _units(transcript: Transcript, level: Level) -> Sequence[Word]:
     if level == "sentence":
         return [Word(one.text, one.start, one.end) for one in transcript.segments]
     return transcript.words or [w for segment in transcript.segments for w in segment.words]
+
+
+def _cut_alike(wanted: Sequence[Word], words: Sequence[Word]) -> list[Word]:
+    """Chinese words of several characters can be cut up differently on the two sides: where the
+    truth has characters, words are shared out into characters of equal length."""
+    single = all(len(w.text) == 1 for w in wanted if w.text and is_cjk(w.text[0]))
+    out: list[Word] = []
+    for word in words:
+        if single and len(word.text) > 1 and all(map(is_cjk, word.text)):
+            step = (word.end - word.start) / len(word.text)
+            out += [
+                Word(char, word.start + i * step, word.start + (i + 1) * step)
+                for i, char in enumerate(word.text)
+            ]
+        else:
+            out.append(word)
+    return out

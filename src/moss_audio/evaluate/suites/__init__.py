@@ -5,18 +5,21 @@ in a folder."""
 
 from __future__ import annotations
 
-from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from moss_audio.errors import MossAudioError
 from moss_audio.evaluate.loaders.files import DataError
 from moss_audio.evaluate.plan import Plan
+from moss_audio.evaluate.suites import asr, captions, general, nano, timestamps
+from moss_audio.metrics.judge import SpeechCaptionJudge
 
-if TYPE_CHECKING:
-    from moss_audio.metrics.judge import SpeechCaptionJudge
-
-SUITES = ("nano", "general", "asr", "timestamps", "captions")
+SUITES = {
+    "nano": nano.plan,
+    "general": general.plan,
+    "asr": asr.plan,
+    "timestamps": timestamps.plan,
+    "captions": captions.plan,
+}
 
 
 def plan(name: str, data: Path, judge: SpeechCaptionJudge | None = None) -> Plan:
@@ -29,8 +32,7 @@ def plan(name: str, data: Path, judge: SpeechCaptionJudge | None = None) -> Plan
         raise MossAudioError(f"suite {name!r} needs no judge: leave --judge-url out")
     if not data.is_dir():
         raise DataError(f"{data}: no such folder; name the folder of the test sets with --data")
-    module = import_module(f"{__name__}.{name}")
-    made: Plan = module.plan(data) if judge is None else module.plan(data, judge)
+    made = SUITES[name](data) if judge is None else captions.plan(data, judge)
     if not made.parts:
         reasons = "; ".join(f"{part}: {reason}" for part, reason in made.absent)
         raise DataError(f"{data}: nothing to measure for suite {name!r}: {reasons}")

@@ -15,13 +15,13 @@ from moss_audio.evaluate.item import Dataset, Item
 from moss_audio.evaluate.loaders import aishell1, kaldi, librispeech, manifest
 from moss_audio.evaluate.loaders.files import DataError
 from moss_audio.evaluate.plan import Mean, Measure, Outcome, Part, Plan, Share
-from moss_audio.metrics.asr import ErrorCounts, char_errors, counted_by_characters, word_errors
+from moss_audio.metrics.asr import counted_by_characters
 from moss_audio.result import Transcript
+from moss_audio.tasks.transcribe import Transcribe
 
 VERSION = 1
 RATE = "error rate"
 _LAYOUTS = (aishell1, librispeech, kaldi, manifest)
-Counted = Callable[[str, str], ErrorCounts]
 
 
 def plan(data: Path) -> Plan:
@@ -68,8 +68,7 @@ def _load(path: Path) -> Dataset | None:
 
 def measures(items: Sequence[Item]) -> tuple[Measure, ...]:
     """The error rate in characters or in words, whichever the set is counted in."""
-    count = by_characters if in_characters(items) else by_words
-    return (Measure(RATE, error_share(count), better="lower", grouped=True),)
+    return (Measure(RATE, error_share(in_characters(items)), better="lower", grouped=True),)
 
 
 def in_characters(items: Sequence[Item]) -> bool:
@@ -77,23 +76,14 @@ def in_characters(items: Sequence[Item]) -> bool:
     return counted_by_characters("".join(item.reference or "" for item in items))
 
 
-def by_words(reference: str, hypothesis: str) -> ErrorCounts:
-    """Word errors of normalised English text."""
-    return word_errors(reference, hypothesis, normalizer="english")
-
-
-def by_characters(reference: str, hypothesis: str) -> ErrorCounts:
-    """Character errors of normalised Chinese text."""
-    return char_errors(reference, hypothesis, normalizer="chinese")
-
-
-def error_share(count: Counted) -> Callable[[Outcome], Share | None]:
-    """Errors over reference words or characters."""
+def error_share(characters: bool = False) -> Callable[[Outcome], Share | None]:
+    """Errors over reference words or characters, of normalised text."""
 
     def share(outcome: Outcome) -> Share | None:
         if not isinstance(outcome.result, Transcript) or outcome.item.reference is None:
             return None
-        counts = count(outcome.item.reference, outcome.result.text)
+        truth = Transcript(outcome.item.reference)
+        counts = Transcribe().score(outcome.result, truth, characters=characters).counts["errors"]
         return counts.errors, counts.references
 
     return share

@@ -11,9 +11,10 @@ from collections.abc import Callable, Sequence
 
 from moss_audio.evaluate.loaders.scenes import SceneSound
 from moss_audio.evaluate.plan import Measure, Outcome, Share
-from moss_audio.metrics.caption import CaptionFacts, Kind, caption_facts
+from moss_audio.metrics.caption import CaptionFacts, Kind
 from moss_audio.metrics.mentions import find_mentions, label_key
 from moss_audio.result import Caption
+from moss_audio.tasks.caption import Describe
 
 NAMED, INVENTED = "facts named", "facts invented"
 
@@ -34,7 +35,8 @@ def _scene(share: Callable[[CaptionFacts], Share]) -> Callable[[Outcome], Share 
         if not isinstance(outcome.result, Caption) or not isinstance(sound, SceneSound):
             return None
         known = outcome.item.choices
-        return share(caption_facts(outcome.result.text, sound.scene, vocabulary=known))
+        score = Describe().score(outcome.result, sound.scene, vocabulary=known)
+        return share(score.counts["facts"])
 
     return of
 

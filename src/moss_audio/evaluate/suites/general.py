@@ -17,10 +17,19 @@ from moss_audio.evaluate.item import Dataset, Item
 from moss_audio.evaluate.loaders import mmar, mmau, mmau_pro, mmsu
 from moss_audio.evaluate.loaders.files import DataError
 from moss_audio.evaluate.plan import Mean, Measure, Outcome, Part, Plan, Share
-from moss_audio.metrics.choice import ChoiceCounts, mmau_official, mmsu_official, strict_choice
+from moss_audio.metrics.choice import ChoiceCounts, mmau_official, mmsu_official
 from moss_audio.result import Answer
+from moss_audio.tasks.choices import Choose
 
 VERSION = 1
+
+
+def _strict(text: str | None, choices: Sequence[str], reference: str) -> ChoiceCounts:
+    score = Choose(choices=tuple(choices)).score(Answer(text or ""), reference)
+    counts: ChoiceCounts = score.counts["choices"]
+    return counts
+
+
 Rule = Callable[[str | None, Sequence[str], str], ChoiceCounts]
 
 # (part, which is also the folder in the data folder; loader; official rule)
@@ -58,7 +67,7 @@ def measures(rule: Rule) -> tuple[Measure, ...]:
     return (
         Measure(
             STRICT,
-            _accuracy(strict_choice),
+            _accuracy(_strict),
             failed=True,
             where=_known,
             grouped=True,
@@ -92,7 +101,7 @@ def _accuracy(rule: Rule) -> Callable[[Outcome], Share]:
 
 
 def _unread(outcome: Outcome) -> Share:
-    return _counts(strict_choice, outcome).unparsed, 1
+    return _counts(_strict, outcome).unparsed, 1
 
 
 def _chance(items: Sequence[Item]) -> float | None:

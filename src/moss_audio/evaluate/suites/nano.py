@@ -18,7 +18,7 @@ from moss_audio.evaluate.loaders import prompts
 from moss_audio.evaluate.loaders import scenes as scene_items
 from moss_audio.evaluate.loaders.files import DataError
 from moss_audio.evaluate.plan import Measure, Outcome, Part, Plan, Share
-from moss_audio.evaluate.suites.asr import by_words, error_share
+from moss_audio.evaluate.suites.asr import error_share
 from moss_audio.evaluate.suites.facts import scene_measures
 from moss_audio.evaluate.suites.questions import (
     best_constant,
@@ -50,8 +50,8 @@ def plan(data: Path) -> Plan:
         parts.append(Part("human", prompts.load(), Call("transcribe"), human_measures()))
     except DataError as error:
         absent.append(("human", str(error)))
-    wer = Measure(WER, error_share(by_words), better="lower", grouped=True)
-    noisy = Measure(WER, error_share(by_words), better="lower", grouped=True, bar=20, aim=10)
+    wer = Measure(WER, error_share(), better="lower", grouped=True)
+    noisy = Measure(WER, error_share(), better="lower", grouped=True, bar=20, aim=10)
     timed = Call("transcribe", {"timestamps": "word"})
     # (name, items, call, measures)
     rest: tuple[tuple[str, Dataset, Call, tuple[Measure, ...]], ...] = (
@@ -65,6 +65,7 @@ def plan(data: Path) -> Plan:
          (_accuracy(uniform_chance, "chance"), _UNREAD)),
         ("captions", scene_items.captioned(found), Call("caption"), scene_measures()),
         ("no speech", scene_items.quiet(found), Call("transcribe"), (invented(),)),
+        ("no speech, word times", scene_items.quiet(found), timed, (invented(),)),
     )  # fmt: skip
     for name, dataset, call, measures in rest:
         if dataset.items:
@@ -76,7 +77,7 @@ def plan(data: Path) -> Plan:
 
 def human_measures() -> tuple[Measure, ...]:
     """Word error of all prompts, and of those long enough to have a context."""
-    share = error_share(by_words)
+    share = error_share()
     return (
         Measure(WER, share, better="lower", bar=20),
         Measure(f"{WER}, {LONGER_WORDS} words and more", share, better="lower", where=_longer),

@@ -1,6 +1,6 @@
 """Questions whose answer is one fact: whether it was given, and how far one gets without listening.
 
-By the rules of `moss_audio.metrics.qa`: a label has to be named and no other label of its kind;
+By the score of `moss_audio.tasks.ask`: a label has to be named and no other label of its kind;
 a count is read in digits or words; a time or a length is right within `TOLERANCE_S`.
 """
 
@@ -10,39 +10,29 @@ from collections.abc import Sequence
 
 from moss_audio.evaluate.item import Item
 from moss_audio.evaluate.plan import Outcome, Share
-from moss_audio.metrics.qa import (
-    QaCounts,
-    constant_baseline,
-    count_correct,
-    order_correct,
-    time_correct,
-)
+from moss_audio.metrics.qa import QaCounts, constant_baseline
 from moss_audio.result import Answer
+from moss_audio.tasks.ask import TOLERANCE_S, Ask
 
-TOLERANCE_S = 0.5
 
-
-def counts(item: Item, answer: str | None) -> QaCounts:
+def _counts(outcome: Outcome) -> QaCounts:
     """Whether an answer gives the item's truth: a label, a whole number, or seconds."""
-    truth = item.truth
-    if isinstance(truth, float):
-        return time_correct(answer, truth, TOLERANCE_S)
-    if isinstance(truth, int):
-        return count_correct(answer, truth)
-    return order_correct(answer, [str(truth)], vocabulary=item.choices)
+    result, item = outcome.result, outcome.item
+    answer = result if isinstance(result, Answer) else Answer("")
+    truth = item.truth if isinstance(item.truth, float | int) else str(item.truth)
+    counts: QaCounts = Ask().score(answer, truth, labels=item.choices).counts["answers"]
+    return counts
 
 
 def right_share(outcome: Outcome) -> Share:
     """One of one for a right answer; no answer is a wrong one."""
-    result = outcome.result
-    found = counts(outcome.item, result.text if isinstance(result, Answer) else None)
+    found = _counts(outcome)
     return found.correct, found.total
 
 
 def unread_share(outcome: Outcome) -> Share:
     """One of one for an answer in which no fact of the kind can be read."""
-    result = outcome.result
-    found = counts(outcome.item, result.text if isinstance(result, Answer) else None)
+    found = _counts(outcome)
     return found.unparsed, found.total
 
 

@@ -15,10 +15,10 @@ from moss_audio.evaluate.item import Dataset
 from moss_audio.evaluate.loaders import textgrid, timed
 from moss_audio.evaluate.loaders.files import DataError
 from moss_audio.evaluate.plan import Measure, Outcome, Part, Plan, Share
-from moss_audio.evaluate.suites.asr import by_characters, by_words, error_share, in_characters
-from moss_audio.metrics.timestamps import AasResult, aas
-from moss_audio.result import Transcript, Word
-from moss_audio.text import is_cjk, normalize_words
+from moss_audio.evaluate.suites.asr import error_share, in_characters
+from moss_audio.metrics.timestamps import AasResult
+from moss_audio.result import Transcript
+from moss_audio.tasks.transcribe import Transcribe
 
 VERSION = 1
 SUM, MEAN, MATCHED = "AAS, sum", "AAS, mean", "words matched"
@@ -37,8 +37,7 @@ def plan(data: Path) -> Plan:
         if dataset is None:
             absent.append((name, "holds neither JSONL nor TextGrids"))
             continue
-        count = by_characters if in_characters(dataset.items) else by_words
-        errors = Measure("error rate", error_share(count), better="lower")
+        errors = Measure("error rate", error_share(in_characters(dataset.items)), better="lower")
         call = Call("transcribe", {"timestamps": "word"})
         parts.append(Part(name, dataset, call, (*measures(), errors)))
     return Plan("timestamps", VERSION, tuple(parts), tuple(absent))
@@ -63,29 +62,11 @@ def measures() -> tuple[Measure, ...]:
 
 def word_times(outcome: Outcome) -> AasResult | None:
     """The shifts of an outcome; None where there is no transcript."""
-    result = outcome.result
-    if not isinstance(result, Transcript):
+    if not isinstance(outcome.result, Transcript):
         return None
-    readable = result.words or not normalize_words(result.text)
-    found = _like(outcome.item.words, result.words)
-    return aas(outcome.item.words, found if readable else None)
-
-
-def _like(reference: tuple[Word, ...], words: tuple[Word, ...]) -> list[Word]:
-    """Chinese words of several characters can be cut up differently on the two sides: where the
-    reference has characters, words are shared out into characters of equal length."""
-    single = all(len(w.text) == 1 for w in reference if w.text and is_cjk(w.text[0]))
-    out: list[Word] = []
-    for word in words:
-        if single and len(word.text) > 1 and all(map(is_cjk, word.text)):
-            step = (word.end - word.start) / len(word.text)
-            out += [
-                Word(char, word.start + i * step, word.start + (i + 1) * step)
-                for i, char in enumerate(word.text)
-            ]
-        else:
-            out.append(word)
-    return out
+    truth = Transcript(outcome.item.reference or "", words=outcome.item.words)
+    times: AasResult = Transcribe("word").score(outcome.result, truth).counts["times"]
+    return times
 
 
 def _shift(form: float) -> Callable[[Outcome], Share | None]:
