@@ -179,6 +179,69 @@ def test_zero_length_cue_at_the_end_of_the_clip_stays_inside():
     assert srt(text) == [(4900, 5000, "click")]
 
 
+def brief(*spans, duration=5.0):
+    segments = tuple(Segment(text, start, end) for start, end, text in spans)
+    return Transcript(" ".join(s.text for s in segments), segments, duration=duration)
+
+
+def test_a_brief_cue_is_lengthened_but_not_into_the_next():
+    text = get_writer("srt").render(
+        brief((1.0, 1.02, "a"), (1.02, 1.04, "b"), (1.04, 1.5, "c"), (3.0, 3.0, "d"))
+    )
+    assert srt(text) == [(1000, 1020, "a"), (1020, 1040, "b"), (1040, 1500, "c"), (3000, 3100, "d")]
+
+
+def test_cues_of_one_time_are_shown_one_after_another():
+    text = get_writer("srt").render(brief((1.0, 1.0, "a"), (1.0, 1.0, "b"), (1.12, 2.0, "c")))
+    assert srt(text) == [(1000, 1060, "a"), (1060, 1120, "b"), (1120, 2000, "c")]
+    # at the end of the clip, too, where they have to begin earlier
+    text = get_writer("srt").render(brief((4.0, 4.9, "x"), (5.0, 5.0, "a"), (5.0, 5.0, "b")))
+    assert srt(text) == [(4000, 4900, "x"), (4900, 4950, "a"), (4950, 5000, "b")]
+
+
+@given(st.lists(st.tuples(st.integers(0, 60), st.integers(0, 20)), max_size=12))
+def test_lengthening_makes_no_cue_overlap_the_next(times):
+    segments = tuple(
+        Segment(f"t{i}", start / 20, (start + length) / 20)
+        for i, (start, length) in enumerate(sorted(times))
+    )
+    result = Transcript("x", segments, duration=5.0)
+    cues = srt(get_writer("srt").render(result))
+    own = {s.text: (round(1000 * s.start), round(1000 * s.end)) for s in segments}
+    assert [start for start, _, _ in cues] == sorted(start for start, _, _ in cues)
+    for (_, end, text), (start, _, other) in itertools.pairwise(cues):
+        # What overlaps does so by its own times, or begins with a long cue.
+        together = own[text][0] == own[other][0]
+        assert end <= start or end == own[text][1] or (together and start == own[other][0])
+    assert all(0 <= start < end <= 5000 for start, end, _ in cues)
+
+
+@pytest.mark.parametrize("name", ["txt", "srt", "vtt", "tsv"])
+def test_what_is_written_in_parts_is_what_is_written_at_once(name):
+    segments = tuple(
+        Segment(f"sentence {i}", start, start + length)
+        for i, (start, length) in enumerate(
+            [(0.0, 1.0), (2.0, 0.02), (2.0, 0.02), (4.0, 0.0), (4.0, 3.0), (9.0, 0.0), (9.9, 0.1)]
+        )
+    )
+    whole = Transcript("x", segments, duration=10.0)
+    cut = (0, 2, 3, 3, 5, 7)
+    parts = (
+        Transcript("x" if a < b else "", segments[a:b], duration=min(10.0, 2.0 * (k + 1)))
+        for k, (a, b) in enumerate(itertools.pairwise(cut))
+    )
+    taken = []
+    written = get_writer(name).lines(taken.append(part) or part for part in parts)
+    first = next(written) + (next(written) if name in ("vtt", "tsv") else "")
+    assert len(taken) <= 2  # the first lines come before the last part is known
+    assert first + "".join(written) == get_writer(name).render(whole)
+
+
+def test_json_says_what_it_cannot_hold():
+    with pytest.raises(MossAudioError, match="not finite"):
+        get_writer("json").render(Timeline((Event("a", 0.0, float("nan")),), 1.0))
+
+
 def test_style_tags_stay_visible():
     result = Transcript("<b>bold</b> {\\an8}x a < b ----> c", duration=9.0)
     assert srt(get_writer("srt").render(result))[0][2] == (

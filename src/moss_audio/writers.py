@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Protocol
 
@@ -25,6 +25,8 @@ LINE_CHARS_CJK = 20
 CUE_LINES = 2
 # Shorter cues only flash; players skip those of no length.
 MIN_CUE_S = 0.1
+_MIN_CUE_MS = round(1000 * MIN_CUE_S)
+_GAP = "\n"  # an empty line between cues
 
 
 class Writer(Protocol):
@@ -61,24 +63,37 @@ def write_result(path: str | os.PathLike[str], result: Result, format_name: str)
 # ------------------------------------------------------------------------------------- formats
 
 
-class TxtWriter:
+class LineWriter:
+    """A format that can be written while the results of a long recording come: `lines` gives the
+    text piece by piece, each as soon as no later part can change it. Parts have their times on the
+    recording's clock, and `duration` is how far they reach."""
+
+    def lines(self, parts: Iterable[Result]) -> Iterator[str]:
+        raise NotImplementedError
+
+    def render(self, result: Result) -> str:
+        return "".join(self.lines([result]))
+
+
+class TxtWriter(LineWriter):
     """Text alone: a transcript's segments one a line, a timeline as `0.00 - 2.50: label`."""
 
     name: ClassVar[str] = "txt"
     extension: ClassVar[str] = "txt"
 
-    def render(self, result: Result) -> str:
-        if isinstance(result, Transcript):
-            lines = [single_line(segment.text) for segment in result.segments]
-            lines = [line for line in lines if line] or [single_line(result.text)]
-        elif isinstance(result, Timeline):
-            lines = [
-                f"{event.start:.2f} - {event.end:.2f}: {single_line(event.label)}"
-                for event in result.events
-            ]
-        else:
-            lines = result.text.strip().splitlines()
-        return "".join(f"{line}\n" for line in lines if line or len(lines) > 1)
+    def lines(self, parts: Iterable[Result]) -> Iterator[str]:
+        for result in parts:
+            if isinstance(result, Transcript):
+                lines = [single_line(segment.text) for segment in result.segments]
+                lines = [line for line in lines if line] or [single_line(result.text)]
+            elif isinstance(result, Timeline):
+                lines = [
+                    f"{event.start:.2f} - {event.end:.2f}: {single_line(event.label)}"
+                    for event in result.events
+                ]
+            else:
+                lines = result.text.strip().splitlines()
+            yield from (f"{line}\n" for line in lines if line or len(lines) > 1)
 
 
 class JsonWriter:
@@ -88,61 +103,60 @@ class JsonWriter:
     extension: ClassVar[str] = "json"
 
     def render(self, result: Result) -> str:
-        data = _round(result.to_dict())
+        """Raises MossAudioError for a time that is not finite."""
         try:
-            return json.dumps(data, ensure_ascii=False, indent=2, allow_nan=False) + "\n"
-        except ValueError:
+            return (
+                json.dumps(_round(result.to_dict()), ensure_ascii=False, indent=2, allow_nan=False)
+                + "\n"
+            )
+        except ValueError as error:
             raise MossAudioError(
-                "a result that holds NaN or infinity cannot be written as json"
-            ) from None
+                "the result has a time that is not finite, which JSON cannot hold: correct it"
+            ) from error
 
 
-class SrtWriter:
+class SrtWriter(LineWriter):
     """SubRip. The format has no escapes: `-->` becomes `->`, and angle brackets become single
     quotation marks of that shape, since readers drop what is between them as a style tag."""
 
     name: ClassVar[str] = "srt"
     extension: ClassVar[str] = "srt"
 
-    def render(self, result: Result) -> str:
-        blocks = []
-        for number, cue in enumerate(_cues(result, self.name), start=1):
+    def lines(self, parts: Iterable[Result]) -> Iterator[str]:
+        for number, cue in enumerate(_cues(parts, self.name), start=1):
             text = "\n".join(_srt_text(line) for line in cue.lines)
             times = f"{_clock(cue.start_ms, ',')} --> {_clock(cue.end_ms, ',')}"
-            blocks.append(f"{number}\n{times}\n{text}\n")
-        return "\n".join(blocks)
+            yield f"{'' if number == 1 else _GAP}{number}\n{times}\n{text}\n"
 
 
-class VttWriter:
+class VttWriter(LineWriter):
     """WebVTT; `&`, `<` and `>` are escaped, which takes care of `-->` too."""
 
     name: ClassVar[str] = "vtt"
     extension: ClassVar[str] = "vtt"
 
-    def render(self, result: Result) -> str:
-        blocks = ["WEBVTT\n"]
-        for cue in _cues(result, self.name):
+    def lines(self, parts: Iterable[Result]) -> Iterator[str]:
+        yield "WEBVTT\n"
+        for cue in _cues(parts, self.name):
             text = "\n".join(
                 line.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
                 for line in cue.lines
             )
             times = f"{_clock(cue.start_ms, '.')} --> {_clock(cue.end_ms, '.')}"
-            blocks.append(f"{times}\n{text}\n")
-        return "\n".join(blocks)
+            yield f"{_GAP}{times}\n{text}\n"
 
 
-class TsvWriter:
-    """Tab-separated start_s, end_s, text: the finest times there are (words, else segments). As in
-    whisper's, nothing is quoted: a tab or line end in a text becomes a space."""
+class TsvWriter(LineWriter):
+    """Tab-separated start_s, end_s, text: the finest times there are (words, else segments)."""
 
     name: ClassVar[str] = "tsv"
     extension: ClassVar[str] = "tsv"
 
-    def render(self, result: Result) -> str:
-        rows = ["start_s\tend_s\ttext\n"]
-        for item in _timed(result, self.name, finest=True):
-            rows.append(f"{item.start:.3f}\t{item.end:.3f}\t{item.text}\n")
-        return "".join(rows)
+    def lines(self, parts: Iterable[Result]) -> Iterator[str]:
+        yield "start_s\tend_s\ttext\n"
+        for result in parts:
+            for item in _timed(result, self.name, finest=True):
+                yield f"{item.start:.3f}\t{item.end:.3f}\t{item.text}\n"
 
 
 class TextGridWriter:
@@ -308,25 +322,69 @@ def _srt_text(line: str) -> str:
     return line.replace("{\\", "(\\")
 
 
-def _cues(result: Result, format_name: str) -> list[_Cue]:
-    """Readable cues: long speech in several, none shorter than `MIN_CUE_S`, all inside the clip
-    where it is long enough."""
-    duration = 0.0 if isinstance(result, Answer) else result.duration
+def _cues(parts: Iterable[Result], format_name: str) -> Iterator[_Cue]:
+    """Readable cues by start, inside the clip where it is long enough: long speech in several, and
+    brief ones lengthened to `MIN_CUE_S` where there is room."""
+    together: list[_Cue] = []  # cues of speech that start together, until the next one is known
+    floor_ms = end_ms = 0
+    for result in parts:
+        timed = _timed(result, format_name)
+        end_ms = 0 if isinstance(result, Answer) else _ms(result.duration)
+        if not isinstance(result, Transcript):
+            yield from _event_cues(timed, end_ms)
+            continue
+        cues = [
+            _Cue(tuple(lines), _ms(start), _ms(end))
+            for item in timed
+            for lines, start, end in _pieces(item)
+        ]
+        for cue in sorted(cues, key=lambda cue: cue.start_ms):
+            if together and cue.start_ms > together[0].start_ms:
+                shown = _apart(together, floor_ms, cue.start_ms)
+                yield from shown
+                floor_ms, together = max(floor_ms, *(one.end_ms for one in shown)), []
+            together.append(cue)
+    yield from _apart(together, floor_ms, end_ms if end_ms >= _MIN_CUE_MS else None, last=True)
+
+
+def _event_cues(events: Iterable[_Timed], clip_ms: int) -> list[_Cue]:
+    """One cue an event: its label has no parts that follow each other in time. Cues may overlap,
+    as events do."""
     cues = []
-    for item in _timed(result, format_name):
-        # An event keeps one cue: its label has no parts that follow each other in time.
-        split = isinstance(result, Transcript)
-        for lines, start, end in _pieces(item) if split else [(_wrap(item.text), *_span(item))]:
-            if end - start < MIN_CUE_S:
-                end = start + MIN_CUE_S
-                if duration >= MIN_CUE_S and end > duration:
-                    start, end = duration - MIN_CUE_S, duration
-            cues.append(_Cue(tuple(lines), _ms(start), _ms(end)))
+    for event in events:
+        start, end = _ms(event.start), _ms(event.end)
+        if end - start < _MIN_CUE_MS:
+            end = start + _MIN_CUE_MS
+            if _MIN_CUE_MS <= clip_ms < end:
+                start, end = clip_ms - _MIN_CUE_MS, clip_ms
+        cues.append(_Cue(tuple(_wrap(event.text)), start, end))
     return sorted(cues, key=lambda cue: cue.start_ms)
 
 
-def _span(item: _Timed) -> tuple[float, float]:
-    return item.start, item.end
+def _apart(
+    cues: list[_Cue], floor_ms: int, limit_ms: int | None, *, last: bool = False
+) -> list[_Cue]:
+    """Cues of speech that start together. Brief ones are lengthened up to `limit_ms`, where the
+    next cue begins or the clip ends, and several are shown one after another. At the clip's end
+    (`last`) they may begin earlier instead, after `floor_ms`, where what was shown ends."""
+    brief = [cue for cue in cues if cue.end_ms - cue.start_ms < _MIN_CUE_MS]
+    if not brief:
+        return cues
+    start = brief[0].start_ms
+    stop = start + _MIN_CUE_MS * len(brief)
+    if limit_ms is not None and stop > limit_ms:
+        if last:
+            start = min(start, max(floor_ms, limit_ms - _MIN_CUE_MS * len(brief)))
+        stop = max(limit_ms, start)
+    if len(brief) == 1:
+        stop = max(stop, brief[0].end_ms)
+    edges = [start + (stop - start) * i // len(brief) for i in range(len(brief) + 1)]
+    shown = [
+        replace(cue, start_ms=begin, end_ms=max(end, begin + 1))
+        for cue, begin, end in zip(brief, edges, edges[1:], strict=False)
+    ]
+    kept = [cue for cue in cues if cue.end_ms - cue.start_ms >= _MIN_CUE_MS]
+    return sorted(shown + kept, key=lambda cue: cue.start_ms)
 
 
 def _wrap(text: str) -> list[str]:
