@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import shutil
 import wave
 from pathlib import Path
@@ -115,6 +116,70 @@ def test_mistakes_are_one_clear_line(model: MossAudio, tmp_path: Path) -> None:
     found = model.transcribe([clip, tmp_path / "missing.wav"], on_error="return", max_new_tokens=2)
     assert isinstance(found[0], Transcript)
     assert isinstance(found[1], AudioError)
+
+
+@pytest.mark.parametrize("question", [None, 5, b"hi", ["what?", None], []])
+def test_a_question_is_a_text(model: MossAudio, question: object) -> None:
+    with pytest.raises(MossAudioError, match=r"give a text|no question") as found:
+        model.ask((noise(0.5), RATE), question)  # type: ignore[call-overload]
+    assert "\n" not in str(found.value)
+    if not isinstance(question, list):
+        with pytest.raises(MossAudioError, match="give one text"):
+            model.stream(None, question)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("seed", [2**70, 99999999999999999999, -1, 1.5, True])
+def test_a_seed_is_a_whole_number_of_a_size_that_fits(model: MossAudio, seed: object) -> None:
+    with pytest.raises(MossAudioError, match=f"seed={seed!r}: give a whole number from 0 to"):
+        model.ask(None, "what?", seed=seed, temperature=1.0)
+
+
+@pytest.mark.parametrize(
+    ("given", "named"),
+    [
+        ({"name": None}, "name=None"),
+        ({"name": ""}, "name=''"),
+        ({"name": " "}, "name=' '"),
+        ({"batch_size": 0}, "batch_size=0: give a whole number"),
+        ({"batch_size": 2.0}, "batch_size=2.0"),
+        ({"window_s": float("nan")}, "window_s=nan: give seconds, 3 or more"),
+        ({"window_s": 1.0}, "window_s=1.0"),
+        ({"window_s": "20"}, "window_s='20'"),
+    ],
+)
+def test_what_cannot_be_loaded_is_named(given: dict[str, object], named: str) -> None:
+    with pytest.raises(MossAudioError, match=re.escape(named)):
+        moss_audio.load(**given)  # type: ignore[arg-type]
+
+
+def test_text_alone_and_a_stream_say_that_they_were_cut(model: MossAudio) -> None:
+    short = {"max_new_tokens": 3}
+    assert "cut after 3 tokens" in model.ask(None, "who are you?", **short).warnings[0]
+    stream = model.stream((noise(2.0, 3), RATE), "what?", **short)
+    assert "".join(stream) == stream.result.raw
+    assert "cut after 3 tokens" in stream.result.warnings[0]
+    found = model.stream("gone.wav", "what?", on_error="return")
+    assert list(found) == []
+    assert isinstance(found.error, AudioError)
+    with pytest.raises(MossAudioError, match="unknown option 'temprature'"):
+        model.ask(None, "x", temprature=1)
+
+
+def test_asks_of_several_kinds_share_one_way(model: MossAudio) -> None:
+    clip, short = (noise(1.0), RATE), {"max_new_tokens": 4}
+    queries = [
+        model.query("transcribe", clip, timestamps="word", **short),
+        model.query("ask", clip, clip, question="the same?", **short),
+        model.query("caption", "gone.wav", **short),
+        model.query("ask", question="who are you?", **short),
+    ]
+    heard = list(model.listen(queries))
+    assert [one.index for one in heard] == [0, 1, 2, 3]
+    assert heard[0].result.raw == model.transcribe(clip, "word", **short).raw
+    assert isinstance(heard[1].result, Answer)
+    with pytest.raises(AudioError, match="no such file"):
+        _ = heard[2].result
+    assert heard[3].result.raw == model.ask(None, "who are you?", **short).raw
 
 
 def test_a_checkpoint_that_is_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,14 +6,14 @@ import wave
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 
 from moss_audio.cli import main
-from moss_audio.errors import AudioError
+from moss_audio.errors import MossAudioError
+from moss_audio.listen import Heard
 from moss_audio.recordings import describe_source, load_audio
 from moss_audio.result import Answer, Caption, Event, Segment, Timeline, Transcript, Word
 
@@ -29,53 +29,67 @@ class Ran:
 
 @dataclass
 class FakeModel:
-    """Has the methods of `MossAudio`; loads every input and answers with its name."""
+    """Has `query` and `listen` of `MossAudio`; loads every input and answers with its name.
 
-    calls: list[tuple[str, list[Any], dict[str, Any]]] = field(default_factory=list)
+    `long`: recordings come in parts of so many seconds.
+    """
+
+    calls: list[tuple[str, Any, dict[str, Any]]] = field(default_factory=list)
     loads: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
-    engine: Any = field(default_factory=lambda: SimpleNamespace(batch_size=1))
     fail: Callable[[str], None] = lambda name: None
+    long: float | None = None
 
-    def _run(self, method: str, x: list[Any], options: dict[str, Any], answer: Any) -> list[Any]:
-        self.calls.append((method, x, options))
-        assert options["on_error"] == "return"
-        rows: list[Any] = []
-        for source in x:
+    def query(self, task: str, source: Any, **options: Any) -> Any:
+        self.calls.append((task, source, options))
+        return self.calls[-1]
+
+    def listen(self, queries: Any, *, parts: bool = False, progress: Any = None) -> Any:
+        done_s = 0.0
+        for index, (task, source, options) in enumerate(queries):
             try:
                 audio = load_audio(source, start=options["start"], end=options["end"])
+                for part in self._parts(audio, options) if parts and self.long else ():
+                    yield Heard(index, (part,), done=False)
                 self.fail(describe_source(source))
-                rows.append(answer(audio))
-            except AudioError as error:
-                rows.append(error)
-            options["progress"](len(rows), len(x))
-        return rows
+                heard = Heard(index, tuple(getattr(self, f"_{task}")(audio, options)))
+            except MossAudioError as error:
+                heard = Heard(index, error=error)
+            else:
+                done_s += audio.duration_s
+                progress(done_s, None)
+            yield heard
 
-    def transcribe(self, x: list[Any], timestamps: str | None = None, **options: Any) -> list[Any]:
-        def answer(audio: Any) -> Transcript:
-            word = Word(f"hello {Path(audio.source).stem}", 0.1, 0.4)
-            segment = Segment(word.text, 0.1, 0.4, (word,) if timestamps == "word" else ())
-            return Transcript(
-                word.text,
-                (segment,) if timestamps else (),
-                (word,) if timestamps == "word" else (),
-                audio.duration_s,
-                warnings=audio.warnings,
-            )
+    def _parts(self, audio: Any, options: dict[str, Any]) -> Any:
+        start_s = 0.0
+        while start_s < audio.duration_s:
+            end_s = min(start_s + self.long, audio.duration_s)
+            text = f"part at {start_s:g}"
+            segments = (Segment(text, start_s, end_s),) if options["timestamps"] else ()
+            yield Transcript(text, segments, duration=end_s)
+            start_s = end_s
 
-        return self._run("transcribe", x, {**options, "timestamps": timestamps}, answer)
-
-    def caption(self, x: list[Any], **options: Any) -> list[Any]:
-        return self._run("caption", x, options, lambda a: Caption("A tone.", a.duration_s))
-
-    def events(self, x: list[Any], **options: Any) -> list[Any]:
-        found = (Event("beep", 0.0, 0.2), Event("a dog, far away", 0.1, 0.5))
-        return self._run("events", x, options, lambda a: Timeline(found, a.duration_s))
-
-    def ask(self, x: list[Any], question: list[str], **options: Any) -> list[Any]:
-        thinking = "First this.\nThen that." if options["thinking"] else None
-        return self._run(
-            "ask", x, options, lambda a: [Answer(f"re: {one}", thinking) for one in question]
+    def _transcribe(self, audio: Any, options: dict[str, Any]) -> Any:
+        timestamps = options["timestamps"]
+        word = Word(f"hello {Path(audio.source).stem}", 0.1, 0.4)
+        segment = Segment(word.text, 0.1, 0.4, (word,) if timestamps == "word" else ())
+        yield Transcript(
+            word.text,
+            (segment,) if timestamps else (),
+            (word,) if timestamps == "word" else (),
+            audio.duration_s,
+            warnings=audio.warnings,
         )
+
+    def _caption(self, audio: Any, options: dict[str, Any]) -> Any:
+        yield Caption("A tone.", audio.duration_s)
+
+    def _events(self, audio: Any, options: dict[str, Any]) -> Any:
+        found = (Event("beep", 0.0, 0.2), Event("a dog, far away", 0.1, 0.5))
+        yield Timeline(found, audio.duration_s)
+
+    def _ask(self, audio: Any, options: dict[str, Any]) -> Any:
+        thinking = "First this.\nThen that." if options["thinking"] else None
+        yield from (Answer(f"re: {one}", thinking) for one in options["question"])
 
 
 @pytest.fixture

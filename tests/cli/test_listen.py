@@ -8,6 +8,7 @@ import io
 import json
 import os
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -37,11 +38,10 @@ def test_options_reach_the_model(run: Run, model: Any, clips: Path) -> None:
     )  # fmt: skip
     assert done.code == 0
     assert model.loads == [("some/where", {"device": "cpu", "dtype": "float32", "batch_size": 3})]
-    (method, sources, options) = model.calls[0]
-    assert (method, sources) == ("transcribe", [str(clips / "a.wav")])
-    options.pop("progress")
+    (task, source, options) = model.calls[0]
+    assert (task, source) == ("transcribe", str(clips / "a.wav"))
     assert options == {
-        "timestamps": "word", "start": 0.1, "end": 0.3, "on_error": "return",
+        "timestamps": "word", "start": 0.1, "end": 0.3,
         "temperature": 0.7, "seed": 5, "max_new_tokens": 9,
     }  # fmt: skip
     # Without the option the model bounds the answer by the recording's length.
@@ -162,6 +162,79 @@ def test_one_that_stops_a_whole_group_does_not_take_the_others_along(
     assert _lines(done.err)[0] == f"error: {clips}/b c.wav: this prompt is too long"
 
 
+def test_a_long_recording_is_printed_as_it_is_heard(
+    run: Run, model: Any, clips: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model.long = 0.2
+    plain = run("transcribe", clips / "a.wav")
+    assert plain.out == "part at 0\npart at 0.2\npart at 0.4\n"
+    timed = run("transcribe", clips / "a.wav", "-t", "sentence")
+    assert timed.out.splitlines()[1] == "0.20 - 0.40: part at 0.2"
+    subtitles = run("transcribe", clips / "a.wav", "-f", "srt").out
+    assert subtitles.count("-->") == 3
+    assert subtitles.startswith("1\n00:00:00,000 --> 00:00:00,200\npart at 0\n\n2\n")
+
+    # What is out is out, though the rest could not be heard.
+    def fail(name: str) -> None:
+        raise MossAudioError("the file ends here")
+
+    model.fail = fail
+    broken = run("transcribe", clips / "a.wav")
+    assert (broken.code, broken.out) == (1, plain.out)
+    assert broken.err == f"error: {clips}/a.wav: the file ends here\n"
+
+
+def test_a_long_recording_comes_whole_where_it_has_to(
+    run: Run, model: Any, clips: Path, tmp_path: Path
+) -> None:
+    model.long = 0.2
+    assert json.loads(run("transcribe", clips / "a.wav", "-f", "json").out)["text"] == "hello a"
+    assert run("transcribe", clips / "a.wav", "-f", "srt", "-t", "none").out.count("-->") == 1
+    assert run("transcribe", clips / "a.wav", "-o", tmp_path / "out").code == 0
+    assert (tmp_path / "out" / "a.txt").read_text() == "hello a\n"
+
+
+def test_a_result_of_another_task_is_not_taken_for_this_one(
+    run: Run, model: Any, clips: Path, tmp_path: Path
+) -> None:
+    flags = ("-o", tmp_path / "out", "-f", "json")
+    assert run("transcribe", clips / "a.wav", *flags).code == 0
+    other = run("caption", clips / "a.wav", *flags, "--skip-existing")
+    assert (other.code, len(model.loads)) == (1, 1)
+    assert other.err == (
+        f"error: {tmp_path}/out/a.json holds a result of another task (transcript): choose another "
+        "--output-dir, or add --overwrite\n"
+    )
+    assert run("transcribe", clips / "a.wav", *flags, "--skip-existing").code == 0
+    asked = ("-o", tmp_path / "asked", "-f", "json")
+    for questions in (("-q", "Who?"), ("-q", "Who?", "-q", "When?")):
+        assert run("ask", clips / "a.wav", *asked, *questions, "--overwrite").code == 0
+        assert run("ask", clips / "a.wav", *asked, *questions, "--skip-existing").code == 0
+        differs = run("ask", clips / "a.wav", *asked, "-q", "Why?", "--skip-existing")
+        assert "answers to other questions" in differs.err
+    (tmp_path / "asked" / "a.json").write_text("{")
+    assert "no result" in run("ask", clips / "a.wav", *asked, "-q", "Why?", "--skip-existing").err
+
+
+def test_a_pipe_is_opened_once(run: Run, model: Any, clips: Path, tmp_path: Path) -> None:
+    data = (clips / "a.wav").read_bytes()
+    for arguments in ((), ("--plot", tmp_path / "a.png")):
+        pipe = tmp_path / f"pipe{len(arguments)}.wav"
+        os.mkfifo(pipe)
+        writer = threading.Thread(target=pipe.write_bytes, args=(data,))
+        writer.start()
+        done = run("transcribe", pipe, *arguments)
+        writer.join(10)
+        assert (done.code, done.err) == (0, ""), done.err
+        assert done.out.startswith("hello pipe")
+
+
+def test_a_seed_that_does_not_fit_is_one_line(run: Run, model: Any, clips: Path) -> None:
+    done = run("ask", clips / "a.wav", "-q", "Who?", "--seed", 99999999999999999999)
+    assert (done.code, len(_lines(done.err)), model.loads) == (1, 1, [])
+    assert "seed=99999999999999999999" in done.err
+
+
 def test_nothing_but_bad_names_does_not_load_a_model(run: Run, model: Any) -> None:
     done = run("caption", "gone.wav")
     assert (done.code, done.out, model.loads) == (1, "", [])
@@ -210,6 +283,9 @@ def test_several_questions_are_asked_of_every_file(run: Run, model: Any, clips: 
 
 def test_the_last_argument_may_be_the_question(run: Run, model: Any, clips: Path) -> None:
     assert run("ask", clips / "a.wav", "Who is it?").out == "re: Who is it?\n"
+    mistyped = run("ask", clips / "a.wav", "no such file.wav")
+    assert mistyped.code == 2
+    assert "no such file" in mistyped.err
     # A file with spaces in its name is a file, and with -q everything is.
     for arguments in (
         (clips / "a.wav", clips / "b c.wav"),
@@ -321,8 +397,6 @@ def test_a_full_disk_ends_the_run_and_keeps_what_is_done(
 
 
 def test_an_interrupt_keeps_what_is_done(run: Run, model: Any, clips: Path, tmp_path: Path) -> None:
-    model.engine.batch_size = 1
-
     def fail(name: str) -> None:
         if name.endswith("d.WAV"):
             raise KeyboardInterrupt

@@ -19,13 +19,15 @@ import moss_audio.cli.runner  # before the stand-in, as the command does
 from moss_audio.result import Caption
 
 class Model:
-    engine = SimpleNamespace(batch_size=1)
-    def caption(self, x, **options):
-        for source in x:
+    def query(self, task, source, **options):
+        return source
+    def listen(self, queries, **options):
+        for index, source in enumerate(queries):
             if "slow" in source:
                 print("slow", file=sys.stderr, flush=True)
                 time.sleep(60)
-        return [Caption("A tone. " * 2000) for _ in x]
+            results = (Caption("A tone. " * 2000),)
+            yield SimpleNamespace(index=index, results=results, error=None, done=True)
 
 sys.modules["moss_audio.api"] = api = SimpleNamespace(load=lambda name, **options: Model())
 import moss_audio

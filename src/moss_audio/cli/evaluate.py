@@ -12,7 +12,7 @@ import typer
 
 from moss_audio.cli.messages import complain, plural
 from moss_audio.cli.options import BatchSize, Device, Dtype
-from moss_audio.cli.progress import Bar
+from moss_audio.cli.progress import ProgressBar
 from moss_audio.errors import MossAudioError
 
 if TYPE_CHECKING:
@@ -84,7 +84,10 @@ def evaluate(
     for absent, reason in planned.absent:
         complain(f"{absent} is not measured: {reason}", kind="note")
     folder = out or Path("evaluation") / f"{_slug(model)}-{suite}"
-    with Store(folder, fresh=fresh) as store, Bar(1, "loading the model", wanted=True) as bar:
+    with (
+        Store(folder, fresh=fresh) as store,
+        ProgressBar(1, "loading the model", wanted=True) as bar,
+    ):
         from moss_audio import api
 
         loaded = api.load(model, device=device, dtype=dtype, batch_size=batch_size)

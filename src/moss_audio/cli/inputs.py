@@ -45,15 +45,23 @@ class Input:
         """Whether it is a file here, neither a URL nor stdin."""
         return self.source is not None and not _URL.match(self.source)
 
-    def open(self) -> Any:
-        """What `load_audio` takes. Stdin is read here, whole: most containers need to seek."""
-        if self.source is not None:
-            return self.source
-        return _Stdin(sys.stdin.buffer.read())
+    def open(self, *, twice: bool = False) -> Any:
+        """What `load_audio` takes. Stdin is read here, whole: most containers need to seek. So is
+        a pipe that will be read `twice`."""
+        if self.source is None:
+            return _Held(sys.stdin.buffer.read(), self.name)
+        if twice and self.is_local and not os.path.isfile(self.source):
+            with open(self.source, "rb") as pipe:
+                return _Held(pipe.read(), self.name)
+        return self.source
 
 
-class _Stdin(io.BytesIO):
-    name = "<stdin>"  # what messages call it
+class _Held(io.BytesIO):
+    """What came through a pipe, and what messages call it."""
+
+    def __init__(self, data: bytes, name: str) -> None:
+        super().__init__(data)
+        self.name = name
 
 
 @dataclass(frozen=True)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+import os
+from collections.abc import Sequence
+from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -14,8 +15,9 @@ from moss_audio.cli import options as opt
 from moss_audio.cli.inputs import Found, Input, find_inputs, is_input
 from moss_audio.cli.output import Folder, Output, Stdout, check_stdout, make_folder
 from moss_audio.cli.render import PLAIN, Rendering, check_formats
-from moss_audio.cli.runner import Listening, Row, listen
+from moss_audio.cli.runner import Draw, Listening, listen
 from moss_audio.errors import MossAudioError
+from moss_audio.files import MEDIA_SUFFIXES
 from moss_audio.result import Result, Timeline, Transcript
 
 
@@ -31,123 +33,57 @@ class Timestamps(StrEnum):
 _LEVEL_OF_FORMAT = {"srt": "sentence", "vtt": "sentence", "tsv": "sentence", "textgrid": "word"}
 
 
-@dataclass(frozen=True)
-class _Common:
-    """What all four commands are told."""
-
-    files: list[str]
-    model: str
-    device: str | None
-    dtype: str | None
-    batch_size: int | None
-    formats: list[str] | None
-    output_dir: Path | None
-    overwrite: bool | None
-    start: float | None
-    end: float | None
-    decoding: dict[str, Any]
-    plot: Path | None = None
-
-
 def register(app: typer.Typer) -> None:
     """Add the four commands."""
-    app.command(epilog="Example: moss-audio transcribe talk.mp3 --format srt --output-dir out")(
-        transcribe
-    )
-    app.command(epilog="Example: moss-audio caption recordings/ --format json")(caption)
-    app.command(epilog="Example: moss-audio events street.wav --plot street.png")(events)
-    app.command(epilog='Example: moss-audio ask call.wav -q "Who calls?" -q "Is there music?"')(ask)
+    for command, example in (
+        (transcribe, "transcribe talk.mp3 --format srt --output-dir out"),
+        (caption, "caption recordings/ --format json"),
+        (events, "events street.wav --plot street.png"),
+        (ask, 'ask call.wav -q "Who calls?" -q "Is there music?"'),
+    ):
+        app.command(epilog=f"Example: moss-audio {example}")(opt.with_common(command))
 
 
 def transcribe(
-    files: opt.Files,
+    common: opt.Common,
     timestamps: Annotated[
         Timestamps | None,
         typer.Option(
             "--timestamps",
             "-t",
-            help="Times of sentences or words. Without it: what the format needs.",
+            help="Add times for sentences or words; by default, as the format needs.",
             show_default=False,
         ),
     ] = None,
-    start: opt.Start = None,
-    end: opt.End = None,
     formats: opt.Formats = None,
-    output_dir: opt.OutputDir = None,
-    overwrite: opt.Overwrite = None,
     plot: opt.Plot = None,
-    model: opt.Model = "nano",
-    device: opt.Device = None,
-    dtype: opt.Dtype = None,
-    batch_size: opt.BatchSize = None,
-    temperature: opt.Temperature = 0.0,
-    seed: opt.Seed = 0,
-    max_new_tokens: opt.MaxNewTokens = None,
 ) -> None:
-    """Write down what is said, with the times of sentences or words if wanted.
+    """Write down what is said, with times for sentences or words if wanted.
 
-    Plain text has the times at the beginning of its lines when --timestamps asks for them.
+    With --timestamps, lines of plain text begin with their times. Lines of a long recording are
+    printed as they become known.
     """
-    common = _Common(
-        files, model, device, dtype, batch_size, formats, output_dir, overwrite, start, end,
-        _decoding(temperature, seed, max_new_tokens), plot,
-    )  # fmt: skip
     names = _formats(formats, timed=True)
     chosen = timestamps or Timestamps(_needed_level(names, plot is not None))
     level = None if chosen is Timestamps.none else chosen.value
-    show_times = formats is None and timestamps is not None and level is not None
-    _run(common, Rendering(names, show_times), "transcribe", {"timestamps": level})
+    rendering = Rendering(
+        names, "transcript", show_times=formats is None and timestamps is not None
+    )
+    _run(common, rendering, "transcribe", {"timestamps": level}, plot)
 
 
-def caption(
-    files: opt.Files,
-    start: opt.Start = None,
-    end: opt.End = None,
-    formats: opt.PlainFormats = None,
-    output_dir: opt.OutputDir = None,
-    overwrite: opt.Overwrite = None,
-    model: opt.Model = "nano",
-    device: opt.Device = None,
-    dtype: opt.Dtype = None,
-    batch_size: opt.BatchSize = None,
-    temperature: opt.Temperature = 0.0,
-    seed: opt.Seed = 0,
-    max_new_tokens: opt.MaxNewTokens = None,
-) -> None:
+def caption(common: opt.Common, formats: opt.PlainFormats = None) -> None:
     """Describe what is heard, in a few sentences."""
-    common = _Common(
-        files, model, device, dtype, batch_size, formats, output_dir, overwrite, start, end,
-        _decoding(temperature, seed, max_new_tokens),
-    )  # fmt: skip
-    _run(common, Rendering(_formats(formats, timed=False)), "caption", {})
+    _run(common, Rendering(_formats(formats, timed=False), "caption"), "caption", {})
 
 
-def events(
-    files: opt.Files,
-    start: opt.Start = None,
-    end: opt.End = None,
-    formats: opt.Formats = None,
-    output_dir: opt.OutputDir = None,
-    overwrite: opt.Overwrite = None,
-    plot: opt.Plot = None,
-    model: opt.Model = "nano",
-    device: opt.Device = None,
-    dtype: opt.Dtype = None,
-    batch_size: opt.BatchSize = None,
-    temperature: opt.Temperature = 0.0,
-    seed: opt.Seed = 0,
-    max_new_tokens: opt.MaxNewTokens = None,
-) -> None:
+def events(common: opt.Common, formats: opt.Formats = None, plot: opt.Plot = None) -> None:
     """List the sound events in order, each with its start and end in seconds."""
-    common = _Common(
-        files, model, device, dtype, batch_size, formats, output_dir, overwrite, start, end,
-        _decoding(temperature, seed, max_new_tokens), plot,
-    )  # fmt: skip
-    _run(common, Rendering(_formats(formats, timed=True)), "events", {})
+    _run(common, Rendering(_formats(formats, timed=True), "timeline"), "events", {}, plot)
 
 
 def ask(
-    files: opt.Files,
+    common: opt.Common,
     questions: Annotated[
         list[str] | None,
         typer.Option("--question", "-q", help="A question; repeat it for several.", metavar="TEXT"),
@@ -156,51 +92,30 @@ def ask(
         bool | None,
         typer.Option(
             "--thinking/--no-thinking",
-            help="Reason before answering; the checkpoint's own habit.",
+            help="Reason before answering, or not; by default, as the checkpoint was trained.",
             show_default=False,
         ),
     ] = None,
     thinking_budget: Annotated[
         int | None,
-        typer.Option("--thinking-budget", min=0, help="Most tokens of reasoning."),
+        typer.Option("--thinking-budget", min=0, help="Maximum number of tokens of reasoning."),
     ] = None,
-    start: opt.Start = None,
-    end: opt.End = None,
     formats: opt.PlainFormats = None,
-    output_dir: opt.OutputDir = None,
-    overwrite: opt.Overwrite = None,
-    model: opt.Model = "nano",
-    device: opt.Device = None,
-    dtype: opt.Dtype = None,
-    batch_size: opt.BatchSize = None,
-    temperature: opt.Temperature = 0.0,
-    seed: opt.Seed = 0,
-    max_new_tokens: opt.MaxNewTokens = None,
 ) -> None:
     """Answer questions about recordings.
 
-    Questions are given with -q. Without any -q the last argument is the question, if it has a space
-    in it and is no file: moss-audio ask call.wav "Who is calling?"
+    Give questions with -q. Without -q the last argument is the question, if it contains a space
+    and is not a file: moss-audio ask call.wav "Who is calling?"
     """
-    files, asked = _split_question(files, questions)
-    decoding = _decoding(temperature, seed, max_new_tokens)
-    decoding |= {"thinking": thinking, "thinking_budget": thinking_budget}
-    common = _Common(
-        files, model, device, dtype, batch_size, formats, output_dir, overwrite, start, end,
-        decoding,
-    )  # fmt: skip
-    rendering = Rendering(_formats(formats, timed=False), questions=asked)
-    _run(common, rendering, "ask", {"question": list(asked)})
+    files, asked = _split_question(common.files, questions)
+    rendering = Rendering(_formats(formats, timed=False), "answer", questions=asked)
+    arguments = {
+        "question": list(asked), "thinking": thinking, "thinking_budget": thinking_budget,
+    }  # fmt: skip
+    _run(replace(common, files=files), rendering, "ask", arguments)
 
 
 # -------------------------------------------------------------------------------- shared steps
-
-
-def _decoding(temperature: float, seed: int, max_new_tokens: int | None) -> dict[str, Any]:
-    chosen: dict[str, Any] = {"temperature": temperature, "seed": seed}
-    if max_new_tokens is not None:  # left out, the bound follows the recording
-        chosen["max_new_tokens"] = max_new_tokens
-    return chosen
 
 
 def _formats(formats: Sequence[str] | None, *, timed: bool) -> tuple[str, ...]:
@@ -225,6 +140,8 @@ def _split_question(
             raise typer.BadParameter("the question is empty", param_hint="-q")
         return arguments, tuple(questions)
     last = arguments[-1]
+    if os.path.splitext(last)[1].lower() in MEDIA_SUFFIXES and not is_input(last):
+        raise typer.BadParameter(f"{last}: no such file; check the name", param_hint="FILE")
     if " " not in last.strip() or is_input(last):
         raise typer.BadParameter(
             'no question: add one with -q "...", or as the last argument', param_hint="-q"
@@ -234,14 +151,20 @@ def _split_question(
     return arguments[:-1], (last.strip(),)
 
 
-def _run(common: _Common, rendering: Rendering, method: str, arguments: dict[str, Any]) -> None:
+def _run(
+    common: opt.Common,
+    rendering: Rendering,
+    task: str,
+    arguments: dict[str, Any],
+    plot: Path | None = None,
+) -> None:
     """Everything that can be wrong is looked for before the model is loaded."""
     from moss_audio.engine.base import GenerationOptions
 
     GenerationOptions(**common.decoding)
     found = find_inputs(common.files)
     output = _output(common, rendering, found)
-    draw = _drawing(common.plot, found, common.start, common.end)
+    draw = _drawing(plot, found, common)
 
     def load() -> Any:
         from moss_audio import api
@@ -250,24 +173,19 @@ def _run(common: _Common, rendering: Rendering, method: str, arguments: dict[str
             common.model, device=common.device, dtype=common.dtype, batch_size=common.batch_size
         )
 
-    def hear(model: Any, sources: list[Any], progress: Any) -> list[Row]:
-        rows = getattr(model, method)(
-            sources,
-            **arguments,
-            start=common.start,
-            end=common.end,
-            on_error="return",
-            progress=progress,
-            **common.decoding,
+    def query(model: Any, source: Any) -> Any:
+        return model.query(
+            task, source, **arguments, start=common.start, end=common.end, **common.decoding
         )
-        return [row if isinstance(row, list | MossAudioError) else [row] for row in rows]
 
+    # A transcript without times has none that a format of timed text could show of a part.
+    timed = arguments.get("timestamps") is not None or rendering.formats == (PLAIN,)
+    work = Listening(load, query, draw, (common.start, common.end), parts=timed)
     # A terminal that shows results needs no summary of them.
-    tell = common.output_dir is not None
-    raise typer.Exit(listen(found, output, Listening(load, hear, draw), tell=tell))
+    raise typer.Exit(listen(found, output, work, tell=common.output_dir is not None))
 
 
-def _output(common: _Common, rendering: Rendering, found: Found) -> Output:
+def _output(common: opt.Common, rendering: Rendering, found: Found) -> Output:
     n_inputs = len(found.inputs) + len(found.problems)
     if common.output_dir is not None:
         existing = "ask" if common.overwrite is None else "skip"
@@ -283,12 +201,10 @@ def _output(common: _Common, rendering: Rendering, found: Found) -> Output:
     return Stdout(rendering, n_inputs)
 
 
-def _drawing(
-    plot: Path | None, found: Found, start: float | None, end: float | None
-) -> Callable[[Input, Any, Sequence[Result]], None]:
+def _drawing(plot: Path | None, found: Found, common: opt.Common) -> Draw | None:
     """Draws each result, where that was asked for."""
     if plot is None:
-        return lambda item, source, results: None
+        return None
     from moss_audio.plot import IMAGE_SUFFIXES, check_plot
 
     folder = plot.is_dir() or plot.suffix.lower() not in IMAGE_SUFFIXES
@@ -309,6 +225,11 @@ def _drawing(
             make_folder(path.parent)
         (result,) = results
         if isinstance(result, Timeline | Transcript):
-            plot_result(result, load_audio(source, start=start, end=end), path, title=item.name)
+            plot_result(
+                result,
+                load_audio(source, start=common.start, end=common.end),
+                path,
+                title=item.name,
+            )
 
     return draw

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Callable
+from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, get_type_hints
 
 import typer
 
@@ -116,3 +119,58 @@ MaxNewTokens = Annotated[
         rich_help_panel=_DECODING,
     ),
 ]
+
+
+@dataclass(frozen=True)
+class Common:
+    """What all commands that listen are told."""
+
+    files: Files
+    start: Start = None
+    end: End = None
+    output_dir: OutputDir = None
+    overwrite: Overwrite = None
+    model: Model = "nano"
+    device: Device = None
+    dtype: Dtype = None
+    batch_size: BatchSize = None
+    temperature: Temperature = 0.0
+    seed: Seed = 0
+    max_new_tokens: MaxNewTokens = None
+
+    @property
+    def decoding(self) -> dict[str, Any]:
+        """Fields of `GenerationOptions`."""
+        chosen: dict[str, Any] = {"temperature": self.temperature, "seed": self.seed}
+        if self.max_new_tokens is not None:  # left out, the bound follows the recording
+            chosen["max_new_tokens"] = self.max_new_tokens
+        return chosen
+
+
+def with_common(command: Callable[..., None]) -> Callable[..., None]:
+    """A command with the options of `Common` beside its own; it gets them as its first argument.
+    Typer reads a command's options from its signature, which is made here."""
+    hints = get_type_hints(Common, include_extras=True)
+    shared = [
+        inspect.Parameter(
+            one.name,
+            inspect.Parameter.KEYWORD_ONLY,
+            default=inspect.Parameter.empty if one.default is MISSING else one.default,
+            annotation=hints[one.name],
+        )
+        for one in fields(Common)
+    ]
+    own = [
+        one.replace(kind=inspect.Parameter.KEYWORD_ONLY)
+        for one in list(inspect.signature(command, eval_str=True).parameters.values())[1:]
+    ]
+
+    def call(**given: Any) -> None:
+        common = Common(**{one.name: given.pop(one.name) for one in shared})
+        command(common, **given)
+
+    parameters = [shared[0], *own, *shared[1:]]
+    call.__name__, call.__doc__ = command.__name__, command.__doc__
+    call.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    call.__annotations__ = {one.name: one.annotation for one in parameters}
+    return call

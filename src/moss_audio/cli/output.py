@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Literal, Protocol
 
@@ -26,9 +26,12 @@ class HopelessOutputError(MossAudioError):
 
 
 class Output(Protocol):
-    """`pending` leaves out what is done already; `put` delivers one input's results."""
+    """`pending` leaves out what is done already; `put` delivers one input's results. `pieces`
+    delivers them as they come: whatever it yields is out; None where they have to be whole."""
 
     def pending(self, inputs: Sequence[Input]) -> list[Input]: ...
+
+    def pieces(self, item: Input, parts: Iterator[Result]) -> Iterator[None] | None: ...
 
     def put(self, item: Input, results: Sequence[Result]) -> None: ...
 
@@ -51,9 +54,24 @@ class Stdout:
             text = self._rendering.json_line(item.name, results)
         else:
             text = self._rendering.text(results, self._format)
-        if self._headers:
-            text = ("\n" if self._count else "") + f"==> {item.name} <==\n{text}"
+        self._write(self._header(item) + text)
+
+    def pieces(self, item: Input, parts: Iterator[Result]) -> Iterator[None] | None:
+        lines = self._rendering.lines(parts)
+        return None if lines is None else self._each(item, lines)
+
+    def _each(self, item: Input, lines: Iterator[str]) -> Iterator[None]:
+        self._write(self._header(item))
+        for line in lines:
+            self._write(line)
+            yield
+
+    def _header(self, item: Input) -> str:
         self._count += 1
+        gap = "\n" if self._count > 1 else ""
+        return f"{gap}==> {item.name} <==\n" if self._headers else ""
+
+    def _write(self, text: str) -> None:
         try:
             sys.stdout.write(text)
             sys.stdout.flush()
@@ -87,7 +105,7 @@ class Folder:
         if self._existing == "overwrite":
             return list(inputs)
         if self._existing == "skip":
-            return [i for i in inputs if not all(path.exists() for path, _ in self.paths(i))]
+            return [item for item in inputs if not self._is_done(item)]
         there = [path for item in inputs for path, _ in self.paths(item) if path.exists()]
         if there:
             raise MossAudioError(
@@ -95,6 +113,22 @@ class Folder:
                 f"{', ...' if there[1:] else ''}): add --skip-existing to go on, or --overwrite"
             )
         return list(inputs)
+
+    def _is_done(self, item: Input) -> bool:
+        """Whether all of an input's files are there. Raises MossAudioError for a JSON file of
+        another task; other formats do not say whose they are."""
+        paths = self.paths(item)
+        for path, name in paths:
+            if name == "json" and path.exists():
+                other = self._rendering.is_other(path.read_text(encoding="utf-8", errors="replace"))
+                if other is not None:
+                    raise MossAudioError(
+                        f"{path} holds {other}: choose another --output-dir, or add --overwrite"
+                    )
+        return all(path.exists() for path, _ in paths)
+
+    def pieces(self, item: Input, parts: Iterator[Result]) -> Iterator[None] | None:
+        return None  # a file is written whole
 
     def put(self, item: Input, results: Sequence[Result]) -> None:
         from moss_audio.files import write_atomic

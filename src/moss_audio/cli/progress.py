@@ -10,7 +10,7 @@ from typing import Any
 LONG_S = 120.0  # a single recording of this length is worth a bar
 
 
-class Bar:
+class ProgressBar:
     """A bar over `total` seconds or files. Without a terminal every method does nothing."""
 
     def __init__(self, total: float, label: str, *, wanted: bool) -> None:
@@ -20,7 +20,7 @@ class Bar:
         self._wanted = wanted and sys.stderr.isatty()
         self._task: Any = None
 
-    def __enter__(self) -> Bar:
+    def __enter__(self) -> ProgressBar:
         if self._wanted:
             from rich.console import Console
             from rich.progress import (

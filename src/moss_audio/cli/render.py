@@ -6,7 +6,7 @@ The writers are imported where they are used: they bring in numpy, and --help sh
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,11 +22,13 @@ PLAIN = "txt"
 class Rendering:
     """How one run's results are written.
 
-    `formats` are writers' names; `show_times` adds times to plain text, for a transcript whose
-    times were asked for without naming a format; `questions` are those of `ask`, in order.
+    `formats` are writers' names; `kind` is the results' `type` in JSON; `show_times` adds times to
+    plain text, for a transcript whose times were asked for without naming a format; `questions` are
+    those of `ask`, in order.
     """
 
-    formats: tuple[str, ...] = (PLAIN,)
+    formats: tuple[str, ...]
+    kind: str
     show_times: bool = False
     questions: tuple[str, ...] = ()
 
@@ -50,6 +52,32 @@ class Rendering:
         if format_name != PLAIN:
             return get_writer(format_name).render(result)
         return _plain(result, self.show_times)
+
+    def lines(self, parts: Iterable[Result]) -> Iterator[str] | None:
+        """Text of the only format, piece by piece, as the parts of a long recording come; None for
+        a format that needs the whole."""
+        from moss_audio.writers import LineWriter, get_writer
+
+        (name,) = self.formats
+        writer = get_writer(name)
+        if name == PLAIN and self.show_times:
+            return (_plain(part, True) for part in parts)
+        return writer.lines(parts) if isinstance(writer, LineWriter) else None
+
+    def is_other(self, stored: str) -> str | None:
+        """What the content of a JSON file holds, where it is no result of this task."""
+        try:
+            data = json.loads(stored)
+            kind = data["type"]
+            answers = data["answers"] if kind == "answers" else [data]
+            questions = tuple(one.get("question") for one in answers)
+        except (ValueError, TypeError, KeyError, AttributeError):
+            return "no result"
+        if kind.removesuffix("s") != self.kind:
+            return f"a result of another task ({kind})"
+        if self.questions and questions != self.questions:
+            return "answers to other questions"
+        return None
 
     def data(self, results: Sequence[Result]) -> dict[str, Any]:
         """A file's results as JSON types; several answers become a list under `answers`."""

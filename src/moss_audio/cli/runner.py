@@ -1,44 +1,42 @@
-"""Goes through recordings: some at a time, each result delivered before the next are heard, bad
-ones reported and passed over."""
+"""Goes through recordings: each result is delivered as soon as it is known, parts of long ones too;
+bad ones are reported and passed over."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from itertools import groupby
+from typing import TYPE_CHECKING, Any
 
 from moss_audio.cli.inputs import Found, Input
 from moss_audio.cli.messages import complain, plural
 from moss_audio.cli.output import HopelessOutputError, Output
-from moss_audio.cli.progress import LONG_S, Bar
+from moss_audio.cli.progress import LONG_S, ProgressBar
 from moss_audio.errors import MossAudioError
 from moss_audio.result import Result
 
-# Recordings heard together, so that their batches are full and sorted by length; but no more
-# than this much audio, since results come only when all of a group is done.
-_GROUP_BATCHES = 4
-_GROUP_S = 600.0
+if TYPE_CHECKING:
+    from moss_audio.listen import Heard
+
 _UNKNOWN_S = 150.0  # taken for the length of what does not state it
 
-Row = Sequence[Result] | MossAudioError
-# (model, what the loader takes, progress callback) -> for each input its results, or its error
-Hear = Callable[[Any, list[Any], Callable[[float, float | None], None]], list[Row]]
+# Called with each input, what was opened for it, and its results.
+Draw = Callable[[Input, Any, Sequence[Result]], None]
 
 
 @dataclass(frozen=True)
 class Listening:
-    """One command's work: `load` gives the model, `hear` calls it, `after` is called with each
-    input, what was opened for it, and its results."""
+    """One command's work: `load` gives the model, `query` what it is asked about an opened input.
+
+    `span`: the part of each input, in seconds. `parts`: parts of a long recording can be shown.
+    """
 
     load: Callable[[], Any]
-    hear: Hear
-    after: Callable[[Input, Any, Sequence[Result]], None] = lambda item, source, results: None
-
-
-@dataclass
-class _Count:
-    done: int = 0
-    failed: int = 0
+    query: Callable[[Any, Any], Any]
+    draw: Draw | None = None
+    span: tuple[float | None, float | None] = (None, None)
+    parts: bool = False
 
 
 def listen(found: Found, output: Output, work: Listening, *, tell: bool = False) -> int:
@@ -48,120 +46,131 @@ def listen(found: Found, output: Output, work: Listening, *, tell: bool = False)
         MossAudioError: if the model cannot be loaded, or nothing more can be written.
         KeyboardInterrupt: on Ctrl-C, with a line that says what is done.
     """
-    count = _Count()
     for problem in found.problems:
         complain(problem)
-        count.failed += 1
     todo = output.pending(found.inputs)
     skipped = len(found.inputs) - len(todo)
+    run = _Run(todo, output, work)
     try:
         if todo:
-            _hear_all(todo, output, work, count)
+            run.hear()
     except KeyboardInterrupt:
-        left = len(todo) + len(found.problems) - count.done - count.failed
+        left = len(todo) - run.done - run.failed
         raise KeyboardInterrupt(
-            f"interrupted: {plural(count.done, 'file')} done, {left} not"
+            f"interrupted: {plural(run.done, 'file')} done, {left} not"
         ) from None
     except HopelessOutputError as error:
-        raise MossAudioError(f"{error} ({plural(count.done, 'file')} done)") from error
+        raise MossAudioError(f"{error} ({plural(run.done, 'file')} done)") from error
+    failed = run.failed + len(found.problems)
     total = len(found.inputs) + len(found.problems)
-    if total > 1 and (count.failed or tell):
-        parts = [f"{count.done} of {plural(total, 'file')} done"]
+    if total > 1 and (failed or tell):
+        parts = [f"{run.done} of {plural(total, 'file')} done"]
         parts += [f"{skipped} skipped"] if skipped else []
-        parts += [f"{count.failed} failed"] if count.failed else []
+        parts += [f"{failed} failed"] if failed else []
         complain(", ".join(parts), kind=None)
-    return 1 if count.failed else 0
+    return 1 if failed else 0
 
 
-def _hear_all(todo: Sequence[Input], output: Output, work: Listening, count: _Count) -> None:
-    durations = [_duration_s(item) for item in todo] if len(todo) == 1 else []
-    long = any(duration is None or duration >= LONG_S for duration in durations)
-    with Bar(len(todo), "loading the model", wanted=long or len(todo) > 1) as bar:
-        model = work.load()
-        before = 0
-        for group in _groups(todo, _group_size(model)):
-            bar.move(before, group[0].name if len(group) == 1 else f"{len(group)} files")
-            start, share = before, len(group)
+class _Run:
+    """The inputs that are heard, and what became of them so far."""
 
-            def progress(
-                done: float, all_s: float | None, start: int = start, share: int = share
-            ) -> None:
-                if all_s:
-                    bar.move(start + share * min(1.0, done / all_s))
+    def __init__(self, todo: Sequence[Input], output: Output, work: Listening) -> None:
+        self.done = self.failed = 0
+        self._todo, self._output, self._work = todo, output, work
+        self._opened: dict[int, Any] = {}  # kept for drawing
+        self._lengths: list[float] = []  # seconds of what has been asked about
 
-            opened, rows = _hear_group(model, group, work, progress)
-            with bar.aside():
-                for item, source, row in zip(group, opened, rows, strict=True):
-                    _deliver(item, source, row, output, work, count)
-            before += len(group)
-            bar.move(before)
+    def hear(self) -> None:
+        first_s = _length_s(self._todo[0], self._work.span)
+        wanted = len(self._todo) > 1 or first_s is None or first_s >= LONG_S
+        with ProgressBar(len(self._todo), "loading the model", wanted=wanted) as bar:
+            model = self._work.load()
 
+            def progress(done_s: float, _: float | None) -> None:
+                bar.move(self._files_in(done_s))
 
-def _hear_group(
-    model: Any, group: Sequence[Input], work: Listening, progress: Any
-) -> tuple[list[Any], list[Row]]:
-    opened = [item.open() for item in group]
-    try:
-        return opened, work.hear(model, opened, progress)
-    except MossAudioError as error:
-        if len(group) == 1:
-            return opened, [error]
-    # One of them stopped all: each by itself shows which, and lets the others through.
-    rows: list[Row] = []
-    for source in opened:
+            bar.move(0, self._todo[0].name if len(self._todo) == 1 else f"{len(self._todo)} files")
+            found = model.listen(self._queries(model), parts=self._work.parts, progress=progress)
+            for index, heard in groupby(found, key=lambda one: one.index):
+                self._deliver(index, heard, bar)
+
+    def _queries(self, model: Any) -> Iterator[Any]:
+        for index, item in enumerate(self._todo):
+            self._lengths.append(_length_s(item, self._work.span) or _UNKNOWN_S)
+            source = item.open(twice=self._work.draw is not None)
+            if self._work.draw is not None:
+                self._opened[index] = source
+            yield self._work.query(model, source)
+
+    def _files_in(self, seconds: float) -> float:
+        """How many files so many seconds are."""
+        for index, length in enumerate(self._lengths):
+            if seconds < length:
+                return index + seconds / length
+            seconds -= length
+        return len(self._lengths)
+
+    def _deliver(self, index: int, heard: Iterator[Heard], bar: ProgressBar) -> None:
+        item = self._todo[index]
         try:
-            rows.extend(work.hear(model, [source], lambda done, total: None))
+            results, out = self._shown(item, heard, bar)
+            with bar.aside():
+                for line in dict.fromkeys(line for one in results for line in one.warnings):
+                    complain(line if item.name in line else f"{item.name}: {line}", kind="warning")
+                if not out:
+                    self._output.put(item, results)
+                if self._work.draw is not None:
+                    self._work.draw(item, self._opened.pop(index), results)
+        except HopelessOutputError:
+            raise
         except MossAudioError as error:
-            rows.append(error)
-    return opened, rows
+            with bar.aside():
+                text = str(error)
+                complain(text if item.name in text else f"{item.name}: {text}")
+            self.failed += 1
+        else:
+            self.done += 1
+
+    def _shown(
+        self, item: Input, heard: Iterator[Heard], bar: ProgressBar
+    ) -> tuple[tuple[Result, ...], bool]:
+        """The results of an input, and whether they are out already, part by part."""
+        last = next(heard)
+        out = False
+
+        def parts() -> Iterator[Result]:
+            nonlocal last
+            while not last.done:
+                with bar.aside():  # until the next is asked for, this one is written
+                    yield last.results[0]
+                last = next(heard)
+
+        if not last.done:
+            pieces = self._output.pieces(item, parts())
+            out = pieces is not None
+            steps: Iterator[Any] = parts() if pieces is None else pieces
+            with bar.aside():
+                next(steps, None)
+            for _ in steps:
+                pass
+        if last.error is not None:
+            raise last.error
+        return last.results, out
 
 
-def _deliver(
-    item: Input, source: Any, row: Row, output: Output, work: Listening, count: _Count
-) -> None:
-    try:
-        if isinstance(row, MossAudioError):
-            raise row
-        for line in dict.fromkeys(line for result in row for line in result.warnings):
-            complain(line if item.name in line else f"{item.name}: {line}", kind="warning")
-        output.put(item, row)
-        work.after(item, source, row)
-    except HopelessOutputError:
-        raise
-    except MossAudioError as error:
-        text = str(error)
-        complain(text if item.name in text else f"{item.name}: {text}")
-        count.failed += 1
-    else:
-        count.done += 1
-
-
-def _group_size(model: Any) -> int:
-    return max(1, _GROUP_BATCHES * int(model.engine.batch_size))
-
-
-def _groups(inputs: Sequence[Input], size: int) -> Iterator[list[Input]]:
-    group: list[Input] = []
-    seconds = 0.0
-    for item in inputs:
-        duration = _duration_s(item) or _UNKNOWN_S
-        if group and (len(group) >= size or seconds + duration > _GROUP_S):
-            yield group
-            group, seconds = [], 0.0
-        group.append(item)
-        seconds += duration
-    if group:
-        yield group
-
-
-def _duration_s(item: Input) -> float | None:
-    """Seconds as the file states them. None for what would have to be fetched or read first;
-    0 for a bad file, which is reported when its turn comes."""
+def _length_s(item: Input, span: tuple[float | None, float | None]) -> float | None:
+    """Seconds that are heard of an input, as the file states its own. None for what would have to
+    be fetched or read first (a pipe can be read only once); 0 for a bad file, which is reported
+    when its turn comes."""
     from moss_audio.recordings import audio_duration
 
-    if not item.is_local:
+    if not item.is_local or not os.path.isfile(item.source or ""):
         return None
     try:
-        return audio_duration(item.source or "")
+        duration = audio_duration(item.source or "")
     except MossAudioError:
         return 0.0
+    if duration is None:
+        return None
+    start, end = span
+    return max(0.0, min(duration, duration if end is None else end) - (start or 0.0))

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from moss_audio.cli.messages import complain, plural
-from moss_audio.cli.progress import Bar
+from moss_audio.cli.progress import ProgressBar
 from moss_audio.errors import MossAudioError
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ def make_scenes(
     """Make the scenes that CONFIG describes. The same command goes on where a run ended."""
     from moss_audio.scenes.make import make
 
-    bar: Bar | None = None
+    bar: ProgressBar | None = None
     with ExitStack() as stack:
 
         def report(line: str) -> None:
@@ -51,7 +51,7 @@ def make_scenes(
         def progress(done: int, total: int) -> None:
             nonlocal bar
             if bar is None:  # before, nobody knows how many there are
-                bar = stack.enter_context(Bar(total, "shards", wanted=True))
+                bar = stack.enter_context(ProgressBar(total, "shards", wanted=True))
             bar.move(done, f"{done} of {plural(total, 'shard')}")
 
         folder = make(config, out, workers=workers, progress=progress, report=report)
