@@ -28,16 +28,6 @@ def num_tokens_of_samples(n_samples: int) -> int:
     return num_tokens(num_frames(n_samples))
 
 
-def frames_to_seconds(n_frames: float) -> float:
-    """Duration of `n_frames` mel frames, in seconds."""
-    return n_frames / FRAMES_PER_SECOND
-
-
-def tokens_to_seconds(n_tokens: float) -> float:
-    """Duration of `n_tokens` audio tokens, in seconds."""
-    return n_tokens / TOKENS_PER_SECOND
-
-
 def seconds_to_samples(seconds: float) -> int:
     """Samples at 16 kHz nearest to `seconds`."""
     return round(seconds * SAMPLE_RATE)

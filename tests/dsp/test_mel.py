@@ -10,25 +10,23 @@ from hypothesis import strategies as st
 from transformers import WhisperFeatureExtractor
 
 from moss_audio.dsp.mel import (
+    DYNAMIC_RANGE,
     LogMelStream,
     _filters,
     _mel_energies,
     _refine,
     log_mel,
     mel_filters,
-    normalize_log_mel,
 )
 from moss_audio.errors import AudioError
 from moss_audio.units import (
     FRAMES_PER_TOKEN,
     HOP_SAMPLES,
-    frames_to_seconds,
     num_frames,
     num_tokens,
     num_tokens_of_samples,
     samples_to_seconds,
     seconds_to_samples,
-    tokens_to_seconds,
 )
 
 _EXTRACTORS = {n: WhisperFeatureExtractor(feature_size=n) for n in (80, 128)}
@@ -152,7 +150,8 @@ def test_stream_blocks_concatenate_to_the_whole(
         assert num_frames(at) - sum(p.shape[1] for p in parts) <= 2
     parts.append(stream.push(samples[at:]))
     parts.append(stream.finish())
-    whole = normalize_log_mel(torch.cat(parts, dim=1), stream.maximum)
+    joined = torch.cat(parts, dim=1)
+    whole = (joined.clamp(min=float(stream.maximum) - DYNAMIC_RANGE) + 4.0) / 4.0
     expected = log_mel(samples, 80)
     assert whole.shape == expected.shape
     torch.testing.assert_close(whole, expected, atol=2e-6, rtol=0)
@@ -192,5 +191,3 @@ def test_a_chunk_that_is_no_multiple_of_eight_would_break_the_sum() -> None:
 @given(st.integers(0, 10**7))
 def test_seconds_and_counts_convert_both_ways(n: int) -> None:
     assert seconds_to_samples(samples_to_seconds(n)) == n
-    assert frames_to_seconds(n) == pytest.approx(n * 0.01)
-    assert tokens_to_seconds(n) == pytest.approx(n * 0.08)

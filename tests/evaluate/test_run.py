@@ -15,7 +15,7 @@ from moss_audio.evaluate import report as reports
 from moss_audio.evaluate.figures import ALL, figures
 from moss_audio.evaluate.plan import Plan
 from moss_audio.evaluate.run import Ran, run
-from moss_audio.evaluate.store import FILE, Store
+from moss_audio.evaluate.store import FILE, AnswerFile
 from moss_audio.evaluate.suites import plan
 from tests.evaluate import layouts
 from tests.evaluate.fakes import FakeModel
@@ -32,7 +32,7 @@ def _dimension(folder: Path, clips: int = CLIPS) -> Path:
 
 
 def _run(model: FakeModel, planned: Plan, out: Path, mark: str = "m", **options: int) -> Ran:
-    with Store(out) as store:
+    with AnswerFile(out) as store:
         return run(model, planned, store, fingerprint=mark, **options)
 
 
@@ -76,7 +76,7 @@ def test_a_killed_process_loses_nothing_that_was_written(tmp_path: Path) -> None
 import os, signal
 from pathlib import Path
 from moss_audio.evaluate.run import run
-from moss_audio.evaluate.store import Store
+from moss_audio.evaluate.store import AnswerFile
 from moss_audio.evaluate.suites import plan
 from tests.evaluate.fakes import FakeModel
 
@@ -86,7 +86,7 @@ class Killed(FakeModel):
             os.kill(os.getpid(), signal.SIGKILL)
         return super()._each(x, answer)
 
-with Store(Path({str(tmp_path / "out")!r})) as store:
+with AnswerFile(Path({str(tmp_path / "out")!r})) as store:
     run(Killed(), plan("asr", Path({str(data)!r})), store, fingerprint="m")
 """
     root = Path(__file__).parents[2]
@@ -119,7 +119,7 @@ def test_another_model_suite_or_prompt_is_asked_again(
 def test_fresh_forgets(tmp_path: Path) -> None:
     planned = plan("asr", _dimension(tmp_path / "a"))
     _run(FakeModel(), planned, tmp_path / "out")
-    with Store(tmp_path / "out", fresh=True) as store:
+    with AnswerFile(tmp_path / "out", fresh=True) as store:
         assert len(store) == 0
 
 

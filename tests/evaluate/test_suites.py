@@ -22,7 +22,7 @@ from moss_audio.evaluate.loaders.files import DataError
 from moss_audio.evaluate.noise import NoiseClip, Noisy
 from moss_audio.evaluate.plan import Plan
 from moss_audio.evaluate.run import run
-from moss_audio.evaluate.store import Store
+from moss_audio.evaluate.store import AnswerFile
 from moss_audio.evaluate.suites import plan
 from moss_audio.evaluate.suites.facts import named
 from moss_audio.metrics.judge import JudgeScores, SpeechCaptionJudge
@@ -31,7 +31,7 @@ from tests.evaluate.fakes import FakeModel
 
 
 def _measured(model: FakeModel, planned: Plan, out: Path) -> dict[tuple[str, str, str], Figure]:
-    with Store(out) as store:
+    with AnswerFile(out) as store:
         ran = run(model, planned, store, fingerprint="m")  # type: ignore[arg-type]
     return {(f.part, f.name, f.group): f for f in figures(planned, ran.outcomes)}
 

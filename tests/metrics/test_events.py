@@ -9,9 +9,7 @@ from hypothesis import strategies as st
 from moss_audio.errors import MossAudioError
 from moss_audio.metrics.events import (
     EventCounts,
-    by_label,
     event_based,
-    macro_f1,
     normalize_label,
     segment_based,
     timeline_iou,
@@ -45,7 +43,7 @@ def test_counts_equal_those_of_sed_eval(name):
         got = MEASURES[name](truth, found).to_dict()
         for key, expected in case[name].items():
             if key == "macro_f1":
-                got[key] = macro_f1(by_label(MEASURES[name], truth, found))
+                continue  # a mean over labels, which nothing here reports
             if expected == expected:  # sed_eval has no f1 for an empty answer
                 assert got[key] == pytest.approx(expected, abs=1e-12), (number, key)
 
@@ -95,7 +93,6 @@ def test_nothing_to_find():
     assert event_based(timeline(), timeline()).f1 == 1.0
     assert event_based(timeline(), timeline(("dog", 0, 1))).f1 == 0.0
     assert EventCounts().error_rate is None
-    assert macro_f1({}) is None
 
 
 @pytest.mark.parametrize(

@@ -73,7 +73,7 @@ def evaluate(
     """Measure a checkpoint. Items that fail are listed, and make the exit code 1."""
     from moss_audio.evaluate import report as reports
     from moss_audio.evaluate.run import run
-    from moss_audio.evaluate.store import Store
+    from moss_audio.evaluate.store import AnswerFile
     from moss_audio.evaluate.suites import plan
 
     planned = plan(
@@ -85,7 +85,7 @@ def evaluate(
         complain(f"{absent} is not measured: {reason}", kind="note")
     folder = out or Path("evaluation") / f"{_slug(model)}-{suite}"
     with (
-        Store(folder, fresh=fresh) as store,
+        AnswerFile(folder, fresh=fresh) as store,
         ProgressBar(1, "loading the model", wanted=True) as bar,
     ):
         from moss_audio import api

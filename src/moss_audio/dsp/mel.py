@@ -196,12 +196,6 @@ def _floor(maximum: float) -> float:
     return max(LOG_FLOOR, maximum * 10.0**-DYNAMIC_RANGE)
 
 
-def normalize_log_mel(log10_mel: torch.Tensor, maximum: float | torch.Tensor) -> torch.Tensor:
-    """Floor log10 mel energies `DYNAMIC_RANGE` below the clip's `maximum` and scale them."""
-    floored = torch.clamp(log10_mel, min=float(maximum) - DYNAMIC_RANGE)
-    return floored.add_(4.0).mul_(0.25)
-
-
 def _as_samples(samples: Any) -> torch.Tensor:
     tensor = torch.as_tensor(samples, dtype=torch.float32)
     if tensor.ndim != 1:
@@ -243,7 +237,7 @@ def log_mel(samples: np.ndarray | torch.Tensor, n_mels: int = 128) -> torch.Tens
     # The extractor takes the maximum over one frame more than it keeps only on its padded input;
     # over a whole clip both drop the last frame first.
     maximum = _refine(energies, padded, 0.0)
-    # what `normalize_log_mel` does, in fewer passes: (log10(e) + 4) / 4 = 1 + ln(e) / (4 ln 10)
+    # floored and scaled in fewer passes: (log10(e) + 4) / 4 = 1 + ln(e) / (4 ln 10)
     logs = energies.clamp_(min=_floor(maximum)).log_()
     return logs.mul_(0.25 / math.log(10.0)).add_(1.0)
 
@@ -252,9 +246,9 @@ class LogMelStream:
     """Log-mel features of samples that arrive in blocks of any size.
 
     `push` and `finish` return the log10 energies of the frames that have become certain; the
-    concatenation of all blocks, given to `normalize_log_mel` with `maximum`, equals `log_mel` of
-    the whole clip. The floor depends on the clip's maximum, which only the end of the clip knows,
-    so a caller that cannot wait normalises with the maximum so far.
+    concatenation of all blocks, floored `DYNAMIC_RANGE` below `maximum` and scaled to
+    `(x + 4) / 4`, equals `log_mel` of the whole clip. The floor depends on the clip's maximum,
+    which only the end of the clip knows, so a caller that cannot wait takes the maximum so far.
     """
 
     def __init__(self, n_mels: int = 128) -> None:

@@ -11,7 +11,7 @@ from moss_audio.errors import AudioError, MossAudioError
 from moss_audio.evaluate.calls import Call
 from moss_audio.evaluate.item import Item
 from moss_audio.evaluate.plan import Outcome, Part, Plan
-from moss_audio.evaluate.store import Store
+from moss_audio.evaluate.store import AnswerFile
 from moss_audio.listen import Query
 from moss_audio.result import Answer, Result
 
@@ -29,7 +29,7 @@ class Ran:
 def run(
     model: MossAudio,
     plan: Plan,
-    store: Store,
+    store: AnswerFile,
     *,
     fingerprint: str,
     limit: int | None = None,
@@ -81,7 +81,7 @@ def _key(part: Part, item: Item, model: str, suite: str) -> tuple[str, MossAudio
         return "", error
 
 
-def _outcome(one: _Question, store: Store) -> Outcome:
+def _outcome(one: _Question, store: AnswerFile) -> Outcome:
     if one.error is not None:
         return Outcome(one.item, None, " ".join(str(one.error).split()))
     stored = store.get(one.key)

@@ -28,7 +28,7 @@ class Stored:
     seconds: float
 
 
-class Store:
+class AnswerFile:
     """The answers of a folder."""
 
     def __init__(self, folder: Path, *, fresh: bool = False) -> None:
@@ -46,7 +46,7 @@ class Store:
                 f"{self.path}: cannot be written ({error.strerror}); choose a folder with --out"
             ) from error
 
-    def __enter__(self) -> Store:
+    def __enter__(self) -> AnswerFile:
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -11,7 +11,7 @@ Labels are compared by their words, without articles and a leading "sound of".
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -150,31 +150,6 @@ def segment_based(
         hits, n, m = len(wanted & found), len(wanted), len(found)
         counts += EventCounts(hits, n, m, min(n, m) - hits, max(0, n - m), max(0, m - n))
     return counts
-
-
-def by_label(
-    measure: Callable[[Timeline, Timeline], EventCounts], reference: Timeline, hypothesis: Timeline
-) -> dict[str, EventCounts]:
-    """Counts of each label alone, e.g. `by_label(event_based, truth, found)`; for class averages.
-
-    Labels are the normalised ones of both timelines, sorted.
-    """
-    sides = [_sorted(timeline, True) for timeline in (reference, hypothesis)]
-    names = sorted({event.label for side in sides for event in side})
-    return {
-        name: measure(*(Timeline(tuple(e for e in side if e.label == name)) for side in sides))
-        for name in names
-    }
-
-
-def macro_f1(counts: Mapping[str, EventCounts]) -> float | None:
-    """Mean F1 over the labels that have references, each as heavy as another; None without any.
-
-    Equals sed_eval's class-wise average with `empty_system_output_handling="zero_score"`: its
-    default leaves out labels that were never predicted, which flatters.
-    """
-    scored = [c.f1 for c in counts.values() if c.references]
-    return ratio(sum(scored), len(scored))
 
 
 def timeline_iou(reference: Timeline, hypothesis: Timeline, *, labels: bool = True) -> IouCounts:
