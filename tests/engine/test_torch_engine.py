@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from moss_audio.engine import Generation, GenerationOptions, Request, torch_engine
+from moss_audio.engine import Generation, GenerationOptions, Request, torch_runner
 from moss_audio.engine.prompts import similar_lengths
 from moss_audio.engine.torch_engine import TorchEngine
 from moss_audio.errors import AudioError, MossAudioError, PromptError
@@ -89,7 +89,7 @@ def test_prompts_prefilled_in_any_groups_give_the_same_tokens(
     expected = [one.token_ids for one in engine.generate(mixed())]
     for pass_cost in (0, 10_000):
         engine.forget()
-        monkeypatch.setitem(torch_engine._PASS_COST, "cpu", pass_cost)
+        monkeypatch.setitem(torch_runner._PASS_COST, "cpu", pass_cost)
         assert [one.token_ids for one in engine.generate(mixed())] == expected
 
 
@@ -169,15 +169,15 @@ def test_a_session_outlives_a_full_store_and_frees_it_at_its_end() -> None:
 
     engine = build_engine(reuse_bytes=1)
     session = engine.open(noise(1.0))
-    assert len(engine._prefixes) == 1
+    assert len(engine.runner._prefixes) == 1
     session.close()
-    assert len(engine._prefixes) == 0
+    assert len(engine.runner._prefixes) == 0
 
 
 def test_requests_without_reuse_leave_nothing_behind(engine: TorchEngine) -> None:
     engine.generate([Request.question("x", noise(1.0), options=sampled(1), reuse=False)])
-    assert len(engine._prefixes) == 0
-    assert len(engine._encoded) == 0
+    assert len(engine.runner._prefixes) == 0
+    assert len(engine.runner._encoded) == 0
 
 
 def test_a_handle_stands_for_its_clip(engine: TorchEngine) -> None:
@@ -197,7 +197,10 @@ def test_a_short_clip_is_encoded_for_the_prompt_that_it_stands_in(engine: TorchE
     alone = engine.encode(short)
     pair = Request.question("x", short, long, options=sampled(2))
     expected = engine.generate([pair])[0].token_ids
-    kept = [one.features.embeds for one in engine._encode(engine._prepare(pair).clips, keep=False)]
+    kept = [
+        one.features.embeds
+        for one in engine.runner.encode(engine.prompts.prompt(pair).clips, keep=False)
+    ]
     assert not torch.equal(kept[0], alone.features.embeds)
     assert torch.equal(engine.encode(short).features.embeds, alone.features.embeds)
     engine.forget()
@@ -229,7 +232,7 @@ def test_a_stop_string_ends_the_answer_and_never_shows(engine: TorchEngine) -> N
 
 def test_audio_ids_are_never_generated(engine: TorchEngine) -> None:
     hidden = torch.zeros(1, 1, engine.model.config.hidden_size)
-    logits = engine._next_logits(hidden)
+    logits = engine.runner.next_logits(hidden)
     audio_ids = sorted(engine.processor.prompt_spec.audio_ids)
     assert torch.isneginf(logits[0, audio_ids]).all()
     assert torch.isneginf(logits).sum() == len(audio_ids)
@@ -244,7 +247,7 @@ def test_thinking_opens_a_block_and_its_budget_closes_it(engine: TorchEngine) ->
     end = engine.tokenizer.convert_tokens_to_ids("</think>")
     assert answer.token_ids[0] == start
     assert end in answer.token_ids
-    think = engine._think
+    think = engine.prompts.think
     assert think is not None
     closing_at = answer.token_ids.index(end)
     # the opening and at most the budget come before the transition
@@ -255,7 +258,7 @@ def test_thinking_opens_a_block_and_its_budget_closes_it(engine: TorchEngine) ->
 def test_a_checkpoint_without_think_tokens_says_so(
     engine: TorchEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(engine, "_think", None)
+    monkeypatch.setattr(engine.prompts, "think", None)
     for options in (GenerationOptions(thinking=True), GenerationOptions(thinking_budget=3)):
         with pytest.raises(MossAudioError, match="no <think> tokens"):
             engine.generate([Request.question("x", options=options)])
@@ -266,8 +269,8 @@ def test_a_checkpoint_without_think_tokens_says_so(
 
 
 def test_an_endless_answer_is_ended_where_asked(engine: TorchEngine) -> None:
-    row = engine._row(
-        engine._prepare(
+    row = engine.row(
+        engine.prompts.prompt(
             Request.question(
                 "x", options=GenerationOptions(max_new_tokens=500, stop_repetition=True)
             )
@@ -299,10 +302,10 @@ def test_a_prompt_beyond_the_positions_is_refused_and_an_answer_clipped(
     engine: TorchEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     used = engine.check(Request.question("x", noise(0.5)))
-    monkeypatch.setattr(engine, "max_positions", used + 2)
+    monkeypatch.setattr(engine.prompts, "max_positions", used + 2)
     answer = engine.generate([Request.question("x", noise(0.5), options=sampled(1))])[0]
     assert len(answer.token_ids) <= 2
-    monkeypatch.setattr(engine, "max_positions", used)
+    monkeypatch.setattr(engine.prompts, "max_positions", used)
     with pytest.raises(PromptError, match="shorten"):
         engine.generate([Request.question("x", noise(0.5))])
 

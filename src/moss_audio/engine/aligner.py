@@ -8,17 +8,11 @@ Meant for checkpoints too small to write reliable times; those that can write th
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
-import torch
-from torch.nn import functional as F
 
+from moss_audio.engine.local import LocalEngine
 from moss_audio.result import Word
 from moss_audio.units import SAMPLE_RATE, TOKENS_PER_SECOND
-
-if TYPE_CHECKING:
-    from moss_audio.engine.torch_engine import TorchEngine
 
 QUIET = "\n"  # what tokens without speech say
 # A token begins to say a word a little before the word begins, and stops a little early: the
@@ -65,10 +59,8 @@ def best_path(scores: np.ndarray, quiet: np.ndarray) -> np.ndarray:
 class WordAligner:
     """Gives the words of a transcript their times in a clip."""
 
-    def __init__(self, engine: TorchEngine) -> None:
+    def __init__(self, engine: LocalEngine) -> None:
         self._engine = engine
-        table = engine.model.get_input_embeddings().weight
-        self._unit = F.normalize(table.detach().float(), dim=-1)
         (self._quiet,) = engine.tokenizer.encode(QUIET, add_special_tokens=False)[:1]
 
     def __call__(self, samples: np.ndarray, text: str) -> tuple[Word, ...]:
@@ -79,11 +71,8 @@ class WordAligner:
         words = text.split()
         if not words:
             return ()
-        embeds = self._engine.encode(samples).features.embeds
+        log_p = self._engine.piece_scores(samples, SCALE)
         duration_s = len(samples) / SAMPLE_RATE
-        with torch.no_grad():
-            logits = F.normalize(embeds.float(), dim=-1) @ self._unit.T * SCALE
-            log_p = logits.log_softmax(-1).cpu().numpy()
         columns = []
         for index, word in enumerate(words):
             pieces = self._engine.tokenizer.encode(

@@ -1,35 +1,40 @@
-"""A request on its way through the torch engine: clips, hashed or encoded, and rendered ids."""
+"""From a request to what a runner is given: clips, hashed or encoded, and rendered ids."""
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
-from moss_audio.engine.base import Request
-from moss_audio.model.modeling import AudioFeatures
+from moss_audio.engine.base import ClipLike, Request
+from moss_audio.engine.thinking import ThinkIds, check_thinking
+from moss_audio.errors import AudioError, PromptError
+from moss_audio.prompt import ChatVocabulary, PromptSpec, render
+from moss_audio.units import HOP_SAMPLES, num_frames, num_tokens
 
 
 @dataclass(frozen=True, eq=False)
 class EncodedClip:
     """A clip as the decoder sees it; stands for its samples in requests.
 
-    `samples` are kept of a clip shorter than a chunk: beside a longer clip it is encoded anew.
+    `features` are the runner's own. `samples` are kept of a clip shorter than a chunk: beside a
+    longer clip it is encoded anew.
     """
 
     key: str
     n_tokens: int
-    features: AudioFeatures
+    features: Any
+    n_bytes: int
     n_frames: int
     longest: int
     samples: np.ndarray | None
 
     @property
-    def n_bytes(self) -> int:
-        tensors = (self.features.embeds, *self.features.deepstack)
-        held = 0 if self.samples is None else self.samples.nbytes
-        return held + sum(t.numel() * t.element_size() for t in tensors)
+    def encoding_key(self) -> tuple[str, int]:
+        return self.key, self.longest
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,6 +75,89 @@ class Prompt:
     prefix_length: int
     prefix_key: Hashable
     max_new_tokens: int
+
+
+class PromptMaker:
+    """Turns requests into prompts.
+
+    Args:
+        tokenizer: a fast ChatML tokenizer.
+        spec: the checkpoint's audio ids and markers.
+        chunk_frames: mel frames that the encoder sees at once.
+        max_positions: of a prompt and its answer together.
+    """
+
+    def __init__(
+        self, tokenizer: Any, spec: PromptSpec, *, chunk_frames: int, max_positions: int
+    ) -> None:
+        vocabulary = ChatVocabulary(tokenizer)
+        self.tokenizer = tokenizer
+        self.max_positions = max_positions
+        self.im_end = vocabulary.im_end
+        self.think = ThinkIds.of(vocabulary)
+        self._spec = spec
+        self._chunk_frames = chunk_frames
+
+    def prompt(self, request: Request) -> Prompt:
+        """A request as ids and clips.
+
+        Raises:
+            MossAudioError: if it cannot be answered.
+        """
+        options = request.options
+        check_thinking(options, self.think)
+        alone = [self.clip(clip, index) for index, clip in enumerate(request.clips)]
+        longest = min(self._chunk_frames, max((clip.n_frames for clip in alone), default=0))
+        clips = tuple(clip.beside(longest) for clip in alone)
+        rendered = render(
+            request.messages,
+            [clip.n_tokens for clip in clips],
+            self.tokenizer,
+            self._spec,
+            enable_thinking=options.thinking is not False or self.think is None,
+        )
+        ids = rendered.input_ids
+        room = self.max_positions - len(ids)
+        if room < 1:
+            raise PromptError(
+                f"the prompt has {len(ids)} positions, but this checkpoint has "
+                f"{self.max_positions}: shorten the clip (start, end) or the text"
+            )
+        prefix_length = 0
+        if clips:
+            prefix_length = len(ids) - ids[::-1].index(self._spec.audio_end_id)
+        key = (tuple(ids[:prefix_length]), tuple(clip.key for clip in clips))
+        new_tokens = min(options.max_new_tokens, room)
+        return Prompt(request, ids, rendered.audio_mask, clips, prefix_length, key, new_tokens)
+
+    def clip(self, clip: ClipLike, index: int = 0) -> HashedClip:
+        """The `index`-th clip of a request, checked.
+
+        Raises:
+            AudioError: if it is no clip, or too short for an audio token.
+        """
+        if isinstance(clip, EncodedClip):
+            return HashedClip(
+                clip.key, clip.n_tokens, clip.n_frames, clip.samples, clip, clip.longest
+            )
+        samples = getattr(clip, "samples", clip)  # an Audio holds its samples
+        if not isinstance(samples, np.ndarray) or samples.ndim != 1:
+            raise AudioError(
+                f"clip {index} is a {type(clip).__name__}: give 1-D samples at 16 kHz, as "
+                "load_audio makes them"
+            )
+        n_frames = num_frames(len(samples))
+        if n_frames < 1:
+            name = getattr(clip, "source", f"clip {index}")
+            raise AudioError(
+                f"{name} has {len(samples)} samples, too short for an audio token: give at least "
+                f"{HOP_SAMPLES} (0.01 s)"
+            )
+        samples = np.ascontiguousarray(samples, dtype=np.float32)
+        key = hashlib.blake2b(samples.data, digest_size=16).hexdigest()
+        return HashedClip(
+            key, num_tokens(n_frames), n_frames, samples, None, min(n_frames, self._chunk_frames)
+        )
 
 
 def similar_lengths(lengths: Sequence[int], pass_cost: int) -> list[list[int]]:

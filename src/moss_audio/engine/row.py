@@ -4,53 +4,16 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from moss_audio.engine.base import FinishReason, Generation, GenerationOptions
 from moss_audio.engine.detokenize import Detokenizer
 from moss_audio.engine.sampling import Sampler
-from moss_audio.errors import MossAudioError
-from moss_audio.prompt import ChatVocabulary
+from moss_audio.engine.thinking import ThinkIds
 from moss_audio.text import tail_loop
 
-# Said when the thinking budget is used up, so that the answer follows from what was thought.
-TRANSITION = "\n\nThat is enough thought; I answer with what I have.\n"
 # A run of up to this many tokens, over and over: speech and event lists do not do that.
 _LOOP_EVERY, _LOOP_PERIOD, _LOOP_REPEATS, _LOOP_SPAN = 16, 24, 8, 64
-
-
-@dataclass(frozen=True)
-class ThinkIds:
-    """Ids of a thinking checkpoint: the marks, and what is written when they are forced."""
-
-    start: int
-    end: int
-    opening: tuple[int, ...]  # `<think>` and a newline
-    closing: tuple[int, ...]  # the transition, `</think>` and an empty line
-
-    @classmethod
-    def of(cls, vocabulary: ChatVocabulary) -> ThinkIds | None:
-        """None for a tokenizer without think tokens."""
-        start, end = vocabulary.think_start, vocabulary.think_end
-        if start is None or end is None:
-            return None
-        return cls(
-            start,
-            end,
-            (start, *vocabulary.encode_plain("\n")),
-            (*vocabulary.encode_plain(TRANSITION), end, *vocabulary.encode_plain("\n\n")),
-        )
-
-
-def check_thinking(options: GenerationOptions, think: ThinkIds | None) -> None:
-    """Raises MossAudioError when thinking is asked of a checkpoint that cannot think."""
-    if think is None and (options.thinking or options.thinking_budget is not None):
-        asked = "thinking=True" if options.thinking else "thinking_budget"
-        raise MossAudioError(
-            f"{asked}: this checkpoint has no <think> tokens; leave it out, or load a Thinking "
-            "checkpoint"
-        )
 
 
 class Row:

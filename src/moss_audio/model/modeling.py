@@ -46,6 +46,10 @@ class AudioFeatures:
     deepstack: tuple[torch.Tensor, ...]
     lengths: tuple[int, ...]
 
+    @property
+    def n_bytes(self) -> int:
+        return sum(t.numel() * t.element_size() for t in (self.embeds, *self.deepstack))
+
     def rows(self, index: torch.Tensor) -> AudioFeatures:
         """The tokens at `index` `[n]`, in that order (clip lengths are no longer known)."""
         return AudioFeatures(

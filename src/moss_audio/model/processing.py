@@ -20,6 +20,7 @@ from moss_audio.dsp.mel import N_FFT, log_mel
 from moss_audio.errors import CheckpointError, PromptError
 from moss_audio.model.checkpoint import find_local
 from moss_audio.model.config import MossAudioConfig
+from moss_audio.model.padding import left_padded, padded_mels
 from moss_audio.prompt import (
     AudioPart,
     PromptSpec,
@@ -310,34 +311,15 @@ class MossAudioProcessor(ProcessorMixin):
     def _batch(
         self, rows: list[Rendered], mels: list[torch.Tensor], with_labels: bool
     ) -> BatchFeature:
-        # Padding sits on the left: the last column is then every prompt's last token, from
-        # which generation goes on.
-        shape = (len(rows), max(len(row.input_ids) for row in rows))
-        input_ids = torch.full(shape, self._pad_id(), dtype=torch.long)
-        attention_mask = torch.zeros(shape, dtype=torch.long)
-        audio_mask = torch.zeros(shape, dtype=torch.bool)
-        labels = torch.full(shape, IGNORE_INDEX, dtype=torch.long)
-        for i, row in enumerate(rows):
-            at = shape[1] - len(row.input_ids)
-            ids = torch.tensor(row.input_ids, dtype=torch.long)
-            input_ids[i, at:] = ids
-            attention_mask[i, at:] = 1
-            audio_mask[i, at:] = torch.tensor(row.audio_mask)
-            trained = torch.tensor(row.loss_mask)
-            labels[i, at:][trained] = ids[trained]
+        input_ids, attention_mask = left_padded([row.input_ids for row in rows], self._pad_id())
         data = {"input_ids": input_ids, "attention_mask": attention_mask}
         if mels:
-            frames = torch.tensor([mel.shape[-1] for mel in mels], dtype=torch.long)
-            audio_data = torch.zeros(len(mels), self.n_mels, int(frames.max()))
-            for i, mel in enumerate(mels):
-                audio_data[i, :, : mel.shape[-1]] = mel
-            data |= {
-                "audio_data": audio_data,
-                "audio_data_seqlens": frames,
-                "audio_input_mask": audio_mask,
-            }
+            data["audio_data"], data["audio_data_seqlens"] = padded_mels(mels)
+            audio_mask, _ = left_padded([row.audio_mask for row in rows])
+            data["audio_input_mask"] = audio_mask.bool()
         if with_labels:
-            data["labels"] = labels
+            loss_mask, _ = left_padded([row.loss_mask for row in rows])
+            data["labels"] = torch.where(loss_mask.bool(), input_ids, IGNORE_INDEX)
         return BatchFeature(data)
 
     def _pad_id(self) -> int:
