@@ -23,6 +23,13 @@ class SaidText:
     sure: bool = True  # False: recognisers disagree, or there was only one
     sung: bool = False
 
+    @property
+    def span(self) -> tuple[float, float] | None:
+        """Start and end, if both are known."""
+        if self.start_s is None or self.end_s is None:
+            return None
+        return self.start_s, self.end_s
+
 
 @dataclass(frozen=True)
 class HeardSound:

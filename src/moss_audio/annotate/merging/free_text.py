@@ -12,22 +12,27 @@ from collections.abc import Iterable, Mapping
 
 from moss_audio.annotate.merging.evidence import Evidence
 from moss_audio.annotate.merging.phrases import LANGUAGES
-from moss_audio.annotate.merging.vocabulary import (
-    MUSIC,
-    MUSIC_NAMES,
-    PEOPLE_NAMES,
-    SINGING,
-    SINGING_NAMES,
-    SPEECH,
-    SPEECH_NAMES,
-    forms,
-    other_sounds,
-)
+from moss_audio.annotate.merging.vocabulary import forms, other_sounds
 from moss_audio.metrics.caption_claims import stated_counts
 from moss_audio.metrics.mentions import Mention, find_mentions, label_key
 from moss_audio.metrics.numbers import find_numbers
 from moss_audio.text import normalize_words
 
+# As `label_key` writes them: keys of mentions.
+_SPEECH, _MUSIC, _SINGING = "speech", "music", "sing"
+# What else names them, besides the words themselves.
+_NAMES: Mapping[str, tuple[str, ...]] = {
+    _SPEECH: (
+        "voice", "speaker", "speak", "spoken", "talk", "says", "said", "saying", "male voice",
+        "female voice", "conversation", "dialogue", "narrator", "narration", "monologue",
+        "sentence", "utterance", "announcer",
+    ),
+    _MUSIC: (
+        "song", "melody", "tune", "musical piece", "instrumental", "musical", "piece of music",
+        "tempo", "rhythm", "harmony",
+    ),
+    _SINGING: ("sing", "sung", "sang", "singer", "vocals", "lyrics"),
+}  # fmt: skip
 _QUOTES = re.compile('["\u201c\u201d\u201e\u201f\u00ab\u00bb\u2039\u203a\u300c-\u300f\uff02]')
 _ORDER = re.compile(
     r"\b(?:then|next|after|afterwards|before|beforehand|while|whilst|meanwhile|during|later|earlier"
@@ -55,7 +60,7 @@ _PEOPLE = (
     "child children kid kids boy boys girl girls",
     "elderly old older senior",
     "young younger youth youthful teen teens teenage teenager",
-    "middle-aged middle",
+    "middle-aged",
     "adult adults",
 )
 _FEELINGS = (
@@ -126,26 +131,22 @@ def _heard_keys(evidence: Evidence) -> set[str]:
     labels = [sound.label for sound in evidence.sounds]
     music = evidence.music
     keys = {label_key(label) for label in (*labels, *(music.instruments if music else ()))}
-    keys |= {SPEECH} if evidence.speaks else set()
-    keys |= {SINGING, SPEECH} if evidence.sings else set()  # a voice sings
+    keys |= {_SPEECH} if evidence.speaks else set()
+    keys |= {_SINGING, _SPEECH} if evidence.sings else set()  # a voice sings
     if music or any("music" in label.lower().split() for label in labels):
-        keys.add(MUSIC)
+        keys.add(_MUSIC)
     return keys
 
 
 def _mentions(text: str, evidence: Evidence) -> list[Mention]:
     """Where a sound of the evidence or of the known ones is named; where a phrase fits several,
     it stands for those that are heard."""
-    names: dict[str, tuple[str, ...]] = {
-        SPEECH: (*SPEECH_NAMES, *(PEOPLE_NAMES if evidence.speaks else ())),
-        MUSIC: MUSIC_NAMES,
-        SINGING: SINGING_NAMES,
-    }
+    names = dict(_NAMES)
     mine = [sound.label for sound in evidence.sounds]
     mine += evidence.music.instruments if evidence.music else ()
     for label in mine:
         names[label] = (*names.get(label, ()), *forms(label))
-    labels = dict.fromkeys((*mine, SPEECH, MUSIC, SINGING, *other_sounds()))
+    labels = dict.fromkeys((*mine, *_NAMES, *other_sounds()))
     heard = _heard_keys(evidence)
     literal = _literal(text, evidence)
     found = find_mentions(_without(text, literal), labels, names)
@@ -199,7 +200,7 @@ def _quality_faults(
     if "gender" in fields or "age" in fields:
         fields.pop("summary", None)  # it may not speak against the field itself
     told = [*fields.values(), *(sound.label for sound in evidence.sounds), *shown]
-    known = set(normalize_words(" ".join(told)))
+    known = {*normalize_words(" ".join(told)), *" ".join(told).lower().split()}
     known |= {LANGUAGES.get((evidence.language or "").split("-")[0], "").lower()}
     stems = {label_key(word) for word in known}
     out = []

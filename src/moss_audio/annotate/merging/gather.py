@@ -6,7 +6,8 @@ left out, and `notes` says so. The second step of specification 3.4 ("normalised
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from moss_audio.annotate.merging.evidence import Evidence, HeardSound, Music, SaidText, joined
@@ -17,13 +18,15 @@ from moss_audio.result import Word
 from moss_audio.tasks.transcribe import segments_from_words
 from moss_audio.text import normalize_words, single_line
 
-SPEECH_LABELS = frozenset(
-    ("speech", "speaking", "talking", "voice", "voices", "conversation", "narration", "monologue")
-)
-MUSIC_LABELS = frozenset(("music", "background music", "musical instrument", "song"))
-SINGING_LABELS = frozenset(("singing", "vocal music", "singing voice"))
+# Class names of detectors and events that say speech, singing or music and no sound of their own.
+_ACTIVITIES: Mapping[str, tuple[str, ...]] = {
+    "speech": ("speech", "speaking", "talking", "voice", "voices", "conversation", "narration",
+               "monologue"),
+    "singing": ("singing", "vocal music", "singing voice"),
+    "music": ("music", "background music", "musical instrument", "song"),
+}  # fmt: skip
 # Two tools that hear the same sound at about the same time heard it once.
-SAME_EVENT_IOU = 0.5
+_SAME_EVENT_IOU = 0.5
 _MARKS = str.maketrans(dict.fromkeys('"\u201c\u201d\u201e\u00ab\u00bb', None))
 
 
@@ -42,45 +45,215 @@ def gather(
         weak_score: below this score an event is no evidence at all.
         flagged: whether words on which recognisers disagree somewhat count (as unsure).
     """
-    notes: list[str] = []
-    duration = max(0.0, segment.duration_s)
-    decision, text = _agreed(segment)
-    turns = _turns(segment, duration)
-    words = _words(segment, duration) if decision in ("keep", "flag") else ()
-    spoken: list[SaidText] = []
-    if decision == "drop":
-        notes.append("the recognisers disagree: the words are left out")
-    elif decision == "flag" and not flagged:
-        notes.append("the recognisers disagree in part: the words are left out")
-    elif decision:
-        spoken = _spoken(segment, text, words, turns, decision == "keep", duration, notes)
-    if not spoken:
-        words = ()
-    sounds, heard = _sounds(segment, duration, strong_score, weak_score, notes)
-    sung = _sung(segment, duration)
-    fields, measured = _fields(segment)
-    activity = _activity(segment, duration, strong_score)
-    speech = [(u.start_s, u.end_s) for u in spoken if u.start_s is not None and u.end_s is not None]
-    return Evidence(
-        duration_s=duration,
-        utterances=tuple(sorted([*spoken, *sung], key=_when)),
-        words=words,
-        decision=decision,
-        language=_language(segment) if spoken else None,
-        speech=joined(
-            speech or [*activity["speech"], *heard["speech"]] or [_pair(t) for t in turns]
-        ),
-        singing=joined([*activity["singing"], *heard["singing"]]),
-        speakers=_speakers(segment, turns),
-        turns=turns,
-        fields=fields,
-        measured=measured,
-        sounds=sounds,
-        music=_music(segment, duration, [*activity["music"], *heard["music"]], strong_score),
-        anchor=_best_text(segment, "anchor"),
-        description=_best_text(segment, "description"),
-        notes=tuple(dict.fromkeys(notes)),
-    )
+    return _Gathering(segment, strong_score, weak_score, flagged).evidence()
+
+
+class _Gathering:
+    """One segment's results on their way to evidence."""
+
+    def __init__(self, segment: AudioSegment, strong: float, weak: float, flagged: bool) -> None:
+        self.segment, self.strong, self.weak, self.flagged = segment, strong, weak, flagged
+        self.duration = max(0.0, segment.duration_s)
+        self.turns = tuple(self._last("speakers"))
+        self.notes: list[str] = []
+        # When detectors and events say that there is speech, singing, music.
+        self.active: dict[str, list[tuple[float, float]]] = {name: [] for name in _ACTIVITIES}
+
+    def evidence(self) -> Evidence:
+        decision, text = self._agreed()
+        spoken = self._spoken(decision, text)
+        self._activity()
+        sounds = self._sounds()
+        fields, measured = self._fields()
+        said = [one.span for one in spoken if one.span]
+        speech = said or self.active["speech"] or [_pair(turn) for turn in self.turns]
+        return Evidence(
+            duration_s=self.duration,
+            utterances=tuple(sorted([*spoken, *self._sung()], key=_when)),
+            words=self._words() if spoken else (),
+            decision=decision,
+            language=self._language() if spoken else None,
+            speech=joined(speech),
+            singing=joined(self.active["singing"]),
+            speakers=self._speakers(),
+            turns=self.turns,
+            fields=fields,
+            measured=measured,
+            sounds=sounds,
+            music=self._music(),
+            anchor=self._text("anchor"),
+            description=self._text("description"),
+            notes=tuple(dict.fromkeys(self.notes)),
+        )
+
+    def _last(self, kind: str) -> list[Span]:
+        """Spans of the last result of a kind."""
+        found = self.segment.find(kind)
+        return self._inside(found[-1].spans) if found else []
+
+    def _inside(self, spans: Iterable[Span]) -> list[Span]:
+        """Spans in order, clipped to the segment; those outside of it go."""
+        out = []
+        for span in spans:
+            start, end = max(0.0, span.start_s), min(self.duration, span.end_s)
+            if end >= start and span.start_s <= self.duration and span.end_s >= 0:
+                out.append(replace(span, start_s=start, end_s=end))
+        return sorted(out, key=lambda s: (s.start_s, s.end_s, s.label))
+
+    # ------------------------------------------------------------------------------- speech
+
+    def _agreed(self) -> tuple[str, str]:
+        """The decision on the transcript, and its text. A lone recogniser was never contradicted,
+        and never confirmed: it is flagged."""
+        if agreements := self.segment.find("agreement"):
+            last = agreements[-1]
+            decision = str(last.values.get("decision", "drop"))
+            return (decision, last.text) if decision in ("keep", "flag") else ("drop", "")
+        texts = [one.text for one in self.segment.find("transcript") if one.text.strip()]
+        return ("flag", texts[0]) if texts else ("", "")
+
+    def _spoken(self, decision: str, text: str) -> list[SaidText]:
+        if decision == "drop" or (decision == "flag" and not self.flagged):
+            part = "" if decision == "drop" else " in part"
+            self.notes.append(f"the recognisers disagree{part}: the words are left out")
+            return []
+        if not decision:
+            return []
+        timed: list[tuple[str, float | None, float | None]]
+        found = self.segment.find("sentences")
+        if found and found[-1].spans:
+            timed = [(s.label, s.start_s, s.end_s) for s in self._last("sentences")]
+        elif words := self._words():
+            timed = [(s.text, s.start, s.end) for s in segments_from_words(words)]
+        else:
+            timed = [(text, None, None)] if text.strip() else []
+        out = []
+        for label, start, end in timed:
+            said = single_line(label)
+            if normalize_words(said):
+                out.append(
+                    SaidText(said, start, end, self._speaker(start, end), decision == "keep")
+                )
+            else:
+                self.notes.append("a sentence without any word was left out")
+        return out
+
+    def _words(self) -> tuple[Word, ...]:
+        words = (Word(single_line(s.label), s.start_s, s.end_s) for s in self._last("words"))
+        return tuple(word for word in words if word.text)
+
+    def _sung(self) -> list[SaidText]:
+        found = self.segment.find("lyrics")
+        timed: list[tuple[str, float | None, float | None]]
+        timed = [(s.label, s.start_s, s.end_s) for s in self._last("lyrics")]
+        timed = timed or [(one.text, None, None) for one in found[-1:]]
+        return [
+            SaidText(single_line(text), start, end, sung=True)
+            for text, start, end in timed
+            if normalize_words(text)
+        ]
+
+    def _speaker(self, start: float | None, end: float | None) -> str | None:
+        """Whose turns cover most of the time; None if nobody's, or two cover it about alike."""
+        if start is None or end is None:
+            return None
+        shares: dict[str, float] = {}
+        for turn in self.turns:
+            shared = min(end, turn.end_s) - max(start, turn.start_s)
+            if shared > 0:
+                shares[turn.label] = shares.get(turn.label, 0.0) + shared
+        ranked = sorted(shares.items(), key=lambda item: (-item[1], item[0]))
+        if not ranked or (len(ranked) > 1 and ranked[1][1] > 0.8 * ranked[0][1]):
+            return None
+        return single_line(ranked[0][0]).translate(_MARKS)
+
+    def _speakers(self) -> int | None:
+        found = self.segment.find("speakers")
+        count = found[-1].values.get("count") if found else None
+        if isinstance(count, int) and not isinstance(count, bool) and count > 0:
+            return count
+        return len({turn.label for turn in self.turns}) or None
+
+    def _language(self) -> str | None:
+        chosen = [one.values.get("chosen") for one in self.segment.find("agreement")]
+        for one in sorted(self.segment.find("transcript"), key=lambda one: one.tool not in chosen):
+            if isinstance(language := one.values.get("language"), str) and language:
+                return language.lower()
+        return None
+
+    def _fields(self) -> tuple[dict[str, str], dict[str, float]]:
+        fields: dict[str, str] = {}
+        measured: dict[str, float] = {}
+        for result in self.segment.find("speech_fields"):
+            for name in FIELDS:
+                value = result.values.get(name)
+                if isinstance(value, str) and normalize_words(value):
+                    fields[name] = single_line(value).translate(_MARKS).strip(" .")
+            numbers: Any = result.values.get("measured")
+            for name, value in numbers.items() if isinstance(numbers, Mapping) else ():
+                if isinstance(value, int | float) and not isinstance(value, bool):
+                    measured[str(name)] = float(value)
+        return {name: fields[name] for name in FIELDS if name in fields}, measured
+
+    # -------------------------------------------------------------------- sounds and music
+
+    def _activity(self) -> None:
+        for result in self.segment.find("activity"):
+            for span in self._inside(result.spans):
+                kind = _activity_of(span.label)
+                if kind and self._sure(span) and span.end_s > span.start_s:
+                    self.active[kind].append(_pair(span))
+
+    def _sure(self, one: Span | ToolResult) -> bool:
+        return one.score is None or one.score >= self.strong
+
+    def _sounds(self) -> tuple[HeardSound, ...]:
+        """Sound events, each once. Those that only say speech, singing or music are activity."""
+        kept: list[HeardSound] = []
+        for result in self.segment.find("events"):
+            before = len(kept)  # only another tool hears the same event again
+            for span in self._inside(result.spans):
+                label = clean_label(span.label)
+                score = 1.0 if span.score is None else float(span.score)
+                if not label:
+                    self.notes.append(f"an event without a name was left out ({span.label!r})")
+                elif score < self.weak:
+                    continue
+                elif kind := _activity_of(label):
+                    if self._sure(span):
+                        self.active[kind].append(_pair(span))
+                else:
+                    sound = HeardSound(label, span.start_s, span.end_s, score, self._sure(span))
+                    _add(kept, sound, before)
+        return tuple(sorted(kept, key=lambda s: (s.start_s, s.end_s, s.label)))
+
+    def _best(self, kind: str) -> Mapping[str, Any]:
+        """Values of the surest result of a kind."""
+        found = [one for one in self.segment.find(kind) if self._sure(one)]
+        best = max(found, key=lambda one: 1.0 if one.score is None else one.score, default=None)
+        return best.values if best else {}
+
+    def _text(self, kind: str) -> str:
+        found = [one.text for one in self.segment.find(kind) if one.text.strip()]
+        return single_line(found[-1]) if found else ""
+
+    def _music(self) -> Music | None:
+        key = self._best("key")
+        bpm, tonic, mode = self._best("tempo").get("bpm"), key.get("tonic"), key.get("mode")
+        known = isinstance(tonic, str) and mode in ("major", "minor")
+        instruments = [clean_label(s.label) for s in self._last("instruments") if self._sure(s)]
+        chords = [single_line(s.label) for s in self._last("chords") if s.label not in ("N", "")]
+        music = Music(
+            spans=joined(self.active["music"]),
+            bpm=float(bpm) if isinstance(bpm, int | float) and bpm > 0 else None,
+            tonic=str(tonic) if known else None,
+            mode=str(mode) if known else None,
+            sections=tuple(self._last("sections")),
+            chords=tuple(dict.fromkeys(chords)),
+            dynamics=tuple(self._last("dynamics")),
+            instruments=tuple(dict.fromkeys(name for name in instruments if name)),
+        )
+        return None if music == Music() else music
 
 
 def clean_label(label: str) -> str:
@@ -98,227 +271,17 @@ def _pair(span: Span) -> tuple[float, float]:
     return span.start_s, span.end_s
 
 
-def _inside(spans: Iterable[Span], duration: float) -> list[Span]:
-    """Spans clipped to the segment; those outside of it go."""
-    out = []
-    for span in spans:
-        start, end = max(0.0, span.start_s), min(duration, span.end_s)
-        if end >= start and span.start_s <= duration and span.end_s >= 0:
-            out.append(Span(span.label, start, end, span.score, span.attributes))
-    return sorted(out, key=lambda s: (s.start_s, s.end_s, s.label))
-
-
-def _agreed(segment: AudioSegment) -> tuple[str, str]:
-    """The decision on the transcript, and its text. A lone recogniser was never contradicted, and
-    never confirmed: it is flagged."""
-    if agreements := segment.find("agreement"):
-        last = agreements[-1]
-        decision = str(last.values.get("decision", "drop"))
-        return (decision, last.text) if decision in ("keep", "flag") else ("drop", "")
-    transcripts = [one for one in segment.find("transcript") if one.text.strip()]
-    return ("flag", transcripts[0].text) if transcripts else ("", "")
-
-
-def _turns(segment: AudioSegment, duration: float) -> tuple[Span, ...]:
-    found = segment.find("speakers")
-    return tuple(_inside(found[-1].spans, duration)) if found else ()
-
-
-def _speakers(segment: AudioSegment, turns: Sequence[Span]) -> int | None:
-    found = segment.find("speakers")
-    if not found:
-        return None
-    count = found[-1].values.get("count")
-    if isinstance(count, int) and not isinstance(count, bool) and count > 0:
-        return count
-    return len({turn.label for turn in turns}) or None
-
-
-def _words(segment: AudioSegment, duration: float) -> tuple[Word, ...]:
-    found = segment.find("words")
-    if not found:
-        return ()
-    spans = _inside(found[-1].spans, duration)
-    words = [Word(single_line(s.label), s.start_s, s.end_s) for s in spans]
-    return tuple(word for word in words if word.text)
-
-
-def _spoken(
-    segment: AudioSegment,
-    text: str,
-    words: tuple[Word, ...],
-    turns: Sequence[Span],
-    sure: bool,
-    duration: float,
-    notes: list[str],
-) -> list[SaidText]:
-    found = segment.find("sentences")
-    timed: list[tuple[str, float | None, float | None]] = []
-    if found and found[-1].spans:
-        timed = [(s.label, s.start_s, s.end_s) for s in _inside(found[-1].spans, duration)]
-    elif words:
-        timed = [(s.text, s.start, s.end) for s in segments_from_words(words)]
-    elif text.strip():
-        timed = [(text, None, None)]
-    out = []
-    for said, start, end in timed:
-        said = single_line(said)
-        if not normalize_words(said):
-            notes.append("a sentence without any word was left out")
-            continue
-        out.append(SaidText(said, start, end, _speaker(start, end, turns), sure))
-    return out
-
-
-def _speaker(start: float | None, end: float | None, turns: Sequence[Span]) -> str | None:
-    """Whose turns cover most of the time; None if nobody's, or two cover it about alike."""
-    if start is None or end is None:
-        return None
-    shares: dict[str, float] = {}
-    for turn in turns:
-        shared = min(end, turn.end_s) - max(start, turn.start_s)
-        if shared > 0:
-            shares[turn.label] = shares.get(turn.label, 0.0) + shared
-    ranked = sorted(shares.items(), key=lambda item: (-item[1], item[0]))
-    if not ranked or (len(ranked) > 1 and ranked[1][1] > 0.8 * ranked[0][1]):
-        return None
-    return single_line(ranked[0][0]).translate(_MARKS)
-
-
-def _language(segment: AudioSegment) -> str | None:
-    chosen = [one.values.get("chosen") for one in segment.find("agreement")]
-    results = sorted(segment.find("transcript"), key=lambda one: one.tool not in chosen)
-    for one in results:
-        if isinstance(language := one.values.get("language"), str) and language:
-            return language.lower()
-    return None
-
-
-def _sung(segment: AudioSegment, duration: float) -> list[SaidText]:
-    out = []
-    for result in segment.find("lyrics")[-1:]:
-        spans = _inside(result.spans, duration)
-        parts: list[tuple[str, float | None, float | None]] = [
-            (s.label, s.start_s, s.end_s) for s in spans
-        ]
-        for text, start, end in parts or [(result.text, None, None)]:
-            if normalize_words(text):
-                out.append(SaidText(single_line(text), start, end, sung=True))
-    return out
-
-
-def _kind_of(label: str) -> str | None:
+def _activity_of(label: str) -> str | None:
     name = " ".join(normalize_words(label))
-    for kind, names in (
-        ("speech", SPEECH_LABELS),
-        ("singing", SINGING_LABELS),
-        ("music", MUSIC_LABELS),
-    ):
-        if name in names:
-            return kind
-    return None
-
-
-def _activity(
-    segment: AudioSegment, duration: float, strong: float
-) -> dict[str, list[tuple[float, float]]]:
-    out: dict[str, list[tuple[float, float]]] = {"speech": [], "singing": [], "music": []}
-    for result in segment.find("activity"):
-        for span in _inside(result.spans, duration):
-            kind = _kind_of(span.label)
-            if kind and (span.score is None or span.score >= strong) and span.end_s > span.start_s:
-                out[kind].append(_pair(span))
-    return out
-
-
-def _sounds(
-    segment: AudioSegment, duration: float, strong: float, weak: float, notes: list[str]
-) -> tuple[tuple[HeardSound, ...], dict[str, list[tuple[float, float]]]]:
-    """HeardSound events, each once; and the events that only say speech, singing or music."""
-    heard: dict[str, list[tuple[float, float]]] = {"speech": [], "singing": [], "music": []}
-    kept: list[HeardSound] = []
-    for result in segment.find("events"):
-        before = len(kept)  # only another tool hears the same event again
-        for span in _inside(result.spans, duration):
-            label = clean_label(span.label)
-            score = 1.0 if span.score is None else float(span.score)
-            if not label:
-                notes.append(f"an event without a name was left out ({span.label!r})")
-            elif score < weak:
-                continue
-            elif kind := _kind_of(label):
-                if score >= strong:
-                    heard[kind].append(_pair(span))
-            else:
-                sound = HeardSound(label, span.start_s, span.end_s, score, score >= strong)
-                _add(kept, sound, before)
-    kept.sort(key=lambda s: (s.start_s, s.end_s, s.label))
-    return tuple(kept), heard
+    return next((kind for kind, names in _ACTIVITIES.items() if name in names), None)
 
 
 def _add(kept: list[HeardSound], new: HeardSound, before: int) -> None:
     for index, old in enumerate(kept[:before]):
         shared = min(old.end_s, new.end_s) - max(old.start_s, new.start_s)
         union = max(old.end_s, new.end_s) - min(old.start_s, new.start_s)
-        same = shared >= SAME_EVENT_IOU * union if union > 0 else True
+        same = shared >= _SAME_EVENT_IOU * union if union > 0 else True
         if same and label_key(old.label) == label_key(new.label):
             kept[index] = max(old, new, key=lambda s: s.score)
             return
     kept.append(new)
-
-
-def _fields(segment: AudioSegment) -> tuple[dict[str, str], dict[str, float]]:
-    fields: dict[str, str] = {}
-    measured: dict[str, float] = {}
-    for result in segment.find("speech_fields"):
-        for name in FIELDS:
-            value = result.values.get(name)
-            if isinstance(value, str) and normalize_words(value):
-                fields[name] = single_line(value).translate(_MARKS).strip(" .")
-        numbers: Any = result.values.get("measured")
-        if isinstance(numbers, Mapping):
-            measured |= {
-                str(name): float(value)
-                for name, value in numbers.items()
-                if isinstance(value, int | float) and not isinstance(value, bool)
-            }
-    return {name: fields[name] for name in FIELDS if name in fields}, measured
-
-
-def _best(segment: AudioSegment, kind: str, strong: float) -> ToolResult | None:
-    found = [one for one in segment.find(kind) if one.score is None or one.score >= strong]
-    return max(found, key=lambda one: 1.0 if one.score is None else one.score) if found else None
-
-
-def _best_text(segment: AudioSegment, kind: str) -> str:
-    found = [single_line(one.text) for one in segment.find(kind) if one.text.strip()]
-    return found[-1] if found else ""
-
-
-def _music(
-    segment: AudioSegment, duration: float, heard: Sequence[tuple[float, float]], strong: float
-) -> Music | None:
-    tempo, key = _best(segment, "tempo", strong), _best(segment, "key", strong)
-    bpm = tempo.values.get("bpm") if tempo else None
-    tonic, mode = (key.values.get("tonic"), key.values.get("mode")) if key else (None, None)
-    known = isinstance(tonic, str) and mode in ("major", "minor")
-
-    def last(kind: str) -> list[Span]:
-        found = segment.find(kind)
-        return _inside(found[-1].spans, duration) if found else []
-
-    instruments = [
-        clean_label(s.label) for s in last("instruments") if s.score is None or s.score >= strong
-    ]
-    chords = [single_line(s.label) for s in last("chords") if s.label not in ("N", "")]
-    music = Music(
-        spans=joined(heard),
-        bpm=float(bpm) if isinstance(bpm, int | float) and bpm > 0 else None,
-        tonic=str(tonic) if known else None,
-        mode=str(mode) if known else None,
-        sections=tuple(last("sections")),
-        chords=tuple(dict.fromkeys(chords)),
-        dynamics=tuple(last("dynamics")),
-        instruments=tuple(dict.fromkeys(name for name in instruments if name)),
-    )
-    return None if music == Music() else music

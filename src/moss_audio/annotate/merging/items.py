@@ -39,7 +39,7 @@ class CaptionItem:
 def caption_items(evidence: Evidence) -> tuple[CaptionItem, ...]:
     """Quotations, speech and singing without known words, sounds by their names, music."""
     items = [
-        CaptionItem(f"said{number}", "said", _timed(block), said=tuple(block))
+        CaptionItem(f"said{number}", "said", _spans(block), said=tuple(block))
         for number, block in enumerate(_blocks(evidence.utterances), 1)
     ]
     if evidence.speech and not evidence.spoken:
@@ -79,9 +79,5 @@ def _continues(block: Sequence[SaidText], one: SaidText) -> bool:
     )
 
 
-def _timed(block: Sequence[SaidText]) -> tuple[tuple[float, float], ...]:
-    return tuple(
-        (one.start_s, one.end_s)
-        for one in block
-        if one.start_s is not None and one.end_s is not None
-    )
+def _spans(block: Sequence[SaidText]) -> tuple[tuple[float, float], ...]:
+    return tuple(one.span for one in block if one.span)

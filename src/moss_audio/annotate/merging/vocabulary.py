@@ -1,5 +1,5 @@
 # ruff: noqa: SIM905  (word lists read best as running text)
-"""Which phrases of a caption may stand for which piece of evidence, and which for none."""
+"""Names of sounds by their meaning: other wordings of one, near ones, ones that mean the same."""
 
 from __future__ import annotations
 
@@ -10,20 +10,6 @@ from itertools import permutations, product
 from moss_audio.annotate.merging.sound_words import AMBIGUOUS, FAMILIES, GENERIC, SYNONYMS
 from moss_audio.metrics.mentions import label_key
 
-# As `label_key` writes them: keys of mentions.
-SPEECH, MUSIC, SINGING = "speech", "music", "sing"
-SPEECH_NAMES = (
-    "voice", "speaker", "speak", "spoken", "talk", "says", "said", "saying", "tell", "told", "ask",
-    "reply", "answer", "male voice", "female voice", "conversation", "dialogue", "narrator",
-    "narration", "monologue", "words", "sentence", "utterance", "announcer",
-)  # fmt: skip
-# People need not speak: these stand for speech only where there is some.
-PEOPLE_NAMES = ("man", "woman", "person", "people", "someone", "somebody", "he", "she")
-MUSIC_NAMES = (
-    "song", "melody", "tune", "musical piece", "instrumental", "musical", "piece of music",
-    "piece", "track", "tempo", "rhythm", "beat", "harmony",
-)  # fmt: skip
-SINGING_NAMES = ("sing", "sung", "sang", "singer", "vocals", "lyrics")
 _EMPTY = frozenset(
     "sound sounds noise of and in on with from at by to up down off out over under past through"
     " near is are or for as into onto behind around".split()

@@ -159,15 +159,13 @@ def _about_words(evidence: Evidence) -> list[Found]:
     if spoken and len(text.split()) <= _MOST_WORDS:
         found.append(("said", {}, text, text))
     for one in spoken if len(spoken) > 1 else ():
-        if one.start_s is None or one.end_s is None:
+        if one.span is None:
             continue
-        others = [u for u in spoken if u is not one and u.start_s is not None]
-        alone = all(
-            (u.end_s or 0.0) <= one.start_s + 0.05 or (u.start_s or 0.0) >= one.end_s - 0.05
-            for u in others
-        )
-        if alone and seconds(one.start_s) != seconds(one.end_s):
-            slots = {"start": seconds(one.start_s), "end": seconds(one.end_s)}
+        start, end = one.span
+        others = [u.span for u in spoken if u is not one and u.span]
+        alone = all(b <= start + 0.05 or a >= end - 0.05 for a, b in others)
+        if alone and seconds(start) != seconds(end):
+            slots = {"start": seconds(start), "end": seconds(end)}
             found.append(("said at", slots, one.text, one.text))
     return found
 

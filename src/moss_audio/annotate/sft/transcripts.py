@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from moss_audio.annotate.merging.evidence import Evidence
 from moss_audio.annotate.sft.talk import Talk
-from moss_audio.result import Segment, Transcript
+from moss_audio.result import Segment, Transcript, Word
 from moss_audio.tasks.transcribe import Level, Transcribe
 from moss_audio.text import join_words, normalize_words
 
@@ -36,11 +38,7 @@ def transcripts(
 def _truth(evidence: Evidence, level: Level | None) -> Transcript | None:
     spoken = evidence.spoken
     text = join_words([one.text for one in spoken])
-    segments = tuple(
-        Segment(one.text, one.start_s, one.end_s)
-        for one in spoken
-        if one.start_s is not None and one.end_s is not None
-    )
+    segments = tuple(Segment(one.text, *one.span) for one in spoken if one.span)
     if level == "sentence" and len(segments) < len(spoken):
         return None
     if level == "word" and (
@@ -56,11 +54,10 @@ def _reads_back(task: Transcribe, answer: str, truth: Transcript, duration_s: fl
         return False
     if task.timestamps is None:
         return bool(answer)
-    wanted = [
-        (u.start, u.end) for u in (truth.words if task.timestamps == "word" else truth.segments)
-    ]
-    found = [(u.start, u.end) for u in (read.words if task.timestamps == "word" else read.segments)]
+    words = task.timestamps == "word"
+    wanted: Sequence[Segment | Word] = truth.words if words else truth.segments
+    found: Sequence[Segment | Word] = read.words if words else read.segments
     return len(wanted) == len(found) and all(
-        abs(a - c) <= _ROUNDING_S and abs(b - d) <= _ROUNDING_S
-        for (a, b), (c, d) in zip(wanted, found, strict=True)
+        abs(a.start - b.start) <= _ROUNDING_S and abs(a.end - b.end) <= _ROUNDING_S
+        for a, b in zip(wanted, found, strict=True)
     )
