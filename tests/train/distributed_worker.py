@@ -1,4 +1,4 @@
-"""Runs under torchrun, two processes on gloo: `ddp CONFIG` trains, `fsdp CONFIG` compares."""
+"""Runs under torchrun, two processes on gloo: `halves CONFIG` trains, `fsdp CONFIG` compares."""
 
 from __future__ import annotations
 
@@ -6,17 +6,26 @@ import os
 import signal
 import sys
 from pathlib import Path
+from typing import Any
 
 import torch
 import torch.distributed as dist
 
 
-def ddp(config: Path) -> None:
+def halves(config: Path) -> None:
     """Three steps, SIGTERM for one process alone, and the rest."""
+    from torch.distributed.tensor import DTensor
+
     from moss_audio.train import sft
     from tests.train.helpers import Fixed, scene_batches
 
-    batches = scene_batches(config)
+    batches, made, objective_of = scene_batches(config), [], sft.objective_of
+
+    def kept(*arguments: Any) -> Any:
+        made.append(objective_of(*arguments))
+        return made[-1]
+
+    sft.objective_of = kept
     sft.loading = lambda *_: lambda state, rank, n: Fixed(batches, state, rank, n)  # type: ignore[assignment]
 
     def log(line: str) -> None:
@@ -29,6 +38,9 @@ def ddp(config: Path) -> None:
     sft.log_to = lambda path: print  # type: ignore[assignment]
     if not sft.main(config):
         raise AssertionError("the second half did not end")
+    sharded = all(isinstance(p, DTensor) for one in made for p in one.parameters())
+    if sharded is not ("ACCELERATE_USE_FSDP" in os.environ):
+        raise AssertionError(f"sharded: {sharded}")
 
 
 def fsdp(config: Path) -> None:
@@ -96,4 +108,4 @@ if __name__ == "__main__":
 
     torch.set_num_threads(1)
     moss_audio.model.device.fast_dtype = lambda device: torch.float32
-    {"ddp": ddp, "fsdp": fsdp}[sys.argv[1]](Path(sys.argv[2]))
+    {"halves": halves, "fsdp": fsdp}[sys.argv[1]](Path(sys.argv[2]))

@@ -95,7 +95,18 @@ def test_the_same_for_the_weighted_terms_of_alignment(
     _same(*results, before)
 
 
-def _torchrun(*arguments: str) -> None:
+# what configs/accelerate/fsdp2.yaml makes of the environment, for the layers of the small model
+FSDP2 = {
+    "ACCELERATE_USE_FSDP": "true",
+    "FSDP_VERSION": "2",
+    "FSDP_AUTO_WRAP_POLICY": "TRANSFORMER_BASED_WRAP",
+    "FSDP_TRANSFORMER_CLS_TO_WRAP": "LlamaDecoderLayer,EncoderLayer",
+    "FSDP_RESHARD_AFTER_FORWARD": "true",
+    "FSDP_CPU_RAM_EFFICIENT_LOADING": "false",
+}
+
+
+def _torchrun(*arguments: str, **environment: str) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -108,17 +119,22 @@ def _torchrun(*arguments: str) -> None:
     paths = [str(root / "src"), str(root), os.environ.get("PYTHONPATH", "")]
     done = subprocess.run(
         command,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(paths), "OMP_NUM_THREADS": "1"},
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(paths), "OMP_NUM_THREADS": "1",
+             **environment},
         capture_output=True, text=True, timeout=180, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-4000:]
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("environment", [{}, FSDP2], ids=["ddp", "fsdp2"])
 def test_two_processes_are_one(
-    write_config: WriteConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    write_config: WriteConfig,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    environment: dict[str, str],
 ) -> None:
-    """And a checkpoint of two goes on as two: the second half is run after a stop."""
+    """And a checkpoint of two resumes as two: the second half is run after a stop."""
     options = {"encoder": "full", "loop_accumulate": 2}
     path = write_config("one", output=str(tmp_path / "a"), **options)
     batches = scene_batches(path)
@@ -126,7 +142,7 @@ def test_two_processes_are_one(
     assert sft.main(path)
     options["loop_accumulate"] = 1
     two = write_config("two", output=str(tmp_path / "b"), **options)
-    _torchrun("ddp", str(two))
+    _torchrun("halves", str(two), **environment)
     one, other = (
         checkpoint.read_tensors(tmp_path / name / "checkpoint-6") for name in ("run-one", "run-two")
     )
