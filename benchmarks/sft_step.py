@@ -52,7 +52,7 @@ _WORDS = "the small boat went out at dawn and came back with nothing but two gre
 _WARM_UP = 2  # steps of the run that are not counted: workers start
 
 
-class Padded(sft.Tuned):
+class Padded(sft.SftObjective):
     """The stage's objective, told by a mask what is padding."""
 
     def borders(self, batch: Batch) -> dict[str, Any]:
@@ -99,7 +99,9 @@ def padded(batch: Batch, pad_id: int, width: int = PADDED_TO) -> Batch:
 class Step:
     """Forward, backward, clipping and optimiser, on one side."""
 
-    def __init__(self, objective: sft.Tuned, attention: str, clip_norm: float, clock: str) -> None:
+    def __init__(
+        self, objective: sft.SftObjective, attention: str, clip_norm: float, clock: str
+    ) -> None:
         self.objective, self.attention, self.clip_norm = objective, attention, clip_norm
         self.now = CLOCKS[clock]
         self.optimizer = torch.optim.AdamW(objective.groups(0.0), fused=True)

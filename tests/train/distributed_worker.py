@@ -12,6 +12,24 @@ import torch
 import torch.distributed as dist
 
 
+def shard_on_cpus() -> None:
+    """accelerate takes FSDP2 from the environment only where there are GPUs: what it does there is
+    asked for here."""
+    from accelerate.utils import DistributedType, FullyShardedDataParallelPlugin
+
+    from moss_audio.train import loop
+
+    made = loop._accelerator
+
+    def accelerator(config: Any) -> Any:
+        one = made(config)
+        one.state.distributed_type = DistributedType.FSDP
+        one.state.fsdp_plugin = FullyShardedDataParallelPlugin()
+        return one
+
+    loop._accelerator = accelerator
+
+
 def halves(config: Path) -> None:
     """Three steps, SIGTERM for one process alone, and the rest."""
     from torch.distributed.tensor import DTensor
@@ -19,6 +37,8 @@ def halves(config: Path) -> None:
     from moss_audio.train import sft
     from tests.train.helpers import Fixed, scene_batches
 
+    if "ACCELERATE_USE_FSDP" in os.environ:
+        shard_on_cpus()
     batches, made, objective_of = scene_batches(config), [], sft.objective_of
 
     def kept(*arguments: Any) -> Any:

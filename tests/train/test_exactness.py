@@ -16,7 +16,7 @@ import torch
 from moss_audio.scenes.reader import load_scenes
 from moss_audio.settings import load_config
 from moss_audio.train import align, checkpoint, loop, sft
-from moss_audio.train.align import Dense, SpokenPieces
+from moss_audio.train.align import DenseObjective, SpokenPieces
 from moss_audio.train.loop import run
 from moss_audio.train.setup import ADAPTER, learn, load_for_training, settle
 from moss_audio.train.stage import LoopConfig
@@ -89,7 +89,7 @@ def test_the_same_for_the_weighted_terms_of_alignment(
         learn(model, [ADAPTER])
         dtype = settle(model)
         spoken = SpokenPieces(scenes, tokenizer, model.get_parameter(align.EMBEDDING), 24.0)
-        objective = Dense(model, spoken, dtype, 1e-2, 0.1)
+        objective = DenseObjective(model, spoken, dtype, 1e-2, 0.1)
         before = {n: p.detach().clone() for n, p in objective.kept().items()}
         results.append(_after(objective, some, tmp_path / name))
     _same(*results, before)

@@ -1,12 +1,12 @@
 """Alignment: the adapter learns to turn what the encoder hears into what the decoder reads.
 
-Source: pretraining stage 1 (specification, section 2, point 2): only adapter and mergers learn,
-from speech recognition and captions, without plain text. Two objectives:
+Source: pretraining stage 1 of the MOSS-Audio report (arXiv 2606.01802): only adapter and mergers
+learn, from speech recognition and captions, without plain text. Two objectives:
 
 - `decoder`, the paper's: cross-entropy of the answers through the frozen decoder.
 - `dense`: times are exact in composed scenes, so every 80-ms audio token has a target: the
   decoder's own embedding of the word piece spoken at that moment, of the name of the event that
-  sounds, or of a line feed in quiet. No decoder pass is needed, which makes it some twenty times
+  sounds, or of a line feed in quiet. No decoder pass is needed, which makes it about twenty times
   faster than learning the same through the decoder's loss.
 
 Deviations: with `dense` the mergers are not trained (they act inside the decoder) and captions
@@ -25,7 +25,6 @@ from torch import nn
 from torch.nn import functional as F
 
 from moss_audio.data.batch import IGNORE, Batch
-from moss_audio.data.config import DataConfig
 from moss_audio.engine.aligner import QUIET, SCALE
 from moss_audio.errors import MossAudioError
 from moss_audio.model.checkpoint import is_embedded
@@ -33,34 +32,30 @@ from moss_audio.model.modeling import MossAudioModel
 from moss_audio.model.nano import EMBEDDING
 from moss_audio.result import Event, Word
 from moss_audio.settings import load_config
+from moss_audio.train.answers import AnswerObjective
 from moss_audio.train.data import known_scenes, loading, only
 from moss_audio.train.export import write_result
 from moss_audio.train.flops import frames_of, step_flops
-from moss_audio.train.listen import Listener
 from moss_audio.train.loop import resumed, run
 from moss_audio.train.objective import Objective, mixed_precision
 from moss_audio.train.progress import log_to
 from moss_audio.train.setup import ADAPTER, MERGERS, learn, load_for_training, settle, source_folder
-from moss_audio.train.stage import LoopConfig, Stage
+from moss_audio.train.stage import Stage, StageConfig
 from moss_audio.units import TOKENS_PER_SECOND, num_tokens
 
 QUIET_WEIGHT = 0.25  # quiet tokens are many and easy
-MADE_ALIKE = 2.0  # random columns differ by a few per cent, standardised ones by far more
+STANDARDISED = 2.0  # ratio of column norms: random ones differ by a few per cent only
 
 
-@dataclass(frozen=True)
-class AlignConfig:
-    """The alignment stage."""
+@dataclass(frozen=True, kw_only=True)
+class AlignConfig(StageConfig):
+    """Alignment. Of `data`, the objective `dense` takes the transcription of composed scenes."""
 
-    model: str  # a complete folder
-    data: DataConfig  # dense: of the scenes among it, transcription
-    loop: LoopConfig
-    output: str | None = None  # None: into an embedded folder itself
+    output: str | None = None  # without it the result goes into `model`, an embedded folder
     objective: Literal["dense", "decoder"] = "dense"
     learning_rate: float = 7e-4
     scale: float = SCALE  # dense: of the cosine in the softmax
     regression: float = 0.1  # dense: weight of the distance to the embedding itself
-    seed: int = 0
 
 
 def _pieces(index: int, word: Word, tokenizer: Any) -> list[int]:
@@ -70,11 +65,11 @@ def _pieces(index: int, word: Word, tokenizer: Any) -> list[int]:
 def frame_targets(
     words: Sequence[Word] | None, sounds: Sequence[Event] | None, n_tokens: int, tokenizer: Any
 ) -> list[int]:
-    """What each audio token should say: the word piece spoken at its middle, else a piece of the
+    """The target of each audio token: the word piece spoken at its middle, else a piece of the
     label of the event that sounds there, else a line feed for quiet. `[n_tokens]` ids.
 
-    Where words or sounds are None they are not known: what is not said to be something may be
-    anything then, and is `IGNORE` instead of quiet.
+    Where words or sounds are unknown (None), a token without a target may be anything, so that it
+    is `IGNORE` instead of quiet.
     """
     known = words is not None and sounds is not None
     quiet = tokenizer.encode(QUIET, add_special_tokens=False)[0] if known else IGNORE
@@ -96,8 +91,8 @@ def frame_targets(
     return targets
 
 
-class _Remembers:
-    """A tokenizer that encodes a text once: the same words come again in every epoch."""
+class _CachedTokenizer:
+    """A tokenizer that encodes each text once: the same words return in every epoch."""
 
     def __init__(self, tokenizer: Any) -> None:
         self.tokenizer = tokenizer
@@ -121,7 +116,7 @@ class SpokenPieces(nn.Module):
         self, scenes: Sequence[Any], tokenizer: Any, embedding: torch.Tensor, scale: float
     ) -> None:
         super().__init__()
-        self.tokenizer, self.scale = _Remembers(tokenizer), scale
+        self.tokenizer, self.scale = _CachedTokenizer(tokenizer), scale
         pieces: set[int] = set()
         for scene in scenes:
             for i, word in enumerate(scene.words):
@@ -170,14 +165,14 @@ class SpokenPieces(nn.Module):
 
 
 def standardise_inputs(model: MossAudioModel, batch: Batch) -> None:
-    """Scale the first layers so that every encoder channel counts alike at the start.
+    """Scale the first layers so that every encoder channel has the same weight at the start.
 
     Whisper's residual stream has a few channels hundreds of times stronger than the rest. An
-    adapter whose columns already differ has been through this, and is left alone.
+    adapter whose columns already differ was scaled before, and is left as it is.
     """
     with torch.no_grad():
         columns = model.audio_adapter.gate_proj.weight.norm(dim=0)
-        if columns.max() > MADE_ALIKE * columns.median():
+        if columns.max() > STANDARDISED * columns.median():
             return
         encoded = model.audio_encoder(batch.audio_data, batch.audio_data_seqlens, batch.longest)
         streams = [encoded.tokens, *encoded.taps]
@@ -188,12 +183,12 @@ def standardise_inputs(model: MossAudioModel, batch: Batch) -> None:
             mlp.up_proj.weight.div_(size)
 
 
-class Dense(Objective):
-    """Each audio token says the word piece spoken there."""
+class DenseObjective(Objective):
+    """Each audio token predicts the word piece spoken there."""
 
     terms = ("pieces", "distance")
     # The mergers are scaled and not trained; a checkpoint keeps them, so that a resumed run
-    # exports what an unbroken one does.
+    # exports what an uninterrupted one does.
     also_kept = ("model." + MERGERS,)
 
     def __init__(
@@ -243,8 +238,7 @@ def main(config_path: Path, overrides: dict[str, Any] | None = None) -> bool:
     data = config.data
     if config.objective == "dense":
         data = only(data, ["transcribe"])
-    n_mels = model.config.audio_config.num_mel_bins
-    loader = loading(data, tokenizer, spec, n_mels)
+    loader = loading(data, model, tokenizer, spec)
 
     learn(model, [ADAPTER] if config.objective == "dense" else [ADAPTER, MERGERS])
     dtype = settle(model, keep=MERGERS)  # scaled below, which must not round them
@@ -258,9 +252,9 @@ def main(config_path: Path, overrides: dict[str, Any] | None = None) -> bool:
         log(f"align: {len(scenes)} scenes")
         spoken = SpokenPieces(scenes, tokenizer, model.get_parameter(EMBEDDING), config.scale)
         log(f"align: {len(spoken.table)} word pieces")
-        objective = Dense(model, spoken, dtype, config.learning_rate, config.regression)
+        objective = DenseObjective(model, spoken, dtype, config.learning_rate, config.regression)
     else:
-        objective = Listener(model, spec, dtype, {"": config.learning_rate}, rows=False)
+        objective = AnswerObjective(model, spec, dtype, {"": config.learning_rate}, rows=False)
 
     def finish(weights: dict[str, torch.Tensor]) -> None:
         output = write_result(source, Path(config.output or source), weights)

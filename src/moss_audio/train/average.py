@@ -1,8 +1,8 @@
 """One checkpoint out of several: the mean of their weights, tensor by tensor.
 
-Steps that a run on small batches takes after a long one on large batches learn something new and
-lose something old; the mean of before and after keeps most of both (Wortsman et al., "Robust
-fine-tuning of zero-shot models", CVPR 2022). It has the size and speed of one of them.
+A short run after a long one learns something new and forgets something old; the mean of before and
+after keeps most of both (Wortsman et al., "Robust fine-tuning of zero-shot models", CVPR 2022). It
+has the size and speed of one of them.
 
 Only checkpoints of one line have a mean that works: one was trained from another, or all from the
 same. LoRA factors are averaged as they are stored, so they too have to come from the same factors
@@ -37,7 +37,7 @@ def average(
         folders: two and more, all embedded (with the same fixed parts) or all in the released
             layout. What is not weights comes from the first.
         output: may be one of them, where they are embedded.
-        weights: one for each, taken as shares of their sum; none: all alike.
+        weights: one for each, relative to their sum; none: all equal.
         bits: in which an embedded folder's trained parts are stored.
 
     Raises:
@@ -52,7 +52,7 @@ def average(
         other = folders[packed.index(not packed[0])]
         raise MossAudioError(
             f"{other}: {folders[0]} is {'embedded' if packed[0] else 'in the released layout'} and "
-            "this one is not; export one of them anew (form: packed or plain)"
+            "this one is not; export one of them again (form: packed or plain)"
         )
     mean: dict[str, torch.Tensor] = {}
     for folder, share in zip(folders, shares, strict=True):

@@ -12,23 +12,26 @@ from moss_audio.data.config import DataConfig, SourceConfig
 from moss_audio.data.conversation import SCENE_TASKS
 from moss_audio.data.loader import make_loader
 from moss_audio.errors import MossAudioError
+from moss_audio.model.modeling import MossAudioModel
 from moss_audio.prompt import PromptSpec
 from moss_audio.scenes.reader import Scene, iter_scenes
-from moss_audio.train.stage import Loader
-
-LoaderOf = Callable[[Any, int, int], Loader]
+from moss_audio.train.stage import Loader, LoaderOf
 
 
 @dataclass(frozen=True)
 class Phase:
-    """What is in from a share of the steps on: names of tasks, and of groups, which come whole."""
+    """The tasks that are trained from `start` on, a share of the steps. A group's name stands for
+    all of its tasks."""
 
     start: float
     tasks: tuple[str, ...]
 
 
-def loading(config: DataConfig, tokenizer: Any, spec: PromptSpec, n_mels: int) -> LoaderOf:
-    """Makes the loader of one process out of so many, from a state or from the start."""
+def loading(
+    config: DataConfig, model: MossAudioModel, tokenizer: Any, spec: PromptSpec
+) -> LoaderOf:
+    """The loaders of a mixture, with the features that `model` takes."""
+    n_mels = model.config.audio_config.num_mel_bins
 
     def make(state: Any, rank: int, world_size: int) -> Loader:
         return make_loader(
@@ -51,11 +54,11 @@ def known_scenes(config: DataConfig) -> list[Scene]:
 def only(config: DataConfig, names: Sequence[str]) -> DataConfig:
     """The part of a mixture that belongs to tasks or groups of these names.
 
-    A source of complete conversations or documents, and one whose tasks nobody lists, belongs to
-    its group alone. Shares of the groups that stay keep their proportions.
+    A source of complete conversations or documents, or without a table of tasks, is selected by its
+    group alone. The remaining groups keep their proportions.
 
     Raises:
-        MossAudioError: if nothing stays.
+        MossAudioError: if nothing remains.
     """
     sources = tuple(kept for s in config.sources if (kept := _part(s, set(names))) is not None)
     if not sources:
@@ -96,7 +99,7 @@ def check_phases(phases: Sequence[Phase], config: DataConfig) -> None:
 
 
 class PhasedLoader:
-    """A mixture whose tasks change at fixed steps; each phase begins its data anew.
+    """A mixture whose tasks change at fixed steps; each phase reads its data from the start.
 
     Args:
         phases: checked by `check_phases`.

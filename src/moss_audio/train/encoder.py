@@ -1,14 +1,14 @@
 """The encoder from scratch: it learns to hear by having to tell.
 
-Source: encoder pretraining (specification, section 2, point 1): recognition, speech translation and
-captions jointly, no off-the-shelf front end. The tasks are those of the `data:` table. A small
-decoder reads the same prompts as the large one will, time markers included, through an adapter of
-its own; when the stage is done, decoder and adapter are thrown away.
+Source: encoder pretraining of the MOSS-Audio report (arXiv 2606.01802): recognition, speech
+translation and captions jointly, no off-the-shelf front end. The tasks are those of the `data:`
+table. A small decoder reads the same prompts as the large one will, time markers included, through
+an adapter of its own; when the stage is done, decoder and adapter are thrown away.
 
-Helpers beside the decoder's loss: CTC on the word pieces of a clip whose words are known, and, for
-composed scenes, the piece spoken (or the sound heard) at each 80-ms token.
+Two auxiliary losses join the decoder's: CTC on the word pieces of a clip whose words are known, and
+for composed scenes the piece spoken (or the sound heard) at each 80-ms token.
 
-Deviations: the paper does not say what the head is, nor that there are helpers. Translations are
+Deviations: the paper does not describe the head and mentions no auxiliary losses. Translations are
 questions with an answer like any other (`recipes.translations` makes a small set).
 """
 
@@ -32,9 +32,9 @@ from moss_audio.model.modeling import MossAudioModel
 from moss_audio.prompt import PromptSpec
 from moss_audio.settings import load_config
 from moss_audio.train.align import SpokenPieces
+from moss_audio.train.answers import AnswerObjective
 from moss_audio.train.data import known_scenes, loading
 from moss_audio.train.export import MODEL, write_result
-from moss_audio.train.listen import Listener
 from moss_audio.train.loop import resumed, run
 from moss_audio.train.objective import mixed_precision
 from moss_audio.train.progress import log_to
@@ -48,26 +48,22 @@ from moss_audio.train.setup import (
     source_folder,
     trained_millions,
 )
-from moss_audio.train.stage import LoopConfig, Stage
+from moss_audio.train.stage import Stage, StageConfig
 
 _HEAD_DIM = 32
 
 
-@dataclass(frozen=True)
-class EncoderConfig:
-    """Encoder pretraining."""
+@dataclass(frozen=True, kw_only=True)
+class EncoderConfig(StageConfig):
+    """Encoder pretraining, from random weights in the sizes of `model`'s encoder."""
 
-    model: str  # a complete folder, whose encoder is made anew
-    output: str  # the same folder with the trained encoder
-    data: DataConfig
-    loop: LoopConfig
+    output: str  # gets the files of `model` with the trained encoder in place of its own
     head_layers: int = 2  # of the small decoder
     head_width: int = 192
     ctc_weight: float = 0.3
     ctc_steps: int = 2  # output steps a token of 80 ms: more where pieces are letters
     pieces_weight: float = 0.3
     learning_rate: float = 1e-3
-    seed: int = 0
 
     def __post_init__(self) -> None:
         if self.head_width < _HEAD_DIM or self.head_width % _HEAD_DIM:
@@ -79,7 +75,7 @@ class EncoderConfig:
 
 
 def headed(model: MossAudioModel, layers: int, width: int) -> MossAudioModel:
-    """A model with the same encoder and a small decoder in the place of the large one."""
+    """A model with the same encoder and a small decoder instead of the large one."""
     config = MossAudioConfig(
         audio_config=model.config.audio_config.to_dict(),
         language_config={
@@ -94,7 +90,7 @@ def headed(model: MossAudioModel, layers: int, width: int) -> MossAudioModel:
             "max_position_embeddings": model.config.language_config.max_position_embeddings,
         },
         adapter_hidden_size=2 * width,
-        deepstack_num_inject_layers=0,  # what is to be heard has to be in the last layer
+        deepstack_num_inject_layers=0,  # the last layer has to hold it all
         audio_token_id=model.config.audio_token_id,
         audio_start_id=model.config.audio_start_id,
         audio_end_id=model.config.audio_end_id,
@@ -104,12 +100,13 @@ def headed(model: MossAudioModel, layers: int, width: int) -> MossAudioModel:
 
 
 def fresh(encoder: MossAudioEncoder, mel: torch.Tensor) -> None:
-    """Make an encoder anew, with a stem whose output has unit variance on `mel` `[n, M, F]`.
+    """Reset an encoder to random weights, with a stem whose output has unit variance on `mel`
+    `[n, M, F]`.
 
-    With torch's own start the stem's output is so faint that the positions, which are added to it,
-    drown it, and the layers learn to tell time instead of sound.
+    With torch's default initialisation the stem's output is so small that the position embeddings,
+    which are added to it, drown it, and the layers learn to tell time instead of sound.
     """
-    depth = (2 * len(encoder.layers)) ** -0.5  # the residual stream is a sum of so many parts
+    depth = (2 * len(encoder.layers)) ** -0.5  # the residual stream sums up this many parts
     with torch.no_grad():
         for name, module in encoder.named_modules():
             if isinstance(module, nn.Linear | nn.Conv1d | nn.Conv2d):
@@ -139,7 +136,7 @@ def _unit(layer: Any, x: torch.Tensor, channels: int) -> torch.Tensor:
     return layer(x)
 
 
-class Hearing(Listener):
+class EncoderObjective(AnswerObjective):
     """The small decoder's loss, CTC and the piece at each token."""
 
     terms = ("answers", "ctc", "pieces")
@@ -213,8 +210,10 @@ class Hearing(Listener):
         )
 
 
-def build(config: EncoderConfig, source: Path, data: DataConfig) -> tuple[Hearing, Any, PromptSpec]:
-    """The objective with an encoder made anew, the tokenizer and the prompt."""
+def build(
+    config: EncoderConfig, source: Path, data: DataConfig
+) -> tuple[EncoderObjective, Any, PromptSpec]:
+    """The objective, the tokenizer and the prompt; the encoder is reset by `_begin`."""
     torch.manual_seed(config.seed)
     whole, tokenizer, spec = load_for_training(source)
     model = headed(whole, config.head_layers, config.head_width)
@@ -222,11 +221,11 @@ def build(config: EncoderConfig, source: Path, data: DataConfig) -> tuple[Hearin
     spoken = SpokenPieces(known_scenes(data), tokenizer, table, 1.0)
     learn(model, [ENCODER, ADAPTER, *DECODER])
     dtype = settle(model)
-    return Hearing(model, spec, dtype, config, spoken), tokenizer, spec
+    return EncoderObjective(model, spec, dtype, config, spoken), tokenizer, spec
 
 
-def _begin(objective: Hearing, batches: Iterable[Batch]) -> None:
-    """Make the encoder anew, to the measure of the first chunk of the first batch."""
+def _begin(objective: EncoderObjective, batches: Iterable[Batch]) -> None:
+    """Reset the encoder, scaled on the first chunk of the first batch."""
     encoder = objective.model.audio_encoder
     first = next(b for b in batches if b.audio_data_seqlens.numel())
     longest = int(first.audio_data_seqlens.argmax())
@@ -237,8 +236,7 @@ def _begin(objective: Hearing, batches: Iterable[Batch]) -> None:
 def started(config: EncoderConfig) -> MossAudioEncoder:
     """The encoder as it is before the first step of a run."""
     objective, tokenizer, spec = build(config, source_folder(config.model), config.data)
-    n_mels = objective.model.config.audio_config.num_mel_bins
-    _begin(objective, loading(config.data, tokenizer, spec, n_mels)(None, 0, 1))
+    _begin(objective, loading(config.data, objective.model, tokenizer, spec)(None, 0, 1))
     return objective.model.audio_encoder
 
 
@@ -249,8 +247,7 @@ def main(config_path: Path, overrides: dict[str, Any] | None = None) -> bool:
     log = log_to(Path(config.loop.output_dir) / "log.txt")
     objective, tokenizer, spec = build(config, source, config.data)
     log(f"encoder: {trained_millions(objective.model.audio_encoder):.2f} M parameters")
-    n_mels = objective.model.config.audio_config.num_mel_bins
-    loader = loading(config.data, tokenizer, spec, n_mels)
+    loader = loading(config.data, objective.model, tokenizer, spec)
     if resumed(config.loop) is None:
         _begin(objective, loader(None, 0, 1))
 

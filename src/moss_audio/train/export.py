@@ -101,7 +101,7 @@ def write_result(
     scaling: float = 1.0,
     bits: PackedBits | None = None,
     form: Form = "auto",
-    taken_up: bool = False,
+    continued: bool = False,
 ) -> Path:
     """Write a complete folder; returns it.
 
@@ -110,11 +110,11 @@ def write_result(
         weights: what was learnt, by the objective's names.
         scaling: alpha / rank of the LoRA among them.
         bits: for the packed form.
-        taken_up: the LoRA is the source's own, which learnt on, not one beside it.
+        continued: the LoRA is the source's own, trained further, not one to be added to it.
     """
     named = model_weights(weights)
     if packs(source, form, weights):
-        _write_packed(source, output, named, scaling, bits or PackedBits(), taken_up)
+        _write_packed(source, output, named, scaling, bits or PackedBits(), continued)
     else:
         write_plain(source, output, named, scaling)
     return output
@@ -134,7 +134,7 @@ def _write_packed(
     named: dict[str, torch.Tensor],
     scaling: float,
     bits: PackedBits,
-    taken_up: bool,
+    continued: bool,
 ) -> None:
     old, old_bits = load_trained(source), _stored_bits(source / read_parts(source).trained)
     parts = {name: (tensor, old_bits[name]) for name, tensor in old.items()}
@@ -146,7 +146,7 @@ def _write_packed(
             weight, stored = parts[name]
             parts[name] = (weight.float() + up @ down, stored)
             continue
-        if name + LORA_UP in old and not taken_up:
+        if name + LORA_UP in old and not continued:
             # two adapters on a weight are one of their ranks together
             down = torch.cat([old[name + LORA_DOWN], down])
             up = torch.cat([old[name + LORA_UP], up], 1)

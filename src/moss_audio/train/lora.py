@@ -18,7 +18,7 @@ class LoraConfig:
     """Rank and scale: a weight becomes `weight + alpha / rank * up @ down`."""
 
     rank: int = 16
-    alpha: float | None = None  # None: the rank
+    alpha: float | None = None  # default: the rank
     dropout: float = 0.0
 
     @property
@@ -27,7 +27,7 @@ class LoraConfig:
 
 
 def add_lora(model: nn.Module, layers: str, config: LoraConfig, seed: int) -> None:
-    """Put adapters on the linear layers whose names match `layers`; they alone learn then.
+    """Put adapters on the linear layers whose names match `layers`; then only they learn.
 
     `down` starts at random with the layer's own scale (columns^-0.5), `up` at zero: with it a
     learning rate means the same at every rank.
@@ -65,8 +65,8 @@ def is_lora(name: str) -> bool:
 def pairs(
     weights: Mapping[str, torch.Tensor], scaling: float
 ) -> Iterator[tuple[str, torch.Tensor, torch.Tensor]]:
-    """Name of the adapted weight, `down` `[r, in]` and `up` `[out, r]` with the scale folded in:
-    the weight is to be increased by `up @ down`."""
+    """Name of each adapted weight, its `down` `[r, in]` and its `up` `[out, r]` with the scale
+    folded in: `up @ down` is to be added to the weight."""
     for name, down in weights.items():
         if name.endswith(DOWN):
             stem = name.removesuffix(DOWN)

@@ -1,8 +1,8 @@
-"""What a stage learns, as the loop sees it: a module whose forward gives the terms of the loss.
+"""What a stage learns, as the loop sees it: a module whose forward returns the terms of the loss.
 
 A term is a sum over items divided by the number of such items in the whole step, all micro-batches
 and all processes together. That makes accumulation, and more processes, exact: the gradient is
-that of one big batch, however the items fall on micro-batches.
+that of one big batch, however the items are spread over micro-batches.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from moss_audio.model.modeling import MossAudioModel
 
 
 class Objective(nn.Module):
-    """A model and what is asked of it.
+    """A model and the loss it is trained on.
 
     Attributes:
         terms: names of the loss terms, in the order of `counts` and of forward's result.
@@ -42,7 +42,7 @@ class Objective(nn.Module):
         raise NotImplementedError
 
     def rates(self) -> Mapping[str, float]:
-        """Peak learning rate by prefix of the parameters' names; the longest prefix counts."""
+        """Peak learning rate by prefix of the parameters' names; the longest prefix wins."""
         raise NotImplementedError
 
     def trained(self) -> dict[str, nn.Parameter]:

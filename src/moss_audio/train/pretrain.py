@@ -1,16 +1,16 @@
 """Joint pretraining: everything learns end to end, and plain text joins.
 
-Source: pretraining stage 2 (specification, section 2, point 3): recognition (plain, with word
-times, with sentence times), captions and text in the shares 30 / 40 / 30, sets inside a group
+Source: pretraining stage 2 of the MOSS-Audio report (arXiv 2606.01802): recognition (plain, with
+word times, with sentence times), captions and text in the shares 30 / 40 / 30, sets inside a group
 drawn in proportion to the square root of their size; the same decoder loss for all. The time-aware
 objectives are the timed tasks themselves: word and sentence times and event timelines, on prompts
 with time markers.
 
-The mixture is the `data:` table (its `groups` are the shares). A curriculum of fixed order may say
-which tasks and groups are in from which share of the steps on; without one all are in all along.
+The mixture is the `data:` table (its `groups` are the shares). A `curriculum` says which tasks and
+groups are trained from which share of the steps on; without one, all are from the first step.
 
-Deviations: rates differ by part, since encoder and decoder come in more or less trained; with
-`freeze` parts can be left out, as on a machine too small for all of them.
+Deviations: learning rates differ by part, since encoder and decoder arrive more or less trained;
+`freeze` leaves parts out, for a machine too small for all of them.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ import torch
 from moss_audio.data.config import DataConfig
 from moss_audio.errors import MossAudioError
 from moss_audio.settings import load_config
+from moss_audio.train.answers import AnswerObjective
 from moss_audio.train.data import Phase, PhasedLoader, check_phases, loading
 from moss_audio.train.export import MODEL, ROWS, Form, PackedBits, packs, write_result
-from moss_audio.train.listen import Listener
 from moss_audio.train.loop import run
 from moss_audio.train.progress import log_to
 from moss_audio.train.setup import (
@@ -40,27 +40,23 @@ from moss_audio.train.setup import (
     source_folder,
     trained_millions,
 )
-from moss_audio.train.stage import Loader, LoopConfig, Stage
+from moss_audio.train.stage import Loader, Stage, StageConfig
 
 Part = Literal["encoder", "adapter", "mergers", "decoder"]
 _PREFIXES = {"encoder": [ENCODER], "adapter": [ADAPTER], "mergers": [MERGERS], "decoder": DECODER}
 
 
-@dataclass(frozen=True)
-class PretrainConfig:
-    """The joint stage."""
+@dataclass(frozen=True, kw_only=True)
+class PretrainConfig(StageConfig):
+    """The joint stage, from an aligned model."""
 
-    model: str  # a complete folder, aligned
-    output: str  # folder that gets the result, complete
-    data: DataConfig
-    loop: LoopConfig
+    output: str  # the folder of the result
     curriculum: tuple[Phase, ...] = ()
     freeze: tuple[Part, ...] = ()
     encoder_lr: float = 1e-4
     adapter_lr: float = 4e-4  # of adapter and mergers
     decoder_lr: float = 1e-4
     form: Form = "auto"
-    seed: int = 0
 
 
 def main(config_path: Path, overrides: dict[str, Any] | None = None) -> bool:
@@ -86,14 +82,13 @@ def main(config_path: Path, overrides: dict[str, Any] | None = None) -> bool:
         MODEL + MERGERS: config.adapter_lr,
         **{MODEL + prefix: config.decoder_lr for prefix in DECODER},
     }
-    objective = Listener(model, spec, dtype, rates, rows="decoder" not in parts)
+    objective = AnswerObjective(model, spec, dtype, rates, rows="decoder" not in parts)
     packs(source, config.form, objective.trained())
     log(f"pretrain: {trained_millions(objective):.2f} M trained parameters")
-    n_mels = model.config.audio_config.num_mel_bins
 
     def loader(state: Any, rank: int, world_size: int) -> Loader:
         def make(data: DataConfig, inner: Any) -> Loader:
-            return loading(data, tokenizer, spec, n_mels)(inner, rank, world_size)
+            return loading(data, model, tokenizer, spec)(inner, rank, world_size)
 
         if not config.curriculum:
             return make(config.data, state)

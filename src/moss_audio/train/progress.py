@@ -10,7 +10,7 @@ from pathlib import Path
 
 
 class Meter:
-    """Counts what goes by between two lines.
+    """Counts what is processed between two lines.
 
     Args:
         steps: of the whole run.
@@ -28,7 +28,7 @@ class Meter:
 
     def add(self, audio_s: float, tokens: float, flops: float, waited_s: float) -> None:
         """One step's audio, tokens and operations, of all processes, and how long this process
-        waited for its batches. (A GPU may still have had work in that time.)"""
+        waited for its batches (a GPU may have been busy in that time)."""
         self.audio_s += audio_s
         self.tokens += tokens
         self.flops += flops

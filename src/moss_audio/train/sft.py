@@ -1,15 +1,15 @@
 """Supervised fine-tuning: a checkpoint learns the tasks of a set of conversations.
 
-Source: SFT (specification, section 2, point 4): audio questions, captions, recognition and timed
-recognition, time markers on as in inference. For nano it is stage 2 and SFT in one: transcripts,
-word and sentence times, event timelines, captions and questions from composed scenes.
+Source: SFT of the MOSS-Audio report (arXiv 2606.01802): audio questions, captions, recognition and
+timed recognition, time markers on as in inference. For nano it is stage 2 and SFT in one:
+transcripts, word and sentence times, event timelines, captions and questions from composed scenes.
 
-Each part learns or not by choice: the decoder in full, through LoRA or not at all; the encoder
+Which parts learn is a choice: the decoder in full, through LoRA or not at all; the encoder
 likewise; adapter and mergers or not. The result is a complete folder: packed parts where the run
 started from such a folder (and the decoder did not learn in full), else the plain layout, merged.
 
 Deviations: LoRA is the default, so that what is shipped beside public weights stays small; the
-alignment loss may go on beside the decoder's (`align_weight`).
+alignment loss can be added to the decoder's (`align_weight`).
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from typing import Any, Literal
 import torch
 
 from moss_audio.data.batch import Batch
-from moss_audio.data.config import DataConfig
 from moss_audio.errors import MossAudioError
 from moss_audio.model.modeling import MossAudioModel
 from moss_audio.model.nano import EMBEDDING
 from moss_audio.prompt import PromptSpec
 from moss_audio.settings import load_config
 from moss_audio.train.align import AlignConfig, SpokenPieces
+from moss_audio.train.answers import AnswerObjective
 from moss_audio.train.data import known_scenes, loading
 from moss_audio.train.export import (
     MODEL,
@@ -39,7 +39,6 @@ from moss_audio.train.export import (
     packs,
     write_result,
 )
-from moss_audio.train.listen import Listener
 from moss_audio.train.loop import run
 from moss_audio.train.lora import DECODER_LAYERS, ENCODER_LAYERS, LoraConfig, add_lora
 from moss_audio.train.objective import mixed_precision
@@ -55,21 +54,18 @@ from moss_audio.train.setup import (
     source_folder,
     trained_millions,
 )
-from moss_audio.train.stage import LoopConfig, Stage
-from moss_audio.train.stored import take_up_lora
+from moss_audio.train.stage import Stage, StageConfig
+from moss_audio.train.stored import resume_lora
 
 Way = Literal["frozen", "lora", "full"]
 Start = Literal["new", "stored"]
 
 
-@dataclass(frozen=True)
-class SftConfig:
+@dataclass(frozen=True, kw_only=True)
+class SftConfig(StageConfig):
     """The fine-tuning stage."""
 
-    model: str  # a complete folder
-    output: str  # folder that gets the result, complete
-    data: DataConfig
-    loop: LoopConfig
+    output: str  # the folder of the result
     decoder: Way = "lora"
     encoder: Way = "frozen"
     adapter: bool = True  # learns
@@ -79,20 +75,20 @@ class SftConfig:
     decoder_lr: float = 2e-5  # where it learns in full
     encoder_lr: float = 2e-5
     lora_rank: int = 16
-    lora_alpha: float | None = None  # None: the rank, a scale of 1
+    lora_alpha: float | None = None  # default: the rank, which is a scale of 1
     lora_dropout: float = 0.0
-    # stored: the LoRA of an embedded folder learns on (same rank, scale 1); new: one beside it
+    # stored: the LoRA of an embedded folder is trained further (same rank, scale 1); new: another
+    # one is added to it
     lora_start: Start = "new"
-    align_weight: float = 0.1  # of the alignment loss, which goes on beside the decoder's
+    align_weight: float = 0.1  # of the alignment loss, which is added to the decoder's
     form: Form = "auto"  # of the result: packed, plain
     adapter_bits: int = SHIPPED_BITS.adapter  # bits in which packed parts are stored
     merger_bits: int = SHIPPED_BITS.merger
     lora_bits: int = SHIPPED_BITS.lora
     encoder_bits: int = SHIPPED_BITS.encoder
-    seed: int = 0
 
     def __post_init__(self) -> None:
-        _ = self.bits  # raises, hours before they are needed, where they cannot be stored
+        _ = self.bits  # raises now, not hours later, if they cannot be stored
 
     @property
     def bits(self) -> PackedBits:
@@ -103,8 +99,8 @@ class SftConfig:
         return LoraConfig(self.lora_rank, self.lora_alpha, self.lora_dropout)
 
 
-class Tuned(Listener):
-    """The answers' loss, and the alignment loss beside it."""
+class SftObjective(AnswerObjective):
+    """The loss of the answers plus the alignment loss."""
 
     def __init__(self, *args: Any, spoken: SpokenPieces | None, weight: float, **kw: Any) -> None:
         super().__init__(*args, **kw)
@@ -146,7 +142,7 @@ def prepare(model: MossAudioModel, config: SftConfig, source: Path) -> torch.dty
     if layers:
         add_lora(model, "|".join(f"({one})" for one in layers), config.lora, config.seed)
         if config.lora_start == "stored":
-            take_up_lora(model, source, config.lora)
+            resume_lora(model, source, config.lora)
     learn(model, parts)
     return settle(model)
 
@@ -157,7 +153,7 @@ def objective_of(
     dtype: torch.dtype,
     config: SftConfig,
     spoken: SpokenPieces | None,
-) -> Tuned:
+) -> SftObjective:
     """The stage's objective over a prepared model."""
     rates: Mapping[str, float] = {
         ROWS: config.adapter_lr,
@@ -168,7 +164,9 @@ def objective_of(
         MODEL + DECODER[1]: config.decoder_lr,
     }
     rows = config.decoder != "full" and (config.adapter or config.decoder == "lora")
-    return Tuned(model, spec, dtype, rates, rows=rows, spoken=spoken, weight=config.align_weight)
+    return SftObjective(
+        model, spec, dtype, rates, rows=rows, spoken=spoken, weight=config.align_weight
+    )
 
 
 def export(config: SftConfig, source: Path, weights: Mapping[str, torch.Tensor]) -> Path:
@@ -176,7 +174,7 @@ def export(config: SftConfig, source: Path, weights: Mapping[str, torch.Tensor])
     return write_result(
         source, Path(config.output), weights,
         scaling=config.lora.scaling, bits=config.bits, form=config.form,
-        taken_up=config.lora_start == "stored",
+        continued=config.lora_start == "stored",
     )  # fmt: skip
 
 
@@ -199,8 +197,7 @@ def main(config_path: Path, overrides: dict[str, Any] | None = None) -> bool:
         )
     log(f"sft: {trained_millions(objective):.2f} M trained parameters")
 
-    n_mels = model.config.audio_config.num_mel_bins
-    loader = loading(config.data, tokenizer, spec, n_mels)
+    loader = loading(config.data, model, tokenizer, spec)
 
     def finish(weights: dict[str, torch.Tensor]) -> None:
         log(f"sft: wrote {export(config, source, weights)}")

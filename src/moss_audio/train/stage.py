@@ -1,5 +1,5 @@
-"""What a run is: how long, how fast and where to (`LoopConfig`); what is learnt, and from what data
-(`Stage`). What runs it is `loop`."""
+"""What a run is: what every stage's file says (`StageConfig`), how long, how fast and where to
+(`LoopConfig`), and what is learnt from which batches (`Stage`). What runs it is `loop`."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any, Literal, Protocol
 
 import torch
 
+from moss_audio.data.config import DataConfig
 from moss_audio.errors import MossAudioError
 from moss_audio.train.objective import Objective
 
@@ -55,15 +56,25 @@ class LoopConfig:
             raise MossAudioError("; ".join(wrong))
 
     def arithmetic(self) -> dict[str, Any]:
-        """The fields that decide the weights; the others may change from start to start."""
+        """The fields that decide the weights; the others may differ when a run resumes."""
         return {name: value for name, value in asdict(self).items() if name not in _FREE}
 
 
-# of LoopConfig: where a run is kept, what it says and how it fits into memory
+# Fields of LoopConfig about where a run is kept, what it reports and how it fits into memory.
 _FREE = {
     "output_dir", "gradient_checkpointing", "log_every", "save_every_s", "keep", "report_to",
     "peak_tflops",
 }  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class StageConfig:
+    """What the file of every stage says."""
+
+    model: str  # what to start from: nano, a folder or a hub id
+    data: DataConfig
+    loop: LoopConfig
+    seed: int = 0
 
 
 def lr_share(step: int, config: LoopConfig) -> float:
@@ -88,15 +99,21 @@ class Loader(Protocol):
     def state_dict(self) -> Any: ...
 
 
+LoaderOf = Callable[[Any, int, int], Loader]
+
+
 @dataclass(frozen=True)
 class Stage:
     """One training stage as the loop sees it.
 
-    `loader` gives this process's batches: from a state that a loader gave before (None: from the
-    start), for a rank out of so many. `finish` writes the result from the trained weights (full,
-    on the CPU, by the objective's names); only the first process calls it.
+    Attributes:
+        objective: what learns, and its loss.
+        loader: of a state (None: from the start), a rank and the number of processes, the loader
+            of this process's batches.
+        finish: writes the result from the trained weights (full, on the CPU, by the objective's
+            names); only the first process calls it.
     """
 
     objective: Objective
-    loader: Callable[[Any, int, int], Loader]
+    loader: LoaderOf
     finish: Callable[[dict[str, torch.Tensor]], None]

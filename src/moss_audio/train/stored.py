@@ -1,4 +1,4 @@
-"""The LoRA that an embedded folder holds, taken up again: it learns on instead of another one."""
+"""The LoRA that an embedded folder holds is trained further, instead of adding another one."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from moss_audio.model.nano import LORA_DOWN, LORA_UP, load_trained
 from moss_audio.train.lora import BASE, DOWN, UP, LoraConfig
 
 
-def take_up_lora(model: nn.Module, folder: Path, config: LoraConfig) -> None:
-    """Take the stored LoRA out of the weights of `model` and into its adapters.
+def resume_lora(model: nn.Module, folder: Path, config: LoraConfig) -> None:
+    """Move the stored LoRA from the weights of `model` into its adapters.
 
     `model` was loaded from `folder` and has had adapters put on it (`add_lora`); what it computes
-    stays the same to rounding. An adapter without a stored one keeps its new start.
+    stays the same up to rounding. An adapter without a stored one keeps its initial values.
 
     Raises:
         MossAudioError: no embedded folder, nothing stored, another rank, or a scale that is not 1.

@@ -1,6 +1,6 @@
-"""The decoder's loss: cross-entropy of the answers, given what the encoder heard.
+"""The decoder's loss: cross-entropy of the answers, given the encoded audio.
 
-Shared by every stage that goes through the decoder; what learns is the stage's own business.
+Shared by every stage whose loss goes through the decoder; which parts learn is up to the stage.
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ def learnt_labels(labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     return moved, moved != IGNORE
 
 
-class Listener(Objective):
-    """A model that answers about what it hears.
+class AnswerObjective(Objective):
+    """The loss of a model's answers.
 
     Args:
         model: with `requires_grad` set where it is to learn.
         spec: ids of the audio tokens.
-        dtype: the type to compute in.
+        dtype: what it computes in.
         rates: peak learning rate by prefix of the parameters' names (the model's begin with
             `model.`).
         rows: learn the embeddings of the audio ids, as a table of their own `[3, H]`; for a
@@ -78,7 +78,7 @@ class Listener(Objective):
 
     def encode(self, batch: Batch) -> tuple[EncoderOutput, bool]:
         """Encoder output of a batch's clips. A batch of text alone gets a silent clip in their
-        place, so that each step walks through the same modules on every process; False says so."""
+        place, so that each step runs the same modules on every process; the flag is then False."""
         data, lengths, longest = batch.audio_data, batch.audio_data_seqlens, batch.longest
         heard = lengths.numel() > 0
         if not heard:
@@ -105,9 +105,8 @@ class Listener(Objective):
         return embeds
 
     def borders(self, batch: Batch) -> dict[str, Any]:
-        """What the decoder is told, beside the positions, of where samples begin and end."""
+        """What tells the decoder where samples begin and end, beside the positions."""
         if self.model.language_model.config._attn_implementation == PACKED:
-            # the segments say it all
             return {"attention_mask": {"full_attention": None}, "segments": batch.segments}
         return {}
 
@@ -116,7 +115,7 @@ class Listener(Objective):
     ) -> torch.Tensor:
         """Summed cross-entropy of the answers over `count`."""
         unused = torch.zeros((), device=batch.input_ids.device)
-        if not heard:  # the silent clip's part in the gradient is nothing, but is there
+        if not heard:  # the silent clip's modules take part in the gradient, with zeros
             unused = features.embeds.sum() * 0.0
             unused = unused + sum(d.sum() * 0.0 for d in features.deepstack)
         hidden = self.model.hidden_states(
@@ -127,7 +126,7 @@ class Listener(Objective):
             use_cache=False,
             **self.borders(batch),
         ).last_hidden_state
-        # logits only where something is learnt: the head is a fifth of a small model
+        # logits only where there is a label: the head is a fifth of a small model
         labels, learnt = learnt_labels(batch.labels)
         logits = self.model.lm_head(hidden[learnt])
         value = F.cross_entropy(logits.float(), labels[learnt], reduction="sum")
