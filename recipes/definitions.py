@@ -1,12 +1,13 @@
-"""Plain text for training: questions about words and WordNet's definitions as answers.
+"""A data set of plain text: questions about words, with WordNet's definitions as answers.
 
     python -m recipes.definitions data/text.jsonl
 
-Writes conversations without audio, a line each. Needs Debian's wordnet-base.
+writes conversations without audio, one JSON object a line. It needs Debian's wordnet-base.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 import random
 import re
@@ -16,6 +17,7 @@ from pathlib import Path
 
 from moss_audio.errors import MossAudioError
 from moss_audio.files import write_atomic
+from recipes.command import run
 
 _WORDNET = Path("/usr/share/wordnet")
 _ASKED = (
@@ -60,20 +62,27 @@ def conversations(count: int, seed: int = 0, folder: Path = _WORDNET) -> Iterato
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Write the file that the arguments name."""
-    arguments = sys.argv[1:] if arguments is None else arguments
-    if len(arguments) != 1:
-        print("usage: python -m recipes.definitions FILE.jsonl", file=sys.stderr)
-        return 2
-    path = Path(arguments[0])
-    path.parent.mkdir(parents=True, exist_ok=True)
-    lines = [json.dumps({"messages": messages}) + "\n" for messages in conversations(24_000)]
-    write_atomic(path, "".join(lines))
-    return 0
+    """Run; returns the exit status."""
+    parser = argparse.ArgumentParser(
+        prog="python -m recipes.definitions",
+        description="Write questions about words, with definitions of WordNet (Debian's "
+        "wordnet-base) as answers, as conversations without audio: one JSON object a line.",
+    )
+    parser.add_argument("file", type=Path, metavar="FILE.jsonl", help="file to write")
+    parser.add_argument(
+        "--count", type=int, default=24_000, metavar="N", help="at most so many (default: 24000)"
+    )
+    parsed = parser.parse_args(arguments)
+
+    def work() -> str:
+        found = conversations(parsed.count)
+        lines = [json.dumps({"messages": messages}) + "\n" for messages in found]
+        parsed.file.parent.mkdir(parents=True, exist_ok=True)
+        write_atomic(parsed.file, "".join(lines))
+        return f"{parsed.file}: {len(lines)} conversations"
+
+    return run(work)
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except MossAudioError as error:
-        sys.exit(str(error))
+    sys.exit(main())

@@ -1,8 +1,8 @@
-"""What is said in recorded lines, by Whisper tiny.en: several lines at a time, then by their times.
+"""Transcribes recorded lines with Whisper tiny.en, many lines in one window.
 
-Whisper always works on 30 seconds; lines last three. So they are joined with pauses between them,
-and every word goes to the line in which its middle lies. What the model is not sure of is left
-out: a transcript that teaches has to be right more often than it has to be there.
+Whisper always works on 30 seconds, and lines last about three. So they are joined with pauses
+between them, and every word goes to the line in which its middle lies. Lines of which the model is
+not sure are left out: in training data, a wrong transcript costs more than a missing one.
 """
 
 from __future__ import annotations
@@ -93,7 +93,7 @@ def listen(model: Any, lines: Sequence[np.ndarray]) -> list[list[HeardWord]]:
 
 
 def doubt(words: Sequence[HeardWord], duration_s: float) -> str | None:
-    """Why a transcript is not to be learnt from; None if it may be."""
+    """Why a transcript is not good enough to train on; None if it is."""
     if not words:
         return "no words"
     probabilities = [word.probability for word in words]
@@ -132,9 +132,9 @@ def labelled(
     lines: Iterable[tuple[str, np.ndarray]],
     forget: Callable[[str], bool] = lambda text: False,
 ) -> Iterator[tuple[str, np.ndarray, str, list[Word], str | None]]:
-    """Name, samples, text, words and the doubt, if any, of each line that can be heard.
+    """Name, samples, text, words and the reason to leave it out, if any, of each audible line.
 
-    `forget` tells what must not be learnt (the sentences of a test set).
+    `forget` tells which texts must not be trained on (the sentences of a test set).
     """
     usable = ((name, levelled(samples)) for name, samples in lines)
     for group in grouped((name, samples) for name, samples in usable if samples is not None):

@@ -1,4 +1,4 @@
-"""The folder of a data set: blocks of lines, transcribed side by side, and one file of them all."""
+"""Writes the data set: blocks of lines, transcribed in parallel, then one file of them all."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ from moss_audio.units import SAMPLE_RATE
 from recipes.dialogue.games import GAMES, Line
 from recipes.dialogue.label import labelled
 
-_BLOCK = 120  # lines; what is lost when a run is killed
+_BLOCK = 120  # lines; at most so many are transcribed again when a run is killed
 _PROMPT = "Transcribe the audio."
 
 
 def make(out: Path, games: Sequence[str], root: Path = Path("/"), workers: int = 2) -> str:
     """Write `out`/train.jsonl and its audio; returns a line on what is in it.
 
-    Blocks that are there already are kept. Sentences of the English test prompts are left out
-    (where they are installed: without them nothing could be measured either).
+    Blocks that an earlier run finished are kept. Sentences of the English test prompts are left
+    out, where these are installed.
 
     Raises MossAudioError for an unknown game or broken files, MissingDebianPackageError without
     the package of a game.
@@ -79,7 +79,7 @@ def make_block(game: str, start: int, root: Path, out: Path, parent: int | None 
     model = load_whisper(WhisperConfig())
     for name, samples, text, words, why in labelled(model, _sounds(own, left_out), forget):
         if parent is not None and pool.orphaned(parent):
-            raise MossAudioError(f"{out}: the process that worked here is gone")
+            raise MossAudioError(f"{out}: the process that started this one has ended")
         if why is not None:
             left_out[why] += 1
             continue

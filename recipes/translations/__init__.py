@@ -1,6 +1,6 @@
-"""Speech translation to train on: French, German and Spanish sentences with their English.
+"""A data set for speech translation: German, French and Spanish sentences with their English.
 
-Composed from parallel parts, so the translation is exact, and spoken by espeak-ng:
-`python -m recipes.translations OUT`. A small set of its kind: it shows the task, it does
-not teach a language.
+The sentences are composed from parallel parts, so that the translations are exact, and spoken by
+espeak-ng: `python -m recipes.translations OUT`. The set is small: it shows a model the task, it
+does not teach a language.
 """

@@ -13,9 +13,9 @@ from pathlib import Path
 import numpy as np
 
 from moss_audio.annotate import flac
-from moss_audio.errors import MossAudioError
 from moss_audio.files import write_atomic
 from moss_audio.units import SAMPLE_RATE
+from recipes.command import run
 from recipes.translations.phrases import LANGUAGES, phrase
 
 # Names of espeak-ng's voices; a variant of the speaker is added.
@@ -29,7 +29,7 @@ _ASKED = (
 
 
 def split_of(english: str) -> str:
-    """`train` or `val` (a tenth), by the English sentence: a translation is in one of them."""
+    """`train` or `val` (a tenth), by the English sentence: equal sentences share a split."""
     first = hashlib.sha256(english.encode()).digest()[0]
     return "val" if first < 26 else "train"
 
@@ -72,22 +72,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run; returns the exit status."""
     parser = argparse.ArgumentParser(
         prog="python -m recipes.translations",
-        description="Write sentences in German, French and Spanish, spoken by espeak-ng, with "
-        "questions for their English translation: OUT/train.jsonl, OUT/val.jsonl, OUT/audio/.",
+        description="Write German, French and Spanish sentences spoken by espeak-ng (Debian's "
+        "libespeak-ng1), each with a question for its English translation: OUT/train.jsonl, "
+        "OUT/val.jsonl and OUT/audio/.",
     )
-    parser.add_argument("out", type=Path)
-    parser.add_argument("count", type=int, nargs="?", default=4000)
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("out", type=Path, metavar="OUT", help="folder to write; made if absent")
+    parser.add_argument(
+        "count", type=int, nargs="?", default=4000, metavar="COUNT",
+        help="number of sentences (default: 4000)",
+    )  # fmt: skip
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="random seed (default: 0)")
     parsed = parser.parse_args(arguments)
     if parsed.count < 1:
         parser.error(f"COUNT is {parsed.count}; give at least 1")
-    try:
+
+    def work() -> str:
         counts = make(parsed.out, parsed.count, parsed.seed)
-    except MossAudioError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    print(f"{parsed.out}: {counts['train']} to train, {counts['val']} to validate")
-    return 0
+        return f"{parsed.out}: {counts['train']} for training, {counts['val']} for validation"
+
+    return run(work)
 
 
 if __name__ == "__main__":

@@ -45,7 +45,7 @@ def test_the_command_writes_what_a_source_reads(tmp_path: Path) -> None:
     for name in "ab":  # the same in each new process
         words = [sys.executable, "-m", "recipes.translations", str(tmp_path / name), "24"]
         done = subprocess.run(words, capture_output=True, text=True, check=True)
-        assert "to train" in done.stdout
+        assert "for training" in done.stdout
     train = (tmp_path / "a/train.jsonl").read_text()
     assert train == (tmp_path / "b/train.jsonl").read_text()
     entries = [json.loads(line) for line in train.splitlines()]

@@ -142,7 +142,7 @@ def test_ctrl_c_leaves_complete_shards_only_and_the_same_command_goes_on(tmp_pat
             run.kill()
     assert run.returncode == 130
     (line,) = err.splitlines()
-    assert "the same command goes on" in line
+    assert "the same command resumes" in line
     assert not list(out.glob(".*"))
     complete = sorted(out.glob("shard-*"))
     assert complete

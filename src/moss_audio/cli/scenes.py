@@ -17,14 +17,17 @@ from moss_audio.errors import MossAudioError
 if TYPE_CHECKING:
     from moss_audio.scenes.check import Report
 
-Folder = Annotated[Path, typer.Argument(metavar="DIR", help="A folder that `scenes make` made.")]
+Folder = Annotated[Path, typer.Argument(metavar="DIR", help="A folder written by `scenes make`.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 _SHOWN = 20  # leaks and names that are listed; --json has all
 
 
 def register(app: typer.Typer) -> None:
     """Add the group."""
-    group = typer.Typer(no_args_is_help=True, help="Compose sound scenes with exact truth.")
+    group = typer.Typer(
+        no_args_is_help=True,
+        help="Compose sound scenes whose words, events and music are known exactly.",
+    )
     group.command("make", epilog="Example: moss-audio scenes make configs/nano/scenes.yaml data")(
         make_scenes
     )
@@ -34,11 +37,13 @@ def register(app: typer.Typer) -> None:
 
 
 def make_scenes(
-    config: Annotated[Path, typer.Argument(metavar="CONFIG", help="A YAML file.")],
-    out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder of shards; made if absent.")],
-    workers: Annotated[int, typer.Option(min=1, help="Processes.")] = 2,
+    config: Annotated[
+        Path, typer.Argument(metavar="CONFIG", help="YAML file that describes the scenes.")
+    ],
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder to write; made if absent.")],
+    workers: Annotated[int, typer.Option(min=1, help="Number of processes.")] = 2,
 ) -> None:
-    """Make the scenes that CONFIG describes. The same command goes on where a run ended."""
+    """Make the scenes that CONFIG describes. The same command resumes an interrupted run."""
     from moss_audio.scenes.make import make
 
     bar: ProgressBar | None = None
@@ -50,7 +55,7 @@ def make_scenes(
 
         def progress(done: int, total: int) -> None:
             nonlocal bar
-            if bar is None:  # before, nobody knows how many there are
+            if bar is None:  # the total is not known before
                 bar = stack.enter_context(ProgressBar(total, "shards", wanted=True))
             bar.move(done, f"{done} of {plural(total, 'shard')}")
 
@@ -59,7 +64,7 @@ def make_scenes(
 
 
 def check_scenes(folder: Folder, as_json: AsJson = False) -> None:
-    """Prove that no sentence, voice or file crosses the splits. Exit code 1 names what does."""
+    """Check that the splits share no sentence, voice or recording; exit code 1 if they do."""
     from moss_audio.scenes.check import by_kind, check
 
     report = check(folder)

@@ -31,17 +31,16 @@ def make(
     out_dir: Path | str,
     *,
     workers: int = 2,
-    resume: bool = True,
     progress: Progress = lambda done, total: None,
     report: Callable[[str], None] = lambda line: None,
 ) -> Path:
     """Make every shard that is not complete yet; returns `out_dir`.
 
-    `progress` is told how many shards are complete, `report` gets lines for the user. On Ctrl-C
-    nothing half done stays, and KeyboardInterrupt says how far it came.
+    `progress` is told how many shards are complete, `report` gets lines for the user. Ctrl-C leaves
+    no unfinished shard, and the KeyboardInterrupt says how many are complete.
 
-    Raises MossAudioError if the configuration is wrong, if `out_dir` was made from another one or
-    with other sources, or if `resume` is False and shards are there already.
+    Raises MossAudioError if the configuration is wrong, or if `out_dir` was made from another one
+    or with other sources.
     """
     config_path, out = Path(config_path), Path(out_dir)
     config = read_config(config_path)
@@ -50,8 +49,6 @@ def make(
     out.mkdir(parents=True, exist_ok=True)
     pool.sweep(out)
     ready = {p.name for p in out.glob("shard-*") if (p / COMPLETED).exists()}
-    if ready and not resume:
-        raise MossAudioError(f"{out}: has {len(ready)} shards already; allow resuming, or empty it")
     _same_config(config_path, out / "config.yaml")
     sources.write(config, out, report)
     sentences = out / "sentences.tsv"
@@ -74,7 +71,7 @@ def make(
         pool.run_each(make_shard, jobs, workers=workers, done=done)
     except KeyboardInterrupt:
         raise KeyboardInterrupt(
-            f"interrupted with {finished} of {total} shards complete; the same command goes on"
+            f"interrupted with {finished} of {total} shards complete; the same command resumes"
         ) from None
     finally:
         pool.sweep(out)
@@ -99,7 +96,7 @@ def make_shard(config_path: Path, out: Path, index: int, parent: int | None = No
     with (part / AUDIO).open("wb") as audio, (part / TRUTH).open("w", encoding="utf-8") as truth:
         while offset < wanted:
             if parent is not None and pool.orphaned(parent):
-                raise MossAudioError(f"{out}: the process that made scenes here is gone")
+                raise MossAudioError(f"{out}: the process that started this one has ended")
             split, kind, scene = composer.draw()
             pcm = np.clip(np.rint(scene.samples * 32767.0), -32768, 32767).astype("<i2")
             audio.write(pcm.tobytes())

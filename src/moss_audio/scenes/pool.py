@@ -80,7 +80,7 @@ def _how_it_ended(code: int | None) -> str:
     if code is not None and code < 0:
         reason = signal.Signals(-code).name
         more = "; out of memory? use fewer --workers" if reason == "SIGKILL" else ""
-        return f"a worker was ended by {reason}{more}; the same command goes on"
+        return f"a worker was ended by {reason}{more}; the same command resumes"
     return f"a worker failed with status {code}; its traceback is above"
 
 

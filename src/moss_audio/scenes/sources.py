@@ -63,9 +63,9 @@ def collect(config: ScenesConfig) -> list[SceneSource]:
 def write(config: ScenesConfig, out: Path, report: Callable[[str], None]) -> None:
     """Write `sources.json` into `out`, or compare with the one that is there.
 
-    Missing sounds are reported, the scenes do without them. Raises MossAudioError if recorded
-    prompts are missing, or if other sources than now were installed when `out` was begun: the
-    held-out files are drawn from those installed, and might have been trained on.
+    Missing sounds are reported and left out. Raises MossAudioError if recorded prompts are missing,
+    or if other sources were installed when `out` was started: which files are held out depends on
+    those installed, so a held-out file might have been trained on.
     """
     for source in _prompt_sources(config):
         read_texts(source)  # says what to install
@@ -78,21 +78,21 @@ def write(config: ScenesConfig, out: Path, report: Callable[[str], None]) -> Non
     }
     missing = [s.name for s in sources if s.version is None and s.kind == "sound"]
     if missing:
-        report(f"sounds not installed, done without: {' '.join(missing)}")
+        report(f"sounds not installed, left out: {' '.join(missing)}")
     path = out / SOURCES
     if path.exists():
         changed = _changed(read(path), data)
         if changed:
             raise MossAudioError(
-                f"{path}: begun with other sources ({', '.join(changed)}); install those again or "
-                "use another folder"
+                f"{path}: started with other sources ({', '.join(changed)}); install those again "
+                "or use another folder"
             )
         return
     write_atomic(path, json.dumps(data, ensure_ascii=False, indent=1) + "\n")
 
 
 def read(path: Path) -> dict[str, Any]:
-    """A written `sources.json`. Raises MossAudioError if it is none."""
+    """Read `sources.json`. Raises MossAudioError if it cannot be read."""
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
         return {

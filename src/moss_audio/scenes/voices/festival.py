@@ -133,7 +133,7 @@ class FestivalVoice:
             if not block:
                 self._process.kill()
                 raise MossAudioError(
-                    f"{speaker}: festival gave no answer to {text!r}; is its voice whole?"
+                    f"{speaker}: festival gave no answer to {text!r}; is its voice package intact?"
                 )
             self._left += block
 
