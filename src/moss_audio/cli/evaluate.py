@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -29,38 +29,42 @@ def register(app: typer.Typer) -> None:
 
 
 def evaluate(
-    model: Annotated[str, typer.Argument(help="nano (embedded), a folder, or a hub id.")],
+    model: Annotated[
+        str, typer.Argument(metavar="MODEL", help="nano (built in), a folder, or a hub id.")
+    ],
     suite: Annotated[
         str, typer.Option("--suite", "-s", help="nano, general, asr, timestamps or captions.")
     ],
-    data: Annotated[Path, typer.Option("--data", "-d", help="Folder of the test sets.")],
+    data: Annotated[Path, typer.Option("--data", "-d", help="Folder with the test sets.")],
     out: Annotated[
         Path | None,
         typer.Option(
-            "--out", "-o", help="Folder for answers and reports; evaluation/<model>-<suite>."
+            "--out",
+            "-o",
+            help="Folder for answers and reports. Default: evaluation/<model>-<suite>.",
         ),
     ] = None,
     limit: Annotated[
-        int | None, typer.Option("--limit", min=1, help="At most so many items of each part.")
+        int | None, typer.Option("--limit", min=1, help="Maximum number of items per part.")
     ] = None,
     part: Annotated[
         list[str] | None,
-        typer.Option("--part", help="Only this part of the suite; may be given several times."),
+        typer.Option("--part", help="Run only this part of the suite. Can be repeated."),
     ] = None,
     fresh: Annotated[
         bool,
         typer.Option(
             "--fresh/--resume",
-            help="Ask everything again, or go on where a run ended. Answers of another model, "
-            "suite or prompt are never used.",
+            help="Ask everything again, or resume an earlier run. Answers of another model, suite "
+            "or prompt are never reused.",
         ),
     ] = False,
     judge_url: Annotated[
         str | None,
         typer.Option(
             "--judge-url",
-            help="OpenAI-compatible service that rates speakers' descriptions (suite captions); "
-            "its key is read from OPENAI_API_KEY.",
+            help="OpenAI-compatible service that rates descriptions of speakers (suite captions). "
+            "The key is read from OPENAI_API_KEY.",
         ),
     ] = None,
     judge_model: Annotated[
@@ -70,24 +74,21 @@ def evaluate(
     device: Device = None,
     dtype: Dtype = None,
 ) -> None:
-    """Measure a checkpoint. Items that fail are listed, and make the exit code 1."""
+    """Evaluate a checkpoint. Items that fail are listed, and make the exit code 1."""
     from moss_audio.evaluate import report as reports
     from moss_audio.evaluate.run import run
     from moss_audio.evaluate.store import AnswerFile
     from moss_audio.evaluate.suites import plan
 
-    planned = plan(
-        suite, data, _judge(judge_url, judge_model)
-    )  # a mistake in the data shows before the model is loaded
+    # a mistake in the data shows before the model is loaded
+    planned = plan(suite, data, _judge(judge_url, judge_model))
     if part:
         planned = planned.only(part)
     for absent, reason in planned.absent:
         complain(f"{absent} is not measured: {reason}", kind="note")
     folder = out or Path("evaluation") / f"{_slug(model)}-{suite}"
-    with (
-        AnswerFile(folder, fresh=fresh) as store,
-        ProgressBar(1, "loading the model", wanted=True) as bar,
-    ):
+    bar = ProgressBar(1, "loading the model", wanted=True)
+    with AnswerFile(folder, fresh=fresh) as store, bar:
         from moss_audio import api
 
         loaded = api.load(model, device=device, dtype=dtype, batch_size=batch_size)
@@ -113,10 +114,13 @@ def evaluate(
     typer.echo(page.read_text(encoding="utf-8"), nl=False)
     if ran.reused:
         complain(f"{plural(ran.reused, 'answer')} from an earlier run", kind=None)
-    failed = report["failed"]
+    _tell_failed(report["failed"], folder)
+
+
+def _tell_failed(failed: Sequence[Mapping[str, str]], folder: Path) -> None:
+    for row in failed[:_LISTED]:
+        complain(f"{row['part']} {row['id']}: {row['error']}")
     if failed:
-        for row in failed[:_LISTED]:
-            complain(f"{row['part']} {row['id']}: {row['error']}")
         complain(f"{plural(len(failed), 'item')} failed; all are in {folder / 'report.json'}")
         raise typer.Exit(1)
 

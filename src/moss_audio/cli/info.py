@@ -30,10 +30,12 @@ def register(app: typer.Typer) -> None:
 
 
 def info(
-    model: Annotated[str, typer.Argument(help="nano (embedded), a folder, or a hub id.")] = "nano",
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    model: Annotated[
+        str, typer.Argument(metavar="MODEL", help="nano (built in), a folder, or a hub id.")
+    ] = "nano",
+    as_json: Annotated[bool, typer.Option("--json", help="Print as JSON.")] = False,
 ) -> None:
-    """Show a checkpoint's architecture and sizes, and check that its weights are whole."""
+    """Show a checkpoint's architecture and sizes, and check that its weights are complete."""
     from moss_audio.model.checkpoint import Checkpoint
 
     checkpoint = Checkpoint.open(model)

@@ -51,7 +51,7 @@ def transcribe(
         typer.Option(
             "--timestamps",
             "-t",
-            help="Add times for sentences or words; by default, as the format needs.",
+            help="Add times for sentences or words. Default: as the format needs.",
             show_default=False,
         ),
     ] = None,
@@ -86,13 +86,13 @@ def ask(
     common: opt.Common,
     questions: Annotated[
         list[str] | None,
-        typer.Option("--question", "-q", help="A question; repeat it for several.", metavar="TEXT"),
+        typer.Option("--question", "-q", help="A question. Can be repeated.", metavar="TEXT"),
     ] = None,
     thinking: Annotated[
         bool | None,
         typer.Option(
             "--thinking/--no-thinking",
-            help="Reason before answering, or not; by default, as the checkpoint was trained.",
+            help="Reason before answering, or not. Default: as the checkpoint was trained.",
             show_default=False,
         ),
     ] = None,

@@ -26,18 +26,20 @@ Files = Annotated[
 Model = Annotated[
     str,
     typer.Option(
-        "--model", "-m", help="nano (embedded), a folder, or a hub id.", rich_help_panel=_MODEL
+        "--model", "-m", help="nano (built in), a folder, or a hub id.", rich_help_panel=_MODEL
     ),
 ]
 Device = Annotated[
     str | None,
-    typer.Option("--device", help="cuda, mps or cpu; the best there is.", rich_help_panel=_MODEL),
+    typer.Option(
+        "--device", help="cuda, mps or cpu. Default: the best available.", rich_help_panel=_MODEL
+    ),
 ]
 Dtype = Annotated[
     str | None,
     typer.Option(
         "--dtype",
-        help="bfloat16, float16 or float32; what the device computes fast.",
+        help="bfloat16, float16 or float32. Default: the fastest that the device supports.",
         rich_help_panel=_MODEL,
     ),
 ]
@@ -46,7 +48,7 @@ BatchSize = Annotated[
     typer.Option(
         "--batch-size",
         min=1,
-        help="Prompts decoded together; chosen by device.",
+        help="Number of prompts to decode together. Default: depends on the device.",
         rich_help_panel=_MODEL,
     ),
 ]
@@ -55,22 +57,20 @@ Formats = Annotated[
     typer.Option(
         "--format",
         "-f",
-        help="txt, json, srt, vtt, tsv or textgrid; repeat it for several.",
+        help="txt, json, srt, vtt, tsv or textgrid. Can be repeated.",
         rich_help_panel=_OUTPUT,
     ),
 ]
 PlainFormats = Annotated[
     list[str] | None,
-    typer.Option(
-        "--format", "-f", help="txt or json; repeat it for both.", rich_help_panel=_OUTPUT
-    ),
+    typer.Option("--format", "-f", help="txt or json. Can be repeated.", rich_help_panel=_OUTPUT),
 ]
 OutputDir = Annotated[
     Path | None,
     typer.Option(
         "--output-dir",
         "-o",
-        help="Write a file for each recording there instead of printing.",
+        help="Write one file per recording to this folder instead of printing.",
         rich_help_panel=_OUTPUT,
     ),
 ]
@@ -78,8 +78,8 @@ Overwrite = Annotated[
     bool | None,
     typer.Option(
         "--overwrite/--skip-existing",
-        help="Replace results that exist, or go on where a run ended. Without either, existing "
-        "results are an error.",
+        help="Replace existing results, or skip recordings that have one. Without either option, "
+        "existing results are an error.",
         rich_help_panel=_OUTPUT,
         show_default=False,
     ),
@@ -88,34 +88,39 @@ Plot = Annotated[
     Path | None,
     typer.Option(
         "--plot",
-        help="Draw waveform, spectrogram and the result: a png, svg or pdf file; for several "
-        "recordings a folder. Needs the extra 'plot'.",
+        help="Draw the waveform, spectrogram and result to a png, svg or pdf file, or to a folder "
+        "for several recordings. Needs the extra 'plot'.",
         rich_help_panel=_OUTPUT,
     ),
 ]
 Start = Annotated[
     float | None,
-    typer.Option("--start", min=0.0, help="Seconds to begin at; times count from there."),
+    typer.Option(
+        "--start", min=0.0, help="Start at this second; times in results count from there."
+    ),
 ]
 End = Annotated[
     float | None,
-    typer.Option("--end", min=0.0, help="Seconds to end at."),
+    typer.Option("--end", min=0.0, help="Stop at this second."),
 ]
 Temperature = Annotated[
     float,
     typer.Option(
-        "--temperature", min=0.0, help="0 is greedy; above it samples.", rich_help_panel=_DECODING
+        "--temperature",
+        min=0.0,
+        help="Sampling temperature; 0 decodes greedily.",
+        rich_help_panel=_DECODING,
     ),
 ]
 Seed = Annotated[
-    int, typer.Option("--seed", min=0, help="Of the sampling.", rich_help_panel=_DECODING)
+    int, typer.Option("--seed", min=0, help="Random seed for sampling.", rich_help_panel=_DECODING)
 ]
 MaxNewTokens = Annotated[
     int | None,
     typer.Option(
         "--max-new-tokens",
         min=1,
-        help="Longest answer; by default it follows the recording's length.",
+        help="Maximum number of tokens in an answer. Default: depends on the recording's length.",
         rich_help_panel=_DECODING,
     ),
 ]

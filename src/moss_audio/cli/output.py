@@ -109,8 +109,8 @@ class Folder:
         there = [path for item in inputs for path, _ in self.paths(item) if path.exists()]
         if there:
             raise MossAudioError(
-                f"{plural(len(there), 'result')} exist already ({there[0]}"
-                f"{', ...' if there[1:] else ''}): add --skip-existing to go on, or --overwrite"
+                f"{plural(len(there), 'result')} already exist ({there[0]}"
+                f"{', ...' if there[1:] else ''}): add --skip-existing or --overwrite"
             )
         return list(inputs)
 

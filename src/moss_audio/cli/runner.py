@@ -50,7 +50,7 @@ def listen(found: Found, output: Output, work: Listening, *, tell: bool = False)
         complain(problem)
     todo = output.pending(found.inputs)
     skipped = len(found.inputs) - len(todo)
-    run = _Run(todo, output, work)
+    run = _Hearing(todo, output, work)
     try:
         if todo:
             run.hear()
@@ -71,7 +71,7 @@ def listen(found: Found, output: Output, work: Listening, *, tell: bool = False)
     return 1 if failed else 0
 
 
-class _Run:
+class _Hearing:
     """The inputs that are heard, and what became of them so far."""
 
     def __init__(self, todo: Sequence[Input], output: Output, work: Listening) -> None:

@@ -40,7 +40,10 @@ def make_scenes(
     config: Annotated[
         Path, typer.Argument(metavar="CONFIG", help="YAML file that describes the scenes.")
     ],
-    out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder to write; made if absent.")],
+    out: Annotated[
+        Path,
+        typer.Argument(metavar="OUT", help="Folder to write to; created if it does not exist."),
+    ],
     workers: Annotated[int, typer.Option(min=1, help="Number of processes.")] = 2,
 ) -> None:
     """Make the scenes that CONFIG describes. The same command resumes an interrupted run."""

@@ -13,17 +13,19 @@ import typer
 from moss_audio.cli.messages import INTERRUPTED
 from moss_audio.errors import MissingDependencyError, MossAudioError
 
-Config = Annotated[Path, typer.Option("--config", "-c", help="The stage's YAML file.")]
+Config = Annotated[
+    Path, typer.Option("--config", "-c", help="YAML file with the stage's settings.")
+]
 Changes = Annotated[
     list[str] | None,
     typer.Option(
         "--set",
         metavar="KEY=VALUE",
-        help="Change a field of the file; a dot goes into a table; the value is YAML. Repeatable.",
+        help="Override a setting, e.g. loop.steps=500; the value is YAML. Can be repeated.",
     ),
 ]
 
-_BITS = "Bits in which these parts of an embedded folder are stored. Default: as in sft."
+_BITS = "Bits per weight of this part in an embedded checkpoint. Default: as in sft."
 
 
 def register(app: typer.Typer) -> None:
@@ -42,7 +44,7 @@ def register(app: typer.Typer) -> None:
 
 
 def encoder(config: Config, changes: Changes = None) -> None:
-    """Teach a new encoder to hear, from scratch. The same command resumes."""
+    """Train a new encoder from scratch. Running the same command again resumes."""
     overrides = _overrides(changes)
     from moss_audio.train import encoder as stage
 
@@ -50,7 +52,7 @@ def encoder(config: Config, changes: Changes = None) -> None:
 
 
 def align(config: Config, changes: Changes = None) -> None:
-    """Teach adapter and mergers what the encoder hears. The same command resumes."""
+    """Train adapter and mergers to say what the encoder hears. The same command resumes."""
     overrides = _overrides(changes)
     from moss_audio.train import align as stage
 
@@ -58,7 +60,7 @@ def align(config: Config, changes: Changes = None) -> None:
 
 
 def pretrain(config: Config, changes: Changes = None) -> None:
-    """Teach all parts together, text included. The same command resumes."""
+    """Train all parts together, on text as well. Running the same command again resumes."""
     overrides = _overrides(changes)
     from moss_audio.train import pretrain as stage
 
@@ -66,7 +68,7 @@ def pretrain(config: Config, changes: Changes = None) -> None:
 
 
 def sft(config: Config, changes: Changes = None) -> None:
-    """Fine-tune on tasks or conversations, in full or by LoRA. The same command resumes."""
+    """Fine-tune on tasks or conversations, fully or with LoRA. The same command resumes."""
     overrides = _overrides(changes)
     from moss_audio.train import sft as stage
 
@@ -75,19 +77,25 @@ def sft(config: Config, changes: Changes = None) -> None:
 
 def average(
     checkpoints: Annotated[
-        list[str], typer.Argument(help='Folders of one line of training, or "nano": two or more.')
+        list[str],
+        typer.Argument(
+            metavar="CHECKPOINT",
+            help='Two or more folders of the same line of training, or "nano".',
+        ),
     ],
-    output: Annotated[Path, typer.Option("--output", "-o", help="Folder that gets the result.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder to write the result to.")],
     weight: Annotated[
         list[float] | None,
-        typer.Option(help="One for each, in their order; relative to their sum. Default: equal."),
+        typer.Option(
+            help="Weight of each checkpoint, in order; divided by their sum. Default: equal."
+        ),
     ] = None,
     adapter_bits: Annotated[int | None, typer.Option(help=_BITS)] = None,
     merger_bits: Annotated[int | None, typer.Option(help=_BITS)] = None,
     lora_bits: Annotated[int | None, typer.Option(help=_BITS)] = None,
     encoder_bits: Annotated[int | None, typer.Option(help=_BITS)] = None,
 ) -> None:
-    """Write the weighted mean of checkpoints, e.g. of those before and after a further step."""
+    """Write the weighted mean of checkpoints, e.g. of those before and after a training stage."""
     from moss_audio.train.average import average as write
     from moss_audio.train.export import SHIPPED_BITS
     from moss_audio.train.setup import source_folder
