@@ -8,67 +8,101 @@ Nothing is rounded here; writers and task renderers round once, on the way out.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
-from typing import Any, TypeVar
+from collections.abc import Mapping
+from dataclasses import MISSING, Field, dataclass, fields, replace
+from typing import Any, ClassVar, Self
 
 from moss_audio.errors import MossAudioError
 
-T = TypeVar("T")
+
+class _Record:
+    """What all of them share: the way to plain JSON types and back."""
+
+    # The `type` entry of a whole result; parts of one have none.
+    kind: ClassVar[str] = ""
+    # Entries in the order in which they are written, where that is not the fields' own.
+    entries: ClassVar[tuple[str, ...]] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON types, by field."""
+        names = self.entries or tuple(_declared(type(self)))
+        data: dict[str, Any] = {"type": self.kind} if self.kind else {}
+        return data | {name: _plain(getattr(self, name)) for name in names}
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Self:
+        """Inverse of `to_dict`. Raises MossAudioError naming a missing, unknown or wrong entry."""
+        if not isinstance(data, Mapping):
+            raise MossAudioError(f"{cls.__name__}: expected a mapping, got {type(data).__name__}")
+        left = dict(data)
+        if cls.kind and left.pop("type", cls.kind) != cls.kind:
+            raise MossAudioError(f"{cls.__name__}: 'type' is {data['type']!r}, not {cls.kind!r}")
+        values = {}
+        for name, field in _declared(cls).items():
+            if name in left:
+                values[name] = _read(cls.__name__, name, str(field.type), left.pop(name))
+            elif field.default is MISSING or field.type == "float":
+                raise MossAudioError(f"{cls.__name__}: the entry {name!r} is missing")
+        if left:
+            names = ", ".join(sorted(map(repr, left)))
+            raise MossAudioError(f"{cls.__name__}: unknown entries {names}")
+        return cls(**values)
+
+
+def _declared(record: type) -> dict[str, Field[Any]]:
+    return {field.name: field for field in fields(record)}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, tuple):
+        return [_plain(one) for one in value]
+    return value.to_dict() if isinstance(value, _Record) else value
+
+
+def _read(owner: str, name: str, kind: str, value: Any) -> Any:
+    """A value of the field's declared type, or an error that names it."""
+    if kind == "str | None":
+        return value if value is None else _read(owner, name, "str", value)
+    if kind == "str":
+        good, expected = isinstance(value, str), "text"
+    elif kind == "float":
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        good = number and math.isfinite(value)
+        expected = "a finite number of seconds" if number else "a number of seconds"
+        value = float(value) if good else value
+    else:
+        inner = kind.removeprefix("tuple[").removesuffix(", ...]")
+        good, expected = isinstance(value, list | tuple), "a list"
+        if good and inner == "str":
+            good, expected = all(isinstance(one, str) for one in value), "a list of texts"
+            value = tuple(value) if good else value
+        elif good:
+            value = tuple(_PARTS[inner].from_dict(one) for one in value)
+    if not good:
+        raise MossAudioError(f"{owner}: {name!r} must be {expected}, got {value!r}")
+    return value
 
 
 @dataclass(frozen=True)
-class Word:
+class Word(_Record):
     """One spoken word; `start` and `end` in seconds."""
 
     text: str
     start: float
     end: float
 
-    def to_dict(self) -> dict[str, Any]:
-        return {"text": self.text, "start": self.start, "end": self.end}
-
-    @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> Word:
-        """Inverse of `to_dict`. Raises MossAudioError naming a missing, unknown or wrong entry."""
-        read = _Reader("Word", data)
-        word = cls(read.text("text"), read.seconds("start"), read.seconds("end"))
-        read.done()
-        return word
-
     def shifted(self, offset_s: float) -> Word:
         return replace(self, start=self.start + offset_s, end=self.end + offset_s)
 
 
 @dataclass(frozen=True)
-class Segment:
+class Segment(_Record):
     """A sentence or phrase in seconds; `words` is empty unless word times are known."""
 
     text: str
     start: float
     end: float
     words: tuple[Word, ...] = ()
-
-    def to_dict(self) -> dict[str, Any]:
-        return {
-            "text": self.text,
-            "start": self.start,
-            "end": self.end,
-            "words": [word.to_dict() for word in self.words],
-        }
-
-    @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> Segment:
-        """Inverse of `to_dict`. Raises MossAudioError naming a missing, unknown or wrong entry."""
-        read = _Reader("Segment", data)
-        segment = cls(
-            read.text("text"),
-            read.seconds("start"),
-            read.seconds("end"),
-            read.items("words", Word.from_dict),
-        )
-        read.done()
-        return segment
 
     def shifted(self, offset_s: float) -> Segment:
         return replace(
@@ -80,35 +114,35 @@ class Segment:
 
 
 @dataclass(frozen=True)
-class Event:
+class Event(_Record):
     """One sound event in seconds."""
 
     label: str
     start: float
     end: float
 
-    def to_dict(self) -> dict[str, Any]:
-        return {"label": self.label, "start": self.start, "end": self.end}
-
-    @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> Event:
-        """Inverse of `to_dict`. Raises MossAudioError naming a missing, unknown or wrong entry."""
-        read = _Reader("Event", data)
-        event = cls(read.text("label"), read.seconds("start"), read.seconds("end"))
-        read.done()
-        return event
-
     def shifted(self, offset_s: float) -> Event:
         return replace(self, start=self.start + offset_s, end=self.end + offset_s)
 
 
 @dataclass(frozen=True)
-class Transcript:
+class Transcript(_Record):
     """What is said in a clip of `duration` seconds.
 
     `segments` and `words` hold times only when they were asked for: a plain transcript has
     neither. `raw` is the model's answer untouched; `warnings` say what was repaired in it.
     """
+
+    kind: ClassVar[str] = "transcript"
+    entries: ClassVar[tuple[str, ...]] = (
+        "text",
+        "language",
+        "duration",
+        "segments",
+        "words",
+        "raw",
+        "warnings",
+    )
 
     text: str
     segments: tuple[Segment, ...] = ()
@@ -117,34 +151,6 @@ class Transcript:
     language: str | None = None
     raw: str = ""
     warnings: tuple[str, ...] = ()
-
-    def to_dict(self) -> dict[str, Any]:
-        return {
-            "type": "transcript",
-            "text": self.text,
-            "language": self.language,
-            "duration": self.duration,
-            "segments": [segment.to_dict() for segment in self.segments],
-            "words": [word.to_dict() for word in self.words],
-            "raw": self.raw,
-            "warnings": list(self.warnings),
-        }
-
-    @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> Transcript:
-        """Inverse of `to_dict`. Raises MossAudioError naming a missing, unknown or wrong entry."""
-        read = _Reader("Transcript", data, "transcript")
-        transcript = cls(
-            read.text("text"),
-            read.items("segments", Segment.from_dict),
-            read.items("words", Word.from_dict),
-            read.seconds("duration"),
-            read.optional_text("language"),
-            read.text("raw", ""),
-            read.texts("warnings"),
-        )
-        read.done()
-        return transcript
 
     def shifted(self, offset_s: float) -> Transcript:
         """The same transcript with all times moved; `duration` stays that of the clip."""
@@ -156,35 +162,21 @@ class Transcript:
 
 
 @dataclass(frozen=True)
-class Timeline:
+class Timeline(_Record):
     """The sound events of a clip of `duration` seconds, by start time."""
+
+    kind: ClassVar[str] = "timeline"
+    entries: ClassVar[tuple[str, ...]] = (
+        "duration",
+        "events",
+        "raw",
+        "warnings",
+    )
 
     events: tuple[Event, ...] = ()
     duration: float = 0.0
     raw: str = ""
     warnings: tuple[str, ...] = ()
-
-    def to_dict(self) -> dict[str, Any]:
-        return {
-            "type": "timeline",
-            "duration": self.duration,
-            "events": [event.to_dict() for event in self.events],
-            "raw": self.raw,
-            "warnings": list(self.warnings),
-        }
-
-    @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> Timeline:
-        """Inverse of `to_dict`. Raises MossAudioError naming a missing, unknown or wrong entry."""
-        read = _Reader("Timeline", data, "timeline")
-        timeline = cls(
-            read.items("events", Event.from_dict),
-            read.seconds("duration"),
-            read.text("raw", ""),
-            read.texts("warnings"),
-        )
-        read.done()
-        return timeline
 
     def shifted(self, offset_s: float) -> Timeline:
         """The same events with all times moved; `duration` stays that of the clip."""
@@ -192,70 +184,34 @@ class Timeline:
 
 
 @dataclass(frozen=True)
-class Caption:
+class Caption(_Record):
     """A description of a clip of `duration` seconds in plain words."""
+
+    kind: ClassVar[str] = "caption"
 
     text: str
     duration: float = 0.0
     raw: str = ""
     warnings: tuple[str, ...] = ()
 
-    def to_dict(self) -> dict[str, Any]:
-        return {
-            "type": "caption",
-            "text": self.text,
-            "duration": self.duration,
-            "raw": self.raw,
-            "warnings": list(self.warnings),
-        }
-
-    @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> Caption:
-        """Inverse of `to_dict`. Raises MossAudioError naming a missing, unknown or wrong entry."""
-        read = _Reader("Caption", data, "caption")
-        caption = cls(
-            read.text("text"),
-            read.seconds("duration"),
-            read.text("raw", ""),
-            read.texts("warnings"),
-        )
-        read.done()
-        return caption
-
 
 @dataclass(frozen=True)
-class Answer:
+class Answer(_Record):
     """The answer to a question; `thinking` is the reasoning before it, None if there was none."""
+
+    kind: ClassVar[str] = "answer"
 
     text: str
     thinking: str | None = None
     raw: str = ""
     warnings: tuple[str, ...] = ()
 
-    def to_dict(self) -> dict[str, Any]:
-        return {
-            "type": "answer",
-            "text": self.text,
-            "thinking": self.thinking,
-            "raw": self.raw,
-            "warnings": list(self.warnings),
-        }
-
-    @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> Answer:
-        """Inverse of `to_dict`. Raises MossAudioError naming a missing, unknown or wrong entry."""
-        read = _Reader("Answer", data, "answer")
-        answer = cls(
-            read.text("text"),
-            read.optional_text("thinking"),
-            read.text("raw", ""),
-            read.texts("warnings"),
-        )
-        read.done()
-        return answer
-
 
 Result = Transcript | Timeline | Caption | Answer
+_RESULTS: dict[Any, type[Result]] = {
+    one.kind: one for one in (Transcript, Timeline, Caption, Answer)
+}
+_PARTS = {one.__name__: one for one in (Word, Segment, Event)}
 
 
 def result_from_dict(data: Mapping[str, Any]) -> Result:
@@ -264,79 +220,9 @@ def result_from_dict(data: Mapping[str, Any]) -> Result:
     Raises MossAudioError for an unknown type or a malformed entry.
     """
     kind = data.get("type") if isinstance(data, Mapping) else None
-    match kind:
-        case "transcript":
-            return Transcript.from_dict(data)
-        case "timeline":
-            return Timeline.from_dict(data)
-        case "caption":
-            return Caption.from_dict(data)
-        case "answer":
-            return Answer.from_dict(data)
+    found = _RESULTS.get(kind) if isinstance(kind, str) else None
+    if found is not None:
+        return found.from_dict(data)
     raise MossAudioError(
         f"not a stored result: 'type' is {kind!r}, expected transcript, timeline, caption or answer"
     )
-
-
-_MISSING: Any = object()
-
-
-class _Reader:
-    """Takes checked entries out of a mapping; `done()` complains about those nobody asked for."""
-
-    def __init__(self, owner: str, data: Mapping[str, Any], kind: str | None = None) -> None:
-        if not isinstance(data, Mapping):
-            raise MossAudioError(f"{owner}: expected a mapping, got {type(data).__name__}")
-        self._owner = owner
-        self._left = dict(data)
-        if kind is not None and self._left.pop("type", kind) != kind:
-            raise MossAudioError(f"{owner}: 'type' is {data['type']!r}, expected {kind!r}")
-
-    def _take(self, key: str, default: Any = _MISSING) -> Any:
-        value = self._left.pop(key, default)
-        if value is _MISSING:
-            raise MossAudioError(f"{self._owner}: the entry {key!r} is missing")
-        return value
-
-    def _wrong(self, key: str, value: Any, expected: str) -> MossAudioError:
-        return MossAudioError(f"{self._owner}: {key!r} must be {expected}, got {value!r}")
-
-    def text(self, key: str, default: Any = _MISSING) -> str:
-        value = self._take(key, default)
-        if not isinstance(value, str):
-            raise self._wrong(key, value, "text")
-        return value
-
-    def optional_text(self, key: str) -> str | None:
-        if self._left.get(key) is None:
-            self._left.pop(key, None)
-            return None
-        return self.text(key)
-
-    def seconds(self, key: str) -> float:
-        value = self._take(key)
-        if isinstance(value, bool) or not isinstance(value, int | float):
-            raise self._wrong(key, value, "a number of seconds")
-        if not math.isfinite(value):
-            raise self._wrong(key, value, "a finite number of seconds")
-        return float(value)
-
-    def _list(self, key: str) -> list[Any] | tuple[Any, ...]:
-        value = self._take(key, ())
-        if not isinstance(value, list | tuple):
-            raise self._wrong(key, value, "a list")
-        return value
-
-    def texts(self, key: str) -> tuple[str, ...]:
-        values = self._list(key)
-        if not all(isinstance(value, str) for value in values):
-            raise self._wrong(key, values, "a list of texts")
-        return tuple(values)
-
-    def items(self, key: str, read: Callable[[Mapping[str, Any]], T]) -> tuple[T, ...]:
-        return tuple(read(value) for value in self._list(key))
-
-    def done(self) -> None:
-        if self._left:
-            names = ", ".join(sorted(map(repr, self._left)))
-            raise MossAudioError(f"{self._owner}: unknown entries {names}")
