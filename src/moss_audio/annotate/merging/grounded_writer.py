@@ -11,17 +11,12 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from moss_audio.annotate.merging.evidence import Evidence, HeardSound
-from moss_audio.annotate.merging.free_text import contradictions
-from moss_audio.annotate.merging.items import CaptionItem
-from moss_audio.annotate.merging.phrases import (
-    LANGUAGES,
+from moss_audio.annotate.english import (
     be,
     capital,
     count_word,
     full_stop,
     listed,
-    music_sentences,
     noun,
     on_and_off,
     quoted,
@@ -29,8 +24,11 @@ from moss_audio.annotate.merging.phrases import (
     span_text,
     spans_text,
     times_word,
-    voice_clauses,
 )
+from moss_audio.annotate.merging.evidence import Evidence, HeardSound
+from moss_audio.annotate.merging.free_text import contradictions
+from moss_audio.annotate.merging.items import CaptionItem
+from moss_audio.annotate.merging.phrases import LANGUAGES, music_sentences, voice_clauses
 from moss_audio.annotate.merging.plan import CaptionPlan, other_than_music
 
 # Two starts closer than this have no order to speak of.

@@ -8,13 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from moss_audio.annotate.merging.evidence import Evidence
-from moss_audio.annotate.merging.grounded_writer import usable
-from moss_audio.annotate.merging.items import CaptionItem
-from moss_audio.annotate.merging.phrases import (
-    LANGUAGES,
+from moss_audio.annotate.english import (
     count_word,
-    music_facts,
     noun,
     on_and_off,
     quoted,
@@ -22,8 +17,11 @@ from moss_audio.annotate.merging.phrases import (
     span_text,
     spans_text,
     times_word,
-    voice_clauses,
 )
+from moss_audio.annotate.merging.evidence import Evidence
+from moss_audio.annotate.merging.grounded_writer import usable
+from moss_audio.annotate.merging.items import CaptionItem
+from moss_audio.annotate.merging.phrases import LANGUAGES, music_facts, voice_clauses
 
 
 @dataclass(frozen=True)

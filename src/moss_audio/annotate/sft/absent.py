@@ -8,8 +8,8 @@ from __future__ import annotations
 import random
 from collections.abc import Mapping
 
+from moss_audio.annotate.english import be, noun
 from moss_audio.annotate.merging.evidence import Evidence
-from moss_audio.annotate.merging.phrases import be, noun
 from moss_audio.annotate.merging.sound_words import FAMILIES
 from moss_audio.annotate.merging.vocabulary import near, related
 from moss_audio.annotate.records import AudioSegment

@@ -9,7 +9,7 @@ from moss_audio.tasks.caption import Describe
 
 
 def captions(caption: SegmentCaption | None, duration_s: float) -> list[Talk]:
-    """The caption, if the grounding check passed it and it reads back whole."""
+    """The caption, if it names everything that it must and reads back whole."""
     if caption is None or any(note.startswith("grounding check") for note in caption.warnings):
         return []
     task = Describe()

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import random
 
+from moss_audio.annotate.english import capital
 from moss_audio.annotate.merging.evidence import Evidence
-from moss_audio.annotate.merging.phrases import capital, music_sentences
+from moss_audio.annotate.merging.phrases import music_sentences
 from moss_audio.annotate.sft.talk import Talk
 from moss_audio.result import Caption
 from moss_audio.tasks.caption import Describe

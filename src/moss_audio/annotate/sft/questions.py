@@ -11,8 +11,9 @@ from collections.abc import Mapping
 from itertools import pairwise
 from typing import Any
 
+from moss_audio.annotate.english import capital, seconds, times_word
 from moss_audio.annotate.merging.evidence import Evidence
-from moss_audio.annotate.merging.phrases import capital, key_text, seconds, times_word
+from moss_audio.annotate.merging.phrases import key_text
 from moss_audio.annotate.merging.vocabulary import related
 from moss_audio.annotate.sft.talk import Talk
 from moss_audio.annotate.sft.timeline import heard
@@ -126,7 +127,7 @@ def _counts(events: list[Event], evidence: Evidence) -> list[Found]:
         if key in ("speech", "music", "sing") or any(related(group[0].label, o) for o in other):
             continue
         if len(group) > 1 or group[0].end - group[0].start < 3.0:
-            answer = "Once." if len(group) == 1 else f"{capital(times_word(len(group)))}."
+            answer = f"{capital(times_word(len(group)))}."
             found.append(("count", {"label": group[0].label}, answer, len(group)))
     return found
 

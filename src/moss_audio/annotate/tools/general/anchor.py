@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from moss_audio.annotate.english import capital, listed, times_word
 from moss_audio.annotate.records import AudioSegment, Span, ToolResult
 from moss_audio.annotate.tool import Tool
 from moss_audio.annotate.tools.events import covered
@@ -18,7 +19,6 @@ from moss_audio.units import SAMPLE_RATE
 # Share of the segment from which on a sound is said to be heard so.
 _EXTENTS = ((0.9, "throughout"), (0.6, "most of the time"), (0.25, "part of the time"))
 _BRIEF = "briefly"
-_COUNTS = ("", "once", "twice", "three times", "four times", "five times", "six times")
 # Coarse classes that may be known although none of their events is.
 _CLASS_NOUNS = {
     "human sounds": "human sounds",
@@ -86,7 +86,9 @@ def anchor_sentence(
             heard.append((label, ""))
     others = [label for label in by_label if label not in _LASTING]
     others.sort(key=lambda label: (label == UNIDENTIFIED, -covered(whole, by_label[label]), label))
-    heard += [(label, _times(len(by_label[label]))) for label in others[: config.sounds_at_most]]
+    heard += [
+        (label, times_word(len(by_label[label]))) for label in others[: config.sounds_at_most]
+    ]
     if not others:
         heard += [
             (noun, "")
@@ -94,26 +96,22 @@ def anchor_sentence(
             if profile.get(name, 0.0) >= config.min_score
         ]
     level = _level(loudness_lufs, config)
-    said = _listed(heard)
+    said = _told(heard)
     return f"{said}; the recording is {level}." if level else f"{said}."
 
 
-def _listed(heard: list[tuple[str, str]]) -> str:
+def _told(heard: list[tuple[str, str]]) -> str:
     if not heard:
         return "No distinct sound is heard"
     (noun, how), *rest = heard
     verb = "are" if noun.endswith(" sounds") else "is"
-    parts = [f"{noun[0].upper()}{noun[1:]} {verb} heard {how}".rstrip()]
+    parts = [f"{capital(noun)} {verb} heard {how}".rstrip()]
     parts += [f"{noun} {how}".rstrip() for noun, how in rest]
-    return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"
+    return listed(parts)
 
 
 def _extent(share: float) -> str:
     return next((words for least, words in _EXTENTS if share >= least), _BRIEF)
-
-
-def _times(count: int) -> str:
-    return _COUNTS[count] if count < len(_COUNTS) else f"{count} times"
 
 
 def _level(loudness_lufs: float | None, config: AnchorConfig) -> str:

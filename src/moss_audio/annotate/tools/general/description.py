@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from moss_audio.annotate.english import capital, listed
 from moss_audio.annotate.records import AudioSegment, Span, ToolResult
 from moss_audio.annotate.tool import Tool
 from moss_audio.annotate.tools.general.heard import events_heard
@@ -47,16 +48,14 @@ def describe(events: Sequence[Span], duration_s: float, config: DescriptionConfi
         by_label.setdefault(event.label, []).append(event)
     sentences = []
     for label, spans in by_label.items():
-        name = f"{label[0].upper()}{label[1:]}"
-        times = [_time(span) for span in spans]
+        name, times = capital(label), [_time(span) for span in spans]
         length_s = spans[0].end_s - spans[0].start_s
-        if len(spans) == 1 and length_s >= config.throughout * duration_s:
+        if len(spans) > 1:
+            sentences.append(f"{name} {len(spans)} times: {listed(times)}.")
+        elif length_s >= config.throughout * duration_s:
             sentences.append(f"{name} throughout, {times[0]}.")
-        elif len(spans) == 1:
-            sentences.append(f"{name} {times[0]}.")
         else:
-            listed = f"{', '.join(times[:-1])} and {times[-1]}"
-            sentences.append(f"{name} {len(spans)} times: {listed}.")
+            sentences.append(f"{name} {times[0]}.")
     return " ".join(sentences)
 
 
