@@ -122,8 +122,8 @@ def _steps(out: Path) -> dict[str, dict[str, float]]:
 
 def _child(options: dict[str, Any]) -> None:
     from moss_audio.annotate.config import load_config
+    from moss_audio.annotate.cost import peak_mib
     from moss_audio.annotate.run import annotate
-    from moss_audio.annotate.work import peak_mib
 
     parts = None
     if options["steps"]:

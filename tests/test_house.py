@@ -161,6 +161,7 @@ CALLED_BY_LIBRARIES = {
     "get_output_embeddings": "transformers",
     "set_output_embeddings": "transformers",
     "register": "vLLM's plug-ins",
+    "launch_merge_stats": "datatrove's Slurm executor",
 }
 
 
@@ -176,6 +177,9 @@ def test_what_is_public_is_used() -> None:
         for path in (ROOT / folder).rglob("*.py"):
             for word in _words(ast.parse(path.read_text(encoding="utf-8"))):
                 used[word].add(str(path))
+    for path in PACKAGE.rglob("*.j2"):  # templates call what they are given
+        for word in re.findall(r"[A-Za-z_]\w*", path.read_text(encoding="utf-8")):
+            used[word].add(str(path))
     api = set(moss_audio.__all__)
     for name, tree in trees.items():
         if name.count(".") == 1 and (PACKAGE / name.split(".")[1]).is_dir():

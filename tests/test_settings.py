@@ -1,11 +1,13 @@
 """The digest of a configuration."""
 
+import math
 import subprocess
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -111,3 +113,31 @@ def test_a_malformed_value_is_not_also_out_of_bounds():
     problems = []
     build(Bounded, {"share": "often", "span": [1]}, "", problems)
     assert problems == ["share: 'often' is not a number", "span: expected 2 values, got 1"]
+
+
+@dataclass(frozen=True)
+class Bounded:
+    share: Share = 0.5
+    count: Annotated[int, Between(1)] = 1
+    names: tuple[Literal["a", "b"], ...] = ("a",)
+    free: int = -7
+
+    def __post_init__(self) -> None:
+        check(self)
+
+
+def test_bounds_hold_however_a_dataclass_is_made():
+    assert Bounded(1, 9, ("a", "b"), -8).count == 9
+    with pytest.raises(MossAudioError) as caught:
+        Bounded(1.5, 0, ("a", "c"))
+    assert str(caught.value) == (
+        "share: 1.5 must be from 0 to 1; count: 0 must be at least 1; "
+        "names.1: 'c' is not one of a, b"
+    )
+
+
+def test_a_plain_copy_holds_what_yaml_can():
+    assert plain({"x": Outer(), "y": (1, math.inf)}) == {
+        "x": {"inner": {"path": "a", "names": ["x"]}, "n": 1},
+        "y": [1, math.inf],
+    }

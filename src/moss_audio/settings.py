@@ -105,6 +105,12 @@ def digest(value: Any, digits: int = 16) -> str:
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:digits]
 
 
+def plain(value: Any) -> Any:
+    """Dataclasses, mappings and sequences as plain dicts and lists, what else JSON does not know
+    as its text: what YAML and JSON can hold."""
+    return json.loads(json.dumps(value, default=_json))
+
+
 def _json(value: Any) -> Any:
     plain = dataclasses.is_dataclass(value) and not isinstance(value, type)
     return dataclasses.asdict(value) if plain else str(value)
@@ -148,6 +154,21 @@ def build(kind: Any, values: Any, name: str, problems: list[str]) -> Any:
     except (TypeError, ValueError) as error:  # a class that checks itself
         problems.append(_at(name, str(error)))
         return None
+
+
+def check(config: Any) -> None:
+    """What `__post_init__` of a dataclass may be, so that its bounds hold however it is made.
+
+    Raises MossAudioError, all problems in one line, for fields that a `Literal`, `Between` or
+    `OneOf` does not allow.
+    """
+    problems: list[str] = []
+    for name, kind in typing.get_type_hints(type(config), include_extras=True).items():
+        inner = typing.get_args(kind)[0] if typing.get_origin(kind) is tuple else kind
+        if typing.get_origin(inner) in (Annotated, Literal):
+            _value(kind, getattr(config, name), name, problems)
+    if problems:
+        raise MossAudioError("; ".join(problems))
 
 
 def _at(name: str, problem: str) -> str:

@@ -249,7 +249,7 @@ def test_all_mistakes_of_a_configuration_are_told_together(tmp_path: Path) -> No
     file.write_text("speech: {beam: 5}\nsegmnt: {}\nrun: {workers: 0}\nsegment: {length_s: long}\n")
     with pytest.raises(MossAudioError) as caught:
         load_config(file, {"ingest.min_s": True}, tiny.PARTS)
-    for part in ("speech.beam", "segmnt", "run: workers", "segment.length_s", "ingest.min_s"):
+    for part in ("speech.beam", "segmnt", "run.workers: 0", "segment.length_s", "ingest.min_s"):
         assert part in str(caught.value)
     (tmp_path / "d.yaml").write_text("run: {ray_pools: {speach: {gpus: 1}}}")
     with pytest.raises(MossAudioError, match=r"run\.ray_pools\.speach: no such step"):

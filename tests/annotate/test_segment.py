@@ -33,7 +33,7 @@ class Planted:
     def setup(self) -> None:
         pass
 
-    def detect(self, samples: np.ndarray, start_s: float = 0.0) -> list[Span]:
+    def detect(self, samples: np.ndarray) -> list[Span]:
         return self.spans
 
 

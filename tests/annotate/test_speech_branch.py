@@ -14,7 +14,7 @@ from moss_audio.annotate.records import AudioSegment, Recording, ToolResult
 from moss_audio.annotate.stage import PipelineStage, StageItem
 from moss_audio.annotate.tool import Tool
 from moss_audio.annotate.tools.speech.agreement import AgreementConfig, AgreementTool
-from moss_audio.annotate.tools.speech.asr_moss import MossTool
+from moss_audio.annotate.tools.speech.moss import MossTool
 from moss_audio.annotate.tools.speech.speakers import SpeakersConfig, SpeakersTool
 from moss_audio.errors import CheckpointError, MossAudioError
 from moss_audio.recordings import load_audio

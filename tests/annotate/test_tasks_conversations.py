@@ -249,5 +249,5 @@ def test_lines_are_read_by_the_trainers_reader(tmp_path: Path) -> None:
 
 
 def test_impossible_settings_are_told_together() -> None:
-    with pytest.raises(MossAudioError, match=r"tasks\.choices.*tasks\.most_words"):
+    with pytest.raises(MossAudioError, match=r"choices: -1.* must be .*most_words: 0 must"):
         TasksConfig(choices=-1, most_words=0)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from moss_audio import settings
 from moss_audio.annotate import build
 from moss_audio.errors import MissingDependencyError, MossAudioError
+from moss_audio.settings import Between
 
 
 @dataclass(frozen=True)
@@ -17,13 +18,9 @@ class IngestConfig:
     """What is taken in, and how it is divided. The division holds for recordings that are new:
     what an earlier run has divided stays where it is."""
 
-    min_s: float = 0.5  # shorter recordings are set aside
-    shard_files: int = 8  # recordings a shard, which is what is done or redone as one
-    shard_mib: float = 32.0  # a shard is closed once its files have this size
-
-    def __post_init__(self) -> None:
-        if self.min_s < 0 or self.shard_files < 1 or self.shard_mib <= 0:
-            raise MossAudioError("min_s from 0, shard_files from 1, shard_mib above 0")
+    min_s: Annotated[float, Between(0)] = 0.5  # shorter recordings are set aside
+    shard_files: Annotated[int, Between(1)] = 8  # recordings done or redone as one
+    shard_mib: Annotated[float, Between(0)] = 32.0  # of files that close a shard
 
 
 @dataclass(frozen=True)
@@ -45,30 +42,24 @@ class SlurmConfig:
 class RayPool:
     """Actors of their own for one step; steps without one share the pool of all workers."""
 
-    actors: int = 1
-    cpus: float = 1.0
-    gpus: float = 0.0
-
-    def __post_init__(self) -> None:
-        if self.actors < 1 or self.cpus < 0 or self.gpus < 0:
-            raise MossAudioError("actors from 1, cpus and gpus from 0")
+    actors: Annotated[int, Between(1)] = 1
+    cpus: Annotated[float, Between(0)] = 1.0
+    gpus: Annotated[float, Between(0)] = 0.0
 
 
 @dataclass(frozen=True)
 class RunConfig:
     """Where the work is done. Of these fields only `block_s` and `batch` touch the results."""
 
-    workers: int = 1
+    workers: Annotated[int, Between(1)] = 1
     executor: Literal["local", "slurm", "ray"] = "local"
-    block_s: float = 600.0  # longer recordings are read and cut piece by piece
-    batch: int = 8  # segments that a step is given at once
+    block_s: Annotated[float, Between(1)] = 600.0  # longer recordings are cut in pieces
+    batch: Annotated[int, Between(1)] = 8  # segments that a step is given at once
     ray_address: str | None = None  # None: a Ray of this machine, started for the run
     ray_pools: Mapping[str, RayPool] = field(default_factory=dict)  # step -> its own actors
     slurm: SlurmConfig | None = None
 
     def __post_init__(self) -> None:
-        if self.workers < 1 or self.batch < 1 or self.block_s < 1:
-            raise MossAudioError("workers, batch and block_s have to be at least 1")
         if self.executor == "slurm" and self.slurm is None:
             raise MossAudioError("executor slurm needs the section run.slurm")
 
@@ -120,15 +111,5 @@ def as_text(config: AnnotateConfig) -> str:
     """Every field with its value, as YAML: what this run was made with."""
     import yaml
 
-    tables: dict[str, Any] = {"ingest": config.ingest, "run": config.run, **config.parts}
-    return yaml.safe_dump({k: _plain(v) for k, v in tables.items()}, sort_keys=False)
-
-
-def _plain(value: Any) -> Any:
-    if hasattr(value, "__dataclass_fields__"):
-        return {f.name: _plain(getattr(value, f.name)) for f in fields(value)}
-    if isinstance(value, Mapping):
-        return {str(k): _plain(v) for k, v in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(v) for v in value]
-    return value if value is None or isinstance(value, bool | int | float | str) else str(value)
+    tables = {"ingest": config.ingest, "run": config.run, **config.parts}
+    return yaml.safe_dump(settings.plain(tables), sort_keys=False)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -99,11 +99,12 @@ def submit(
         finish = run.begin([os.fspath(one) for one in inputs], retry)
         numbers = [shard.number for shard in finish.shards]
         store.mark.unlink(missing_ok=True)
+        sort = partial(sort_out_shards, store, run.ingest, finish.shards)
         phases = (
             slurm.SlurmPhase("ingest", run.ingest, numbers),
-            slurm.SlurmPhase("sort", call=SortOut(store, run.ingest, finish.shards).run),
+            slurm.SlurmPhase("sort", call=sort),
             slurm.SlurmPhase("steps", run.steps, numbers),
-            slurm.SlurmPhase("finish", call=Ending(finish)),
+            slurm.SlurmPhase("finish", call=partial(finish_and_report, finish)),
         )
         return slurm.submit(phases, store.work, config.run.slurm)
 
@@ -133,7 +134,7 @@ class _AnnotationRun:
         active = finish.shards
         todo = [s.number for s in active if not self.ingest.path(s.number, s.entries).exists()]
         self._work("ingest", self.ingest, todo, {"ingest": len(todo)})
-        SortOut(self.store, self.ingest, active).run()
+        sort_out_shards(self.store, self.ingest, active)
         missing = {s.number: self.steps.missing(s.number) for s in active}
         self._explain(missing)
         counts = {
@@ -205,37 +206,26 @@ class _AnnotationRun:
                     path.unlink()
 
 
-class SortOut:
-    """Writes down which recordings of each shard are used, and what is set aside."""
+def sort_out_shards(store: AnnotationStore, ingest: Ingest, shards: Sequence[Shard]) -> None:
+    """Write down which recordings of each shard are used, and what is set aside."""
 
-    def __init__(self, store: AnnotationStore, ingest: Ingest, shards: Sequence[Shard]) -> None:
-        self.store, self.ingest, self.shards = store, ingest, shards
-
-    def run(self) -> None:
-        found = ((shard.number, self._found(shard)) for shard in self.shards)
-        for number, used, asides in sort_out(found):
-            self.store.keep_rows(self.store.recordings(number), used)
-            rows = (aside.to_dict() for aside in asides)
-            self.store.keep_rows(self.store.sorted_out(number), rows)
-
-    def _found(self, shard: Shard) -> list[dict[str, Any]]:
-        rows = self.store.rows(self.ingest.path(shard.number, shard.entries))
+    def found(shard: Shard) -> list[dict[str, Any]]:
+        rows = store.rows(ingest.path(shard.number, shard.entries))
         return [
             {"row": row, "entry": entry.to_dict()}
             for row, entry, active in zip(rows, shard.entries, shard.active, strict=True)
             if active
         ]
 
+    for number, used, asides in sort_out((shard.number, found(shard)) for shard in shards):
+        store.keep_rows(store.recordings(number), used)
+        store.keep_rows(store.sorted_out(number), (aside.to_dict() for aside in asides))
 
-@dataclass(frozen=True)
-class Ending:
+
+def finish_and_report(finish: Finish) -> None:
     """The last job of a cluster."""
-
-    finish: Finish
-
-    def __call__(self) -> None:
-        self.finish.run()
-        write_report(self.finish.store.root)
+    finish.run()
+    write_report(finish.store.root)
 
 
 def write_report(out: Path) -> Path:

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
+from typing import Annotated
 
 from moss_audio import settings
 from moss_audio.annotate.merging.evidence import Evidence
@@ -25,6 +26,7 @@ from moss_audio.annotate.sft.timeline import timelines
 from moss_audio.annotate.sft.transcripts import transcripts
 from moss_audio.annotate.stage import StageItem
 from moss_audio.errors import MossAudioError
+from moss_audio.settings import Between, Share, check
 
 # Goes up whenever the same evidence may give other conversations.
 _VERSION = 1
@@ -48,39 +50,29 @@ class TasksConfig:
         least_fields: a speech caption of fewer known fields teaches little.
     """
 
-    transcribe: float = 1.0
-    transcribe_sentence: float = 0.5
-    transcribe_word: float = 0.5
-    speech_caption: float = 1.0
-    music_caption: float = 1.0
-    events: float = 1.0
-    caption: float = 1.0
-    questions: float = 3.0
-    choices: float = 1.0
-    unanswerable: float = 0.5
+    transcribe: Annotated[float, Between(0, 20)] = 1.0
+    transcribe_sentence: Annotated[float, Between(0, 20)] = 0.5
+    transcribe_word: Annotated[float, Between(0, 20)] = 0.5
+    speech_caption: Annotated[float, Between(0, 20)] = 1.0
+    music_caption: Annotated[float, Between(0, 20)] = 1.0
+    events: Annotated[float, Between(0, 20)] = 1.0
+    caption: Annotated[float, Between(0, 20)] = 1.0
+    questions: Annotated[float, Between(0, 20)] = 3.0
+    choices: Annotated[float, Between(0, 20)] = 1.0
+    unanswerable: Annotated[float, Between(0, 20)] = 0.5
     flagged: bool = False
-    strong_score: float = 0.5
-    weak_score: float = 0.3
-    most_words: int = 150
-    least_fields: int = 3
+    strong_score: Share = 0.5
+    weak_score: Share = 0.3
+    most_words: Annotated[int, Between(1)] = 150
+    least_fields: Annotated[int, Between(1)] = 3
 
     def __post_init__(self) -> None:
         """Raises MossAudioError, all mistakes in one, for values outside their range."""
-        wrong = [
-            f"tasks.{one.name} must be from 0 to 20, got {getattr(self, one.name)!r}"
-            for one in fields(self)
-            if one.name in _FAMILIES and not 0 <= getattr(self, one.name) <= 20
-        ]
-        if not 0 <= self.weak_score <= self.strong_score <= 1:
-            wrong.append(
-                "tasks.weak_score and tasks.strong_score must be between 0 and 1 in this order, "
-                f"got {self.weak_score!r} and {self.strong_score!r}"
+        check(self)
+        if self.weak_score > self.strong_score:
+            raise MossAudioError(
+                f"weak_score {self.weak_score!r} is above strong_score {self.strong_score!r}"
             )
-        for name in ("most_words", "least_fields"):
-            if getattr(self, name) < 1:
-                wrong.append(f"tasks.{name} must be 1 or more, got {getattr(self, name)!r}")
-        if wrong:
-            raise MossAudioError("; ".join(wrong))
 
 
 class TaskStage:

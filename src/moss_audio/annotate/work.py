@@ -8,13 +8,9 @@ from __future__ import annotations
 
 import json
 import os
-import resource
-import sys
-import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -24,6 +20,7 @@ from moss_audio.annotate import flac
 from moss_audio.annotate.aside import Aside
 from moss_audio.annotate.build import Pipeline, Step
 from moss_audio.annotate.config import IngestConfig
+from moss_audio.annotate.cost import CostMeter
 from moss_audio.annotate.cutting import cut
 from moss_audio.annotate.ingest import ingest_fingerprint, read_recording
 from moss_audio.annotate.inputs import InputFile
@@ -43,61 +40,7 @@ class Work(Protocol):
     """A kind of work on shards, in any order and in any process."""
 
     def do(self, shard: int) -> None:
-        """Do what is not done yet. Raises MossAudioError where going on makes no sense."""
-
-
-@dataclass(frozen=True)
-class StepCost:
-    """What a step took for a shard."""
-
-    audio_s: float  # heard: of recordings in ingest and segment, of segments in the others
-    items: int
-    wall_s: float
-    cpu_s: float
-    setup_s: float  # loading models, where this shard was the first to need them
-    peak_mib: float  # most memory of this process until now
-    asides: tuple[str, ...] = ()  # reasons
-    trace: str = ""  # the first unexpected failure's, to find its cause
-
-
-class _Meter:
-    """Measures one step on one shard."""
-
-    def __init__(self) -> None:
-        self._wall, self._cpu = time.perf_counter(), time.process_time()
-        self.setup_s = 0.0
-        self.trace = ""
-
-    @contextmanager
-    def setup(self) -> Iterator[None]:
-        began, cpu = time.perf_counter(), time.process_time()
-        yield
-        self.setup_s += time.perf_counter() - began
-        self._wall += time.perf_counter() - began
-        self._cpu += time.process_time() - cpu
-
-    def ran(self, audio_s: float, items: int, asides: Sequence[Aside]) -> StepCost:
-        return StepCost(
-            round(audio_s, 3),
-            items,
-            round(time.perf_counter() - self._wall, 4),
-            round(time.process_time() - self._cpu, 4),
-            round(self.setup_s, 4),
-            round(peak_mib(), 1),
-            tuple(aside.reason for aside in asides),
-            self.trace,
-        )
-
-
-def peak_mib() -> float:
-    """The most memory this process has held. Linux's getrusage would also count its parent's."""
-    status = Path("/proc/self/status")
-    if status.is_file():
-        for line in status.read_text(encoding="utf-8").splitlines():
-            if line.startswith("VmHWM:"):
-                return int(line.split()[1]) / 1024
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / 2**20 if sys.platform == "darwin" else peak / 1024
+        """Do what is not done yet. Raises MossAudioError where no shard can succeed."""
 
 
 class Ingest:
@@ -121,15 +64,15 @@ class Ingest:
         path = self.path(shard, entries)
         if path.exists():
             return
-        meter = _Meter()
+        meter = CostMeter()
         found = [read_recording(entry, self.config) for entry in entries]
         self.store.put_lines(
             path, map(_line, (vars(o) if isinstance(o, Recording) else o for o in found))
         )
         heard = sum(o.duration_s for o in found if isinstance(o, Recording))
         asides = [o for o in found if isinstance(o, Aside)]
-        ran = meter.ran(heard, len(found), asides)
-        _note(self.store, self.name, shard, self._key(entries), ran)
+        row = meter.row(heard, len(found), asides)
+        _note(self.store, self.name, shard, self._key(entries), row)
 
 
 class Steps:
@@ -179,7 +122,7 @@ class Steps:
         keys = self.keys(shard)
         for name in self.missing(shard):
             if self.only is None or name in self.only:
-                meter = _Meter()
+                meter = CostMeter()
                 if name == "segment":
                     done, heard = self._segment(shard, meter)
                 else:
@@ -188,11 +131,11 @@ class Steps:
                 lines = (one if isinstance(one, str) else _line(one) for one in done)
                 self.store.put_lines(self.store.step(name, shard, keys[name]), lines)
                 asides = [one for one in done if isinstance(one, Aside)]
-                _note(self.store, name, shard, keys[name], meter.ran(heard, len(done), asides))
+                _note(self.store, name, shard, keys[name], meter.row(heard, len(done), asides))
 
     # -------------------------------------------------------------------------------- cutting
 
-    def _segment(self, shard: int, meter: _Meter) -> tuple[list[str | Aside], float]:
+    def _segment(self, shard: int, meter: CostMeter) -> tuple[list[str | Aside], float]:
         cutter = self.pipeline.cutter
         done: list[str | Aside] = []
         heard = 0.0
@@ -226,7 +169,7 @@ class Steps:
     # --------------------------------------------------------------------------- other steps
 
     def _step(
-        self, step: Step, shard: int, keys: dict[str, str], meter: _Meter
+        self, step: Step, shard: int, keys: dict[str, str], meter: CostMeter
     ) -> tuple[list[str | Aside], float]:
         segments = self._before(step, shard, keys)
         done: list[str | Aside] = []
@@ -261,7 +204,7 @@ class Steps:
         return {row["id"]: AudioSegment.from_dict(row) for row in rows if "aside" not in row}
 
     def _batch(
-        self, step: Step, segments: Sequence[AudioSegment], meter: _Meter
+        self, step: Step, segments: Sequence[AudioSegment], meter: CostMeter
     ) -> list[str | Aside]:
         items = [StageItem(segment, self._samples(segment)) for segment in segments]
         try:
@@ -281,7 +224,7 @@ class Steps:
         path = self.store.root / segment.audio
         return lambda: load_audio(path).samples
 
-    def _set_up(self, name: str, what: Any, meter: _Meter) -> None:
+    def _set_up(self, name: str, what: Any, meter: CostMeter) -> None:
         if name not in self._ready:
             with meter.setup():
                 what.setup()
@@ -306,6 +249,6 @@ def _reason(error: Exception) -> str:
     return text if isinstance(error, MossAudioError) else f"{type(error).__name__}: {text}"
 
 
-def _note(store: AnnotationStore, step: str, shard: int, key: str, ran: StepCost) -> None:
-    text = json.dumps({**vars(ran), "shard": shard, "pid": os.getpid()})
+def _note(store: AnnotationStore, step: str, shard: int, key: str, row: dict[str, Any]) -> None:
+    text = json.dumps({**row, "shard": shard, "pid": os.getpid()})
     store.put_lines(store.stats(step, shard, key), [text + "\n"], sync=False)

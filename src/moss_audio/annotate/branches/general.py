@@ -10,9 +10,10 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 
 from moss_audio.annotate.branches.branch import Branch
+from moss_audio.annotate.detectors.base import Detector
 from moss_audio.annotate.detectors.make import DetectorConfig, make_detector
 from moss_audio.annotate.tool import Tool
-from moss_audio.annotate.tools.events import EventDetector, EventsConfig, EventsTool
+from moss_audio.annotate.tools.events import EventsConfig, EventsTool
 from moss_audio.annotate.tools.general.anchor import AnchorConfig, AnchorTool
 from moss_audio.annotate.tools.general.description import DescriptionConfig, DescriptionTool
 from moss_audio.annotate.tools.general.judge import EvidenceJudge, JudgeConfig
@@ -35,7 +36,7 @@ class GeneralConfig:
 
 
 def general_branch(
-    config: GeneralConfig | None = None, detectors: Sequence[EventDetector] = ()
+    config: GeneralConfig | None = None, detectors: Sequence[Detector] = ()
 ) -> Branch:
     """The branch for every segment: speech and music are events too. `detectors` listen besides
     those that `config.detectors` names.

@@ -10,9 +10,9 @@ from dataclasses import asdict, dataclass, field
 
 from moss_audio.annotate.branches.branch import Branch
 from moss_audio.annotate.branches.speech import SpeechConfig, speech_tools
+from moss_audio.annotate.detectors.base import Detector
 from moss_audio.annotate.detectors.make import DetectorConfig, make_detector
 from moss_audio.annotate.tool import Tool
-from moss_audio.annotate.tools.events import EventDetector
 from moss_audio.annotate.tools.music.chords import ChordsConfig, ChordsTool
 from moss_audio.annotate.tools.music.dynamics import DynamicsConfig, DynamicsTool
 from moss_audio.annotate.tools.music.features import MusicFeatureCache
@@ -21,7 +21,7 @@ from moss_audio.annotate.tools.music.key import KeyTool
 from moss_audio.annotate.tools.music.lyrics import LyricsTool
 from moss_audio.annotate.tools.music.sections import SectionsConfig, SectionsTool
 from moss_audio.annotate.tools.music.tempo import TempoConfig, TempoTool
-from moss_audio.errors import MossAudioError
+from moss_audio.settings import Share, check
 
 
 @dataclass(frozen=True)
@@ -34,8 +34,8 @@ class MusicConfig:
     lyrics.
     """
 
-    threshold: float = 0.5  # of the profile's score for music or for singing
-    lyrics_threshold: float = 0.5  # of its score for singing
+    threshold: Share = 0.5  # of the profile's score for music or for singing
+    lyrics_threshold: Share = 0.5  # of its score for singing
     tempo: TempoConfig = field(default_factory=TempoConfig)
     chords: ChordsConfig = field(default_factory=ChordsConfig)
     sections: SectionsConfig = field(default_factory=SectionsConfig)
@@ -45,15 +45,13 @@ class MusicConfig:
     lyrics: SpeechConfig | None = None
 
     def __post_init__(self) -> None:
-        for name in ("threshold", "lyrics_threshold"):
-            if not 0.0 <= getattr(self, name) <= 1.0:
-                raise MossAudioError(f"{name} {getattr(self, name)!r}: give a score from 0 to 1")
+        check(self)
 
 
 def music_branch(
     config: MusicConfig | None = None,
     recogniser: Tool | None = None,
-    tagger: EventDetector | None = None,
+    tagger: Detector | None = None,
 ) -> Branch:
     """The branch for segments whose profile says music or singing.
 

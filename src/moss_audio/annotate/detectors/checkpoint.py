@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from moss_audio import __version__
-from moss_audio.annotate.detectors.base import Vocabulary, check_samples, in_order, shifted
+from moss_audio.annotate.detectors.base import Vocabulary, check_samples, in_order
 from moss_audio.annotate.records import Span
 from moss_audio.recordings import Audio
 from moss_audio.units import SAMPLE_RATE
@@ -44,7 +44,7 @@ class CheckpointDetector:
 
             self._loaded = api.load(self.model, device=self._device or None)
 
-    def detect(self, samples: np.ndarray, start_s: float = 0.0) -> list[Span]:
+    def detect(self, samples: np.ndarray) -> list[Span]:
         check_samples(samples)
         if not len(samples):
             return []
@@ -57,4 +57,4 @@ class CheckpointDetector:
             for event in timeline.events
             if event.start < longest_s and event.end > event.start
         ]
-        return shifted(in_order(found), start_s)
+        return in_order(found)

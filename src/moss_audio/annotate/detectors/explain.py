@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from moss_audio.annotate.detectors.base import join
 from moss_audio.annotate.records import Span
 
 
@@ -16,7 +17,7 @@ def unexplained(
     A breath before a sentence and the echo after it belong to the sentence; parts of less than
     `shortest_s` are nothing of their own, unless the sound was that short.
     """
-    cover = _union([(s.start_s - margin_s, s.end_s + margin_s) for s in named])
+    cover = join(sorted((s.start_s - margin_s, s.end_s + margin_s) for s in named), 0.0)
     out, first = [], 0
     for sound in sorted(sounds, key=lambda s: s.start_s):
         while first < len(cover) and cover[first][1] <= sound.start_s:
@@ -31,16 +32,6 @@ def unexplained(
                 break
             at = max(at, cover[index][1])
             index += 1
-    return out
-
-
-def _union(pieces: list[tuple[float, float]]) -> list[tuple[float, float]]:
-    out: list[tuple[float, float]] = []
-    for start, end in sorted(pieces):
-        if out and start <= out[-1][1]:
-            out[-1] = (out[-1][0], max(out[-1][1], end))
-        else:
-            out.append((start, end))
     return out
 
 

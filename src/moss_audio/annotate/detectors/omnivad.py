@@ -24,7 +24,6 @@ from moss_audio.annotate.detectors.base import (
     hysteresis,
     in_order,
     join,
-    shifted,
 )
 from moss_audio.annotate.detectors.notes import held_share
 from moss_audio.annotate.records import Span
@@ -95,7 +94,7 @@ class OmniVadDetector:
             out[start : start + len(values)] = values
         return out
 
-    def detect(self, samples: np.ndarray, start_s: float = 0.0) -> list[Span]:
+    def detect(self, samples: np.ndarray) -> list[Span]:
         probabilities = self.probabilities(samples)
         config = self.config
         width = max(1, round(config.smooth_s * FRAMES_PER_SECOND))
@@ -111,7 +110,7 @@ class OmniVadDetector:
                 score = round(float(smooth[start:end].mean()), 4)
                 name = self._voice(samples, start, end) if label == "speech" else label
                 found.append(Span(name, start / FRAMES_PER_SECOND, end / FRAMES_PER_SECOND, score))
-        return shifted(in_order(found), start_s)
+        return in_order(found)
 
     def _voice(self, samples: np.ndarray, start: int, end: int) -> str:
         """Whether a span of voice, in frames, speaks or sings."""

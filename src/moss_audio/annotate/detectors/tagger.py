@@ -21,7 +21,6 @@ from moss_audio.annotate.detectors.base import (
     check_samples,
     hysteresis,
     in_order,
-    shifted,
 )
 from moss_audio.annotate.records import Span
 from moss_audio.errors import CheckpointError, MossAudioError, short_reason
@@ -103,7 +102,7 @@ class TaggerDetector:
             raise CheckpointError(f"{self.model}: listens at {rate} Hz; one for 16000 Hz is needed")
         self._parts = extractor, model.to(choose_device(self._device or None)).eval()
 
-    def detect(self, samples: np.ndarray, start_s: float = 0.0) -> list[Span]:
+    def detect(self, samples: np.ndarray) -> list[Span]:
         check_samples(samples)
         if not len(samples):
             return []
@@ -129,7 +128,7 @@ class TaggerDetector:
                 score = round(float(mean[first:last].max()), 4)
                 end_s = min(duration_s, last * config.step_s)
                 found.append(Span(str(labels[label]), first * config.step_s, end_s, score))
-        return shifted(in_order(found), start_s)
+        return in_order(found)
 
     def _n_windows(self, n_samples: int) -> int:
         beyond = n_samples / SAMPLE_RATE - self.config.window_s

@@ -4,53 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Annotated
 
 import numpy as np
 
+from moss_audio.annotate.detectors.base import Detector
 from moss_audio.annotate.records import AudioSegment, Span, ToolResult
 from moss_audio.annotate.tool import Tool
 from moss_audio.annotate.tools.labels import UNIDENTIFIED, plain_label
-from moss_audio.errors import MossAudioError
+from moss_audio.settings import Between, Share, check
 from moss_audio.units import SAMPLE_RATE
-
-
-class EventDetector(Protocol):
-    """What is asked of a detector: those of `annotate.detectors` do, and so does any other.
-
-    `name` and `version` are known without loading; `setup` loads and may be called again.
-    """
-
-    @property
-    def name(self) -> str:
-        """Stands in each event that it heard."""
-
-    @property
-    def version(self) -> str:
-        """Changes whenever its events may."""
-
-    def setup(self) -> None:
-        """Load models."""
-
-    def detect(self, samples: np.ndarray) -> list[Span]:
-        """Spans of mono float32 at 16 kHz, labels being the detector's own class names."""
 
 
 @dataclass(frozen=True)
 class EventsConfig:
     """Which events count, and when two are one."""
 
-    min_score: float = 0.3  # below it an event is left out; one without a score counts
-    join_s: float = 0.3  # events of a label with a shorter pause between them are one
-    min_event_s: float = 0.02
-    explained: float = 0.5  # an unidentified sound goes if named ones cover this share of it
+    min_score: Share = 0.3  # below it an event is left out; one without a score counts
+    join_s: Annotated[float, Between(0)] = 0.3  # shorter pauses do not part events
+    min_event_s: Annotated[float, Between(0)] = 0.02
+    explained: Share = 0.5  # an unidentified sound goes if named ones cover this share of it
 
     def __post_init__(self) -> None:
-        for name in ("min_score", "explained"):
-            if not 0.0 <= getattr(self, name) <= 1.0:
-                raise MossAudioError(f"{name} must be from 0 to 1, got {getattr(self, name)!r}")
-        if self.join_s < 0 or self.min_event_s < 0:
-            raise MossAudioError("join_s and min_event_s must be 0 or more seconds")
+        check(self)
 
 
 class EventsTool(Tool):
@@ -60,7 +36,7 @@ class EventsTool(Tool):
     kind = "events"
     name = "general/events"
 
-    def __init__(self, config: EventsConfig, detectors: Sequence[EventDetector] = ()) -> None:
+    def __init__(self, config: EventsConfig, detectors: Sequence[Detector] = ()) -> None:
         self.config = config
         self.detectors = tuple(detectors)
 

@@ -6,10 +6,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from moss_audio.annotate.detectors.base import Detector
 from moss_audio.annotate.records import AudioSegment, Span, ToolResult
 from moss_audio.annotate.tool import Tool
-from moss_audio.annotate.tools.events import EventDetector, EventsConfig, merge_events
-from moss_audio.errors import MossAudioError
+from moss_audio.annotate.tools.events import EventsConfig, merge_events
+from moss_audio.settings import Share, check
 from moss_audio.units import SAMPLE_RATE
 
 # AudioSet's class, in lower case -> the instrument. What names no instrument (genres, moods) is
@@ -46,11 +47,10 @@ INSTRUMENTS = {**_AUDIOSET, **{name: name for name in _PLAIN}}
 class InstrumentsConfig:
     """`min_score`: taggers of hundreds of classes are modest, 0.3 is a lot."""
 
-    min_score: float = 0.3
+    min_score: Share = 0.3
 
     def __post_init__(self) -> None:
-        if not 0.0 <= self.min_score <= 1.0:
-            raise MossAudioError(f"instruments: min_score {self.min_score!r}: give 0 to 1")
+        check(self)
 
 
 class InstrumentsTool(Tool):
@@ -61,7 +61,7 @@ class InstrumentsTool(Tool):
     kind = "instruments"
     name = "music/instruments"
 
-    def __init__(self, config: InstrumentsConfig, detector: EventDetector | None = None) -> None:
+    def __init__(self, config: InstrumentsConfig, detector: Detector | None = None) -> None:
         self.config = config
         self.detector = detector
 

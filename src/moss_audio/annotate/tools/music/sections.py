@@ -5,6 +5,7 @@ from __future__ import annotations
 import string
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Annotated
 
 import numpy as np
 
@@ -14,7 +15,7 @@ from moss_audio.annotate.tools.music.features import (
     block_means,
 )
 from moss_audio.annotate.tools.music.librosa_tool import LibrosaTool
-from moss_audio.errors import MossAudioError
+from moss_audio.settings import Between, Share, check
 
 _BLOCK_S = 0.5
 
@@ -24,17 +25,14 @@ class SectionsConfig:
     """Lengths in seconds; novelty lies between 0 (nothing changes) and about 0.5."""
 
     min_duration_s: float = 12.0  # below it a segment is one section
-    min_section_s: float = 5.0
-    reach_s: float = 8.0  # how far before and after a boundary is compared
+    min_section_s: Annotated[float, Between(_BLOCK_S)] = 5.0
+    reach_s: Annotated[float, Between(_BLOCK_S)] = 8.0  # compared around a boundary
     min_novelty: float = 0.1
-    harmony: float = 0.3  # weight of the pitch classes against timbre's
+    harmony: Share = 0.3  # weight of the pitch classes against timbre's
     alike: float = 0.9  # how far apart sections of a letter may lie: see `letters`
 
     def __post_init__(self) -> None:
-        if min(self.min_section_s, self.reach_s) < _BLOCK_S:
-            raise MossAudioError(f"sections: min_section_s and reach_s start at {_BLOCK_S} s")
-        if not 0.0 <= self.harmony <= 1.0:
-            raise MossAudioError(f"sections: harmony must be from 0 to 1, got {self.harmony!r}")
+        check(self)
 
 
 class SectionsTool(LibrosaTool[SectionsConfig]):

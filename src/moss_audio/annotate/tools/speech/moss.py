@@ -1,14 +1,22 @@
-"""A MOSS-Audio checkpoint that several tools of one branch share: loaded once a worker."""
+"""A MOSS-Audio checkpoint as recogniser and aligner: loaded once a worker, shared by its tools."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+import numpy as np
+
 from moss_audio import api, settings
+from moss_audio.annotate.records import AudioSegment, Span, ToolResult
+from moss_audio.annotate.tool import SpeechTool
 from moss_audio.annotate.tools.identity import package_version, weights_digest
+from moss_audio.annotate.tools.speech.agreement import agreed_text
+from moss_audio.engine.aligner import WordAligner
 from moss_audio.model.checkpoint import Checkpoint
+from moss_audio.units import SAMPLE_RATE
 
 
 @dataclass(frozen=True)
@@ -43,3 +51,65 @@ class SharedMoss:
         weights = weights_digest(Checkpoint.open(self.config.name).folder)
         told = settings.digest([self.config, weights], 12)
         return f"{package_version('moss-audio')}+{told}"
+
+
+class MossTool(SpeechTool):
+    """Speech to text by a MOSS-Audio checkpoint: kind `transcript`, without spans."""
+
+    kind = "transcript"
+
+    def __init__(self, shared: SharedMoss | None = None, name: str = "moss") -> None:
+        self._shared = shared or SharedMoss(MossConfig())
+        self.name = name
+
+    @property
+    def version(self) -> str:
+        return self._shared.version
+
+    def setup(self) -> None:
+        """Load the checkpoint. Raises CheckpointError if it cannot be."""
+        _ = self._shared.model
+
+    def annotate(self, samples: np.ndarray, segment: AudioSegment) -> list[ToolResult]:
+        """One transcript; what was repaired in the answer is in `warnings`."""
+        return self.annotate_batch([samples], [segment])[0]
+
+    def annotate_batch(
+        self, samples: Sequence[np.ndarray], segments: Sequence[AudioSegment]
+    ) -> list[list[ToolResult]]:
+        """One transcript each; decoded together, the weights are read once for all of them."""
+        found: Any = self._shared.model.transcribe([(one, SAMPLE_RATE) for one in samples])
+        return [self.found(text=one.text, warnings=one.warnings) for one in found]
+
+
+class MossAligner(SpeechTool):
+    """Gives the agreed transcript its word times from the checkpoint's own audio tokens, in steps
+    of 80 ms: kind `words`. For checkpoints that learnt to be aligned (`engine.aligner`)."""
+
+    kind = "words"
+    name = "align-moss"
+
+    def __init__(self, shared: SharedMoss | None = None) -> None:
+        self._shared = shared or SharedMoss(MossConfig())
+        self._align: Any = None
+
+    @property
+    def version(self) -> str:
+        return self._shared.version
+
+    def setup(self) -> None:
+        """Load the checkpoint. Raises CheckpointError if it cannot be."""
+        if self._align is None:
+            self._align = WordAligner(self._shared.model.engine)
+
+    def annotate(self, samples: np.ndarray, segment: AudioSegment) -> list[ToolResult]:
+        """Times of the agreed words; nothing for a segment without any."""
+        text = agreed_text(segment)
+        if not text:
+            return []
+        self.setup()
+        words = self._align(np.ascontiguousarray(samples, np.float32), text)
+        return self.found(
+            text=text,
+            spans=tuple(Span(word.text, word.start, word.end) for word in words),
+        )
