@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from moss_audio.settings import Between, OneOf, Share, Weight, build, digest
+from moss_audio.errors import MossAudioError
+from moss_audio.settings import Between, OneOf, Share, Weight, build, check, digest, plain
 
 PLAIN = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
@@ -116,7 +117,7 @@ def test_a_malformed_value_is_not_also_out_of_bounds():
 
 
 @dataclass(frozen=True)
-class Bounded:
+class SelfChecked:
     share: Share = 0.5
     count: Annotated[int, Between(1)] = 1
     names: tuple[Literal["a", "b"], ...] = ("a",)
@@ -127,9 +128,9 @@ class Bounded:
 
 
 def test_bounds_hold_however_a_dataclass_is_made():
-    assert Bounded(1, 9, ("a", "b"), -8).count == 9
+    assert SelfChecked(1, 9, ("a", "b"), -8).count == 9
     with pytest.raises(MossAudioError) as caught:
-        Bounded(1.5, 0, ("a", "c"))
+        SelfChecked(1.5, 0, ("a", "c"))
     assert str(caught.value) == (
         "share: 1.5 must be from 0 to 1; count: 0 must be at least 1; "
         "names.1: 'c' is not one of a, b"
