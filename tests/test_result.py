@@ -60,3 +60,14 @@ def test_shifted_moves_every_time_but_not_the_duration():
     assert moved.words[0] == moved.segments[0].words[0] == Word("hello", 10.5, 11.0)
     assert (moved.segments[0].start, moved.duration) == (10.5, 2.0)
     assert RESULTS[1].shifted(1.5).events == (Event("dog", 1.5, 2.5),)
+
+
+def test_entries_keep_their_order():
+    keys = [list(result.to_dict()) for result in RESULTS[:4]]
+    assert keys == [
+        ["type", "text", "language", "duration", "segments", "words", "raw", "warnings"],
+        ["type", "duration", "events", "raw", "warnings"],
+        ["type", "text", "duration", "raw", "warnings"],
+        ["type", "text", "thinking", "raw", "warnings"],
+    ]
+    assert list(RESULTS[0].to_dict()["segments"][0]) == ["text", "start", "end", "words"]

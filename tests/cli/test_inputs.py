@@ -118,3 +118,8 @@ def test_stems_are_always_unique(files: list[tuple[str, str, str]]) -> None:
     stems = [_key(item.stem) for item in _with_own_stems(inputs)]
     assert len(set(stems)) == len(stems)
     assert not any(".." in PurePath(stem).parts or stem.startswith("/") for stem in stems)
+
+
+def test_a_file_url_is_a_file(clips: Path) -> None:
+    assert _stems(f"file://{clips}/b%20c.wav") == ["b c"]
+    assert is_input(f"file://{clips}/gone.wav")

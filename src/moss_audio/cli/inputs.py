@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from moss_audio.recordings.entry import Unread
 
 STDIN = "-"
-_URL = re.compile(r"^(https?://|data:)", re.IGNORECASE)
+_URL = re.compile(r"^(https?://|file://|data:)", re.IGNORECASE)
 _UNSAFE = re.compile(r'[\x00-\x1f<>:"/\\|?*]+')
 # Longer names are refused by file systems once an extension is added.
 _STEM_CHARS, _STEM_BYTES = 120, 240
