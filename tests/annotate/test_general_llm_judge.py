@@ -1,9 +1,5 @@
 """A language model as judge, behind a local endpoint."""
 
-import json
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-
 import numpy as np
 import pytest
 
@@ -11,6 +7,7 @@ from moss_audio.annotate.branches.general import GeneralConfig, general_branch
 from moss_audio.annotate.records import AudioSegment, Recording, Span, ToolResult
 from moss_audio.annotate.tools.general.llm_judge import LlmJudge, LlmJudgeConfig, parse_verdict
 from moss_audio.errors import MossAudioError
+from tests.openai_server import chat_server
 
 pytest.importorskip("openai")
 GOOD = '{"score": 4, "reason": "One time is late."}'
@@ -18,37 +15,15 @@ GOOD = '{"score": 4, "reason": "One time is late."}'
 
 @pytest.fixture
 def server():
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self):
-            body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-            http.asked.append((self.headers["Authorization"], body))
-            reply = http.replies.pop(0)
-            status = reply if isinstance(reply, int) else 200
-            message = {"role": "assistant", "content": reply}
-            choice = {"index": 0, "finish_reason": "stop", "message": message}
-            answer = {"id": "1", "object": "chat.completion", "created": 0, "model": "m"}
-            said = json.dumps(answer | {"choices": [choice]} if status == 200 else {}).encode()
-            self.send_response(status)
-            self.send_header("Content-Type", "application/json")
-            self.send_header("Content-Length", str(len(said)))
-            self.end_headers()
-            self.wfile.write(said)
-
-        def log_message(self, *_):
-            pass
-
-    http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    http.asked, http.replies = [], []
-    threading.Thread(target=http.serve_forever, args=(0.02,), daemon=True).start()
-    yield http
-    http.shutdown()
-    http.server_close()
+    replies = []
+    with chat_server(lambda request: replies.pop(0)) as server:
+        server.replies = replies
+        yield server
 
 
 def judge(server, monkeypatch):
     monkeypatch.setenv("JUDGE_KEY", "secret")
-    url = f"http://127.0.0.1:{server.server_port}/v1"
-    return LlmJudge(LlmJudgeConfig(url, "m", key_env="JUDGE_KEY"))
+    return LlmJudge(LlmJudgeConfig(server.url, "m", key_env="JUDGE_KEY"))
 
 
 def described(text="Dog bark from 1.0 to 2.0 s."):
@@ -67,7 +42,7 @@ def test_a_verdict(server, monkeypatch):
     [found] = judge(server, monkeypatch).annotate(SAMPLES, described())
     assert (found.kind, found.score) == ("judge", 0.75)
     assert found.values == {"reason": "One time is late.", "of": "d"}
-    key, body = server.asked[0]
+    [key], [body] = server.keys, server.requests
     assert (key, body["model"], body["temperature"]) == ("Bearer secret", "m", 0.0)
     assert body["response_format"]["json_schema"]["schema"]["required"] == ["score", "reason"]
     assert "- dog bark: 1.0 to 2.0 s, sure 0.80" in body["messages"][1]["content"]
@@ -77,15 +52,15 @@ def test_a_verdict(server, monkeypatch):
 def test_a_server_that_knows_no_schema_is_asked_in_words(server, monkeypatch):
     server.replies += [400, GOOD]
     [found] = judge(server, monkeypatch).annotate(SAMPLES, described())
-    assert (found.score, "response_format" in server.asked[1][1]) == (0.75, False)
-    assert "JSON object" in server.asked[1][1]["messages"][0]["content"]
+    assert (found.score, "response_format" in server.requests[1]) == (0.75, False)
+    assert "JSON object" in server.requests[1]["messages"][0]["content"]
 
 
 def test_one_retry_that_says_what_was_wrong(server, monkeypatch):
     server.replies += ["4 of 5", GOOD]
     [found] = judge(server, monkeypatch).annotate(SAMPLES, described())
     assert found.score == 0.75
-    assert "not JSON" in server.asked[1][1]["messages"][-1]["content"]
+    assert "not JSON" in server.requests[1]["messages"][-1]["content"]
 
 
 def test_a_second_bad_reply_is_a_failure_and_no_number(server, monkeypatch):
@@ -94,7 +69,7 @@ def test_a_second_bad_reply_is_a_failure_and_no_number(server, monkeypatch):
     assert found.score is None
     assert "from 1 to 5" in found.values["failure"]
     assert found.warnings
-    assert len(server.asked) == 2
+    assert len(server.requests) == 2
 
 
 def test_an_endpoint_that_refuses_stops_the_run(server, monkeypatch):
@@ -106,7 +81,7 @@ def test_an_endpoint_that_refuses_stops_the_run(server, monkeypatch):
 def test_nothing_to_judge_asks_nobody(server, monkeypatch):
     empty = AudioSegment("r-0", Recording("r", "r", 4.0, 16_000, 1), 0.0, 4.0)
     assert judge(server, monkeypatch).annotate(SAMPLES, empty) == []
-    assert server.asked == []
+    assert server.requests == []
 
 
 @pytest.mark.parametrize(

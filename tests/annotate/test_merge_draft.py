@@ -168,6 +168,8 @@ WRONG: tuple[tuple[AudioSegment, tuple[str, ...], str], ...] = (
     (STREET, (*GOOD_STREET, "{while} {sound3} sounds, {sound2} is heard."), "'while' is not so"),
     (STREET, (*GOOD_STREET, "{sound1} is heard {then}."), "must stand between"),
     (STREET, (*GOOD_STREET, "{sound1} is heard {sound2.when}."), "stand beside slot 'sound2'"),
+    (HOUSE, (*GOOD_HOUSE, "{said1} says {said2.who}, {said2}"), "stand beside slot 'said2'"),
+    (STREET, (*GOOD_STREET, "{sound2} {sound3.when} {sound3}."), "stand beside slot 'sound3'"),
     (HOUSE, (*GOOD_HOUSE, "{said1.who} says {said2}."), "stand beside slot 'said1'"),
     (HOUSE, (*GOOD_HOUSE, "A woman says {said1}."), "gender or age"),
     (SONG, (*GOOD_SONG, "Its key is major: {music}."), "'major' is not in the evidence"),

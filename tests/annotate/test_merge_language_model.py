@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
@@ -17,6 +16,7 @@ from moss_audio.annotate.stage import StageItem
 from moss_audio.errors import MossAudioError
 from tests.annotate.merge_errors import QUIET, STREET, TALK
 from tests.annotate.test_merge_draft import reply
+from tests.openai_server import ChatServer, chat_server
 
 pytest.importorskip("openai")
 
@@ -29,58 +29,22 @@ GOOD_TEXT = (
     "4.9 seconds, and then a siren sounds from 5.5 to 9.8 seconds."
 )
 BAD = GOOD.replace("sounds", "drowns out a chainsaw")
-Answer = Callable[[dict[str, Any]], str | int]
-
-
-class _Endpoint:
-    """Answers with what `answer` gives: a text, or the code of an error."""
-
-    def __init__(self) -> None:
-        self.requests: list[dict[str, Any]] = []
-        self.answer: Answer = lambda request: GOOD
-        outer = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                body = self.rfile.read(int(self.headers["Content-Length"]))
-                request = json.loads(body)
-                outer.requests.append(request)
-                said = outer.answer(request)
-                choice = {"index": 0, "message": {"role": "assistant", "content": said},
-                          "finish_reason": "stop"}  # fmt: skip
-                reply = {"id": "1", "object": "chat.completion", "created": 0, "model": "m",
-                         "choices": [choice]}  # fmt: skip
-                code = said if isinstance(said, int) else 200
-                data = json.dumps(reply if code == 200 else {"error": {"message": "no"}}).encode()
-                self.send_response(code)
-                self.send_header("Content-Type", "application/json")
-                self.send_header("Content-Length", str(len(data)))
-                self.end_headers()
-                self.wfile.write(data)
-
-            def log_message(self, *args: object) -> None:
-                pass
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
-
-    @property
-    def config(self) -> MergeConfig:
-        url = f"http://127.0.0.1:{self.server.server_port}/v1"
-        return MergeConfig("llm", llm=LlmConfig(url, "writer-1", retries=0, workers=2))
 
 
 @pytest.fixture
-def endpoint() -> Iterator[_Endpoint]:
-    one = _Endpoint()
-    yield one
-    one.server.shutdown()
-    one.server.server_close()
+def endpoint() -> Iterator[ChatServer]:
+    with chat_server(lambda request: GOOD) as server:
+        yield server
 
 
-def test_slots_become_the_caption(endpoint: _Endpoint) -> None:
+def written(endpoint: ChatServer, **changes: Any) -> MergeConfig:
+    llm = LlmConfig(endpoint.url, "writer-1", retries=0, workers=2)
+    return MergeConfig("llm", llm=replace(llm, **changes))
+
+
+def test_slots_become_the_caption(endpoint: ChatServer) -> None:
     endpoint.answer = lambda request: f"<think>rain first</think>\n{GOOD}"
-    caption = MergeStage(endpoint.config).caption(STREET)
+    caption = MergeStage(written(endpoint)).caption(STREET)
     assert (caption.text, caption.writer, caption.rejected) == (GOOD_TEXT, "writer-1", 0)
     (request,) = endpoint.requests
     assert (request["temperature"], request["seed"], request["model"]) == (0, 0, "writer-1")
@@ -91,41 +55,41 @@ def test_slots_become_the_caption(endpoint: _Endpoint) -> None:
     assert '"sound3.when"' in schema
 
 
-def test_a_server_without_structured_output_is_asked_in_words(endpoint: _Endpoint) -> None:
+def test_a_server_without_structured_output_is_asked_in_words(endpoint: ChatServer) -> None:
     endpoint.answer = lambda request: 400 if "response_format" in request else GOOD
-    stage = MergeStage(endpoint.config)
+    stage = MergeStage(written(endpoint))
     assert [stage.caption(STREET).text for _ in range(2)] == [GOOD_TEXT] * 2
     assert len(endpoint.requests) == 3
     assert '{"sentences"' in endpoint.requests[1]["messages"][0]["content"]
 
 
-def test_faults_are_told_and_the_second_answer_is_taken(endpoint: _Endpoint) -> None:
+def test_faults_are_told_and_the_second_answer_is_taken(endpoint: ChatServer) -> None:
     endpoint.answer = lambda request: GOOD if len(request["messages"]) > 2 else BAD
-    caption = MergeStage(endpoint.config).caption(STREET)
+    caption = MergeStage(written(endpoint)).caption(STREET)
     assert (caption.text, caption.rejected, caption.warnings) == (GOOD_TEXT, 1, ())
     assert "'chainsaw' is not in the evidence" in endpoint.requests[1]["messages"][3]["content"]
 
 
 @pytest.mark.parametrize("answer", [BAD, "It rains.", "", reply("{sound1} falls.")])
 def test_a_writer_that_never_learns_is_replaced_and_counted(
-    endpoint: _Endpoint, answer: str
+    endpoint: ChatServer, answer: str
 ) -> None:
     endpoint.answer = lambda request: answer
-    caption = MergeStage(endpoint.config).caption(STREET)
+    caption = MergeStage(written(endpoint)).caption(STREET)
     assert caption.writer == "grounded"
     assert caption.text == MergeStage().caption(STREET).text
     assert caption.rejected == len(endpoint.requests) == 2
     assert "not grounded" in caption.warnings[0]
 
 
-def test_without_evidence_there_is_nothing_to_ask_about(endpoint: _Endpoint) -> None:
-    assert MergeStage(endpoint.config).caption(QUIET) == MergeStage().caption(QUIET)
+def test_without_evidence_there_is_nothing_to_ask_about(endpoint: ChatServer) -> None:
+    assert MergeStage(written(endpoint)).caption(QUIET) == MergeStage().caption(QUIET)
     assert endpoint.requests == []
 
 
-def test_an_endpoint_that_fails_costs_one_segment_not_the_run(endpoint: _Endpoint) -> None:
+def test_an_endpoint_that_fails_costs_one_segment_not_the_run(endpoint: ChatServer) -> None:
     endpoint.answer = lambda request: 500 if "siren" in request["messages"][1]["content"] else BAD
-    stage = MergeStage(endpoint.config)
+    stage = MergeStage(written(endpoint))
     stage.setup()
     done = stage.process_batch([StageItem(s, lambda: None) for s in (STREET, TALK)])  # type: ignore[arg-type, return-value]
     first, second = (one.caption for one in done)
@@ -136,7 +100,7 @@ def test_an_endpoint_that_fails_costs_one_segment_not_the_run(endpoint: _Endpoin
     assert (second.writer, second.rejected) == ("grounded", 2)
 
 
-def test_an_answer_that_never_comes_is_not_waited_for(endpoint: _Endpoint) -> None:
+def test_an_answer_that_never_comes_is_not_waited_for(endpoint: ChatServer) -> None:
     released = threading.Event()
 
     def late(request: dict[str, Any]) -> str:
@@ -144,26 +108,25 @@ def test_an_answer_that_never_comes_is_not_waited_for(endpoint: _Endpoint) -> No
         return GOOD
 
     endpoint.answer = late
-    config = endpoint.config
-    caption = MergeStage(replace(config, llm=replace(config.llm, timeout_s=0.3))).caption(STREET)
+    caption = MergeStage(written(endpoint, timeout_s=0.3)).caption(STREET)
     released.set()
     assert (caption.writer, caption.rejected) == ("grounded", 0)
     assert "cannot be asked" in caption.warnings[0]
 
 
-def test_a_refused_key_ends_the_run(endpoint: _Endpoint) -> None:
+def test_a_refused_key_ends_the_run(endpoint: ChatServer) -> None:
     endpoint.answer = lambda request: 401
     with pytest.raises(MossAudioError, match="check the address, the model's name and the key"):
-        MergeStage(endpoint.config).caption(STREET)
+        MergeStage(written(endpoint)).caption(STREET)
 
 
 def test_address_and_model_may_come_from_the_environment(
-    endpoint: _Endpoint, monkeypatch: pytest.MonkeyPatch
+    endpoint: ChatServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("OPENAI_BASE_URL", raising=False)
     with pytest.raises(MossAudioError, match="OPENAI_BASE_URL"):
         MergeStage(MergeConfig("llm")).setup()
-    monkeypatch.setenv("OPENAI_BASE_URL", endpoint.config.llm.url)
+    monkeypatch.setenv("OPENAI_BASE_URL", endpoint.url)
     monkeypatch.setenv("OPENAI_MODEL", "writer-2")
     caption = MergeStage(MergeConfig("llm")).caption(STREET)
     assert (caption.writer, endpoint.requests[0]["model"]) == ("writer-2", "writer-2")

@@ -36,8 +36,7 @@ class MergeConfig:
     Attributes:
         writer: "grounded" (deterministic, offline) or "llm".
         strong_score: findings with this score, or without one, must be named.
-        weak_score: events below this score do not count at all; those between are not named, but
-            no sound that they may be counts as absent.
+        weak_score: events below this score do not count at all; those between are not named.
         flagged_words: whether words that recognisers disagree on in part ("flag") are quoted.
         list_at_most: a sound heard more often is told by number and extent.
         llm: the language model of the writer "llm".

@@ -25,6 +25,7 @@ from moss_audio.text import single_line
 # Words of order: slots that any caption may use.
 LINKS = ("then", "while", "after", "before")
 _ARTICLE = re.compile(r"(?:a|an|the)\s+", re.IGNORECASE)
+_APART = re.compile(r"[,;:.()\u2014]|\b(?:and|with|where)\b")
 _DETERMINER = re.compile(r"\b(?:(?P<article>an?)|the|this|that|its|their|another)\s*$", re.I)
 
 
@@ -90,23 +91,33 @@ def draft_faults(
         out += outside_faults(words, evidence, shown)
         if not any(name in slots for name in names):
             out.append(f"a sentence without a slot: {words.strip()[:60]!r}")
-    out += _misplaced(used, slots)
+    out += _misplaced(sentences, slots)
     return [*dict.fromkeys(out + _link_faults(used, slots, {item.id: item for item in items}))]
 
 
-def _misplaced(used: Sequence[Sequence[str]], slots: Mapping[str, Slot]) -> list[str]:
-    """Details that stand neither behind what they tell of nor right before it."""
+def _misplaced(sentences: Sentences, slots: Mapping[str, Slot]) -> list[str]:
+    """Details that stand neither behind what they tell of nor right before it.
+
+    In front of it, and behind something else, they must be set apart: "“Yes” says speaker 2, “No”"
+    would give the first words to speaker 2.
+    """
     out = []
-    last = ""  # the item named last
-    for names in used:
-        known = [slots[name] for name in names if name in slots and slots[name].item]
-        for at, slot in enumerate(known):
+    last = ""  # the item named last, in all sentences
+    for sentence in sentences:
+        before, between = "", ","  # the item of the slot before, and the words since
+        for at, piece in enumerate(sentence):
+            slot = slots.get(piece.slot)
+            if slot is None or not slot.item:
+                between += "," if piece.slot in LINKS else piece.text
+                continue
             if slot.required:
                 last = slot.item
-                continue
-            coming = next((one.item for one in known[at + 1 :] if one.required), "")
-            if slot.item not in (last, coming):
-                out.append(f"slot {slot.id!r} must stand beside slot {slot.item!r}")
+            elif slot.item not in (last, before):
+                rest = [slots[other.slot] for other in sentence[at + 1 :] if other.slot in slots]
+                coming = next((one.item for one in rest if one.required), "")
+                if slot.item != coming or not _APART.search(between):
+                    out.append(f"slot {slot.id!r} must stand beside slot {slot.item!r}")
+            before, between = slot.item, ""
     return out
 
 
