@@ -25,7 +25,7 @@ from moss_audio import settings
 from moss_audio.annotate.classes import coarse_classes
 from moss_audio.annotate.detectors.base import Detector
 from moss_audio.annotate.detectors.explain import unexplained
-from moss_audio.annotate.detectors.make import DetectorConfig, make_detector
+from moss_audio.annotate.detectors.make import DetectorConfig, make_detectors
 from moss_audio.annotate.records import COARSE_CLASSES, AudioSegment, Span, ToolResult
 from moss_audio.annotate.segment import OFFLINE, activity
 from moss_audio.annotate.stage import StageItem
@@ -78,11 +78,7 @@ class ProfileStage:
     ) -> None:
         """`detectors` stand in for those that the configuration names."""
         self.config = config or ProfileConfig()
-        self._detectors = (
-            [make_detector(one) for one in self.config.detectors]
-            if detectors is None
-            else list(detectors)
-        )
+        self._detectors = make_detectors(self.config.detectors, detectors)
 
     @property
     def fingerprint(self) -> str:

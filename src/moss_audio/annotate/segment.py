@@ -20,7 +20,7 @@ from moss_audio.annotate.classes import coarse_classes
 from moss_audio.annotate.cuts import Candidates, candidates, choose
 from moss_audio.annotate.detectors.base import HOP_SAMPLES, Detector, blocks, check_samples
 from moss_audio.annotate.detectors.explain import unexplained, union
-from moss_audio.annotate.detectors.make import DetectorConfig, make_detector
+from moss_audio.annotate.detectors.make import DetectorConfig, make_detectors
 from moss_audio.annotate.records import AudioSegment, Recording, Span, ToolResult
 from moss_audio.dsp.loudness import frame_levels_db
 from moss_audio.errors import MossAudioError
@@ -76,11 +76,7 @@ class Segmenter:
     ) -> None:
         """`detectors` stand in for those that the configuration names, in the same order."""
         self.config = config or SegmentConfig()
-        self._detectors = (
-            [make_detector(one) for one in self.config.detectors]
-            if detectors is None
-            else list(detectors)
-        )
+        self._detectors = make_detectors(self.config.detectors, detectors)
         if len(self._detectors) != len(self.config.detectors):
             raise MossAudioError(
                 f"{len(self._detectors)} detectors given, {len(self.config.detectors)} configured"

@@ -22,18 +22,24 @@ SCALE = 24.0  # of the cosine; training uses this very number
 _STAY, _NEXT, _SKIP = 0, 1, 2
 
 
-def best_path(scores: np.ndarray, quiet: np.ndarray) -> np.ndarray:
+def best_path(
+    scores: np.ndarray, quiet: np.ndarray, touching: np.ndarray | None = None
+) -> np.ndarray | None:
     """Which word each token belongs to, -1 between words.
 
     Args:
-        scores: log-scores `[N, W]` of each token for each word, W <= N.
+        scores: log-scores `[N, W]` of each token for each word.
         quiet: log-scores `[N]` of no word at all.
+        touching: `[W]`, whether a word may follow the one before it without quiet between; None:
+            all may.
 
     Returns:
-        `[N]` word indices; each word gets at least one token, in order.
+        `[N]` word indices; each word gets at least one token, in order. None where there are too
+        few tokens for that.
     """
     n_tokens, n_words = scores.shape
     n_states = 2 * n_words + 1  # quiet, word 0, quiet, word 1, ..., quiet
+    may_touch = np.ones(n_words - 1, bool) if touching is None else touching[1:]
     emit = np.empty((n_tokens, n_states))
     emit[:, 0::2] = quiet[:, None]
     emit[:, 1::2] = scores
@@ -45,10 +51,12 @@ def best_path(scores: np.ndarray, quiet: np.ndarray) -> np.ndarray:
         moves = np.full((3, n_states), -np.inf)
         moves[_STAY] = best
         moves[_NEXT, 1:] = best[:-1]
-        moves[_SKIP, 3::2] = best[1:-2:2]  # word to word without quiet between
+        moves[_SKIP, 3::2] = np.where(may_touch, best[1:-2:2], -np.inf)
         back[t] = moves.argmax(0)
         best = moves.max(0) + emit[t]
     state = n_states - 1 if best[-1] >= best[-2] else n_states - 2
+    if not np.isfinite(best[state]):
+        return None
     path = np.empty(n_tokens, int)
     for t in range(n_tokens - 1, -1, -1):
         path[t] = state // 2 if state % 2 else -1
@@ -80,9 +88,9 @@ class WordAligner:
             )
             columns.append(log_p[:, pieces].max(1))
         scores = np.stack(columns, 1)
-        if len(words) > len(scores):
-            return ()
         path = best_path(scores, log_p[:, self._quiet])
+        if path is None:
+            return ()
         out = []
         for index, word in enumerate(words):
             (own,) = np.nonzero(path == index)

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, field
 
 from moss_audio.annotate.branches.branch import Branch
 from moss_audio.annotate.detectors.base import Detector
-from moss_audio.annotate.detectors.make import DetectorConfig, make_detector
+from moss_audio.annotate.detectors.make import DetectorConfig, make_detectors
 from moss_audio.annotate.tool import Tool
 from moss_audio.annotate.tools.events import EventsConfig, EventsTool
 from moss_audio.annotate.tools.general.anchor import AnchorConfig, AnchorTool
@@ -44,7 +44,7 @@ def general_branch(
     Where a judge's endpoint is does not count: a server that moves redoes nothing.
     """
     config = config or GeneralConfig()
-    made = [make_detector(one) for one in config.detectors]
+    made = make_detectors(config.detectors)
     tools: tuple[Tool, ...] = (
         EventsTool(config.events, (*made, *detectors)),
         AnchorTool(config.anchor),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from moss_audio.annotate.detectors.activity import ActivityDetector
@@ -49,3 +50,10 @@ def make_detector(config: DetectorConfig) -> Detector:
         case "tagger":
             return TaggerDetector(config.model, device=config.device)
     return CheckpointDetector(config.model, device=config.device)
+
+
+def make_detectors(
+    configs: Sequence[DetectorConfig], given: Sequence[Detector] | None = None
+) -> list[Detector]:
+    """All of them; `given` stand in for those that the configurations name, in their order."""
+    return list(given) if given is not None else [make_detector(one) for one in configs]

@@ -10,17 +10,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
-from moss_audio.annotate.records import AudioSegment, ToolResult
-from moss_audio.annotate.tool import SpeechTool
 from moss_audio.annotate.tools.identity import weights_digest
-from moss_audio.annotate.tools.speech.agreement import agreed_text
-from moss_audio.annotate.tools.speech.align_sphinx import UNALIGNED
-from moss_audio.annotate.tools.speech.timing import spans_of
+from moss_audio.annotate.tools.speech.timing import AlignerTool, Marks, Times
+from moss_audio.engine.aligner import best_path
 from moss_audio.errors import CheckpointError, short_reason
 from moss_audio.text import normalize_words
 from moss_audio.units import SAMPLE_RATE
@@ -45,39 +41,16 @@ def ctc_path(log_probs: np.ndarray, labels: Sequence[int], blank: int) -> np.nda
     Returns:
         `[T]` indices into `labels`, or None if there are too few frames for them.
     """
-    n_frames, n_labels = len(log_probs), len(labels)
-    repeats = sum(a == b for a, b in pairwise(labels))
-    if n_labels == 0 or n_frames < n_labels + repeats:
+    if not labels or not len(log_probs):
         return None
-    extended = np.full(2 * n_labels + 1, blank)
-    extended[1::2] = labels
-    may_skip = np.zeros(len(extended), bool)
-    may_skip[3::2] = extended[3::2] != extended[1:-2:2]
-    emit = log_probs[:, extended].astype(np.float64)
-    best = np.full(len(extended), -np.inf)
-    best[:2] = emit[0, :2]
-    back = np.zeros((n_frames, len(extended)), np.int8)
-    for t in range(1, n_frames):
-        moves = np.full((3, len(extended)), -np.inf)
-        moves[0] = best
-        moves[1, 1:] = best[:-1]
-        moves[2, 2:] = np.where(may_skip[2:], best[:-2], -np.inf)
-        back[t] = moves.argmax(0)
-        best = moves.max(0) + emit[t]
-    state = len(extended) - 1 if best[-1] >= best[-2] else len(extended) - 2
-    if not np.isfinite(best[state]):
-        return None
-    path = np.empty(n_frames, int)
-    for t in range(n_frames - 1, -1, -1):
-        path[t] = state // 2 if state % 2 else -1
-        state -= int(back[t, state])
-    return path
+    ids = np.asarray(labels)
+    touching = np.append(True, ids[1:] != ids[:-1])  # equal letters need a blank between
+    return best_path(log_probs[:, ids], log_probs[:, blank], touching)
 
 
-class CtcAligner(SpeechTool):
-    """Gives the agreed transcript its word times: kind `words`."""
+class CtcAligner(AlignerTool):
+    """Aligns by a CTC model."""
 
-    kind = "words"
     name = "align-ctc"
     packages = ("transformers",)
 
@@ -113,40 +86,22 @@ class CtcAligner(SpeechTool):
         self._blank = int(tokenizer.pad_token_id)
         self._model = model.eval().to(self.config.device)
 
-    def annotate(self, samples: np.ndarray, segment: AudioSegment) -> list[ToolResult]:
-        """Times of the agreed words; without spans and with a warning if there is less sound than
-        letters. Nothing for a segment without agreed words."""
-        text = agreed_text(segment)
-        if not text:
-            return []
-        found = self.align(samples, text)
-        words, duration_s = text.split(), len(samples) / SAMPLE_RATE
-        return self.found(
-            text=text,
-            spans=spans_of(words, found, duration_s) if found else (),
-            warnings=() if found else (UNALIGNED,),
-        )
-
-    def align(self, samples: np.ndarray, text: str) -> dict[int, tuple[float, float]]:
-        """(start, end) in seconds of the words of `text` by index; words without a letter of the
-        vocabulary are left out."""
+    def align(self, samples: np.ndarray, text: str) -> tuple[Times, Marks]:
         self.setup()
         labels, owners = self._labels(text.split())
-        if not labels:
-            return {}
-        path = ctc_path(self._log_probs(samples), labels, self._blank)
+        path = ctc_path(self._log_probs(samples), labels, self._blank) if labels else None
         if path is None:
-            return {}
+            return {}, {}
         frame_s = self._model.config.inputs_to_logits_ratio / SAMPLE_RATE
         limit = len(samples) / SAMPLE_RATE
-        times: dict[int, tuple[float, float]] = {}
+        times: Times = {}
         for frame, label in enumerate(path):
             owner = owners[label] if label >= 0 else None
             if owner is None:
                 continue
             start = times.get(owner, (frame * frame_s, 0.0))[0]
             times[owner] = (start, min((frame + 1) * frame_s, limit))
-        return times
+        return times, {}
 
     def _labels(self, words: Sequence[str]) -> tuple[list[int], list[int | None]]:
         """Token ids of all letters, and the word that each belongs to (None: a space)."""

@@ -13,16 +13,11 @@ from typing import Any
 
 import numpy as np
 
-from moss_audio.annotate.records import AudioSegment, ToolResult
-from moss_audio.annotate.tool import SpeechTool
-from moss_audio.annotate.tools.speech.agreement import agreed_text
 from moss_audio.annotate.tools.speech.asr_sphinx import decode, decoder, plain_word
 from moss_audio.annotate.tools.speech.pronounce import LetterToSound, read_dictionary
-from moss_audio.annotate.tools.speech.timing import spans_of
+from moss_audio.annotate.tools.speech.timing import AlignerTool, Marks, Times
 from moss_audio.text import normalize_words
 from moss_audio.units import SAMPLE_RATE
-
-UNALIGNED = "the transcript could not be aligned with the sound"
 
 
 @dataclass(frozen=True)
@@ -34,10 +29,9 @@ class SphinxAlignConfig:
     most_unpronounceable: float = 0.2
 
 
-class SphinxAligner(SpeechTool):
-    """Gives the agreed transcript its word times: kind `words`."""
+class SphinxAligner(AlignerTool):
+    """Aligns by pocketsphinx."""
 
-    kind = "words"
     name = "align-sphinx"
     packages = ("pocketsphinx",)
 
@@ -54,28 +48,10 @@ class SphinxAligner(SpeechTool):
             # The lattice search after the first pass does not know the end of the text.
             self._decoder = decoder(lm=None, bestpath=False, beam=beam, wbeam=beam, pbeam=beam)
 
-    def annotate(self, samples: np.ndarray, segment: AudioSegment) -> list[ToolResult]:
-        """Times of the agreed words; without spans and with a warning if they do not fit the
-        sound. Nothing for a segment without agreed words."""
-        text = agreed_text(segment)
-        if not text:
-            return []
-        found, marks = self.align(samples, text)
-        words, duration_s = text.split(), len(samples) / SAMPLE_RATE
-        return self.found(
-            text=text,
-            spans=spans_of(words, found, duration_s, marks) if found else (),
-            warnings=() if found else (UNALIGNED,),
-        )
-
-    def align(
-        self, samples: np.ndarray, text: str
-    ) -> tuple[dict[int, tuple[float, float]], dict[int, dict[str, Any]]]:
-        """(start, end) in seconds of the words of `text` (split at white space) by their index,
-        empty if it cannot be aligned, and attributes of some of them."""
+    def align(self, samples: np.ndarray, text: str) -> tuple[Times, Marks]:
         self.setup()
         tokens: list[tuple[int, str]] = []
-        marks: dict[int, dict[str, Any]] = {}
+        marks: Marks = {}
         words = text.split()
         silent = 0
         for index, word in enumerate(words):
@@ -96,7 +72,7 @@ class SphinxAligner(SpeechTool):
             return {}, {}
         if len(heard) != len(tokens):
             return {}, {}
-        times: dict[int, tuple[float, float]] = {}
+        times: Times = {}
         limit = len(samples) / SAMPLE_RATE
         for (index, _), (_, start, end) in zip(tokens, heard, strict=True):
             times[index] = (times.get(index, (start, end))[0], min(end, limit))

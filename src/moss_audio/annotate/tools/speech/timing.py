@@ -1,13 +1,46 @@
-"""Shared by all aligners: what of a transcript can be aligned, and times for what cannot."""
+"""Shared by aligners that find words one by one: their result, and times for words not found."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from moss_audio.annotate.records import Span
+import numpy as np
+
+from moss_audio.annotate.records import AudioSegment, Span, ToolResult
+from moss_audio.annotate.tool import SpeechTool
+from moss_audio.annotate.tools.speech.agreement import agreed_text
+from moss_audio.units import SAMPLE_RATE
 
 INTERPOLATED = "interpolated"
+UNALIGNED = "the transcript could not be aligned with the sound"
+
+Times = dict[int, tuple[float, float]]  # (start, end) in seconds of words, by their index
+Marks = dict[int, dict[str, Any]]  # attributes of some of them
+
+
+class AlignerTool(SpeechTool):
+    """Gives the agreed transcript its word times: kind `words`."""
+
+    kind = "words"
+
+    def annotate(self, samples: np.ndarray, segment: AudioSegment) -> list[ToolResult]:
+        """Times of the agreed words; without spans and with a warning if they do not fit the
+        sound. Nothing for a segment without agreed words."""
+        text = agreed_text(segment)
+        if not text:
+            return []
+        times, marks = self.align(samples, text)
+        if not times:
+            return self.found(text=text, warnings=(UNALIGNED,))
+        return self.found(
+            text=text, spans=spans_of(text.split(), times, len(samples) / SAMPLE_RATE, marks)
+        )
+
+    def align(self, samples: np.ndarray, text: str) -> tuple[Times, Marks]:
+        """Times of the words of `text` (split at white space), empty if it cannot be aligned;
+        words without a sound that this aligner knows are left out."""
+        raise NotImplementedError
 
 
 def spans_of(
