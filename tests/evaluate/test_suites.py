@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from moss_audio.dsp.noise import COLOURS, coloured_noise, rng_of, with_noise
 from moss_audio.endpoint import Endpoint
 from moss_audio.errors import MossAudioError
 from moss_audio.evaluate.choice_prompt import choice_prompt
@@ -278,32 +277,6 @@ def test_without_the_prompts_their_line_is_absent(
     planned = plan("nano", layouts.scenes(tmp_path / "scenes"))
     assert "human" not in [part.name for part in planned.parts]
     assert "apt-get install asterisk-core-sounds-en" in dict(planned.absent)["human"]
-
-
-@pytest.mark.parametrize("colour", COLOURS)
-def test_noise_has_the_ratio_asked_for(colour: str) -> None:
-    samples = np.sin(np.arange(16000) / 5).astype(np.float32) * 0.1
-    added = with_noise(samples, 10.0, colour, "seed") - samples
-    ratio = 10 * np.log10(np.mean(samples.astype(float) ** 2) / np.mean(added.astype(float) ** 2))
-    assert ratio == pytest.approx(10, abs=0.01)
-    assert np.array_equal(
-        coloured_noise(100, colour, rng_of("a")), coloured_noise(100, colour, rng_of("a"))
-    )
-    assert not np.array_equal(
-        coloured_noise(100, colour, rng_of("a")), coloured_noise(100, colour, rng_of("b"))
-    )
-
-
-def test_noise_colours_differ_in_their_slope_and_nothing_clips() -> None:
-    def low_share(colour: str) -> float:
-        power = np.abs(np.fft.rfft(coloured_noise(16000, colour, rng_of("x")))) ** 2
-        return float(power[:1000].sum() / power.sum())
-
-    assert low_share("white") < low_share("pink") < low_share("brown")
-    loud = with_noise(np.ones(1000, np.float32), 0.0, "white", "s")
-    assert np.abs(loud).max() <= 1.0
-    with pytest.raises(MossAudioError, match="noise 'green': choose one of white"):
-        coloured_noise(10, "green", rng_of("x"))
 
 
 def test_sounds_made_here_tell_what_they_are() -> None:
