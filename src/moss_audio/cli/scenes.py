@@ -68,7 +68,7 @@ def make_scenes(
 
 def check_scenes(folder: Folder, as_json: AsJson = False) -> None:
     """Check that the splits share no sentence, voice or recording; exit code 1 if they do."""
-    from moss_audio.scenes.check import by_kind, check
+    from moss_audio.scenes.check import check
 
     report = check(folder)
     if not report.scenes:
@@ -83,7 +83,7 @@ def check_scenes(folder: Folder, as_json: AsJson = False) -> None:
         looked = ", ".join(plural(n, f"different {what}") for what, n in report.counts.items())
         typer.echo(f"{plural(report.scenes, 'scene')}: {looked}")
     if report.leaks:
-        found = ", ".join(plural(n, what) for what, n in by_kind(report.leaks).items())
+        found = ", ".join(plural(n, what) for what, n in report.kinds.items())
         raise MossAudioError(f"{folder}: crosses its splits: {found}")
 
 
@@ -91,7 +91,7 @@ def scenes_info(folder: Folder, as_json: AsJson = False) -> None:
     """Show the hours of a folder by split, kind, voice and source."""
     from moss_audio.scenes.summary import summarise
 
-    facts = summarise(folder).to_dict()
+    facts = summarise(folder)
     if as_json:
         typer.echo(json.dumps(facts, ensure_ascii=False, indent=2))
         return

@@ -9,7 +9,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -43,6 +43,11 @@ class Report:
     scenes: int
     counts: dict[str, int] = field(default_factory=dict)  # different things of each sort
     leaks: tuple[Leak, ...] = ()
+
+    @property
+    def kinds(self) -> Counter[str]:
+        """Number of leaks of each sort."""
+        return Counter(leak.what for leak in self.leaks)
 
 
 @dataclass
@@ -120,11 +125,3 @@ def _sound_marks(root: Path) -> dict[str, str]:
     """Name of a recorded sound -> what tells it from others; folders made before have none."""
     path = root / sources.SOURCES
     return sources.read(path)["sound_files"] if path.exists() else {}
-
-
-def by_kind(leaks: Iterable[Leak]) -> dict[str, int]:
-    """Number of leaks of each sort."""
-    counts: dict[str, int] = defaultdict(int)
-    for leak in leaks:
-        counts[leak.what] += 1
-    return dict(counts)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
-from dataclasses import dataclass, field
+from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
@@ -12,74 +11,47 @@ from moss_audio.scenes import sources
 from moss_audio.scenes.reader import completed_shards, iter_scenes
 
 
-@dataclass
-class ScenesSummary:
-    """Seconds (or, for `labels`, events) by name; `shards` is complete and in all."""
+def summarise(root: Path) -> dict[str, Any]:
+    """What completed shards hold, as plain data for JSON.
 
-    scenes: int = 0
-    seconds: float = 0.0
-    shards: tuple[int, int | None] = (0, None)
-    split: dict[str, float] = field(default_factory=lambda: defaultdict(float))
-    kind: dict[str, float] = field(default_factory=lambda: defaultdict(float))
-    voice: dict[str, float] = field(
-        default_factory=lambda: defaultdict(float)
-    )  # the speaker, of what is said
-    source: dict[str, float] = field(
-        default_factory=lambda: defaultdict(float)
-    )  # of what is heard in the events
-    effect: dict[str, float] = field(default_factory=lambda: defaultdict(float))
-    labels: Counter[str] = field(default_factory=Counter)
-    packages: list[dict[str, Any]] = field(default_factory=list)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain data for JSON: hours, rounded to the second, most first."""
-
-        def hours(seconds: dict[str, float]) -> dict[str, float]:
-            ranked = sorted(seconds.items(), key=lambda item: -item[1])
-            return {name: round(s / 3600, 4) for name, s in ranked}
-
-        return {
-            "scenes": self.scenes,
-            "hours": round(self.seconds / 3600, 4),
-            "shards": {"complete": self.shards[0], "total": self.shards[1]},
-            "split": hours(self.split),
-            "kind": hours(self.kind),
-            "voice": hours(self.voice),
-            "source": hours(self.source),
-            "effect": hours(self.effect),
-            "labels": dict(self.labels.most_common()),
-            "sources": self.packages,
-        }
-
-
-def summarise(root: Path | str) -> ScenesSummary:
-    """Add up what completed shards hold. Raises MossAudioError if there is none."""
-    root = Path(root)
+    `split`, `kind`, `effect`, `voice` (the speakers, while they speak) and `source` (of the events)
+    map names to hours, most first; `labels` maps events to their number.
+    Raises MossAudioError if no shard is complete.
+    """
     complete = len(completed_shards(root))
     if not complete:
         raise MossAudioError(f"{root}: no completed shard of scenes; make one first")
-    out = ScenesSummary(shards=(complete, _total(root)))
+    count, seconds = 0, 0.0
+    by: dict[str, dict[str, float]] = {
+        name: defaultdict(float) for name in ("split", "kind", "voice", "source", "effect")
+    }
+    labels: dict[str, int] = defaultdict(int)
     for scene in iter_scenes(root):
-        out.scenes += 1
-        out.seconds += scene.duration_s
-        out.split[scene.split] += scene.duration_s
-        out.kind[scene.kind] += scene.duration_s
+        count, seconds = count + 1, seconds + scene.duration_s
+        by["split"][scene.split] += scene.duration_s
+        by["kind"][scene.kind] += scene.duration_s
         for sentence, voice in zip(scene.sentences, scene.sentence_voices, strict=True):
-            out.voice[str(voice)] += sentence.end - sentence.start
+            by["voice"][str(voice)] += sentence.end - sentence.start
         for event in scene.events:
-            out.source[_package(event.source)] += event.end - event.start
-            out.labels[event.label] += 1
+            by["source"][event.source.split("/", 1)[0]] += event.end - event.start
+            labels[event.label] += 1
         for effect in scene.effects:
             if effect != "bit_rate":
-                out.effect[effect] += scene.duration_s
-    path = root / sources.SOURCES
-    if path.exists():
-        out.packages = sources.read(path)["sources"]
-    return out
+                by["effect"][effect] += scene.duration_s
+    listed = root / sources.SOURCES
+    return {
+        "scenes": count,
+        "hours": round(seconds / 3600, 4),
+        "shards": {"complete": complete, "total": _total(root)},
+        **{name: _hours(table) for name, table in by.items()},
+        "labels": dict(sorted(labels.items(), key=lambda item: -item[1])),
+        "sources": sources.read(listed)["sources"] if listed.exists() else [],
+    }
 
 
-def _package(source: str) -> str:
-    return source.split("/", 1)[0]
+def _hours(seconds: dict[str, float]) -> dict[str, float]:
+    ranked = sorted(seconds.items(), key=lambda item: -item[1])
+    return {name: round(s / 3600, 4) for name, s in ranked}
 
 
 def _total(root: Path) -> int | None:

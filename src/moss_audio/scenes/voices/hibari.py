@@ -6,6 +6,7 @@ is scaled and bent, the spectral envelope stretched (vocal-tract length), the no
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ import numpy as np
 
 from moss_audio.errors import MissingDependencyError
 from moss_audio.scenes.voices.base import SynthesisedSpeech, UnalignedError, VoiceInfo, finish
-from moss_audio.scenes.voices.onnx_outputs import with_output
+from moss_audio.scenes.voices.onnx_outputs import open_graph
 
 # Name of the integer duration tensor in the released graph (after rounding and clipping at 1).
 _DURATIONS = "/Clip_output_0"
@@ -69,7 +70,7 @@ class HibariVoice:
 
     def __init__(self, seed: int = 0) -> None:
         try:
-            import onnxruntime as ort
+            import onnxruntime  # noqa: F401  (so that its absence is told here)
             from hibari import dsp
             from hibari.g2p import G2P
             from hibari.g2p.normalize import normalize
@@ -77,15 +78,7 @@ class HibariVoice:
             from hibari.voices import DEFAULT, voice_path
         except ImportError as error:
             raise MissingDependencyError("hibari-tts", "voices", "The hibari voice") from error
-        import json
-
-        options = ort.SessionOptions()
-        options.intra_op_num_threads = options.inter_op_num_threads = 1
-        options.log_severity_level = 3
-        model = with_output(Path(voice_path(DEFAULT)), _DURATIONS)
-        self._session: Any = ort.InferenceSession(
-            model, options, providers=["CPUExecutionProvider"]
-        )
+        self._session: Any = open_graph(Path(voice_path(DEFAULT)), _DURATIONS)
         self._dsp: Any = dsp
         self._g2p: Any = G2P()
         self._normalize: Any = normalize

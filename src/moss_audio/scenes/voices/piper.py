@@ -10,7 +10,7 @@ import numpy as np
 
 from moss_audio.errors import MissingDependencyError
 from moss_audio.scenes.voices.base import SynthesisedSpeech, UnalignedError, VoiceInfo, finish
-from moss_audio.scenes.voices.onnx_outputs import with_output
+from moss_audio.scenes.voices.onnx_outputs import open_graph
 
 _DURATIONS = "/Ceil_output_0"  # frames per phoneme id in the exported VITS graph
 _HOP_SAMPLES = 256
@@ -54,14 +54,8 @@ class PiperVoice:
         self._language = config["espeak"]["voice"]
         self._said: dict[str, list[str]] = {}
         self._phonemizer: Any = EspeakPhonemizer(ESPEAK_DATA_DIR)
-        options = ort.SessionOptions()
-        options.intra_op_num_threads = options.inter_op_num_threads = 1
-        options.log_severity_level = 3
         ort.set_seed(seed)
-        model = with_output(Path(model_path()), _DURATIONS)
-        self._session: Any = ort.InferenceSession(
-            model, options, providers=["CPUExecutionProvider"]
-        )
+        self._session: Any = open_graph(Path(model_path()), _DURATIONS)
 
     def speakers(self) -> tuple[str, ...]:
         """Names of all speakers."""
