@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 
 from moss_audio.annotate.merging.evidence import Evidence
 from moss_audio.annotate.merging.phrases import LANGUAGES
-from moss_audio.annotate.merging.vocabulary import forms, other_sounds
+from moss_audio.annotate.merging.sound_names import forms, other_sounds
 from moss_audio.metrics.caption_claims import stated_counts
 from moss_audio.metrics.mentions import Mention, find_mentions, label_key
 from moss_audio.metrics.numbers import find_numbers

@@ -10,8 +10,7 @@ from collections.abc import Mapping
 
 from moss_audio.annotate.english import be, noun
 from moss_audio.annotate.merging.evidence import Evidence
-from moss_audio.annotate.merging.sound_words import FAMILIES
-from moss_audio.annotate.merging.vocabulary import near, related
+from moss_audio.annotate.merging.sound_names import families, near, related
 from moss_audio.annotate.records import AudioSegment
 from moss_audio.annotate.sft.talk import Talk
 from moss_audio.text import normalize_words
@@ -65,12 +64,12 @@ def _sounds_not_there(evidence: Evidence, segment: AudioSegment, rng: random.Ran
     texts = f"{evidence.anchor} {evidence.description}"
     told += normalize_words(texts)
     candidates = [n for s in evidence.sure_sounds for n in near(s.label, told)]
-    for family, names in FAMILIES.items():
+    for family, names in families().items():
         if float(segment.profile.get(_CLASS[family], 0.0)) < _LEAST_DOUBT:
             candidates += names
     # A doubtful class of the profile may be the very sound that is asked about.
     doubtful = {
-        n for family, names in FAMILIES.items() for n in names
+        n for family, names in families().items() for n in names
         if float(segment.profile.get(_CLASS[family], 0.0)) >= _LEAST_DOUBT
         and not any(n in near(s.label, ()) for s in evidence.sure_sounds)
     }  # fmt: skip
@@ -79,9 +78,9 @@ def _sounds_not_there(evidence: Evidence, segment: AudioSegment, rng: random.Ran
         if n not in doubtful and not any(related(n, other) for other in told)
     ]  # fmt: skip
     if evidence.speaks:  # a voice may well breathe, sigh or laugh without an event saying so
-        free = [n for n in free if n not in FAMILIES["human"]]
+        free = [n for n in free if n not in families()["human"]]
     if evidence.music is not None:
-        free = [n for n in free if n not in FAMILIES["instrument"]]
+        free = [n for n in free if n not in families()["instrument"]]
     return rng.sample(free, min(4, len(free)))
 
 
@@ -100,13 +99,13 @@ def _nobody_speaks(evidence: Evidence, segment: AudioSegment) -> bool:
 def _no_music(evidence: Evidence, segment: AudioSegment) -> bool:
     listened = segment.find("activity") or segment.find("tempo")
     played = any("music" in normalize_words(s.label) for s in evidence.sounds)
-    families = {*FAMILIES["instrument"]}
+    instruments = {*families()["instrument"]}
     return bool(
         listened
         and evidence.music is None
         and not evidence.sings
         and not played
-        and not any(s.label in families for s in evidence.sounds)
+        and not any(s.label in instruments for s in evidence.sounds)
         and float(segment.profile.get("music", 0.0)) < _LEAST_DOUBT
         and float(segment.profile.get("singing", 0.0)) < _LEAST_DOUBT
     )

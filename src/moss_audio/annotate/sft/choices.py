@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from moss_audio.annotate.english import seconds
 from moss_audio.annotate.merging.evidence import Evidence
 from moss_audio.annotate.merging.phrases import key_text
-from moss_audio.annotate.merging.vocabulary import near
+from moss_audio.annotate.merging.sound_names import near
 from moss_audio.annotate.sft.questions import questions
 from moss_audio.annotate.sft.talk import Talk
 from moss_audio.annotate.sft.timeline import heard

@@ -14,7 +14,7 @@ from typing import Any
 from moss_audio.annotate.english import capital, seconds, times_word
 from moss_audio.annotate.merging.evidence import Evidence
 from moss_audio.annotate.merging.phrases import key_text
-from moss_audio.annotate.merging.vocabulary import related
+from moss_audio.annotate.merging.sound_names import related
 from moss_audio.annotate.sft.talk import Talk
 from moss_audio.annotate.sft.timeline import heard
 from moss_audio.metrics.mentions import label_key

@@ -1,26 +1,44 @@
-# ruff: noqa: SIM905  (word lists read best as running text)
-"""Names of sounds by their meaning: other wordings of one, near ones, ones that mean the same."""
+"""Names of sounds by their meaning: other wordings of one, near ones, ones that mean the same.
+
+For the check of free words (a name from the tables that the evidence does not hold is invented)
+and for distractors of multiple-choice questions (near in kind).
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from functools import lru_cache
+import tomllib
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cache, lru_cache
+from importlib.resources import files
 from itertools import permutations, product
+from typing import Any
 
-from moss_audio.annotate.merging.sound_words import AMBIGUOUS, FAMILIES, GENERIC, SYNONYMS
 from moss_audio.metrics.mentions import label_key
 
 _EMPTY = frozenset(
-    "sound sounds noise of and in on with from at by to up down off out over under past through"
-    " near is are or for as into onto behind around".split()
-)
+    (
+        "sound", "sounds", "noise", "of", "and", "in", "on", "with", "from", "at", "by", "to", "up",
+        "down", "off", "out", "over", "under", "past", "through", "near", "is", "are", "or", "for",
+        "as", "into", "onto", "behind", "around",
+    )
+)  # fmt: skip
 _MOST_FORMS = 60
 
 
-@lru_cache(maxsize=1)
+@cache
+def _tables() -> Mapping[str, Any]:
+    return tomllib.loads((files(__package__) / "sound_names.toml").read_text(encoding="utf-8"))
+
+
+def families() -> Mapping[str, Sequence[str]]:
+    """Family -> names of its sounds; no two names of a family can be true of one sound."""
+    return _tables()["families"]  # type: ignore[no-any-return]
+
+
+@cache
 def _word_groups() -> dict[str, frozenset[str]]:
     groups: dict[str, frozenset[str]] = {}
-    for line in SYNONYMS:
+    for line in _tables()["synonyms"]:
         group = frozenset(line)
         for word in line:
             key = label_key(word)
@@ -34,7 +52,7 @@ def family_of(label: str) -> str | None:
     key = label_key(label)
     words = set(key.split())
     best: tuple[int, str] | None = None
-    for family, names in FAMILIES.items():
+    for family, names in families().items():
         for name in names:
             other = set(label_key(name).split())
             shared = len(words & other)
@@ -58,20 +76,21 @@ def forms(label: str) -> tuple[str, ...]:
     for options in choices:
         found += [word for word in options if len(words) == 1 or word not in _EMPTY]
     family = family_of(label)
-    found += GENERIC.get(family, ()) if family else ()
+    found += _tables()["generic"].get(family, ()) if family else ()
     return tuple(dict.fromkeys(found))
 
 
-@lru_cache(maxsize=1)
+@cache
 def other_sounds() -> tuple[str, ...]:
     """Every phrase and telling word that names a sound; what is not in the evidence is invented."""
+    ambiguous = {*_tables()["ambiguous"]}
     found: dict[str, None] = {}
-    for names in FAMILIES.values():
+    for names in families().values():
         for name in names:
-            if name not in AMBIGUOUS:
+            if name not in ambiguous:
                 found[name] = None
             for word in name.split():
-                if word not in AMBIGUOUS and label_key(word) not in AMBIGUOUS:
+                if word not in ambiguous and label_key(word) not in ambiguous:
                     found[word] = None
     return tuple(found)
 
@@ -92,5 +111,5 @@ def near(label: str, avoid: Iterable[str]) -> list[str]:
     """Sounds of the same family that share no word or meaning with any of `avoid`."""
     avoided: Sequence[str] = (label, *avoid)
     family = family_of(label)
-    names = FAMILIES[family] if family else tuple(n for ns in FAMILIES.values() for n in ns[:4])
+    names = families()[family] if family else tuple(n for ns in families().values() for n in ns[:4])
     return [name for name in names if not any(related(name, other) for other in avoided)]
