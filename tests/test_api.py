@@ -182,6 +182,15 @@ def test_asks_of_several_kinds_share_one_way(model: MossAudio) -> None:
     assert heard[3].result.raw == model.ask(None, "who are you?", **short).raw
 
 
+def test_a_text_that_cannot_be_aligned_has_the_time_of_its_window(
+    model: MossAudio, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("moss_audio.engine.aligner.WordAligner.__call__", lambda *_: ())
+    found = model.transcribe((noise(1.0), RATE), "word", times="alignment", max_new_tokens=8)
+    assert found.text
+    assert [(s.text, s.start, s.end) for s in found.segments] == [(found.text, 0.0, 1.0)]
+
+
 def test_a_checkpoint_that_is_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(CheckpointError, match="no such folder"):
         moss_audio.load("./nowhere")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -22,9 +21,9 @@ from moss_audio.listen import (
     listen,
     window_seconds,
 )
-from moss_audio.longform import SHORTEST_WINDOW_S
+from moss_audio.longform import check_window
 from moss_audio.recordings import AudioInput
-from moss_audio.result import Answer, Caption, Timeline, Transcript
+from moss_audio.result import Answer, Caption, Segment, Timeline, Transcript
 from moss_audio.tasks import get_task
 from moss_audio.tasks.transcribe import segments_from_words
 
@@ -96,11 +95,7 @@ def _check_load(name: Any, batch_size: Any, window_s: Any) -> None:
     if batch_size is not None and (type(batch_size) is not int or batch_size < 1):
         raise MossAudioError(f"batch_size={batch_size!r}: give a whole number, 1 or more")
     if window_s is not None:
-        number = isinstance(window_s, int | float) and not isinstance(window_s, bool)
-        if not number or not math.isfinite(window_s) or window_s < SHORTEST_WINDOW_S:
-            raise MossAudioError(
-                f"window_s={window_s!r}: give seconds, {SHORTEST_WINDOW_S:g} or more"
-            )
+        check_window(window_s)
 
 
 @contextlib.contextmanager
@@ -240,7 +235,9 @@ class MossAudio:
         def refine(transcript: Transcript, samples: np.ndarray) -> Transcript:
             words = align(samples, transcript.text)
             if not words:  # nothing said, or more words than tokens: what was written stays
-                return transcript
+                whole = Segment(transcript.text, 0.0, transcript.duration)
+                untimed = transcript.text and not transcript.segments
+                return replace(transcript, segments=(whole,)) if untimed else transcript
             segments = segments_from_words(words)
             if timestamps == "sentence":
                 words = ()

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -22,7 +23,7 @@ _FRAME_SAMPLES = SAMPLE_RATE // 50  # 20 ms
 _SMOOTH_FRAMES = 15  # a pause of 0.3 s is what a cut looks for
 _CUT_FROM = 2 / 3  # the cut lies in the last third of a window
 _REST_S = 1.0  # and leaves at least this much for the next one
-SHORTEST_WINDOW_S = 3 * _REST_S
+_SHORTEST_S = 3 * _REST_S
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,6 +68,13 @@ def cut_point(samples: np.ndarray, first: int, last: int) -> int:
     return first + int(quietest + _SMOOTH_FRAMES // 2) * _FRAME_SAMPLES
 
 
+def check_window(window_s: Any) -> None:
+    """Raises MossAudioError unless a window of so many seconds is of use."""
+    number = isinstance(window_s, int | float) and not isinstance(window_s, bool)
+    if not number or not math.isfinite(window_s) or window_s < _SHORTEST_S:
+        raise MossAudioError(f"window_s={window_s!r}: give seconds, {_SHORTEST_S:g} or more")
+
+
 def windows(blocks: Iterable[np.ndarray], window_s: float) -> Iterator[Window]:
     """Cut blocks `[n]` of samples into windows of at most `window_s` seconds.
 
@@ -75,8 +83,7 @@ def windows(blocks: Iterable[np.ndarray], window_s: float) -> Iterator[Window]:
     Raises:
         MossAudioError: if `window_s` is not at least 3 seconds.
     """
-    if not (math.isfinite(window_s) and window_s >= SHORTEST_WINDOW_S):
-        raise MossAudioError(f"a window of {window_s!r} s: give at least {SHORTEST_WINDOW_S:g} s")
+    check_window(window_s)
     longest, rest = seconds_to_samples(window_s), seconds_to_samples(_REST_S)
     pending = np.zeros(0, np.float32)
     start = 0
