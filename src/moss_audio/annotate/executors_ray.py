@@ -109,8 +109,8 @@ def _check_room(pools: Sequence[RayPool]) -> None:
         has = there.get(name, 0.0)
         if wanted > has:
             raise MossAudioError(
-                f"one actor for each pool takes {wanted:g} {name}, but Ray has {has:g}; give the "
-                "pools in run.ray_pools less, or fewer of them"
+                f"one actor for each pool takes {wanted:g} {name}, but Ray has {has:g}; ask for "
+                "less in run.ray_pools, or for fewer pools"
             )
 
 

@@ -144,8 +144,8 @@ class Finish:
                 self.store.step("segment", number, keys[number]["segment"]).unlink()
         if gone:
             raise MossAudioError(
-                f"{self.store.root / 'audio'}: {gone} sounds are gone; the same command makes "
-                "them again"
+                f"{self.store.root / 'audio'}: {gone} sound files are missing; run the same "
+                "command again to recreate them"
             )
         for name in ("segment", *(step.name for step in self.steps.pipeline.steps)):
             for folder in (self.store.work / name, self.store.work / "stats" / name):

@@ -65,7 +65,8 @@ class Branch:
             segments[i] = replace(segments[i], results=others)
         try:
             for tool in self.tools:
-                self._run(tool, segments, heard)
+                if heard:
+                    self._run(tool, segments, heard)
         finally:
             if self.forget is not None:
                 self.forget()

@@ -68,7 +68,7 @@ class SpeechConfig:
         if not self.recognisers:
             raise MossAudioError("recognisers: name one at least, better two")
         if len(set(self.recognisers)) != len(self.recognisers):
-            raise MossAudioError(f"recognisers: {', '.join(self.recognisers)} names one twice")
+            raise MossAudioError(f"recognisers: {', '.join(self.recognisers)} lists one twice")
 
 
 def chosen_diarizer(config: SpeechConfig) -> Diarizer:

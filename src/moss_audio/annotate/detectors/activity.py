@@ -29,8 +29,7 @@ from moss_audio.annotate.detectors.base import (
     Vocabulary,
     blocks,
     check_samples,
-    hysteresis,
-    join,
+    stretches,
 )
 from moss_audio.annotate.records import Span
 
@@ -107,11 +106,9 @@ class ActivityDetector:
                 for b in blocks(len(samples))
             ]
         )
-        pieces = join(
-            hysteresis(rise, config.on, config.off), round(config.join_s * FRAMES_PER_SECOND)
+        pieces = stretches(
+            rise, config.on, config.off, join_s=config.join_s, shortest_s=config.shortest_s
         )
-        shortest = config.shortest_s * FRAMES_PER_SECOND
-        pieces = [p for p in pieces if p[1] - p[0] >= shortest]
         at = np.minimum(np.arange(len(tiled)) // _STEP, len(floor) - 1)
         above = np.maximum(tiled - floor[at], 0)
         pieces = self._trains(pieces, above)

@@ -111,6 +111,15 @@ def join(pieces: Sequence[tuple[N, N]], gap: N) -> list[tuple[N, N]]:
     return out
 
 
+def stretches(
+    values: np.ndarray, on: float, off: float, *, join_s: float, shortest_s: float
+) -> list[tuple[int, int]]:
+    """`hysteresis` over frames of 10 ms, pauses up to `join_s` closed, then without stretches
+    below `shortest_s`."""
+    pieces = join(hysteresis(values, on, off), round(join_s * FRAMES_PER_SECOND))
+    return [p for p in pieces if p[1] - p[0] >= shortest_s * FRAMES_PER_SECOND]
+
+
 def in_order(spans: Sequence[Span]) -> list[Span]:
     """By start, end, label: the same whatever order they were found in."""
     return sorted(spans, key=lambda s: (s.start_s, s.end_s, s.label))

@@ -21,9 +21,8 @@ from moss_audio.annotate.detectors.base import (
     blocks,
     check_samples,
     fit_frames,
-    hysteresis,
     in_order,
-    join,
+    stretches,
 )
 from moss_audio.annotate.detectors.notes import held_share
 from moss_audio.annotate.records import Span
@@ -101,12 +100,10 @@ class OmniVadDetector:
         found = []
         for index, label in enumerate(CLASSES):
             smooth = _average(probabilities[:, index], width)
-            pieces = join(
-                hysteresis(smooth, config.on, config.off), round(config.join_s * FRAMES_PER_SECOND)
+            pieces = stretches(
+                smooth, config.on, config.off, join_s=config.join_s, shortest_s=config.shortest_s
             )
             for start, end in pieces:
-                if end - start < config.shortest_s * FRAMES_PER_SECOND:
-                    continue
                 score = round(float(smooth[start:end].mean()), 4)
                 name = self._voice(samples, start, end) if label == "speech" else label
                 found.append(Span(name, start / FRAMES_PER_SECOND, end / FRAMES_PER_SECOND, score))

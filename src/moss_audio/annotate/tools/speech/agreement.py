@@ -58,7 +58,8 @@ class AgreementConfig:
     def __post_init__(self) -> None:
         if not 0 <= self.keep_wer <= self.flag_wer <= 1:
             raise MossAudioError(
-                f"keep_wer {self.keep_wer} and flag_wer {self.flag_wer}: give 0 to 1, in order"
+                f"keep_wer {self.keep_wer} and flag_wer {self.flag_wer}: both must be from 0 to "
+                "1, the first not above the second"
             )
         if self.quorum < 2:
             raise MossAudioError(f"quorum {self.quorum}: at least 2 transcripts have to agree")
