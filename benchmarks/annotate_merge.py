@@ -16,17 +16,13 @@ from itertools import islice
 from pathlib import Path
 
 from moss_audio.annotate.merge import MergeStage
-from moss_audio.annotate.merging.draft import draft_faults, read_draft
-from moss_audio.annotate.merging.gather import gather
-from moss_audio.annotate.merging.items import caption_items
-from moss_audio.annotate.merging.slots import caption_slots
 from moss_audio.annotate.records import AudioSegment
 from moss_audio.annotate.tasks import TaskStage
 from moss_audio.scenes.reader import iter_scenes
 from tests.annotate.merge_cases import from_chance, from_scene
+from tests.annotate.merge_drafts import CORRECT_DRAFTS, WRONG, faults
 from tests.annotate.merge_errors import PLANTS, planted
 from tests.annotate.merge_reader import read
-from tests.annotate.test_merge_draft import CORRECT_DRAFTS, WRONG, reply
 
 _SEGMENTS, _PLANTED = 500, 60
 
@@ -40,13 +36,6 @@ def segments(scenes: Path, seed: int) -> list[AudioSegment]:
     drawn = [*islice(unseen, half), *islice(plain, 60), *islice(train, half)][:half]
     chance = range(seed, seed + _SEGMENTS - len(drawn))
     return [*(from_scene(s) for s in drawn), *(from_chance(n) for n in chance)]
-
-
-def _accepted(segment: AudioSegment, told: tuple[str, ...]) -> bool:
-    evidence = gather(segment)
-    items = caption_items(evidence)
-    slots = caption_slots(evidence, items, list_at_most=5)
-    return not draft_faults(read_draft(reply(*told)), slots, items, evidence)
 
 
 def main() -> None:
@@ -74,8 +63,8 @@ def main() -> None:
         wrong = planted(kind, pairs, _PLANTED, seed=arguments.seed)
         caught = sum(bool(read(text, one).unsupported) for text, one in wrong)
         print(f"{f'planted: {kind}':<34}{caught} of {_PLANTED} caught")
-    accepted = sum(_accepted(one, told) for one, told in CORRECT_DRAFTS)
-    refused = sum(not _accepted(one, told) for one, told, _ in WRONG)
+    accepted = sum(not faults(one, *told) for one, told in CORRECT_DRAFTS)
+    refused = sum(bool(faults(one, *told)) for one, told, _ in WRONG)
     print(f"{'correct drafts by hand':<34}{accepted} of {len(CORRECT_DRAFTS)} accepted")
     print(f"{'wrong drafts by hand':<34}{refused} of {len(WRONG)} refused")
     tasks = TaskStage()

@@ -14,8 +14,8 @@ from moss_audio.annotate.merge import MergeConfig, MergeStage
 from moss_audio.annotate.merging.llm_writer import LlmConfig
 from moss_audio.annotate.stage import StageItem
 from moss_audio.errors import MossAudioError
+from tests.annotate.merge_drafts import reply
 from tests.annotate.merge_errors import QUIET, STREET, TALK
-from tests.annotate.test_merge_draft import reply
 from tests.openai_server import ChatServer, chat_server
 
 pytest.importorskip("openai")

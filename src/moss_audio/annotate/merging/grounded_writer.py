@@ -109,7 +109,7 @@ class GroundedWriter:
 
     def _wordless(self, item: CaptionItem, rng: random.Random) -> str:
         subject = rng.choice(("someone speaks", "a voice speaks", "speech is heard"))
-        if item.kind == "singing":  # drawn anew, so that equal seeds go on giving equal words
+        if item.kind == "singing":  # drawn twice, so that a seed still gives the same words
             subject = rng.choice(("singing is heard", "a voice sings"))
         few = len(item.spans) <= self.list_at_most
         return f"{subject} {spans_text(item.spans) if few else on_and_off(item.spans)}"
