@@ -218,7 +218,7 @@ def test_one_prompt_refuses_what_does_not_fit() -> None:
     assert ask(engine, tone(2.0), tone(3.0)).text == "w5000"
     with pytest.raises(AudioError, match="longer than the 10 s"):
         ask(engine, tone(10.1))
-    with pytest.raises(AudioError, match="are longer than the 10 s"):
+    with pytest.raises(AudioError, match="with 1 more, is longer than the 10 s"):
         ask(engine, tone(5.0), tone(5.1))
     with pytest.raises(AudioError, match="too short"):
         ask(engine, tone(5.0), tone(0.005))

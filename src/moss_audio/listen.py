@@ -317,9 +317,9 @@ def _prompts(engine: Engine, ask: _Asked) -> Iterator[tuple[list[np.ndarray], fl
     ]
     ask.warnings = [line for one in heard for line in one.warnings]
     if heard and sum(one.duration_s for one in heard) > limit_s:
-        several = "and what comes with it are" if len(heard) > 1 else "is"
+        more = "" if len(heard) == 1 else f", with {len(heard) - 1} more,"
         raise AudioError(
-            f"{heard[0].source} {several} longer than the {limit_s:.0f} s that fit into one prompt "
+            f"{heard[0].source}{more} is longer than the {limit_s:.0f} s that fit into one prompt "
             "of this checkpoint: give start and end"
         )
     for one in heard:

@@ -61,7 +61,7 @@ def check_plot(path: str | os.PathLike[str]) -> None:
         raise MissingDependencyError("matplotlib", "plot", "drawing a picture")
     if Path(path).suffix.lower() not in IMAGE_SUFFIXES:
         raise MossAudioError(
-            f"{os.fspath(path)}: a picture is one of {', '.join(IMAGE_SUFFIXES)}; give it that name"
+            f"{os.fspath(path)}: give a file name that ends in {', '.join(IMAGE_SUFFIXES)}"
         )
 
 

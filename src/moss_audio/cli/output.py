@@ -167,8 +167,8 @@ def make_folder(folder: Path) -> None:
 def check_stdout(rendering: Rendering, n_inputs: int) -> None:
     """Raises MossAudioError for formats that would run into each other on stdout."""
     if len(rendering.formats) > 1:
-        raise MossAudioError("several formats do not fit on stdout: add --output-dir")
+        raise MossAudioError("several formats cannot share stdout: add --output-dir")
     if n_inputs > 1 and rendering.formats[0] not in (PLAIN, "json"):
         raise MossAudioError(
-            f"several files as {rendering.formats[0]} do not fit on stdout: add --output-dir"
+            f"several files as {rendering.formats[0]} cannot share stdout: add --output-dir"
         )

@@ -84,7 +84,7 @@ def check_scenes(folder: Folder, as_json: AsJson = False) -> None:
         typer.echo(f"{plural(report.scenes, 'scene')}: {looked}")
     if report.leaks:
         found = ", ".join(plural(n, what) for what, n in report.kinds.items())
-        raise MossAudioError(f"{folder}: crosses its splits: {found}")
+        raise MossAudioError(f"{folder}: shared between splits: {found}")
 
 
 def scenes_info(folder: Folder, as_json: AsJson = False) -> None:
