@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
-from moss_audio import __version__
+from moss_audio import __version__, settings
 from moss_audio.engine.base import GenerationOptions
 from moss_audio.errors import CheckpointError, MossAudioError
 from moss_audio.listen import (
@@ -151,7 +150,7 @@ class MossAudio:
         """
         parts = [self.checkpoint.fingerprint, str(self.engine.dtype), f"{self.window_s:g}"]
         parts += [self.checkpoint.times, __version__]
-        return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+        return settings.digest("\n".join(parts), 64)
 
     @property
     def window_s(self) -> float:

@@ -102,41 +102,36 @@ class LiveView:
 
 
 def _show_lines(watch: Watch, over: threading.Event) -> None:
-    said = ""
-    began = time.monotonic()
-    while not over.wait(_SAY_S):
-        said = _say(watch, said, began)
-    _say(watch, said, began)
+    said, began, last = "", time.monotonic(), False
+    while not last:
+        last = over.wait(_SAY_S)
+        text = _line(watch.look())
+        if text != said:
+            print(f"{text} [{time.monotonic() - began:.0f} s]", file=sys.stderr, flush=True)
+        said = text
 
 
-def _say(watch: Watch, before: str, began: float) -> str:
-    steps = watch.look()
+def _line(steps: Mapping[str, StepProgress]) -> str:
     busy = {name: step for name, step in steps.items() if step.todo}
-    parts = [f"{name} {step.done}/{step.todo}" for name, step in busy.items()]
+    shards = ", ".join(f"{name} {step.done}/{step.todo}" for name, step in busy.items())
     heard_s = max((step.audio_s for step in busy.values()), default=0.0)
-    text = f"shards: {', '.join(parts)}; {heard_s / 3600:.2f} h"
-    asides = sum((step.asides for step in busy.values()), Counter())
-    if asides:
-        text += "; set aside: " + ", ".join(f"{n} {why}" for why, n in sorted(asides.items()))
-    if text != before:
-        print(f"{text} [{time.monotonic() - began:.0f} s]", file=sys.stderr, flush=True)
-    return text
+    asides = _counts(sum((step.asides for step in busy.values()), Counter()))
+    return f"shards: {shards}; {heard_s / 3600:.2f} h" + (
+        f"; set aside: {asides}" if asides else ""
+    )
 
 
 def _show_table(watch: Watch, over: threading.Event) -> None:
     from rich.console import Console
     from rich.live import Live
 
-    console = Console(stderr=True)
-    wait = _LOOK_S
-    with Live(console=console, transient=True, auto_refresh=False) as live:
-        while True:
+    wait, last = _LOOK_S, False
+    with Live(console=Console(stderr=True), transient=True, auto_refresh=False) as live:
+        while not last:
             last = over.wait(wait)
             began = time.monotonic()
             live.update(_table(watch.look()), refresh=True)
             wait = max(_LOOK_S, (time.monotonic() - began) / _SHARE)
-            if last:
-                break
 
 
 def _table(steps: Mapping[str, StepProgress]) -> Any:
@@ -148,15 +143,14 @@ def _table(steps: Mapping[str, StepProgress]) -> Any:
         table.add_column(head, justify="left" if head in ("step", "", "set aside") else "right")
     for name, step in steps.items():
         if step.todo:
+            bar = ProgressBar(total=step.todo, completed=step.done, width=24)
             rate = "" if step.rate is None else f"{step.rate:.0f}"
-            asides = ", ".join(f"{count} {why}" for why, count in sorted(step.asides.items()))
             table.add_row(
-                name,
-                ProgressBar(total=step.todo, completed=step.done, width=24),
-                f"{step.done}/{step.todo}",
-                str(step.items),
-                f"{step.audio_s / 3600:.2f}",
-                rate,
-                asides,
-            )
+                name, bar, f"{step.done}/{step.todo}", str(step.items),
+                f"{step.audio_s / 3600:.2f}", rate, _counts(step.asides),
+            )  # fmt: skip
     return table
+
+
+def _counts(asides: Counter[str]) -> str:
+    return ", ".join(f"{count} {why}" for why, count in sorted(asides.items()))
