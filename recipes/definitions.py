@@ -15,11 +15,10 @@ import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from moss_audio.errors import MossAudioError
 from moss_audio.files import write_atomic
+from moss_audio.scenes.corpora import WORDNET, wordnet_entries
 from recipes.command import run
 
-_WORDNET = Path("/usr/share/wordnet")
 _ASKED = (
     'What does "{}" mean?',
     "Define {}.",
@@ -29,28 +28,20 @@ _ASKED = (
 _LONGEST = 160  # characters of a definition
 
 
-def definitions(folder: Path = _WORDNET) -> Iterator[tuple[str, str]]:
+def definitions(folder: Path = WORDNET) -> Iterator[tuple[str, str]]:
     """Words (or phrases) in lower case, each with the first definition of one of its senses.
 
     Raises:
-        MossAudioError: if WordNet is not installed.
+        MissingDebianPackageError: if WordNet is not installed.
     """
-    for part in ("noun", "verb", "adj", "adv"):
-        path = folder / f"data.{part}"
-        if not path.is_file():
-            raise MossAudioError(f"{path}: not found; apt-get install wordnet-base")
-        for line in path.read_text(encoding="utf-8").splitlines():
-            if line.startswith("  ") or " | " not in line:
-                continue
-            fields, gloss = line.split(" | ", 1)
-            word = fields.split()[4].replace("_", " ")
-            text = re.sub(r'"[^"]*"', "", gloss).split(";")[0]
-            text = " ".join(re.sub(r"\([^)]*\)", " ", text).split()).strip(" ,")
-            if re.fullmatch("[a-z ]+", word) and len(text.split()) > 3 and len(text) < _LONGEST:
-                yield word, text
+    for word, gloss in wordnet_entries(folder):
+        text = re.sub(r'"[^"]*"', "", gloss).split(";")[0]
+        text = " ".join(re.sub(r"\([^)]*\)", " ", text).split()).strip(" ,")
+        if re.fullmatch("[a-z ]+", word) and len(text.split()) > 3 and len(text) < _LONGEST:
+            yield word, text
 
 
-def conversations(count: int, seed: int = 0, folder: Path = _WORDNET) -> Iterator[list[dict]]:
+def conversations(count: int, seed: int = 0, folder: Path = WORDNET) -> Iterator[list[dict]]:
     """`count` conversations at most, in an order that `seed` decides."""
     found = list(definitions(folder))
     random.Random(seed).shuffle(found)

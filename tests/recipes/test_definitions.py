@@ -30,7 +30,6 @@ def test_only_plain_words_with_their_first_definition(tmp_path: Path) -> None:
 
 def test_the_file_holds_conversations(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = wordnet(tmp_path)
-    monkeypatch.setattr(definitions, "_WORDNET", folder)
     kept = definitions.conversations
     monkeypatch.setattr(definitions, "conversations", lambda count: kept(count, folder=folder))
     assert definitions.main([str(tmp_path / "out" / "text.jsonl")]) == 0

@@ -11,12 +11,13 @@ import numpy as np
 import pytest
 
 from moss_audio.errors import MossAudioError
+from moss_audio.scenes import corpora, templates, text
 from moss_audio.scenes import make as making
-from moss_audio.scenes import templates, text
 from moss_audio.scenes.config import read_config
 from moss_audio.scenes.reader import iter_scenes, load_scenes
 from moss_audio.scenes.sounds.packages import sound_sources
 from moss_audio.scenes.sounds.recorded import digest, files_by_label
+from moss_audio.scenes.vocabulary import SHAPE, Vocabulary
 from moss_audio.scenes.voices.base import finish, tighten
 from moss_audio.scenes.voices.piper import share_out
 
@@ -42,7 +43,9 @@ def _has(library: str) -> bool:
 needs_espeak = pytest.mark.skipif(
     not _has("libespeak-ng.so.1"), reason="libespeak-ng1 not installed"
 )
-needs_prompts = pytest.mark.skipif(not text._PROMPTS.exists(), reason="no asterisk-core-sounds-en")
+needs_prompts = pytest.mark.skipif(
+    not corpora.PROMPTS.exists(), reason="no asterisk-core-sounds-en"
+)
 
 
 def _make(folder: Path) -> Path:
@@ -121,7 +124,7 @@ def test_recorded_prompts_are_never_said() -> None:
     prompts = text.prompt_texts()
     assert len(prompts) > 400 and "activated" in prompts
     known = [*sorted(prompts)[:50], "A garden gate is open."]
-    vocabulary = text.Vocabulary()
+    vocabulary = Vocabulary()
     rng = random.Random(0)
     raw = [k.capitalize() + "." for k in known[:-1]] + known[-1:]
     kept = text.sort_out([("example", raw), ("template", raw)], vocabulary, prompts, rng)
@@ -146,7 +149,7 @@ def test_templates_are_written_as_spoken() -> None:
     rng = random.Random(5)
     for _ in range(3000):
         line = templates.draw(rng)
-        assert text._SHAPE.fullmatch(line), line
+        assert SHAPE.fullmatch(line), line
         assert len(line.split()) <= 22, line
 
 

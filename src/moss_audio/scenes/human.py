@@ -19,10 +19,11 @@ import numpy as np
 from moss_audio.errors import MossAudioError
 from moss_audio.recordings import load_audio
 from moss_audio.scenes.composition import Composition
+from moss_audio.scenes.corpora import prompt_lines
 from moss_audio.scenes.missing import MissingDebianPackageError
 from moss_audio.scenes.records import SpokenSentence
 from moss_audio.scenes.sounds.tones import fade
-from moss_audio.scenes.text import prompt_lines, slot_split
+from moss_audio.scenes.text import slot_split
 from moss_audio.units import SAMPLE_RATE
 
 HUMAN_EN = "human-en"  # the only split of English recordings
