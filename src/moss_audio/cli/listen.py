@@ -178,9 +178,10 @@ def _run(
             task, source, **arguments, start=common.start, end=common.end, **common.decoding
         )
 
-    # A transcript without times has none that a format of timed text could show of a part.
+    # Of a transcript without times, a part has none that a format of timed text could show.
     timed = arguments.get("timestamps") is not None or rendering.formats == (PLAIN,)
-    work = Listening(load, query, draw, (common.start, common.end), parts=timed)
+    parts = timed and common.output_dir is None
+    work = Listening(load, query, draw, (common.start, common.end), parts)
     # A terminal that shows results needs no summary of them.
     raise typer.Exit(listen(found, output, work, tell=common.output_dir is not None))
 
