@@ -256,7 +256,7 @@ def test_all_mistakes_of_a_configuration_are_told_together(tmp_path: Path) -> No
         load_config(tmp_path / "d.yaml", None, tiny.PARTS)
 
 
-def test_what_another_version_or_other_settings_made_is_said_to_be_made_again(
+def test_steps_that_are_made_again_are_named_with_the_reason(
     recordings: Path, tmp_path: Path
 ) -> None:
     class Notes:
@@ -278,4 +278,6 @@ def test_what_another_version_or_other_settings_made_is_said_to_be_made_again(
     assert run() == []
     assert run() == []
     (line,) = run(**{"speech.version": "2"})
-    assert line == ("made by other settings or another version: speech, merge, tasks; made again")
+    assert line == (
+        "made again, since settings, versions or recordings changed: speech, merge, tasks"
+    )

@@ -146,15 +146,14 @@ class _AnnotationRun:
 
     def _explain(self, missing: Mapping[int, Sequence[str]]) -> None:
         """Say why steps that an earlier run has done are done again."""
-        again = dict.fromkeys(
-            step
-            for shard, steps in missing.items()
-            for step in steps
-            if any((self.store.work / step).glob(f"{shard:05d}-*.jsonl"))
-        )
+        again = []
+        for name in ("segment", *(step.name for step in self.steps.pipeline.steps)):
+            made = {path.name.split("-")[0] for path in (self.store.work / name).glob("*.jsonl")}
+            if any(name in steps and f"{n:05d}" in made for n, steps in missing.items()):
+                again.append(name)
         if again and self.view is not None:
             self.view.note(
-                f"made by other settings or another version: {', '.join(again)}; made again"
+                f"made again, since settings, versions or recordings changed: {', '.join(again)}"
             )
 
     def begin(self, inputs: Sequence[str], retry: bool) -> Finish:
