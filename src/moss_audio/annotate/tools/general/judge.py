@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
@@ -13,7 +12,7 @@ from moss_audio.annotate.tool import Tool
 from moss_audio.annotate.tools.general.heard import events_heard
 from moss_audio.annotate.tools.labels import COMMON_SOUNDS
 from moss_audio.metrics.caption import CaptionFacts, caption_facts
-from moss_audio.scenes.reader import Scene, SceneEvent
+from moss_audio.result import Event, Segment
 
 _REASONS_AT_MOST = 20
 
@@ -78,10 +77,15 @@ def judge_description(
     return (2.0 * coverage * precision / total if total else 0.0), values
 
 
+@dataclass(frozen=True)
+class _HeardScene:
+    """The evidence as `caption_facts` takes it; words and music are not judged here."""
+
+    events: tuple[Event, ...]
+    sentences: tuple[Segment, ...] = ()
+    music: None = None
+
+
 def _facts(text: str, events: Sequence[Span], config: JudgeConfig) -> CaptionFacts:
-    truth = Scene(
-        id="", kind="events", split="", audio=Path(), offset_samples=0, num_samples=0,
-        voice=None, words=(), sentences=(), music=None, snr_db=None, seed=0,
-        events=tuple(SceneEvent(e.label, e.start_s, e.end_s, "") for e in events),
-    )  # fmt: skip
+    truth = _HeardScene(tuple(Event(e.label, e.start_s, e.end_s) for e in events))
     return caption_facts(text, truth, vocabulary=COMMON_SOUNDS, tolerance_s=config.tolerance_s)
