@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import wave
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
+from moss_audio.recordings import load_audio
 from tests.embedded import NEEDS_NANO
 
 Run = Callable[..., Any]
@@ -36,6 +39,23 @@ def test_transcribe(run: Run, clip: Path, tmp_path: Path) -> None:
     assert result["type"] == "transcript"
     assert all(0 <= w["start"] <= w["end"] <= result["duration"] + 1e-6 for w in result["words"])
     assert (tmp_path / f"{clip.stem}.srt").exists()
+
+
+def test_what_is_printed_while_it_is_heard_is_what_a_file_gets(run: Run, tmp_path: Path) -> None:
+    speech = load_audio(EXAMPLES / "speech.wav").samples
+    pcm = (np.tile(np.append(speech, np.zeros(8000)), 5) * 32767).astype("<i2")
+    path = tmp_path / "long.wav"
+    with wave.open(str(path), "wb") as file:
+        file.setparams((1, 2, 16000, 0, "NONE", ""))
+        file.writeframes(pcm.tobytes())
+    printed = run("transcribe", path, "-f", "srt")
+    assert run("transcribe", path, "-f", "srt", "-f", "txt", "-o", tmp_path).code == 0
+    assert printed.out == (tmp_path / "long.srt").read_text(encoding="utf-8")
+    assert printed.out.count("morning train") == 5
+    lines = run("transcribe", path).out.splitlines()
+    assert len(lines) >= 3  # one a window
+    assert run("transcribe", path, "-o", tmp_path / "plain").code == 0
+    assert " ".join(lines) == (tmp_path / "plain" / "long.txt").read_text(encoding="utf-8").strip()
 
 
 def test_caption(run: Run, clip: Path) -> None:
