@@ -78,11 +78,12 @@ def main() -> None:
     write("speech.wav", spoken)
     heard, events = scene()
     write("events.wav", heard)
-    seed, score = 0, None
+    player, seed, score = MusicPlayer(), 0, None
     while score is None or score.facts.instrument != "piano" or score.facts.drums:
         seed += 1
         score = compose_piece(np.random.default_rng(seed), 9.0)
-    piece = MusicPlayer().render(score.notes, score.programs, score.seconds)
+        # All are played: what a player has played before is faintly in what it plays next.
+        piece = player.render(score.notes, score.programs, score.seconds)
     write("music.wav", np.concatenate([silence(0.5), piece * np.float32(0.7), silence(0.5)]))
     truth = {
         "speech.wav": {"text": " ".join(SENTENCES), "words": words},

@@ -1,7 +1,7 @@
-"""Masks over features: bands of mel bins and stretches of time that the model has to do without.
+"""Masks over features: bands of mel bins and stretches of time are hidden from the model.
 
 Source: SpecAugment (Park et al. 2019, arXiv 1904.08779), without its time warping, which would
-move what has exact times. What is masked becomes the clip's mean, as there.
+shift exact times. Masked values become the clip's mean, as there.
 """
 
 from __future__ import annotations
@@ -11,12 +11,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from moss_audio.units import HOP_SAMPLES, SAMPLE_RATE
+from moss_audio.units import FRAMES_PER_SECOND
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-_FRAMES_PER_SECOND = SAMPLE_RATE // HOP_SAMPLES
 # An example's seed also drives its waveform, which has to stay the same with masks and without.
 _STREAM = 0x5BEC
 
@@ -50,7 +49,7 @@ class SpecMask:
         for _ in range(self.bands):
             first, width = _stretch(rng, n_mels, self.bins)
             out[first : first + width] = mean
-        longest = min(round(self.time_s * _FRAMES_PER_SECOND), int(self.time_share * frames))
+        longest = min(round(self.time_s * FRAMES_PER_SECOND), int(self.time_share * frames))
         for _ in range(self.times):
             first, width = _stretch(rng, frames, longest)
             out[:, first : first + width] = mean

@@ -9,10 +9,9 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from moss_audio.scenes.reader import Scene
+from moss_audio.scenes.reader import Scene
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ class Scene:
     `words` are in order within a voice; where two voices speak at once, `sentence_voices` says
     who says which sentence, and words come sentence after sentence. Recorded prompts have
     sentences without words, a `language` other than English perhaps, and a `speech_source`.
-    `effects` is what was done to the sound (see `scenes/effects`).
+    `effects` is what was done to the sound (see `scenes/effects.py`).
     """
 
     id: str
