@@ -39,8 +39,19 @@ class Tool:
         parts = ["1", *(f"{name} {package_version(name)}" for name in self.packages)]
         return " ".join(parts if self.config is None else [*parts, str(self.config)])
 
+    @cached_property
+    def model(self) -> Any:
+        """What `load` gives, once it is needed."""
+        return self.load()
+
+    def load(self) -> Any:
+        """The tool's models; None for a tool without any. Raises CheckpointError or
+        MissingDependencyError for what is not there."""
+        return None
+
     def setup(self) -> None:
         """Load models: once a worker, before the first segment. May be called again."""
+        _ = self.model
 
     def annotate(self, samples: np.ndarray, segment: AudioSegment) -> list[ToolResult]:
         """Results for one segment.

@@ -56,7 +56,6 @@ class CtcAligner(AlignerTool):
 
     def __init__(self, config: CtcAlignConfig) -> None:
         self.config = config
-        self._model: Any = None
         self._features: Any = None
         self._vocabulary: dict[str, int] = {}
         self._blank = 0
@@ -64,10 +63,8 @@ class CtcAligner(AlignerTool):
     def weights(self) -> tuple[str, ...]:
         return (weights_digest(self.config.model),)
 
-    def setup(self) -> None:
-        """Load the model. Raises CheckpointError if it is not a CTC model with a tokenizer."""
-        if self._model is not None:
-            return
+    def load(self) -> Any:
+        """The model. Raises CheckpointError if it is not a CTC model with a tokenizer."""
         from transformers import AutoFeatureExtractor, AutoModelForCTC, AutoTokenizer
 
         name = self.config.model
@@ -84,7 +81,7 @@ class CtcAligner(AlignerTool):
             ) from error
         self._vocabulary = dict(tokenizer.get_vocab())
         self._blank = int(tokenizer.pad_token_id)
-        self._model = model.eval().to(self.config.device)
+        return model.eval().to(self.config.device)
 
     def align(self, samples: np.ndarray, text: str) -> tuple[Times, Marks]:
         self.setup()
@@ -92,7 +89,7 @@ class CtcAligner(AlignerTool):
         path = ctc_path(self._log_probs(samples), labels, self._blank) if labels else None
         if path is None:
             return {}, {}
-        frame_s = self._model.config.inputs_to_logits_ratio / SAMPLE_RATE
+        frame_s = self.model.config.inputs_to_logits_ratio / SAMPLE_RATE
         limit = len(samples) / SAMPLE_RATE
         times: Times = {}
         for frame, label in enumerate(path):
@@ -136,6 +133,6 @@ class CtcAligner(AlignerTool):
             np.asarray(samples, np.float32), sampling_rate=SAMPLE_RATE, return_tensors="pt"
         )
         with torch.no_grad():
-            logits = self._model(**{k: v.to(self.config.device) for k, v in inputs.items()}).logits
+            logits = self.model(**{k: v.to(self.config.device) for k, v in inputs.items()}).logits
         found: np.ndarray = logits[0].float().log_softmax(-1).cpu().numpy()
         return found

@@ -37,19 +37,16 @@ class SphinxAligner(AlignerTool):
 
     def __init__(self, config: SphinxAlignConfig | None = None) -> None:
         self.config = config or SphinxAlignConfig()
-        self._decoder: Any = None
         self._sounds: LetterToSound | None = None
         self._learnt: set[str] = set()
 
-    def setup(self) -> None:
-        """Load the acoustic model and the dictionary."""
-        if self._decoder is None:
-            beam = self.config.beam
-            # The lattice search after the first pass does not know the end of the text.
-            self._decoder = decoder(lm=None, bestpath=False, beam=beam, wbeam=beam, pbeam=beam)
+    def load(self) -> Any:
+        """The acoustic model and the dictionary."""
+        beam = self.config.beam
+        # The lattice search after the first pass does not know the end of the text.
+        return decoder(lm=None, bestpath=False, beam=beam, wbeam=beam, pbeam=beam)
 
     def align(self, samples: np.ndarray, text: str) -> tuple[Times, Marks]:
-        self.setup()
         tokens: list[tuple[int, str]] = []
         marks: Marks = {}
         words = text.split()
@@ -66,8 +63,8 @@ class SphinxAligner(AlignerTool):
         if not tokens or silent > self.config.most_unpronounceable * len(words):
             return {}, {}
         try:
-            self._decoder.set_align_text(" ".join(part for _, part in tokens))
-            heard = [w for w in decode(self._decoder, samples) if plain_word(w[0])]
+            self.model.set_align_text(" ".join(part for _, part in tokens))
+            heard = [w for w in decode(self.model, samples) if plain_word(w[0])]
         except RuntimeError:  # e.g. fewer frames than phones
             return {}, {}
         if len(heard) != len(tokens):
@@ -82,7 +79,7 @@ class SphinxAligner(AlignerTool):
         """Whether a word's pronunciation is guessed; None if it has none."""
         if word in self._learnt:
             return True
-        if self._decoder.lookup_word(word) is not None:
+        if self.model.lookup_word(word) is not None:
             return False
         if self._sounds is None:
             from pocketsphinx import get_model_path
@@ -92,6 +89,6 @@ class SphinxAligner(AlignerTool):
         phones = self._sounds(word)
         if not phones:
             return None
-        self._decoder.add_word(word, " ".join(phones), update=False)
+        self.model.add_word(word, " ".join(phones), update=False)
         self._learnt.add(word)
         return True

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 
@@ -31,26 +30,21 @@ class HttpTranscriber(SpeechTool):
     """Speech to text by a server: kind `transcript`, without spans."""
 
     kind = "transcript"
+    name = "http"
 
-    def __init__(self, server: SpeechServer, name: str = "http") -> None:
+    def __init__(self, server: SpeechServer) -> None:
         self.server = server
-        self.name = name
 
     @property
     def version(self) -> str:
         return self.server.version
 
-    @cached_property
-    def _client(self) -> EndpointClient:
+    def load(self) -> EndpointClient:
         return self.server.connect("Transcription by a server")
-
-    def setup(self) -> None:
-        """Make the client; nothing is asked yet."""
-        _ = self._client
 
     def annotate(self, samples: np.ndarray, segment: AudioSegment) -> list[ToolResult]:
         """One transcript. Raises MossAudioError when the server cannot be asked or refuses."""
-        text = self._client.transcribe(
+        text = self.model.transcribe(
             wav_bytes(samples), f"{segment.id}.wav", language=self.server.language
         )
         return self.found(

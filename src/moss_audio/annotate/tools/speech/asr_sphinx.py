@@ -70,24 +70,20 @@ class SphinxTool(SpeechTool):
     """Speech to text by pocketsphinx: kind `transcript`, spans are its words."""
 
     kind = "transcript"
+    name = "sphinx"
     packages = ("pocketsphinx",)
 
-    def __init__(self, config: SphinxConfig | None = None, name: str = "sphinx") -> None:
+    def __init__(self, config: SphinxConfig | None = None) -> None:
         self.config = config or SphinxConfig()
-        self.name = name
-        self._decoder: Any = None
 
-    def setup(self) -> None:
-        """Load the model."""
-        if self._decoder is None:
-            self._decoder = decoder(**dict(self.config.options))
+    def load(self) -> Any:
+        return decoder(**dict(self.config.options))
 
     def annotate(self, samples: np.ndarray, segment: AudioSegment) -> list[ToolResult]:
         """One transcript; an empty one where it hears no words."""
-        self.setup()
         duration_s = len(samples) / SAMPLE_RATE
         # In digital silence it hears short words.
-        heard = [] if is_silent(samples) else decode(self._decoder, samples)
+        heard = [] if is_silent(samples) else decode(self.model, samples)
         spans = tuple(
             Span(plain_word(word), start, min(end, duration_s))
             for word, start, end in heard

@@ -42,28 +42,24 @@ class WhisperTool(SpeechTool):
     """Speech to text by faster-whisper: kind `transcript`, spans are its segments."""
 
     kind = "transcript"
+    name = "whisper"
     packages = ("faster-whisper",)
 
-    def __init__(self, config: WhisperConfig | None = None, name: str = "whisper") -> None:
+    def __init__(self, config: WhisperConfig | None = None) -> None:
         self.config = config or WhisperConfig()
-        self.name = name
-        self._model: Any = None
 
     def weights(self) -> tuple[str, ...]:
         return (weights_digest(whisper_folder(self.config.folder)),)
 
-    def setup(self) -> None:
-        """Load the weights. Raises CheckpointError for a folder without them."""
-        if self._model is None:
-            self._model = load_whisper(self.config)
+    def load(self) -> Any:
+        return load_whisper(self.config)
 
     def annotate(self, samples: np.ndarray, segment: AudioSegment) -> list[ToolResult]:
         """One transcript; an empty one where the model hears no words."""
-        self.setup()
         parts: Any = ()
         language = self.config.language
         if not is_silent(samples):  # where it is prone to thank somebody
-            parts, info = self._model.transcribe(
+            parts, info = self.model.transcribe(
                 np.ascontiguousarray(samples, dtype=np.float32),
                 language=language,
                 beam_size=self.config.beam_size,

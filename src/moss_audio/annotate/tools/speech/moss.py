@@ -33,17 +33,11 @@ class SharedMoss:
 
     def __init__(self, config: MossConfig) -> None:
         self.config = config
-        self._model: Any = None
 
-    @property
+    @cached_property
     def model(self) -> api.MossAudio:
         """The checkpoint. Raises CheckpointError if there is none of this name."""
-        if self._model is None:
-            self._model = api.load(
-                self.config.name, device=self.config.device, dtype=self.config.dtype
-            )
-        found: api.MossAudio = self._model
-        return found
+        return api.load(self.config.name, device=self.config.device, dtype=self.config.dtype)
 
     @cached_property
     def version(self) -> str:
@@ -57,18 +51,17 @@ class MossTool(SpeechTool):
     """Speech to text by a MOSS-Audio checkpoint: kind `transcript`, without spans."""
 
     kind = "transcript"
+    name = "moss"
 
-    def __init__(self, shared: SharedMoss | None = None, name: str = "moss") -> None:
+    def __init__(self, shared: SharedMoss | None = None) -> None:
         self._shared = shared or SharedMoss(MossConfig())
-        self.name = name
 
     @property
     def version(self) -> str:
         return self._shared.version
 
-    def setup(self) -> None:
-        """Load the checkpoint. Raises CheckpointError if it cannot be."""
-        _ = self._shared.model
+    def load(self) -> api.MossAudio:
+        return self._shared.model
 
     def annotate(self, samples: np.ndarray, segment: AudioSegment) -> list[ToolResult]:
         """One transcript; what was repaired in the answer is in `warnings`."""
@@ -78,7 +71,7 @@ class MossTool(SpeechTool):
         self, samples: Sequence[np.ndarray], segments: Sequence[AudioSegment]
     ) -> list[list[ToolResult]]:
         """One transcript each; decoded together, the weights are read once for all of them."""
-        found: Any = self._shared.model.transcribe([(one, SAMPLE_RATE) for one in samples])
+        found: Any = self.model.transcribe([(one, SAMPLE_RATE) for one in samples])
         return [self.found(text=one.text, warnings=one.warnings) for one in found]
 
 
@@ -91,24 +84,20 @@ class MossAligner(SpeechTool):
 
     def __init__(self, shared: SharedMoss | None = None) -> None:
         self._shared = shared or SharedMoss(MossConfig())
-        self._align: Any = None
 
     @property
     def version(self) -> str:
         return self._shared.version
 
-    def setup(self) -> None:
-        """Load the checkpoint. Raises CheckpointError if it cannot be."""
-        if self._align is None:
-            self._align = WordAligner(self._shared.model.engine)
+    def load(self) -> WordAligner:
+        return WordAligner(self._shared.model.engine)
 
     def annotate(self, samples: np.ndarray, segment: AudioSegment) -> list[ToolResult]:
         """Times of the agreed words; nothing for a segment without any."""
         text = agreed_text(segment)
         if not text:
             return []
-        self.setup()
-        words = self._align(np.ascontiguousarray(samples, np.float32), text)
+        words = self.model(np.ascontiguousarray(samples, np.float32), text)
         return self.found(
             text=text,
             spans=tuple(Span(word.text, word.start, word.end) for word in words),

@@ -60,15 +60,12 @@ class SpeakersTool(SpeechTool):
 
     def __init__(self, config: SpeakersConfig | None = None) -> None:
         self.config = config or SpeakersConfig()
-        self._encoder: VoiceEncoder | None = None
 
     def weights(self) -> tuple[str, ...]:
         return (weights_digest(weights_file(self.config.weights)),)
 
-    def setup(self) -> None:
-        """Load the encoder. Raises CheckpointError or MissingDependencyError."""
-        if self._encoder is None:
-            self._encoder = load_voice_encoder(self.config.weights)
+    def load(self) -> VoiceEncoder:
+        return load_voice_encoder(self.config.weights)
 
     def annotate(self, samples: np.ndarray, segment: AudioSegment) -> list[ToolResult]:
         """The turns, speakers numbered as they come; nothing without speech."""
@@ -83,11 +80,9 @@ class SpeakersTool(SpeechTool):
 
     def turns(self, samples: np.ndarray, regions: list[tuple[float, float]]) -> tuple[Span, ...]:
         """Turns within `regions` (start and end in seconds, in order)."""
-        self.setup()
-        assert self._encoder is not None  # setup has just loaded it
         windows = _windows(regions, self.config.hop_s)
         sound = raised(samples)
-        vectors = self._encoder.embed(
+        vectors = self.model.embed(
             [sound[round(w.start_s * SAMPLE_RATE) : round(w.end_s * SAMPLE_RATE)] for w in windows]
         )
         labels = cluster_windows(windows_s(windows), vectors, self.config)

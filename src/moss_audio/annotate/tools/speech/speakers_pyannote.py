@@ -30,13 +30,10 @@ class PyannoteTool(SpeechTool):
 
     def __init__(self, config: PyannoteConfig | None = None) -> None:
         self.config = config or PyannoteConfig()
-        self._pipeline: Any = None
 
-    def setup(self) -> None:
-        """Load the pipeline. Raises MissingDependencyError without pyannote.audio,
-        CheckpointError if the pipeline cannot be loaded."""
-        if self._pipeline is not None:
-            return
+    def load(self) -> Any:
+        """The pipeline. Raises MissingDependencyError without pyannote.audio, CheckpointError if
+        the pipeline cannot be loaded."""
         try:
             from pyannote.audio import Pipeline
         except ImportError as error:
@@ -53,16 +50,14 @@ class PyannoteTool(SpeechTool):
             raise CheckpointError(
                 f"{name}: accept its conditions on the hub and log in, or give a local pipeline"
             )
-        pipeline.to(torch.device(self.config.device))
-        self._pipeline = pipeline
+        return pipeline.to(torch.device(self.config.device))
 
     def annotate(self, samples: np.ndarray, segment: AudioSegment) -> list[ToolResult]:
         """The turns, speakers numbered as they come; nothing without speech."""
-        self.setup()
         import torch
 
         wave = torch.from_numpy(np.ascontiguousarray(samples, np.float32))[None]
-        found = self._pipeline({"waveform": wave, "sample_rate": SAMPLE_RATE})
+        found = self.model({"waveform": wave, "sample_rate": SAMPLE_RATE})
         # Since 4.0 the pipeline answers with an object that holds the annotation.
         found = getattr(found, "speaker_diarization", found)
         names: dict[str, str] = {}
