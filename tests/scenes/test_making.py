@@ -173,9 +173,26 @@ def test_a_failing_worker_ends_the_others_with_its_message(tmp_path: Path) -> No
 def test_only_the_leavings_of_dead_processes_are_swept(tmp_path: Path) -> None:
     dead = subprocess.Popen([sys.executable, "-c", ""])
     dead.wait()
-    gone, mine = (tmp_path / f".shard-00000.tmp-{pid}" for pid in (dead.pid, os.getpid()))
-    gone.mkdir()
-    mine.mkdir()
+    gone = tmp_path / f".shard-00000.tmp-{dead.pid}"
+    others = [f".shard-00000.tmp-{os.getpid()}", f".notes.tmp-{dead.pid}", ".shard-00000.tmp-old"]
+    for name in (gone.name, *others):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "file").touch()
     pool.sweep(tmp_path)
-    assert not gone.exists()
-    assert mine.exists()
+    assert sorted(p.name for p in tmp_path.iterdir()) == sorted(others)
+    assert all((tmp_path / name / "file").exists() for name in others)
+
+
+def test_a_folder_that_is_called_a_shard_and_is_none_is_not_deleted(tmp_path: Path) -> None:
+    """Other tools call their folders `shard-00000` too; one without our mark was replaced."""
+    config, out = _prepare(tmp_path)
+    theirs = out / "shard-00000" / "data.tar"
+    theirs.parent.mkdir()
+    theirs.write_bytes(b"theirs")
+    with pytest.raises(MossAudioError, match=r"shard-00000: not a shard of scenes"):
+        making.make(config, out)
+    assert theirs.read_bytes() == b"theirs"
+    theirs.rename(theirs.with_name("audio.i16"))  # a shard of ours that lost its mark
+    making.make(config, out, workers=1)
+    assert (out / "shard-00000" / ".completed").exists()
+    assert (out / "shard-00000" / "audio.i16").stat().st_size > 100

@@ -58,6 +58,8 @@ def make(
             text.save(built, part)
     total = shard_count(config)
     todo = [i for i in range(total) if f"shard-{i:05d}" not in ready]
+    for index in todo:
+        _clear(out / f"shard-{index:05d}")
     finished = total - len(todo)
     progress(finished, total)
 
@@ -113,10 +115,16 @@ def make_shard(config_path: Path, out: Path, index: int, parent: int | None = No
             offset += pcm.size
             number += 1
     (part / COMPLETED).touch()
-    final = out / name
-    shutil.rmtree(final, ignore_errors=True)
-    part.rename(final)
-    return final
+    return part.rename(out / name)
+
+
+def _clear(shard: Path) -> None:
+    """Remove a shard that has lost its mark. Raises MossAudioError for what is not a shard."""
+    if not shard.exists():
+        return
+    if not shard.is_dir() or {p.name for p in shard.iterdir()} - {AUDIO, TRUTH}:
+        raise MossAudioError(f"{shard}: not a shard of scenes; move it away or use another folder")
+    shutil.rmtree(shard)
 
 
 def _same_config(config_path: Path, kept: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
 import sys
@@ -15,6 +16,7 @@ from typing import Any
 from moss_audio.errors import MossAudioError
 
 _POLL_S = 0.5
+_UNFINISHED = re.compile(r"\.shard-\d{5}\.tmp-(\d{1,9})")
 
 
 def run_each(
@@ -101,10 +103,10 @@ def orphaned(parent: int) -> bool:
 
 
 def sweep(folder: Path) -> None:
-    """Remove what processes that no longer run left half done: `.NAME.tmp-PID` folders."""
-    for path in folder.glob(".*.tmp-*"):
-        pid = path.name.rsplit("-", 1)[1]
-        if not (pid.isdigit() and _alive(int(pid))):
+    """Remove the unfinished shards of processes that no longer run: `.shard-NNNNN.tmp-PID`."""
+    for path in folder.iterdir():
+        found = _UNFINISHED.fullmatch(path.name)
+        if found and not _alive(int(found[1])):
             shutil.rmtree(path, ignore_errors=True)
 
 
