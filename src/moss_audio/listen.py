@@ -205,7 +205,8 @@ class _Item:
 def _with_ending(result: Any, answer: Generation) -> Any:
     """A result with a warning where the engine ended its answer."""
     if answer.finish_reason == "length":
-        note = f"the answer was cut after {len(answer.token_ids)} tokens"
+        count = len(answer.token_ids)
+        note = f"the answer was cut after {count} token{'s' * (count != 1)}"
     elif answer.finish_reason == "repetition" and WARN_LOOP not in result.warnings:
         note = WARN_LOOP
     else:
