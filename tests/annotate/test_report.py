@@ -322,7 +322,7 @@ def test_tallies_are_bounded():
     for number in range(5000):
         tally.add(f"name {number}")
     assert tally.total == 5000
-    assert len(tally.in_order()) == 1001
+    assert len(tally.most_common()) == 1001
 
 
 def test_reasons_lose_their_numbers_and_names():

@@ -111,7 +111,7 @@ class _Model:
     def setup(self) -> None:
         pass
 
-    def describe(self, samples: np.ndarray, segment: AudioSegment) -> dict[str, str]:
+    def describe(self, samples: np.ndarray) -> dict[str, str]:
         return {"gender": "male", "pitch": "low", "height": "tall"}
 
 

@@ -172,7 +172,7 @@ def test_a_server_describes_a_speaker(server: _Server) -> None:
     }
     sound = np.zeros(1600, np.float32)
 
-    found = HttpDescriber(SpeechServer(server.url, "omni")).describe(sound, segment_of(sound))
+    found = HttpDescriber(SpeechServer(server.url, "omni")).describe(sound)
 
     # Unknown is left out; pitch is measured, whatever a model says.
     assert found == {"gender": "female", "tone": "warm"}

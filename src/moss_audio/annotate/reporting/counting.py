@@ -51,12 +51,12 @@ class Tally:
     def __init__(self) -> None:
         self._entries: dict[tuple[str, ...], TallyEntry] = {}
 
-    def add(self, *name: str, audio_s: float = 0.0, example: str = "", count: int = 1) -> None:
+    def add(self, *name: str, audio_s: float = 0.0, example: str = "") -> None:
         """Count `name`, which has the same number of parts each time."""
         if name not in self._entries and len(self._entries) >= _MAX_NAMES:
             name = (_OTHERS,) * len(name)
         entry = self._entries.setdefault(name, TallyEntry(example=example[:_NAME_CHARS]))
-        entry.count += count
+        entry.count += 1
         entry.audio_s += audio_s
 
     @property
@@ -66,10 +66,6 @@ class Tally:
     def get(self, *name: str) -> TallyEntry:
         """The entry of `name`, an empty one if it never came."""
         return self._entries.get(name, TallyEntry())
-
-    def in_order(self) -> list[tuple[tuple[str, ...], TallyEntry]]:
-        """As they first came."""
-        return list(self._entries.items())
 
     def most_common(self) -> list[tuple[tuple[str, ...], TallyEntry]]:
         """By count, equal counts by name."""

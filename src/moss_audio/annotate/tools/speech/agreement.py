@@ -83,7 +83,6 @@ class Verdict:
     pairs: Mapping[str, float]
     mean_wer: float | None
     support_wer: float | None
-    looped: tuple[str, ...] = ()
 
 
 def decide(transcripts: Mapping[str, str], config: AgreementConfig | None = None) -> Verdict:
@@ -105,7 +104,7 @@ def decide(transcripts: Mapping[str, str], config: AgreementConfig | None = None
         name = names[0]
         alone: Decision = "flag" if _words(texts[name]) else "drop"
         reason = "one recogniser only" if alone == "flag" else NO_WORDS
-        return Verdict(alone, name, texts[name], reason, pairs, None, None, looped)
+        return Verdict(alone, name, texts[name], reason, pairs, None, None)
     mean = float(np.mean(list(pairs.values())))
     rank = min(config.quorum, len(names)) - 2
     support = {
@@ -125,7 +124,7 @@ def decide(transcripts: Mapping[str, str], config: AgreementConfig | None = None
         decision, reason = "drop", NO_WORDS
     if looped and decision == "keep":
         decision, reason = "flag", f"{', '.join(looped)} ends in a loop"
-    return Verdict(decision, chosen, texts[chosen], reason, pairs, mean, best, looped)
+    return Verdict(decision, chosen, texts[chosen], reason, pairs, mean, best)
 
 
 def distance(a: str, b: str) -> float:

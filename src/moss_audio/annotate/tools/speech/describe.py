@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 
 from moss_audio import settings
-from moss_audio.annotate.records import AudioSegment
 from moss_audio.annotate.tools.speech.asr_http import SpeechServer
 from moss_audio.annotate.tools.speech.moss import SharedMoss
 from moss_audio.annotate.tools.speech.speech_fields import ASKED_FIELDS
@@ -83,7 +82,7 @@ class HttpDescriber:
         """Make the client; nothing is asked yet."""
         _ = self._client
 
-    def describe(self, samples: np.ndarray, segment: AudioSegment) -> dict[str, str]:
+    def describe(self, samples: np.ndarray) -> dict[str, str]:
         """Fields of the answer. Raises MossAudioError when the server cannot be asked."""
         sound = base64.b64encode(wav_bytes(samples)).decode("ascii")
         content = [
@@ -111,7 +110,7 @@ class MossDescriber:
         """Load the checkpoint."""
         _ = self._shared.model
 
-    def describe(self, samples: np.ndarray, segment: AudioSegment) -> dict[str, str]:
+    def describe(self, samples: np.ndarray) -> dict[str, str]:
         """Fields of the answer."""
         answer: Any = self._shared.model.ask((samples, SAMPLE_RATE), LINES_PROMPT)
         return fields_of(answer.text)

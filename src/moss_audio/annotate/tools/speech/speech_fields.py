@@ -78,7 +78,7 @@ class Describer(Protocol):
     def setup(self) -> None:
         """Load the model, or make the client."""
 
-    def describe(self, samples: np.ndarray, segment: AudioSegment) -> dict[str, str]:
+    def describe(self, samples: np.ndarray) -> dict[str, str]:
         """Texts of some of `ASKED_FIELDS`; those it does not know are left out."""
 
 
@@ -114,7 +114,7 @@ class SpeechFieldsTool(SpeechTool):
         fields = in_words(measured, self.config)
         sources = dict.fromkeys(fields, "measured")
         if self._describer is not None:
-            told = self._describer.describe(samples, segment)
+            told = self._describer.describe(samples)
             told = {name: text for name, text in told.items() if name in ASKED_FIELDS and text}
             fields |= told
             sources |= dict.fromkeys(told, self._describer.name)
