@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import chain
 from typing import Any
@@ -57,20 +57,18 @@ class Composition:
 
     def shifted(self, offset_s: float) -> Composition:
         """The same sound with all its times later."""
-        return replace(
-            self,
-            sentences=tuple(s.shifted(offset_s) for s in self.sentences),
-            events=tuple(e.shifted(offset_s) for e in self.events),
-            music=self.music and self.music.moved(lambda s: s.shifted(offset_s)),
-        )
+        return self._moved(lambda t: t + offset_s)
 
     def sped_up(self, speed: float) -> Composition:
         """The same sound with its times as they are when it is played `speed` times faster."""
+        return self._moved(lambda t: t / speed)
+
+    def _moved(self, move: Callable[[float], float]) -> Composition:
         return replace(
             self,
-            sentences=tuple(s.sped_up(speed) for s in self.sentences),
-            events=tuple(e.sped_up(speed) for e in self.events),
-            music=self.music and self.music.moved(lambda s: s.sped_up(speed)),
+            sentences=tuple(sentence.moved(move) for sentence in self.sentences),
+            events=tuple(event.moved(move) for event in self.events),
+            music=self.music and self.music.moved(move),
         )
 
     def padded(self, before: int, after: int) -> Composition:
@@ -116,18 +114,17 @@ class Composition:
 
         Where several voices speak, words stay in the order of their sentences.
         """
-        limit = self.duration_s
-        words = [written(w.tidied(limit)) for w in self.words]
-        sentences = [written(replace(s.tidied(limit), words=())) for s in self.sentences]
+        tidy = self._moved(lambda t: round(min(self.duration_s, max(0.0, t)), 3))
+        words = [written(word) for word in tidy.words]
+        sentences = [written(replace(sentence, words=())) for sentence in tidy.sentences]
         if not any(sentence.voice for sentence in self.sentences):
             words, sentences = sorted(words, key=_times), sorted(sentences, key=_times)
-        music = self.music and self.music.moved(lambda s: s.tidied(limit)).to_dict()
         out = {
             "voice": self.voice,
             "words": words,
             "sentences": sentences,
-            "events": sorted((written(e.tidied(limit)) for e in self.events), key=_times),
-            "music": music,
+            "events": sorted((written(event) for event in tidy.events), key=_times),
+            "music": tidy.music and tidy.music.to_dict(),
             "snr_db": None if self.snr_db is None else round(self.snr_db, 1),
         }
         more = {

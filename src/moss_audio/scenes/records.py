@@ -24,14 +24,6 @@ class TimedRecord:
         """The record `offset_s` later."""
         return self.moved(lambda t: t + offset_s)
 
-    def sped_up(self, speed: float) -> Self:
-        """The record in a sound that is played `speed` times faster."""
-        return self.moved(lambda t: t / speed)
-
-    def tidied(self, duration_s: float) -> Self:
-        """The record as it is written: inside the clip, to the millisecond."""
-        return self.moved(lambda t: round(min(duration_s, max(0.0, t)), 3))
-
     @property
     def place(self) -> slice:
         """Where it lies among samples at 16 kHz."""
@@ -110,9 +102,9 @@ class MusicFacts:
     sections: tuple[MusicSection, ...] = ()
     instruments: tuple[str, ...] = ()
 
-    def moved(self, move: Callable[[MusicSection], MusicSection]) -> MusicFacts:
-        """The facts with `move` applied to the sections."""
-        return replace(self, sections=tuple(move(section) for section in self.sections))
+    def moved(self, move: Callable[[float], float]) -> MusicFacts:
+        """The facts with `move` applied to the times of the sections."""
+        return replace(self, sections=tuple(section.moved(move) for section in self.sections))
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON."""
