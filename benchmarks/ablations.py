@@ -48,8 +48,8 @@ def start_folder(out: Path, markers: bool) -> Path:
     """Nano without its decoder's LoRA and with silent mergers, with or without time markers."""
     from moss_audio.files import write_atomic
     from moss_audio.model.checkpoint import embedded_folder
-    from moss_audio.model.nano import LORA_DOWN, LORA_UP, TRAINED_FILE
-    from moss_audio.model.quantize import load_packed, save_packed
+    from moss_audio.model.nano.parts import LORA_DOWN, LORA_UP, TRAINED_FILE
+    from moss_audio.model.nano.quantize import load_packed, save_packed
     from moss_audio.train.setup import DECODER, MERGERS
 
     folder = out / ("start" if markers else "start-without-markers")

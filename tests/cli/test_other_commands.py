@@ -92,7 +92,7 @@ def test_build_nano_builds_and_does_not_replace(
         folder.mkdir(exist_ok=True)
         (folder / "trained.safetensors").touch()
 
-    monkeypatch.setattr("moss_audio.model.nano.build", build)
+    monkeypatch.setattr("moss_audio.model.nano.build.build", build)
     folder = tmp_path / "nano"
     done = run("build-nano", folder, "--seed", 3, "--whisper", tmp_path / "w", "--smollm2", "s")
     assert (done.code, done.out, done.err) == (0, f"{folder}\n", "encoder\n")

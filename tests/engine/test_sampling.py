@@ -5,13 +5,13 @@ from __future__ import annotations
 import torch
 
 from moss_audio.engine.base import GenerationOptions
-from moss_audio.engine.sampling import Sampler
+from moss_audio.engine.sampling import TokenSampler
 
 LOGITS = torch.log(torch.tensor([0.1, 0.4, 0.3, 0.2]))
 
 
 def draws(n: int = 2000, **options: float) -> torch.Tensor:
-    sampler = Sampler(GenerationOptions(temperature=1.0).changed(**options), seed=0)
+    sampler = TokenSampler(GenerationOptions(temperature=1.0).changed(**options), seed=0)
     picked = torch.tensor([sampler.pick(LOGITS) for _ in range(n)])
     return torch.bincount(picked, minlength=4) / n
 
@@ -32,7 +32,7 @@ def test_a_seed_gives_the_same_tokens_and_another_seed_others() -> None:
     options = GenerationOptions(temperature=1.0)
     runs = []
     for seed in (1, 1, 2):
-        sampler = Sampler(options, seed)
+        sampler = TokenSampler(options, seed)
         runs.append([sampler.pick(LOGITS) for _ in range(30)])
     assert runs[0] == runs[1] != runs[2]
 
@@ -40,5 +40,5 @@ def test_a_seed_gives_the_same_tokens_and_another_seed_others() -> None:
 def test_impossible_tokens_stay_impossible() -> None:
     logits = LOGITS.clone()
     logits[1] = float("-inf")
-    sampler = Sampler(GenerationOptions(temperature=5.0), 0)
+    sampler = TokenSampler(GenerationOptions(temperature=5.0), 0)
     assert 1 not in {sampler.pick(logits) for _ in range(300)}

@@ -10,10 +10,12 @@ import tiny_models as tiny
 import torch
 
 from moss_audio.errors import CheckpointError
-from moss_audio.model import nano
+from moss_audio.model.checkpoint import PARTS_FILE
 from moss_audio.model.config import MossAudioConfig
 from moss_audio.model.modeling import MossAudioModel
-from moss_audio.model.quantize import load_packed, save_packed
+from moss_audio.model.nano import build
+from moss_audio.model.nano import parts as nano
+from moss_audio.model.nano.quantize import load_packed, save_packed
 
 TARGET = "language_model.layers.1.self_attn.q_proj.weight"
 PUBLIC_ROWS = 61  # the public table; three rows of audio ids follow it
@@ -53,11 +55,11 @@ def folder(tmp_path: Path) -> Path:
             tmp_path / name, {n: (t, 16 if t.ndim == 1 else bits) for n, t in tensors.items()}
         )
     generator = torch.Generator().manual_seed(1)
-    trained = nano.initial_trained(config, decoder[nano.EMBEDDING], generator)
+    trained = build.initial_trained(config, decoder[nano.EMBEDDING], generator)
     trained[TARGET + nano.LORA_UP] = normal(32, 2, seed=2)
     trained[TARGET + nano.LORA_DOWN] = normal(2, 32, seed=3)
     write_trained(tmp_path, trained)
-    (tmp_path / nano.PARTS_FILE).write_text(
+    (tmp_path / PARTS_FILE).write_text(
         json.dumps({"fixed": [nano.ENCODER_FILE, nano.DECODER_FILE], "trained": nano.TRAINED_FILE})
     )
     return tmp_path
@@ -162,11 +164,11 @@ def test_what_is_saved_from_nano_is_an_ordinary_checkpoint(folder: Path, tmp_pat
 
 def test_an_untrained_merger_is_silent() -> None:
     config = nano_config()
-    trained = nano.initial_trained(config, normal(61, 32), torch.Generator().manual_seed(0))
+    trained = build.initial_trained(config, normal(61, 32), torch.Generator().manual_seed(0))
     assert not trained["deepstack_audio_merger_list.0.down_proj.weight"].any()
     assert trained["audio_adapter.down_proj.weight"].any()
     assert trained[nano.AUDIO_ROWS].shape == (3, 32)
-    again = nano.initial_trained(config, normal(61, 32), torch.Generator().manual_seed(0))
+    again = build.initial_trained(config, normal(61, 32), torch.Generator().manual_seed(0))
     assert all(torch.equal(again[name], tensor) for name, tensor in trained.items())
 
 
@@ -188,6 +190,6 @@ def test_missing_and_unfitting_parts_are_named(folder: Path) -> None:
 
 @pytest.mark.parametrize("content", ["", "{", "[]", "{}", '{"fixed": 3, "trained": "x"}'])
 def test_a_damaged_list_of_parts_is_named(folder: Path, content: str) -> None:
-    path = folder / nano.PARTS_FILE
+    path = folder / PARTS_FILE
     path.write_text(content)
     assert f"{path}: damaged" in load_error(folder)

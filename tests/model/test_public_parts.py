@@ -16,7 +16,7 @@ from transformers import LlamaConfig, LlamaModel
 from moss_audio.errors import CheckpointError
 from moss_audio.model.config import MossAudioEncoderConfig
 from moss_audio.model.encoder import MossAudioEncoder
-from moss_audio.model.public_parts import (
+from moss_audio.model.nano.public import (
     PublicPart,
     locate,
     read_ctranslate2,
@@ -226,7 +226,7 @@ def test_smollm2_lands_under_our_names_with_its_heads_in_order(tmp_path: Path, k
             rows, columns = array.shape
             array = array.reshape(n, 2, rows // n // 2, columns).swapaxes(1, 2)
             array = array.reshape(rows, columns)
-        stored = kind if array.ndim > 1 and array.size % 32 == 0 else F32
+        stored = kind if array.ndim > 1 and array.shape[-1] % 32 == 0 else F32
         tensors[f"blk.{index}.{kinds[ours]}.weight"] = (array, stored)
     metadata = {"llama.attention.head_count": 4, "llama.attention.head_count_kv": 2}
     write_gguf(tmp_path / "m.gguf", metadata, tensors)
@@ -242,17 +242,14 @@ def test_smollm2_lands_under_our_names_with_its_heads_in_order(tmp_path: Path, k
             assert (got - tensor).abs().max() <= 0.05 * (tensor.max() - tensor.min()) + 1e-6, name
 
 
-def test_other_gguf_files_are_refused(tmp_path: Path) -> None:
+def test_other_files_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "m.gguf"
-    array = np.zeros((2, 32), np.float32)
-    write_gguf(path, {}, {"w": (array, F32)}, version=2)
-    with pytest.raises(CheckpointError, match="not a GGUF file of version 3"):
-        read_gguf(path)
     path.write_bytes(b"something else altogether")
-    with pytest.raises(CheckpointError, match="not a GGUF file"):
+    with pytest.raises(CheckpointError, match="damaged") as caught:
         read_gguf(path)
-    write_gguf(path, {}, {"w.x": (array, 12)})
-    with pytest.raises(CheckpointError, match=r"w\.x: type 12"):
+    assert str(path) in str(caught.value)
+    write_gguf(path, {}, {"w": (np.zeros((2, 32), np.float32), F32)}, version=99)
+    with pytest.raises(CheckpointError, match="damaged"):
         read_gguf(path)
     write_ctranslate2(path, {}, version=5)
     with pytest.raises(CheckpointError, match="version 5, expected 6"):

@@ -11,7 +11,15 @@ from hypothesis import strategies as st
 from safetensors.torch import save_file
 
 from moss_audio.errors import CheckpointError
-from moss_audio.model.quantize import BITS, GROUP, SUPER, load_packed, pack, save_packed, unpack
+from moss_audio.model.nano.quantize import (
+    BITS,
+    GROUP,
+    SUPER,
+    load_packed,
+    pack,
+    save_packed,
+    unpack,
+)
 
 TINIEST = 6e-8  # the smallest positive float16, a step of the stored ranges
 

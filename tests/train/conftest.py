@@ -12,10 +12,12 @@ import pytest
 import torch
 import yaml
 
-from moss_audio.model import nano
+from moss_audio.model.checkpoint import PARTS_FILE
 from moss_audio.model.config import MossAudioConfig
 from moss_audio.model.modeling import MossAudioModel
-from moss_audio.model.quantize import save_packed
+from moss_audio.model.nano import build
+from moss_audio.model.nano import parts as nano
+from moss_audio.model.nano.quantize import save_packed
 from moss_audio.testing.tokenizer import tiny_tokenizer
 from tests.scene_files import EVENTS, MIXED, MUSIC, RATE, SILENCE, SPEECH, write_shard
 
@@ -87,16 +89,16 @@ def write_model(folder: Path) -> Path:
     for file, part in ((nano.ENCODER_FILE, "audio_encoder."), (nano.DECODER_FILE, "language_")):
         chosen = {n: (t.clone(), 16) for n, t in fixed.items() if n.startswith(part)}
         save_packed(folder / file, chosen)
-    trained = nano.initial_trained(config, table, torch.Generator().manual_seed(1))
+    trained = build.initial_trained(config, table, torch.Generator().manual_seed(1))
     for name, tensor in trained.items():
         if "merger" in name and not tensor.any():  # a silent merger would hide mistakes
             trained[name] = torch.randn(tensor.shape, generator=torch.Generator().manual_seed(2))
     save_packed(folder / nano.TRAINED_FILE, {n: (t, 16) for n, t in trained.items()})
     config.save_pretrained(folder)
-    nano.write_processor_config(config, folder)
+    build.write_processor_config(config, folder)
     tiny_tokenizer().save_pretrained(folder)
     parts = {"fixed": [nano.ENCODER_FILE, nano.DECODER_FILE], "trained": nano.TRAINED_FILE}
-    (folder / nano.PARTS_FILE).write_text(json.dumps(parts))
+    (folder / PARTS_FILE).write_text(json.dumps(parts))
     return folder
 
 

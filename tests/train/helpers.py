@@ -18,8 +18,8 @@ from moss_audio.data.collate import Collator
 from moss_audio.data.conversation import converse
 from moss_audio.data.example import Example
 from moss_audio.data.raw import Truth
-from moss_audio.model import nano
 from moss_audio.model.modeling import MossAudioModel
+from moss_audio.model.nano import parts as nano
 from moss_audio.prompt import PromptSpec
 from moss_audio.result import Event, Word
 from moss_audio.scenes.reader import Scene, load_scenes

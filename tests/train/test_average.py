@@ -9,10 +9,11 @@ import pytest
 import torch
 
 from moss_audio.errors import MossAudioError
-from moss_audio.model import nano
+from moss_audio.model.checkpoint import PARTS_FILE
 from moss_audio.model.modeling import MossAudioModel
+from moss_audio.model.nano import parts as nano
+from moss_audio.model.nano.quantize import load_packed, save_packed
 from moss_audio.model.processing import MossAudioProcessor
-from moss_audio.model.quantize import load_packed, save_packed
 from moss_audio.train.average import average
 from moss_audio.train.export import PackedBits
 from tests.train.conftest import write_model
@@ -55,7 +56,7 @@ def test_plain_folders(model_folder: Path, tmp_path: Path) -> None:
     mean = MossAudioModel.from_pretrained(out).state_dict()
     middle = MossAudioModel.from_pretrained(folders[1]).state_dict()
     torch.testing.assert_close(dict(mean), dict(middle), atol=1e-6, rtol=0)
-    assert not (out / nano.PARTS_FILE).exists()
+    assert not (out / PARTS_FILE).exists()
 
 
 def test_a_mean_may_take_the_place_of_one(model_folder: Path, tmp_path: Path) -> None:

@@ -14,8 +14,13 @@ import pytest
 import torch
 
 from moss_audio.errors import MossAudioError
-from moss_audio.model import nano
-from moss_audio.model.checkpoint import INDEX_FILE, SINGLE_FILE, Checkpoint, weight_files
+from moss_audio.model.checkpoint import (
+    INDEX_FILE,
+    PARTS_FILE,
+    SINGLE_FILE,
+    Checkpoint,
+    weight_files,
+)
 from moss_audio.model.modeling import MossAudioModel
 from moss_audio.settings import load_config
 from moss_audio.train import export, output, sft
@@ -122,7 +127,7 @@ def test_an_export_over_an_export_of_the_other_form_leaves_nothing_of_it(
         Live(load_config(config, sft.SftConfig)).export()
         (out / "notes.md").write_text("mine")
     assert (out / "notes.md").read_text() == "mine"
-    assert (out / nano.PARTS_FILE).exists() == (form == "packed")
+    assert (out / PARTS_FILE).exists() == (form == "packed")
     assert any(out.glob("model*.safetensors")) == (form == "plain")
     MossAudioModel.from_pretrained(out)
 

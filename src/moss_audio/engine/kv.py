@@ -140,7 +140,7 @@ class _Sized(Protocol):
 T = TypeVar("T", bound=_Sized)
 
 
-class Store(Generic[T]):
+class LruStore(Generic[T]):
     """Values by key, least recently used out first beyond `max_bytes`; pinned ones stay."""
 
     def __init__(self, max_bytes: int) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 
 from moss_audio.engine.base import ClipLike, Generation, GenerationOptions, Request
 from moss_audio.engine.prompts import EncodedClip, Prompt, PromptMaker
-from moss_audio.engine.row import Row, members
+from moss_audio.engine.row import AnswerRow, members
 from moss_audio.engine.runner import Decoding, Runner
 from moss_audio.errors import MossAudioError
 from moss_audio.prompt import PromptSpec
@@ -137,9 +137,9 @@ class LocalEngine:
         """Give the memory of reusable clips back."""
         self.runner.forget()
 
-    def row(self, prompt: Prompt, member: int) -> Row:
+    def row(self, prompt: Prompt, member: int) -> AnswerRow:
         """The state of an answer to a prompt, before its first token."""
-        return Row(
+        return AnswerRow(
             prompt.request.options,
             member,
             prompt.max_new_tokens,
@@ -192,7 +192,9 @@ class LocalEngine:
 class _Batch:
     """One batch from its prompts to its answers. Rows leave as they finish."""
 
-    def __init__(self, runner: Runner, prompts: Sequence[Prompt], rows: Sequence[Row]) -> None:
+    def __init__(
+        self, runner: Runner, prompts: Sequence[Prompt], rows: Sequence[AnswerRow]
+    ) -> None:
         self._runner = runner
         self._prompts = prompts
         self._rows = rows

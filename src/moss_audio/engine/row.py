@@ -8,7 +8,7 @@ from typing import Any
 
 from moss_audio.engine.base import FinishReason, Generation, GenerationOptions
 from moss_audio.engine.detokenize import Detokenizer
-from moss_audio.engine.sampling import Sampler
+from moss_audio.engine.sampling import TokenSampler
 from moss_audio.engine.thinking import ThinkIds
 from moss_audio.text import tail_loop
 
@@ -16,7 +16,7 @@ from moss_audio.text import tail_loop
 _LOOP_EVERY, _LOOP_PERIOD, _LOOP_REPEATS, _LOOP_SPAN = 16, 24, 8, 64
 
 
-class Row:
+class AnswerRow:
     """One answer in the making.
 
     Args:
@@ -37,7 +37,7 @@ class Row:
         eos_ids: frozenset[int],
         think: ThinkIds | None,
     ) -> None:
-        self.sampler = Sampler(options, options.seed + member)
+        self.sampler = TokenSampler(options, options.seed + member)
         self.tokens: list[int] = []
         self.finish_reason: FinishReason | None = None
         self._options = options

@@ -7,7 +7,7 @@ import torch
 from moss_audio.engine.base import GenerationOptions
 
 
-class Sampler:
+class TokenSampler:
     """The token choice of one answer.
 
     One uniform number a token, drawn from a generator of its own, picks from the sorted

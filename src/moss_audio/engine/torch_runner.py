@@ -18,7 +18,7 @@ import torch
 from torch.nn import functional as F
 
 from moss_audio.dsp.mel import log_mel
-from moss_audio.engine.kv import GrowingCache, Prefix, Store, join_rows, split_rows
+from moss_audio.engine.kv import GrowingCache, LruStore, Prefix, join_rows, split_rows
 from moss_audio.engine.prompts import EncodedClip, HashedClip, Prompt, similar_lengths
 from moss_audio.model.modeling import AudioFeatures, MossAudioModel
 from moss_audio.model.padding import left_padded, padded_mels
@@ -59,8 +59,8 @@ class TorchRunner:
         self._n_layers: int = decoder.num_hidden_layers
         self._n_mels: int = encoder.num_mel_bins
         self._suppressed = torch.tensor(sorted(suppressed), device=self.device)
-        self._prefixes: Store[Prefix] = Store(reuse_bytes)
-        self._encoded: Store[EncodedClip] = Store(min(reuse_bytes, _FEATURE_BYTES))
+        self._prefixes: LruStore[Prefix] = LruStore(reuse_bytes)
+        self._encoded: LruStore[EncodedClip] = LruStore(min(reuse_bytes, _FEATURE_BYTES))
 
     @torch.inference_mode()
     def encode(self, clips: Sequence[HashedClip], *, keep: bool) -> list[EncodedClip]:

@@ -19,12 +19,12 @@ from transformers.generation import GenerationMixin
 from transformers.modeling_outputs import CausalLMOutputWithPast
 
 from moss_audio.errors import CheckpointError, PromptError
-from moss_audio.model import nano
 from moss_audio.model.adapter import GatedMLP
 from moss_audio.model.checkpoint import Checkpoint
 from moss_audio.model.config import MossAudioConfig
 from moss_audio.model.decoder import build_decoder
 from moss_audio.model.encoder import EncoderOutput, MossAudioEncoder, longest_beside
+from moss_audio.model.nano.parts import load_parts
 from moss_audio.model.weights import compare_shapes, listed, stored_shapes
 from moss_audio.units import num_tokens
 
@@ -150,7 +150,7 @@ class MossAudioModel(PreTrainedModel, GenerationMixin):
             dtype = torch.bfloat16
         elif isinstance(dtype, str):
             dtype = getattr(torch, dtype.removeprefix("torch."))
-        state = nano.load_parts(folder, dtype)
+        state = load_parts(folder, dtype)
         if kwargs:  # device_map and the like are transformers' own business
             return super().from_pretrained(
                 None, config=config, state_dict=state, dtype=dtype, **kwargs
@@ -479,7 +479,7 @@ def check_weights(checkpoint: Checkpoint) -> None:
     if checkpoint.parts is None:
         _check_released(checkpoint, config)
     else:
-        stored = _shapes(nano.load_parts(checkpoint.folder))
+        stored = _shapes(load_parts(checkpoint.folder))
         compare_shapes(checkpoint.folder, stored, expected_shapes(config), tied=_tied(config))
 
 

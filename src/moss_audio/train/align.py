@@ -29,7 +29,7 @@ from moss_audio.engine.aligner import QUIET, SCALE
 from moss_audio.errors import MossAudioError
 from moss_audio.model.checkpoint import is_embedded
 from moss_audio.model.modeling import MossAudioModel
-from moss_audio.model.nano import EMBEDDING
+from moss_audio.model.nano.parts import EMBEDDING
 from moss_audio.result import Event, Word
 from moss_audio.settings import load_config
 from moss_audio.train.answers import AnswerObjective

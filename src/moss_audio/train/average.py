@@ -21,7 +21,7 @@ import torch
 from moss_audio.errors import MossAudioError
 from moss_audio.model.checkpoint import is_embedded, read_parts
 from moss_audio.model.modeling import MossAudioModel
-from moss_audio.model.nano import load_trained
+from moss_audio.model.nano.parts import load_trained
 from moss_audio.train.export import SHIPPED_BITS, PackedBits, write_parts, write_plain
 
 

@@ -18,7 +18,7 @@ import torch
 from moss_audio.errors import MossAudioError
 from moss_audio.model.checkpoint import PROCESSOR_FILE, Checkpoint, is_embedded, read_parts
 from moss_audio.model.modeling import MossAudioModel
-from moss_audio.model.nano import (
+from moss_audio.model.nano.parts import (
     AUDIO_ROWS,
     EMBEDDING,
     HEAD,
@@ -26,7 +26,7 @@ from moss_audio.model.nano import (
     LORA_UP,
     load_trained,
 )
-from moss_audio.model.quantize import BITS, save_packed
+from moss_audio.model.nano.quantize import BITS, save_packed
 from moss_audio.train.lora import is_lora, pairs, plain_name
 from moss_audio.train.output import replaced_folder
 

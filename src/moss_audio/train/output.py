@@ -17,7 +17,7 @@ from pathlib import Path
 
 from moss_audio.errors import MossAudioError
 from moss_audio.model.checkpoint import INDEX_FILE, PARTS_FILE
-from moss_audio.model.nano import DECODER_FILE, ENCODER_FILE, TRAINED_FILE
+from moss_audio.model.nano.parts import DECODER_FILE, ENCODER_FILE, TRAINED_FILE
 
 _STAGING = ".moss-audio.tmp"  # the end of a name that nobody else gives
 _CONFIG = "config.json"

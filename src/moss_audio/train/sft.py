@@ -24,7 +24,7 @@ import torch
 from moss_audio.data.batch import Batch
 from moss_audio.errors import MossAudioError
 from moss_audio.model.modeling import MossAudioModel
-from moss_audio.model.nano import EMBEDDING
+from moss_audio.model.nano.parts import EMBEDDING
 from moss_audio.prompt import PromptSpec
 from moss_audio.settings import load_config
 from moss_audio.train.align import AlignConfig, SpokenPieces

@@ -9,7 +9,7 @@ from torch import nn
 
 from moss_audio.errors import MossAudioError
 from moss_audio.model.checkpoint import is_embedded
-from moss_audio.model.nano import LORA_DOWN, LORA_UP, load_trained
+from moss_audio.model.nano.parts import LORA_DOWN, LORA_UP, load_trained
 from moss_audio.train.lora import BASE, DOWN, UP, LoraConfig
 
 

