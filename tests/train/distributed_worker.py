@@ -19,7 +19,7 @@ def shard_on_cpus() -> None:
 
     from moss_audio.train import loop
 
-    made = loop._accelerator
+    made = loop.start_accelerator
 
     def accelerator(config: Any) -> Any:
         one = made(config)
@@ -27,7 +27,7 @@ def shard_on_cpus() -> None:
         one.state.fsdp_plugin = FullyShardedDataParallelPlugin()
         return one
 
-    loop._accelerator = accelerator
+    loop.start_accelerator = accelerator
 
 
 def halves(config: Path) -> None:

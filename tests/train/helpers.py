@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import random
 import signal
-from collections.abc import Iterator, Sequence
+import sys
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +48,34 @@ def killed(stage: Any, config: Path, line: str) -> int:
         finally:
             os._exit(0)
     return os.WTERMSIG(os.waitpid(child, 0)[1])
+
+
+def killed_at(event: int, action: Callable[[], Any]) -> bool:
+    """Run in a process of its own that gets SIGKILL before its so manieth operation on files;
+    False: there were fewer."""
+    child = os.fork()
+    if child == 0:
+        seen = 0
+
+        def hook(name: str, _: Any) -> None:
+            nonlocal seen
+            if name == "open" or name.startswith(("os.", "shutil.", "ctypes.")):
+                seen += 1
+                if seen == event:
+                    os.kill(os.getpid(), signal.SIGKILL)
+
+        sys.addaudithook(hook)
+        code = 1
+        try:
+            action()
+            code = 0
+        finally:
+            os._exit(code)
+    status = os.waitpid(child, 0)[1]
+    if os.WIFSIGNALED(status):
+        return True
+    assert os.WEXITSTATUS(status) == 0
+    return False
 
 
 def losses(stage: Any, config: Path, monkeypatch: pytest.MonkeyPatch) -> list[float]:

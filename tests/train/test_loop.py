@@ -23,6 +23,7 @@ from moss_audio.train import checkpoint
 from moss_audio.train.loop import run
 from moss_audio.train.objective import Objective
 from moss_audio.train.stage import LoopConfig, Stage, lr_share
+from tests.train.helpers import killed_at
 
 
 @dataclass(frozen=True)
@@ -302,6 +303,37 @@ def test_only_our_own_checkpoints_are_removed(tmp_path: Path) -> None:
     assert left == {*others, "checkpoint-5"}
     for name in others:
         assert (tmp_path / name / checkpoint.TENSORS).read_bytes() == b"precious"
+
+
+def test_killed_before_any_operation_the_newest_checkpoint_is_whole(tmp_path: Path) -> None:
+    """Also while an old one is removed, or one of the same step is replaced."""
+
+    def write(folder: Path, step: int) -> None:
+        checkpoint.write(
+            folder, step, tensors={"weight.w": torch.full((3,), float(step))}, state={"loop": {}},
+            history=[], loader_state={"at": step}, rank=0, keep=1, barrier=lambda: None,
+        )  # fmt: skip
+
+    for second in (2, 1):
+        event, steps, more = 0, set(), True
+        while more:
+            event += 1
+            folder = tmp_path / f"{second}-{event}"
+            write(folder, 1)
+            more = killed_at(event, lambda at=second, folder=folder: write(folder, at))
+            checkpoint.check_names(folder)
+            found = checkpoint.latest(folder)
+            if found is None:  # one of the same step is only there if it was damaged
+                assert second == 1
+                steps.add(0)
+            else:
+                steps.add(checkpoint.step_of(found))
+                assert set(checkpoint.read_tensors(found)["weight.w"].tolist()) == {max(steps)}
+                assert checkpoint.read_rank(found, 0)[1] == {"at": checkpoint.step_of(found)}
+            write(folder, 3)  # the run resumes, and clears up
+            assert [p.name for p in folder.iterdir()] == ["checkpoint-3"]
+        assert event > 10
+        assert steps == ({1, 2} if second == 2 else {0, 1})
 
 
 def test_a_numbered_checkpoint_of_another_program_is_named_and_kept(tmp_path: Path) -> None:

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-import signal
-import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
@@ -25,7 +22,7 @@ from moss_audio.model.modeling import MossAudioModel
 from moss_audio.settings import load_config
 from moss_audio.train import export, output, sft
 from moss_audio.train.output import replaced_folder
-from tests.train.helpers import Live
+from tests.train.helpers import Live, killed_at
 
 WriteConfig = Callable[..., Path]
 OLD = {
@@ -53,34 +50,6 @@ def _write(folder: Path) -> None:
         _fill(fresh, NEW)
 
 
-def _killed_at(event: int, action: Callable[[], Any]) -> bool:
-    """Run in a process of its own that gets SIGKILL before its so manieth operation on files;
-    False: there were fewer."""
-    child = os.fork()
-    if child == 0:
-        seen = 0
-
-        def hook(name: str, _: Any) -> None:
-            nonlocal seen
-            if name == "open" or name.startswith(("os.", "shutil.", "ctypes.")):
-                seen += 1
-                if seen == event:
-                    os.kill(os.getpid(), signal.SIGKILL)
-
-        sys.addaudithook(hook)
-        code = 1
-        try:
-            action()
-            code = 0
-        finally:
-            os._exit(code)
-    status = os.waitpid(child, 0)[1]
-    if os.WIFSIGNALED(status):
-        return True
-    assert os.WEXITSTATUS(status) == 0
-    return False
-
-
 @pytest.mark.parametrize("way", ["exchange", "one by one", "mounted"])
 def test_killed_before_any_operation_it_is_the_old_or_the_new_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, way: str
@@ -95,7 +64,7 @@ def test_killed_before_any_operation_it_is_the_old_or_the_new_folder(
         event += 1
         folder = tmp_path / str(event) / "out"
         _fill(folder, {**OLD, **USERS})
-        more = _killed_at(event, lambda folder=folder: _write(folder))
+        more = killed_at(event, lambda folder=folder: _write(folder))
         found = {n: t for n, t in _files(folder).items() if output._STAGING not in n}
         assert found.items() >= USERS.items()
         result = {n: t for n, t in found.items() if n not in USERS}
@@ -146,7 +115,7 @@ def test_an_export_that_is_killed_leaves_a_folder_that_loads(
     event, kinds = 0, set()
     while True:
         event += 1
-        more = _killed_at(event, lambda: export.write_plain(source, source, moved))
+        more = killed_at(event, lambda: export.write_plain(source, source, moved))
         assert all(path.is_file() for path in weight_files(source))
         found = MossAudioModel.from_pretrained(source, dtype=torch.float32).state_dict()
         same = [torch.equal(found[name], tensor) for name, tensor in before.items()]

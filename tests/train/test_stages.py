@@ -23,7 +23,7 @@ from moss_audio.settings import load_config
 from moss_audio.train import align, checkpoint, sft
 from moss_audio.train.loop import run
 from moss_audio.train.lora import is_lora, plain_name
-from moss_audio.train.setup import load_for_training
+from moss_audio.train.setup import checkpoint_activations, load_for_training
 from moss_audio.train.stage import LoopConfig
 from tests.train.helpers import Live, killed, losses, stage_of
 
@@ -209,8 +209,6 @@ def test_rows_of_several_samples_and_padding_have_the_loss_of_one_row(
 def test_recomputed_activations_change_nothing(
     write_config: WriteConfig, scenes_folder: Path, tmp_path: Path
 ) -> None:
-    from moss_audio.train.loop import checkpoint_activations
-
     options = {"output": str(tmp_path / "out"), "encoder": "full"}
     live = _live(write_config("run", **options))
     live.move()

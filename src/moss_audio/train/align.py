@@ -33,10 +33,11 @@ from moss_audio.model.nano.parts import EMBEDDING
 from moss_audio.result import Event, Word
 from moss_audio.settings import load_config
 from moss_audio.train.answers import AnswerObjective
+from moss_audio.train.checkpoint import latest
 from moss_audio.train.data import known_scenes, loading, only
 from moss_audio.train.export import write_result
 from moss_audio.train.flops import frames_of, step_flops
-from moss_audio.train.loop import resumed, run
+from moss_audio.train.loop import run
 from moss_audio.train.objective import Objective, mixed_precision
 from moss_audio.train.progress import log_to
 from moss_audio.train.setup import ADAPTER, MERGERS, learn, load_for_training, settle, source_folder
@@ -242,7 +243,7 @@ def main(config_path: Path, overrides: dict[str, Any] | None = None) -> bool:
 
     learn(model, [ADAPTER] if config.objective == "dense" else [ADAPTER, MERGERS])
     dtype = settle(model, keep=MERGERS)  # scaled below, which must not round them
-    if resumed(config.loop) is None:
+    if latest(Path(config.loop.output_dir)) is None:
         standardise_inputs(model, next(iter(loader(None, 0, 1))))
     objective: Objective
     if config.objective == "dense":

@@ -28,17 +28,18 @@ from moss_audio.errors import MossAudioError
 PREFIX = "checkpoint-"
 TENSORS, STATE, HISTORY = "trained.safetensors", "state.json", "trainer_state.json"
 WEIGHT, OPTIMIZER, AVERAGE = "weight.", "optimizer.", "average."
-_TEMPORARY = ".tmp"
 _NAME = re.compile(rf"{PREFIX}[0-9]+")
+_UNFINISHED = re.compile(rf"{PREFIX}[0-9]+(\.old)?\.tmp")  # being written, or being removed
 
 
 def _written(folder: Path) -> list[Path]:
     """The checkpoints that `write` made, oldest first. Others' folders may lie beside them, of
     other names (`checkpoint-best`) or of another layout."""
+    ours = (STATE, TENSORS, "rank-0.safetensors")
     found = [
         p
         for p in folder.glob(f"{PREFIX}*")
-        if _NAME.fullmatch(p.name) and ((p / STATE).is_file() or (p / TENSORS).is_file())
+        if _NAME.fullmatch(p.name) and any((p / name).is_file() for name in ours)
     ]
     return sorted(found, key=step_of)
 
@@ -52,7 +53,7 @@ def check_names(folder: Path) -> None:
     """Raise one line if a folder of a checkpoint's name is there that `write` did not make."""
     ours = _written(folder)
     for path in folder.glob(f"{PREFIX}*"):
-        if _NAME.fullmatch(path.name) and path not in ours:
+        if _NAME.fullmatch(path.name) and path not in ours and any(path.iterdir()):
             raise MossAudioError(
                 f"{path} is not a checkpoint of this program; move it, or use another output_dir"
             )
@@ -193,11 +194,11 @@ def write(
     from safetensors.torch import save_file
 
     path = folder / f"{PREFIX}{step}"
-    temporary = path.with_name(path.name + _TEMPORARY)
+    temporary = path.with_name(f"{path.name}.tmp")
     text = loader_text(loader_state)
     if rank == 0:
-        for left in folder.glob(f"{PREFIX}*{_TEMPORARY}"):  # of a run that was killed
-            if _NAME.fullmatch(left.name.removesuffix(_TEMPORARY)):
+        for left in folder.glob(f"{PREFIX}*"):  # of a run that was killed
+            if _UNFINISHED.fullmatch(left.name):
                 shutil.rmtree(left)
         temporary.mkdir(parents=True)
     barrier()
@@ -210,12 +211,19 @@ def write(
     barrier()
     if rank == 0:
         if path in _written(folder):
-            shutil.rmtree(path)
+            _remove(path)
         temporary.rename(path)
         for old in [p for p in _written(folder) if p != path][: -(keep - 1) or None]:
-            shutil.rmtree(old)
+            _remove(old)
     barrier()
     return path
+
+
+def _remove(checkpoint: Path) -> None:
+    """Remove a checkpoint so that a kill leaves no half of it under its name."""
+    doomed = checkpoint.with_name(f"{checkpoint.name}.old.tmp")
+    checkpoint.rename(doomed)
+    shutil.rmtree(doomed)
 
 
 def check_fits(
@@ -236,6 +244,26 @@ def check_fits(
                 f"{checkpoint}: holds {bare}, which this configuration does not train; use "
                 "another output_dir, or remove the folder to start again"
             )
+
+
+def changes(checkpoint: Path, now: Mapping[str, Any]) -> str:
+    """One line that names the settings that have changed since a checkpoint was written; empty:
+    none.
+
+    A run may resume under other settings (more steps, say), but then it is not the run that one
+    command would have given, and whoever compares runs has to know.
+    """
+    before = read_state(checkpoint).get("loop", {})
+    # a field that one of the two does not know, being of another version, is passed over
+    changed = [
+        f"{n} {before[n]} -> {value}" for n, value in now.items() if before.get(n, value) != value
+    ]
+    if not changed:
+        return ""
+    return (
+        f"{checkpoint}: changed since: {', '.join(changed)}; the run resumes under the new "
+        "settings (another output_dir starts from the beginning)"
+    )
 
 
 def final_weights(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -96,6 +96,22 @@ def check_phases(phases: Sequence[Phase], config: DataConfig) -> None:
         )
     for phase in phases:
         only(config, phase.tasks)
+
+
+def repeated(loader: Iterable[Any]) -> Iterator[Any]:
+    """A loader's batches, epoch after epoch.
+
+    Raises:
+        MossAudioError: if an epoch has no batch.
+    """
+    empty = 0
+    while True:
+        empty += 1
+        for batch in loader:
+            empty = 0
+            yield batch
+        if empty > 1:  # a loader that was resumed at the end of an epoch gives nothing once
+            raise MossAudioError("the data holds no batch: nothing is left after its filters")
 
 
 class PhasedLoader:

@@ -33,9 +33,10 @@ from moss_audio.prompt import PromptSpec
 from moss_audio.settings import load_config
 from moss_audio.train.align import SpokenPieces
 from moss_audio.train.answers import AnswerObjective
+from moss_audio.train.checkpoint import latest
 from moss_audio.train.data import known_scenes, loading
 from moss_audio.train.export import MODEL, write_result
-from moss_audio.train.loop import resumed, run
+from moss_audio.train.loop import run
 from moss_audio.train.objective import mixed_precision
 from moss_audio.train.progress import log_to
 from moss_audio.train.setup import (
@@ -248,7 +249,7 @@ def main(config_path: Path, overrides: dict[str, Any] | None = None) -> bool:
     objective, tokenizer, spec = build(config, source, config.data)
     log(f"encoder: {trained_millions(objective.model.audio_encoder):.2f} M parameters")
     loader = loading(config.data, objective.model, tokenizer, spec)
-    if resumed(config.loop) is None:
+    if latest(Path(config.loop.output_dir)) is None:
         _begin(objective, loader(None, 0, 1))
 
     def finish(weights: dict[str, torch.Tensor]) -> None:

@@ -8,23 +8,22 @@ can be divided by its items in the whole step. What is learnt is in each stage's
 
 from __future__ import annotations
 
-import os
-import signal
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
-from dataclasses import asdict
-from importlib import util
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 
-from moss_audio.errors import MissingDependencyError, MossAudioError
+from moss_audio.errors import MossAudioError
 from moss_audio.train import checkpoint as checkpoints
+from moss_audio.train.data import repeated
 from moss_audio.train.flops import measured_peak
 from moss_audio.train.objective import Objective
+from moss_audio.train.process import start_accelerator, stop_signals
 from moss_audio.train.progress import Meter, log_to
+from moss_audio.train.setup import checkpoint_activations
 from moss_audio.train.stage import LoopConfig, Stage, lr_share
 
 if TYPE_CHECKING:
@@ -45,14 +44,14 @@ def run(
     """
     folder = Path(config.output_dir)
     log = log or log_to(folder / "log.txt")
-    accelerator = _accelerator(config)
+    accelerator = start_accelerator(config)
     main = accelerator.is_main_process
     checkpoints.check_names(folder)
     found = checkpoints.latest(folder)
-    if found is not None and main and (line := _changes(found, config)):
+    if found is not None and main and (line := checkpoints.changes(found, config.arithmetic())):
         log(line)
     if found is None or checkpoints.step_of(found) < config.steps:
-        with _stop_signals() as stopping:
+        with stop_signals() as stopping:
             current = _Run(stage, config, accelerator, log, seed, found)
             current.train(stopping)
         if current.step < config.steps:
@@ -260,96 +259,3 @@ def make_optimizer(objective: Objective, config: LoopConfig) -> torch.optim.Opti
     """AdamW over the objective's groups."""
     groups = objective.groups(config.weight_decay)
     return torch.optim.AdamW(groups, betas=(0.9, config.beta2), fused=True)
-
-
-def checkpoint_activations(model: Any) -> None:
-    """Recompute activations in the backward pass; not reentrant, so that DeepStack's features get
-    their gradient."""
-    enable = getattr(model, "activation_checkpointing_enable", None)
-    if enable is not None:
-        enable(activation_checkpointing_kwargs={"use_reentrant": False})
-    else:
-        model.gradient_checkpointing_enable({"use_reentrant": False})
-
-
-def resumed(config: LoopConfig) -> Path | None:
-    """The checkpoint that a run would resume from."""
-    return checkpoints.latest(Path(config.output_dir))
-
-
-def _accelerator(config: LoopConfig) -> Accelerator:
-    """What places, wraps and reduces, with the trackers of `report_to` started."""
-    for package in ("accelerate", "peft"):
-        if util.find_spec(package) is None:
-            raise MissingDependencyError(package, "train", "training")
-    for package in config.report_to:
-        if util.find_spec(package) is None:
-            raise MossAudioError(
-                f"report_to: {package} is not installed; pip install {package}, or leave it out"
-            )
-    from accelerate import Accelerator
-
-    accelerator = Accelerator(
-        cpu=not torch.cuda.is_available(),
-        mixed_precision="no",  # the objectives choose for themselves (`objective.mixed_precision`)
-        log_with=list(config.report_to) or None,
-        project_dir=Path(config.output_dir) / "runs",
-    )
-    if config.report_to:
-        flat = {name: str(value) for name, value in asdict(config).items()}
-        accelerator.init_trackers(os.environ.get("WANDB_PROJECT", "moss-audio"), flat)
-    return accelerator
-
-
-def _changes(checkpoint: Path, config: LoopConfig) -> str:
-    """One line that names the settings that have changed since a checkpoint was written; empty:
-    none.
-
-    A run may resume under other settings (more steps, say), but then it is not the run that one
-    command would have given, and whoever compares runs has to know.
-    """
-    before, now = checkpoints.read_state(checkpoint).get("loop", {}), config.arithmetic()
-    # a field that one of the two does not know, being of another version, is passed over
-    changed = [
-        f"{n} {before[n]} -> {value}" for n, value in now.items() if before.get(n, value) != value
-    ]
-    if not changed:
-        return ""
-    return (
-        f"{checkpoint}: changed since: {', '.join(changed)}; the run resumes under the new "
-        "settings (another output_dir starts from the beginning)"
-    )
-
-
-@contextmanager
-def _stop_signals() -> Iterator[list[int]]:
-    """SIGTERM and SIGINT are collected in the list; the second one interrupts at once."""
-    got: list[int] = []
-
-    def stop(number: int, _: Any) -> None:
-        if got:
-            raise KeyboardInterrupt
-        got.append(number)
-
-    previous = {n: signal.signal(n, stop) for n in (signal.SIGTERM, signal.SIGINT)}
-    try:
-        yield got
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)
-
-
-def repeated(loader: Iterable[Any]) -> Iterator[Any]:
-    """A loader's batches, epoch after epoch.
-
-    Raises:
-        MossAudioError: if an epoch has no batch.
-    """
-    empty = 0
-    while True:
-        empty += 1
-        for batch in loader:
-            empty = 0
-            yield batch
-        if empty > 1:  # a loader that was resumed at the end of an epoch gives nothing once
-            raise MossAudioError("the data has no batch: nothing is left after its filters")

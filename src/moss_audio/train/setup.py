@@ -62,6 +62,16 @@ def settle(model: nn.Module, keep: str = "\0") -> torch.dtype:
     return dtype
 
 
+def checkpoint_activations(model: Any) -> None:
+    """Recompute activations in the backward pass; not reentrant, so that DeepStack's features get
+    their gradient."""
+    enable = getattr(model, "activation_checkpointing_enable", None)
+    if enable is not None:
+        enable(activation_checkpointing_kwargs={"use_reentrant": False})
+    else:
+        model.gradient_checkpointing_enable({"use_reentrant": False})
+
+
 def sharded() -> bool:
     """Whether `accelerate launch` has asked for FSDP."""
     return os.environ.get("ACCELERATE_USE_FSDP", "").lower() in ("1", "true")
