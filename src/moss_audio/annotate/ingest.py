@@ -18,7 +18,8 @@ from moss_audio.annotate.records import Recording
 from moss_audio.errors import AudioError
 from moss_audio.recordings import stream_audio
 from moss_audio.recordings.decode import MediaSource
-from moss_audio.recordings.sources import FetchLimits, open_source
+from moss_audio.recordings.reader import FetchLimits
+from moss_audio.recordings.sources import open_source
 from moss_audio.units import SAMPLE_RATE
 
 ID_CHARS = 20

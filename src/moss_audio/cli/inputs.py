@@ -112,7 +112,7 @@ def _resolve(argument: str) -> Iterator[Input | Unread]:
             raise AudioError("-: stdin is a terminal; pipe a recording in, or name a file")
         yield Input("<stdin>", None, PurePath("stdin"))
     elif _URL.match(argument):
-        from moss_audio.recordings.sources import describe_bytes_source
+        from moss_audio.recordings.names import describe_bytes_source
 
         yield Input(describe_bytes_source(argument), argument, PurePath(_url_stem(argument)))
     else:

@@ -1,8 +1,8 @@
 """Any recording -> mono float32 at 16 kHz. The only loader of the package.
 
-An input is a path, ``bytes``, a binary file object, an ``http(s)`` URL, a ``data:`` URI, a numpy
-array with its rate, or an ``Audio``. Whatever FFmpeg decodes is accepted, the audio of videos
-included; channels are averaged. Nothing else needs to be installed.
+An input is a path, ``bytes``, a binary file object, an ``http(s)`` URL, a ``data:`` URI, an array
+or tensor with its rate, a row of a Hugging Face data set, or an ``Audio``. Whatever FFmpeg decodes
+is accepted, the audio of videos included; channels are averaged, unless they cancel each other.
 
 Whole or in blocks, the samples are the same: ``load_audio`` joins what ``stream_audio`` gives.
 """
@@ -13,15 +13,19 @@ import math
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
+from numbers import Real
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
 
 from moss_audio.errors import AudioError
+from moss_audio.recordings.arrays import ArraySource, describe_array, is_array, with_rate
 from moss_audio.recordings.decode import MediaSource
-from moss_audio.recordings.resample import MAX_CHANNELS, ArraySource, check_rate, to_16k
-from moss_audio.recordings.sources import FetchLimits, describe_bytes_source, open_source
+from moss_audio.recordings.names import describe_bytes_source
+from moss_audio.recordings.reader import FetchLimits
+from moss_audio.recordings.resample import to_16k
+from moss_audio.recordings.sources import open_source, reads_once
 from moss_audio.units import SAMPLE_RATE
 
 __all__ = [
@@ -64,9 +68,7 @@ class Audio:
         return len(self.samples) / SAMPLE_RATE
 
 
-AudioInput = (
-    str | os.PathLike[str] | bytes | BinaryIO | np.ndarray | tuple[np.ndarray, int] | Audio | Path
-)
+AudioInput = str | os.PathLike[str] | bytes | BinaryIO | np.ndarray | tuple[Any, int] | Audio | Path
 
 
 def describe_source(x: AudioInput) -> str:
@@ -74,11 +76,12 @@ def describe_source(x: AudioInput) -> str:
     ``<1234 bytes>``, the array's shape. Never fails."""
     if isinstance(x, Audio):
         return x.source
-    if isinstance(x, np.ndarray):
-        return f"<array {list(x.shape)} {x.dtype}>"
+    if is_array(x):
+        return describe_array(x)
+    x = with_rate(x)
     if isinstance(x, tuple):
-        if len(x) == 2 and isinstance(x[0], np.ndarray):
-            return describe_source(x[0])
+        if len(x) == 2 and is_array(x[0]):
+            return describe_array(x[0])
         return f"<tuple of {len(x)}>"
     return describe_bytes_source(x)
 
@@ -89,19 +92,25 @@ def load_audio(
     sample_rate: int | None = None,
     start: float | None = None,
     end: float | None = None,
+    track: int | None = None,
     limits: FetchLimits | None = None,
 ) -> Audio:
     """Load ``x``, or its seconds ``start`` to ``end``, as mono float32 at 16 kHz.
 
     Args:
-        x: path, bytes, file object, URL, data URI, array or (array, rate), or Audio. Arrays are
-            [n], [channels, n] or [n, channels] (the shorter axis is the channels), floats with
-            full scale 1 or int8/uint8/int16/int32.
+        x: path, bytes, file object, URL, data URI, array or (array, rate), Audio, or
+            {"array", "sampling_rate"}. Arrays (tensors on the CPU, too) are [n], [channels, n] or
+            [n, channels] (the shorter axis is the channels), floats with full scale 1 or
+            int8/uint8/int16/int32.
         sample_rate: Hz of a bare array; for nothing else.
         start, end: seconds; an end beyond the last sample means the last sample. A part is the
             slice ``round(start * 16000)`` to ``round(end * 16000)`` of the whole: bit for bit
             for PCM and FLAC at 16 kHz; within float rounding at other rates once ``start`` is
-            late enough to seek; within a container's time stamps for lossy ones.
+            late enough to seek; within a container's time stamps for lossy ones. Times are the
+            container's, as a player shows them: what starts late, or again after a gap, has
+            silence before it.
+        track: which audio track of a media file that has several, from 1; None takes the main
+            one, and a line in ``warnings`` says so.
         limits: bounds for URLs and pipes.
 
     A file that is cut short or damaged gives what can be decoded, and says so in ``warnings``.
@@ -115,7 +124,9 @@ def load_audio(
         if not len(x.samples):
             raise AudioError(f"{x.source} holds no audio samples")
         return x
-    stream = stream_audio(x, sample_rate=sample_rate, start=start, end=end, limits=limits)
+    stream = stream_audio(
+        x, sample_rate=sample_rate, start=start, end=end, track=track, limits=limits
+    )
     blocks = list(stream)
     samples = np.empty(sum(map(len, blocks)), np.float32)
     position = len(samples)
@@ -133,6 +144,7 @@ def stream_audio(
     sample_rate: int | None = None,
     start: float | None = None,
     end: float | None = None,
+    track: int | None = None,
     limits: FetchLimits | None = None,
 ) -> AudioStream:
     """Iterate over ``x`` in blocks [block_s * 16000] float32 (the last one is shorter), which
@@ -141,14 +153,18 @@ def stream_audio(
     Arguments and errors are ``load_audio``'s. Arguments are checked at once; the input is opened
     when the first block is asked for. The iterator's ``warnings`` are complete at its end.
     """
-    if not (math.isfinite(block_s) and SAMPLE_RATE * block_s >= 1):
+    if not (isinstance(block_s, Real) and math.isfinite(block_s) and SAMPLE_RATE * block_s >= 1):
         raise AudioError(f"{describe_source(x)}: block_s {block_s} must be a positive time")
-    return AudioStream(x, block_s, sample_rate, start, end, limits or FetchLimits())
+    if track is not None and not (isinstance(track, int) and track >= 1):
+        raise AudioError(f"{describe_source(x)}: track {track!r} must be a number from 1 on")
+    return AudioStream(x, block_s, sample_rate, start, end, track, limits or FetchLimits())
 
 
 class AudioStream(Iterator[np.ndarray]):
     """Blocks of one input, made by ``stream_audio``. ``source`` and ``start_s`` as in ``Audio``;
-    ``warnings`` grows while reading. ``close`` (or a ``with``) ends it early."""
+    ``warnings`` grows while reading; ``layout`` is, from the first block on, the rate and channels
+    that a media file's header states (0: only decoding tells). ``close`` (or a ``with``) ends it
+    early."""
 
     def __init__(
         self,
@@ -157,10 +173,13 @@ class AudioStream(Iterator[np.ndarray]):
         sample_rate: int | None,
         start: float | None,
         end: float | None,
+        track: int | None,
         limits: FetchLimits,
     ) -> None:
         self.source = describe_source(x)
         self.warnings: list[str] = []
+        self.layout = (0, 0)
+        self._track = track
         first, last = _sample_range(start, end, self.source)
         self.start_s = first / SAMPLE_RATE
         if isinstance(x, Audio):
@@ -180,7 +199,8 @@ class AudioStream(Iterator[np.ndarray]):
         opened = open_source(x, limits)
         try:
             self.warnings.extend(opened.warnings)
-            media = MediaSource(opened.reader, self.source)
+            media = MediaSource(opened.reader, self.source, self._track)
+            self.layout = (media.sample_rate, media.channels)
             try:
                 yield from to_16k(media, first, last)
             finally:
@@ -203,8 +223,9 @@ class AudioStream(Iterator[np.ndarray]):
 
 
 def audio_duration(x: AudioInput, *, limits: FetchLimits | None = None) -> float | None:
-    """Seconds of ``x`` as its container states (or FFmpeg estimates) them, without decoding; of
-    an array or an Audio, exactly. None when the container does not know, e.g. a live recording.
+    """Seconds of ``x`` as its container states them, or its packets where the container does not,
+    without decoding; of an array or an Audio, exactly. None for a live recording, whose container
+    does not know, and for a pipe, which reading would use up.
 
     Raises ``AudioError`` when ``x`` cannot be opened as audio. A URL is downloaded for it.
     """
@@ -213,6 +234,8 @@ def audio_duration(x: AudioInput, *, limits: FetchLimits | None = None) -> float
     array = _array_source(x, None)
     if array is not None:
         return array.duration_s()
+    if reads_once(x):
+        return None
     opened = open_source(x, limits or FetchLimits())
     try:
         media = MediaSource(opened.reader, describe_source(x))
@@ -224,9 +247,13 @@ def audio_duration(x: AudioInput, *, limits: FetchLimits | None = None) -> float
         opened.close()
 
 
-def _sample_range(start: float | None, end: float | None, name: str) -> tuple[int, int | None]:
+def _sample_range(start: Any, end: Any, name: str) -> tuple[int, int | None]:
     for label, value in (("start", start), ("end", end)):
-        if value is not None and not (math.isfinite(value) and 0 <= value <= MAX_TIME_S):
+        if value is None:
+            continue
+        if not isinstance(value, Real) or isinstance(value, bool):
+            raise AudioError(f"{name}: {label} {value!r} must be a number of seconds")
+        if not (math.isfinite(value) and 0 <= value <= MAX_TIME_S):
             raise AudioError(f"{name}: {label} {value} must be seconds from 0 to {MAX_TIME_S:g}")
     first = round((start or 0.0) * SAMPLE_RATE)
     if end is None:
@@ -237,21 +264,22 @@ def _sample_range(start: float | None, end: float | None, name: str) -> tuple[in
     return first, last
 
 
-def _array_source(x: Any, sample_rate: int | None) -> ArraySource | None:
+def _array_source(x: Any, sample_rate: Any) -> ArraySource | None:
     """The source for samples in memory; None for encoded media."""
     name = describe_source(x)
     if isinstance(x, Audio):
         if sample_rate not in (None, SAMPLE_RATE):
             raise AudioError(f"{name}: sample_rate {sample_rate} given, but Audio is at 16000 Hz")
-        return ArraySource(x.samples[None], SAMPLE_RATE, name)
+        return ArraySource(x.samples, SAMPLE_RATE, name)
+    x = with_rate(x)
     if isinstance(x, tuple):
-        if len(x) != 2 or not isinstance(x[0], np.ndarray):
+        if len(x) != 2 or not is_array(x[0]):
             raise AudioError(f"{name}: a tuple must be (array, sample rate)")
         x, rate = x
         if sample_rate is not None and sample_rate != rate:
             raise AudioError(f"{name}: two sample rates given, {rate} and {sample_rate}")
         sample_rate = rate
-    if not isinstance(x, np.ndarray):
+    if not is_array(x):
         if sample_rate is not None:
             raise AudioError(
                 f"{name}: sample_rate is for bare arrays; a media file carries its own"
@@ -259,30 +287,7 @@ def _array_source(x: Any, sample_rate: int | None) -> ArraySource | None:
         return None
     if sample_rate is None:
         raise AudioError(f"{name}: an array needs its rate; pass (array, rate) or sample_rate=")
-    if isinstance(sample_rate, bool) or not isinstance(
-        sample_rate, (int, float, np.integer, np.floating)
-    ):
-        raise AudioError(f"{name}: sample rate {sample_rate!r} is not a number")
-    return ArraySource(_channels_first(x, name), check_rate(sample_rate, name), name)
-
-
-def _channels_first(x: np.ndarray, name: str) -> np.ndarray:
-    if x.ndim not in (1, 2):
-        raise AudioError(f"{name}: expected [n], [channels, n] or [n, channels]")
-    if x.size == 0:
-        raise AudioError(f"{name} is empty (0 samples)")
-    if x.dtype.kind != "f" and x.dtype.newbyteorder("=") not in (
-        np.int8, np.uint8, np.int16, np.int32,
-    ):  # fmt: skip
-        # int64 and the like have no full scale that recordings use; a guess would be silence
-        raise AudioError(f"{name}: convert it to float (full scale 1), int16 or int32 first")
-    if x.ndim == 1:
-        return x[None]
-    if x.shape[0] > x.shape[1]:
-        x = x.T
-    if x.shape[0] > MAX_CHANNELS:
-        raise AudioError(f"{name} would be {x.shape[0]} channels; at most {MAX_CHANNELS} are taken")
-    return x
+    return ArraySource(x, sample_rate, name)
 
 
 def _reblock(pieces: Iterator[np.ndarray], block_samples: int) -> Any:

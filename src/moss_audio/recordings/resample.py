@@ -1,7 +1,7 @@
-"""Mono blocks at 16 kHz from chunks at any rate: downmix, resample, trim, in bounded memory.
+"""Mono blocks at 16 kHz from chunks at any rate: mixed, resampled, trimmed, in bounded memory.
 
 Private to the audio loader. A source (encoded media, or an array in memory) gives ``Chunk``s of
-mono samples at its own rate, from any second on; ``to_16k`` resamples them with soxr and trims.
+samples at its own rate, from any second on; ``to_16k`` mixes them, resamples with soxr and trims.
 """
 
 from __future__ import annotations
@@ -9,40 +9,27 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 import soxr
 
 from moss_audio.errors import AudioError
+from moss_audio.recordings.mix import Chunk, mono_chunks
 from moss_audio.units import SAMPLE_RATE
 
 MIN_RATE_HZ = 1_000
 MAX_RATE_HZ = 768_000
 MAX_CHANNELS = 64
 
-CHUNK_S = 0.5  # samples handed to the resampler at once; bounds memory, not the result
 SEEK_FROM_S = 20.0  # nearer starts are reached by decoding, which needs no trust in time stamps
 CODEC_PREROLL_S = 0.5  # lossy decoders need earlier packets (mp3's bit reservoir, Opus's 80 ms)
 FILTER_MARGIN_S = 0.25  # far longer than the resampling filter reaches, at any rate
 
 LOUD_PEAK = 100.0  # full scale is 1; a hundred times that is a scaling mistake, not loudness
 
-_FULL_SCALE = {np.dtype(np.int8): 2.0**7, np.dtype(np.int16): 2.0**15, np.dtype(np.int32): 2.0**31}
 
-
-@dataclass(frozen=True)
-class Chunk:
-    """Mono samples [n] float32 at ``rate`` Hz; ``first`` is the index of samples[0] in the
-    whole source, counted at that rate."""
-
-    rate: int
-    first: int
-    samples: np.ndarray
-
-
-class MonoSource(Protocol):
+class SampledSource(Protocol):
     """What ``to_16k`` reads. ``chunks(from_s)`` may start earlier than asked, never later."""
 
     name: str
@@ -64,45 +51,7 @@ def check_rate(rate: float, name: str) -> int:
     return int(rate)
 
 
-def downmix(samples: np.ndarray) -> np.ndarray:
-    """[channels, n] of floats or signed integers (uint8: offset 128) -> [n] float32, the mean of
-    the channels; integers are divided by their full scale."""
-    if samples.dtype == np.uint8:
-        samples = samples.astype(np.int16) - np.int16(128)
-        scale = 2.0**7
-    else:
-        scale = _FULL_SCALE.get(samples.dtype.newbyteorder("="), 1.0)
-    if len(samples) == 1:
-        mono = samples[0].astype(np.float64 if samples.dtype.itemsize > 2 else np.float32)
-    else:
-        mono = samples.mean(axis=0, dtype=np.float64)
-    with np.errstate(over="ignore"):  # a float64 beyond float32 turns inf, which is reported
-        return (mono / scale).astype(np.float32)
-
-
-class ArraySource:
-    """Samples in memory: [channels, n] at ``rate`` Hz."""
-
-    def __init__(self, samples: np.ndarray, rate: int, name: str) -> None:
-        self.name = name
-        self.warnings: list[str] = []
-        self._samples = samples
-        self._rate = rate
-
-    def chunks(self, from_s: float) -> Iterator[Chunk]:
-        step = max(1, int(CHUNK_S * self._rate))
-        total = self._samples.shape[1]
-        for first in range(min(int(from_s * self._rate), max(0, total - 1)), total, step):
-            yield Chunk(self._rate, first, downmix(self._samples[:, first : first + step]))
-
-    def duration_s(self) -> float:
-        return self._samples.shape[1] / self._rate
-
-    def cut_short(self, decoded_s: float) -> str | None:
-        return None
-
-
-def to_16k(source: MonoSource, start: int, end: int | None) -> Iterator[np.ndarray]:
+def to_16k(source: SampledSource, start: int, end: int | None) -> Iterator[np.ndarray]:
     """Blocks of any size [n] float32 that together are samples ``start`` to ``end`` (16 kHz).
 
     Up to the seek threshold the result is the slice of the whole decode, bit for bit. Beyond it,
@@ -121,7 +70,8 @@ def to_16k(source: MonoSource, start: int, end: int | None) -> Iterator[np.ndarr
     peak = 0.0
     given = 0
     # A last empty chunk flushes the resampler.
-    for chunk in itertools.chain(source.chunks(from_s), [None]):
+    mono = mono_chunks(source.chunks(from_s), source.name, source.warnings)
+    for chunk in itertools.chain(mono, [None]):
         outs: list[np.ndarray] = []
         if chunk is None or chunk.rate != rate:
             if resampler is not None:
