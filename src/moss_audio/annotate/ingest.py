@@ -17,9 +17,6 @@ from moss_audio.annotate.inputs import InputFile
 from moss_audio.annotate.records import Recording
 from moss_audio.errors import AudioError
 from moss_audio.recordings import stream_audio
-from moss_audio.recordings.decode import MediaSource
-from moss_audio.recordings.reader import FetchLimits
-from moss_audio.recordings.sources import open_source
 from moss_audio.units import SAMPLE_RATE
 
 ID_CHARS = 20
@@ -31,7 +28,7 @@ def ingest_fingerprint(config: IngestConfig) -> str:
     import av
     import soxr
 
-    return f"ingest 1, min_s {config.min_s}, av {av.__version__}, soxr {soxr.__version__}"
+    return f"ingest 2, min_s {config.min_s}, av {av.__version__}, soxr {soxr.__version__}"
 
 
 def read_recording(entry: InputFile, config: IngestConfig) -> Recording | Aside:
@@ -45,7 +42,6 @@ def read_recording(entry: InputFile, config: IngestConfig) -> Recording | Aside:
     digest = hashlib.sha256()
     count = 0
     try:
-        rate, channels = _layout(entry)
         with stream_audio(entry.open(), block_s=_BLOCK_S) as stream:
             for block in stream:
                 digest.update(pcm(block).tobytes())
@@ -62,6 +58,7 @@ def read_recording(entry: InputFile, config: IngestConfig) -> Recording | Aside:
     provenance: dict[str, Any] = dict(entry.provenance)
     if stream.warnings:
         provenance["warnings"] = list(stream.warnings)
+    rate, channels = stream.layout
     return Recording(
         id=digest.hexdigest()[:ID_CHARS],
         path=entry.path,
@@ -71,19 +68,6 @@ def read_recording(entry: InputFile, config: IngestConfig) -> Recording | Aside:
         member=entry.member,
         provenance=provenance,
     )
-
-
-def _layout(entry: InputFile) -> tuple[int, int]:
-    """Rate and channels as the header states them; 0 where only decoding would tell."""
-    opened = open_source(entry.open(), FetchLimits())
-    try:
-        media = MediaSource(opened.reader, entry.name)
-        try:
-            return media.sample_rate, media.channels
-        finally:
-            media.close()
-    finally:
-        opened.close()
 
 
 def sort_out(

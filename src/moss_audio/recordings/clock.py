@@ -101,7 +101,7 @@ class Clock:
             if first:  # a little priming or jitter; later stamps count from the first sample
                 self.zero_s += late_s
             return 0
-        if following is not None and not _confirms(sound, following):
+        if following is None or not _confirms(sound, following):
             return 0
         if 0 < late_s <= self._longest_gap_s():
             return round(late_s * sound.rate)

@@ -5,6 +5,7 @@ Private to the audio loader.
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 
 from moss_audio.recordings.reader import ByteReader
@@ -96,10 +97,9 @@ def _ogg_is_chained(reader: ByteReader) -> bool:
     if page is None:
         return False
     reader.seek(0)
-    head = reader.read(_OGG_PAGE_BYTES)
-    return b"OggS" not in head or page[14:18] not in {
-        part[10:14] for part in head.split(b"OggS")[1:] if part[1:2] and part[1] & 2
-    }
+    pages = reader.read(_OGG_PAGE_BYTES).split(b"OggS")[1:]
+    first = itertools.takewhile(lambda one: one[1:2] and one[1] & 2, pages)  # those that begin one
+    return page[14:18] not in {one[10:14] for one in first}
 
 
 def _last_ogg_page(reader: ByteReader) -> bytes | None:
