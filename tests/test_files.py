@@ -72,3 +72,11 @@ def test_missing_folder_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(MossAudioError, match="nowhere") as caught:
         write_atomic(tmp_path / "nowhere" / "a.txt", "x")
     assert "\n" not in str(caught.value)
+
+
+def test_names_are_bounded_in_bytes(tmp_path: Path) -> None:
+    """78 characters of three bytes each, and a name that is not UTF-8: both are legal names."""
+    for name in ("\u8a9e" * 78 + ".json", "\U0001f600" * 61 + ".json", "caf\udce9" * 40 + ".json"):
+        write_atomic(tmp_path / name, "{}")
+        assert (tmp_path / name).read_text() == "{}"
+    assert len(list(tmp_path.iterdir())) == 3

@@ -116,7 +116,8 @@ def _quiet() -> Iterator[None]:
 class MossAudio:
     """A loaded checkpoint.
 
-    An input `x` is anything `load_audio` accepts: a path, URL, bytes, file object, (array, rate).
+    An input `x` is anything `load_audio` accepts: a path, URL, bytes, file object,
+    (array or tensor, rate).
     A list of inputs gives a list of results, in order; all of them share batches. A recording
     longer than a window is walked in windows cut at silences, and its results are joined.
 
@@ -124,6 +125,7 @@ class MossAudio:
 
     - `start`, `end`: the part of each input, in seconds. Times in results count from `start`.
     - `sample_rate`: Hz of bare arrays.
+    - `track`: which audio track of files that have several, from 1; None takes the main one.
     - `progress`: called with the seconds of audio done and those in all (None: unknown).
     - `on_error`: "raise", or "return" to get an input's error in the place of its result.
     - the fields of `GenerationOptions` (`max_new_tokens`, `temperature`, `seed`, ...).
@@ -169,7 +171,7 @@ class MossAudio:
         Raises:
             MossAudioError: for an option that does not exist, or that has no such value.
         """
-        part = {key: options.pop(key, None) for key in ("start", "end", "sample_rate")}
+        part = {key: options.pop(key, None) for key in ("start", "end", "sample_rate", "track")}
         refine = None
         if task == "ask":
             tasks = [

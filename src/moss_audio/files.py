@@ -68,7 +68,9 @@ def replaced(path: str | os.PathLike[str], *, sync: bool = True) -> Iterator[Pat
 def swapped(path: str | os.PathLike[str], *, sync: bool = True) -> Iterator[Path]:
     """`replaced` for a caller with words of its own: raises what the system does (OSError)."""
     target = Path(os.path.realpath(path))
-    temporary = target.with_name(f".{target.name[:100]}.{secrets.token_hex(6)}.tmp")
+    # File systems bound names in bytes, of which a character has up to four.
+    name = os.fsencode(target.name)[:200].decode(errors="ignore")
+    temporary = target.with_name(f".{name}.{secrets.token_hex(6)}.tmp")
     # Opened by hand rather than with tempfile, so that the user's umask applies.
     os.close(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666))
     try:

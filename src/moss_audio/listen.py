@@ -24,7 +24,15 @@ import numpy as np
 from moss_audio.engine.base import Engine, Generation, GenerationOptions, Request
 from moss_audio.errors import AudioError, MossAudioError
 from moss_audio.longform import Window, is_silent, windows
-from moss_audio.recordings import Audio, AudioInput, audio_duration, load_audio, stream_audio
+from moss_audio.recordings import (
+    Audio,
+    AudioInput,
+    audio_duration,
+    check_part,
+    is_array,
+    load_audio,
+    stream_audio,
+)
 from moss_audio.result import Result
 from moss_audio.tasks.base import WARN_LOOP, Task
 from moss_audio.units import HOP_SAMPLES, SAMPLE_RATE, TOKENS_PER_SECOND
@@ -54,6 +62,7 @@ class Query:
             bound, which follows the clips' duration.
         start, end: the part of each clip in seconds.
         sample_rate: Hz of clips that are bare arrays.
+        track: which audio track of clips that have several, from 1.
         refine: called with each parsed answer and its window `[n]`; gives the result to keep.
     """
 
@@ -64,7 +73,16 @@ class Query:
     start: float | None = None
     end: float | None = None
     sample_rate: int | None = None
+    track: int | None = None
     refine: Callable[[Any, np.ndarray], Any] | None = None
+
+    def __post_init__(self) -> None:
+        check_part(self.start, self.end, self.track)
+
+    def how(self, x: AudioInput) -> dict[str, Any]:
+        """The arguments with which a clip is loaded."""
+        rate = self.sample_rate if is_array(x) else None
+        return {"sample_rate": rate, "start": self.start, "end": self.end, "track": self.track}
 
 
 @dataclass(frozen=True, eq=False)
@@ -313,9 +331,7 @@ def _prompts(engine: Engine, ask: _Asked) -> Iterator[tuple[list[np.ndarray], fl
     # a second more than a prompt can hold is enough to know that it is too long
     most = (query.start or 0.0) + limit_s + 1.0
     end = most if query.end is None else min(query.end, most)
-    heard = [
-        load_audio(x, sample_rate=_rate(query, x), start=query.start, end=end) for x in query.clips
-    ]
+    heard = [load_audio(x, **{**query.how(x), "end": end}) for x in query.clips]
     ask.warnings = [line for one in heard for line in one.warnings]
     if heard and sum(one.duration_s for one in heard) > limit_s:
         more = "" if len(heard) == 1 else f", with {len(heard) - 1} more,"
@@ -332,9 +348,7 @@ def _windows(ask: _Asked, window_s: float) -> Iterator[tuple[Window, bool]]:
     """Windows of the clip, each with whether it is the whole clip."""
     query = ask.query
     (x,) = query.clips
-    with stream_audio(
-        x, block_s=_BLOCK_S, start=query.start, end=query.end, sample_rate=_rate(query, x)
-    ) as stream:
+    with stream_audio(x, block_s=_BLOCK_S, **query.how(x)) as stream:
         ask.warnings = stream.warnings
         held: Window | None = None
         for window in windows(stream, window_s):
@@ -358,10 +372,6 @@ def _check_length(samples: np.ndarray, source: str) -> None:
         )
 
 
-def _rate(query: Query, x: AudioInput) -> int | None:
-    return query.sample_rate if isinstance(x, np.ndarray) else None
-
-
 def _bounded(engine: Engine, query: Query, task: Task[Any], duration_s: float) -> GenerationOptions:
     options = query.options
     if not query.bounded:
@@ -379,11 +389,11 @@ def _total_seconds(queries: Sequence[Query]) -> float | None:
     """Seconds of all clips; None where that cannot be known without reading one twice."""
     total = 0.0
     for query, x in [(one, x) for one in queries for x in one.clips]:
-        cheap = isinstance(x, Audio | bytes | np.ndarray | tuple) or os.path.isfile(str(x))
+        cheap = isinstance(x, Audio | bytes | tuple) or is_array(x) or os.path.isfile(str(x))
         if not cheap:
             return None
         try:
-            if isinstance(x, np.ndarray):
+            if is_array(x):
                 x = (x, query.sample_rate or SAMPLE_RATE)
             duration = audio_duration(x)
         except AudioError:

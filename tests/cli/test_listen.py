@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 from moss_audio.errors import AudioError, MossAudioError
+from moss_audio.recordings.sources import Pipe
 
 Run = Callable[..., Any]
 
@@ -33,15 +34,15 @@ def test_text_goes_to_stdout_and_nothing_else_does(run: Run, model: Any, clips: 
 def test_options_reach_the_model(run: Run, model: Any, clips: Path) -> None:
     done = run(
         "transcribe", clips / "a.wav", "--model", "some/where", "--device", "cpu", "--dtype",
-        "float32", "--batch-size", 3, "--start", 0.1, "--end", 0.3, "--temperature", 0.7,
-        "--seed", 5, "--max-new-tokens", 9, "-t", "word",
+        "float32", "--batch-size", 3, "--start", 0.1, "--end", 0.3, "--track", 2,
+        "--temperature", 0.7, "--seed", 5, "--max-new-tokens", 9, "-t", "word",
     )  # fmt: skip
     assert done.code == 0
     assert model.loads == [("some/where", {"device": "cpu", "dtype": "float32", "batch_size": 3})]
     (task, source, options) = model.calls[0]
     assert (task, source) == ("transcribe", str(clips / "a.wav"))
     assert options == {
-        "timestamps": "word", "start": 0.1, "end": 0.3,
+        "timestamps": "word", "start": 0.1, "end": 0.3, "track": 2,
         "temperature": 0.7, "seed": 5, "max_new_tokens": 9,
     }  # fmt: skip
     # Without the option the model bounds the answer by the recording's length.
@@ -258,10 +259,25 @@ def test_stdin_is_a_file(
     monkeypatch.setattr(sys, "stdin", stdin)
     assert run("transcribe", "-", "-o", tmp_path / "out").code == 0
     assert (tmp_path / "out" / "stdin.txt").read_text().startswith("hello")
+    stdin.buffer = _Once(data)
+    assert run("transcribe", "-", "-o", tmp_path / "piped").code == 0
+    assert isinstance(model.calls[-1][1], Pipe)  # it is read by the loader, within its limit
     monkeypatch.setattr(sys, "stdin", SimpleNamespace(isatty=lambda: True))
     terminal = run("transcribe", "-")
     assert terminal.code == 1
     assert "stdin is a terminal" in terminal.err
+
+
+class _Once(io.BytesIO):
+    name = "<stdin>"
+
+    def seekable(self) -> bool:
+        return False
+
+
+def test_a_file_url_is_a_file(run: Run, model: Any, clips: Path) -> None:
+    assert run("transcribe", (clips / "a.wav").as_uri()).out == "hello a\n"
+    assert run("ask", (clips / "a.wav").as_uri(), "who speaks?").code == 0
 
 
 # ------------------------------------------------------------------------------------ ask

@@ -4,7 +4,6 @@ that its outputs get."""
 from __future__ import annotations
 
 import glob
-import io
 import os
 import re
 import sys
@@ -45,23 +44,11 @@ class Input:
         """Whether it is a file here, neither a URL nor stdin."""
         return self.source is not None and not _URL.match(self.source)
 
-    def open(self, *, twice: bool = False) -> Any:
-        """What `load_audio` takes. Stdin is read here, whole: most containers need to seek. So is
-        a pipe that will be read `twice`."""
-        if self.source is None:
-            return _Held(sys.stdin.buffer.read(), self.name)
-        if twice and self.is_local and not os.path.isfile(self.source):
-            with open(self.source, "rb") as pipe:
-                return _Held(pipe.read(), self.name)
-        return self.source
+    def open(self) -> Any:
+        """What `load_audio` takes, any number of times: stdin and pipes are kept for that."""
+        from moss_audio.recordings.sources import rereadable
 
-
-class _Held(io.BytesIO):
-    """What came through a pipe, and what messages call it."""
-
-    def __init__(self, data: bytes, name: str) -> None:
-        super().__init__(data)
-        self.name = name
+        return rereadable(sys.stdin.buffer if self.source is None else self.source)
 
 
 @dataclass(frozen=True)
@@ -75,10 +62,12 @@ class Found:
 def is_input(argument: str) -> bool:
     """Whether an argument stands for recordings: something that exists, a pattern that matches
     something, a URL, or `-`."""
+    from moss_audio.recordings.sources import local_path
+
     return (
         argument == STDIN
         or bool(_URL.match(argument))
-        or os.path.lexists(argument)
+        or os.path.lexists(local_path(argument))
         or (
             glob.has_magic(argument)
             and next(glob.iglob(argument, recursive=True), None) is not None
@@ -117,8 +106,9 @@ def _resolve(argument: str) -> Iterator[Input | Unread]:
         yield Input(describe_bytes_source(argument), argument, PurePath(_url_stem(argument)))
     else:
         from moss_audio.recordings.folders import FoundFile, find_files
+        from moss_audio.recordings.sources import local_path
 
-        for found in find_files(argument):
+        for found in find_files(local_path(argument)):
             yield _file(*found) if isinstance(found, FoundFile) else found
 
 

@@ -175,7 +175,13 @@ def _run(
 
     def query(model: Any, source: Any) -> Any:
         return model.query(
-            task, source, **arguments, start=common.start, end=common.end, **common.decoding
+            task,
+            source,
+            **arguments,
+            start=common.start,
+            end=common.end,
+            track=common.track,
+            **common.decoding,
         )
 
     # Of a transcript without times, a part has none that a format of timed text could show.
@@ -226,11 +232,7 @@ def _drawing(plot: Path | None, found: Found, common: opt.Common) -> Draw | None
             make_folder(path.parent)
         (result,) = results
         if isinstance(result, Timeline | Transcript):
-            plot_result(
-                result,
-                load_audio(source, start=common.start, end=common.end),
-                path,
-                title=item.name,
-            )
+            audio = load_audio(source, start=common.start, end=common.end, track=common.track)
+            plot_result(result, audio, path, title=item.name)
 
     return draw

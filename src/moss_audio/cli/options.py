@@ -103,6 +103,10 @@ End = Annotated[
     float | None,
     typer.Option("--end", min=0.0, help="Stop at this second."),
 ]
+Track = Annotated[
+    int | None,
+    typer.Option("--track", min=1, help="Which audio track, of a file that has several."),
+]
 Temperature = Annotated[
     float,
     typer.Option(
@@ -133,6 +137,7 @@ class Common:
     files: Files
     start: Start = None
     end: End = None
+    track: Track = None
     output_dir: OutputDir = None
     overwrite: Overwrite = None
     model: Model = "nano"

@@ -3,7 +3,6 @@ bad ones are reported and passed over."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
@@ -97,7 +96,7 @@ class _Hearing:
     def _queries(self, model: Any) -> Iterator[Any]:
         for index, item in enumerate(self._todo):
             self._lengths.append(_length_s(item, self._work.span) or _UNKNOWN_S)
-            source = item.open(twice=self._work.draw is not None)
+            source = item.open()
             if self._work.draw is not None:
                 self._opened[index] = source
             yield self._work.query(model, source)
@@ -160,11 +159,10 @@ class _Hearing:
 
 def _length_s(item: Input, span: tuple[float | None, float | None]) -> float | None:
     """Seconds that are heard of an input, as the file states its own. None for what would have to
-    be fetched or read first (a pipe can be read only once); 0 for a bad file, which is reported
-    when its turn comes."""
+    be fetched or read first; 0 for a bad file, which is reported when its turn comes."""
     from moss_audio.recordings import audio_duration
 
-    if not item.is_local or not os.path.isfile(item.source or ""):
+    if not item.is_local:
         return None
     try:
         duration = audio_duration(item.source or "")

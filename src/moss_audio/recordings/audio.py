@@ -34,7 +34,9 @@ __all__ = [
     "AudioStream",
     "FetchLimits",
     "audio_duration",
+    "check_part",
     "describe_source",
+    "is_array",
     "load_audio",
     "stream_audio",
 ]
@@ -155,8 +157,6 @@ def stream_audio(
     """
     if not (isinstance(block_s, Real) and math.isfinite(block_s) and SAMPLE_RATE * block_s >= 1):
         raise AudioError(f"{describe_source(x)}: block_s {block_s} must be a positive time")
-    if track is not None and not (isinstance(track, int) and track >= 1):
-        raise AudioError(f"{describe_source(x)}: track {track!r} must be a number from 1 on")
     return AudioStream(x, block_s, sample_rate, start, end, track, limits or FetchLimits())
 
 
@@ -180,12 +180,16 @@ class AudioStream(Iterator[np.ndarray]):
         self.warnings: list[str] = []
         self.layout = (0, 0)
         self._track = track
-        first, last = _sample_range(start, end, self.source)
+        check_part(start, end, track, self.source)
+        first = round((start or 0.0) * SAMPLE_RATE)
+        last = None if end is None else round(end * SAMPLE_RATE)
         self.start_s = first / SAMPLE_RATE
         if isinstance(x, Audio):
             self.warnings.extend(x.warnings)
             self.start_s += x.start_s
         self._array = _array_source(x, sample_rate)
+        if self._array is not None and (track or 1) > 1:
+            raise AudioError(f"{self.source} has 1 audio track, no track {track}")
         block_samples = max(1, round(block_s * SAMPLE_RATE))
         self._blocks = _reblock(self._pieces(x, first, last, limits), block_samples)
 
@@ -247,21 +251,19 @@ def audio_duration(x: AudioInput, *, limits: FetchLimits | None = None) -> float
         opened.close()
 
 
-def _sample_range(start: Any, end: Any, name: str) -> tuple[int, int | None]:
+def check_part(start: Any, end: Any, track: Any, name: str = "audio") -> None:
+    """Raise ``AudioError`` for what cannot be the ``start``, ``end`` and ``track`` of any input."""
     for label, value in (("start", start), ("end", end)):
         if value is None:
             continue
         if not isinstance(value, Real) or isinstance(value, bool):
             raise AudioError(f"{name}: {label} {value!r} must be a number of seconds")
-        if not (math.isfinite(value) and 0 <= value <= MAX_TIME_S):
+        if not (math.isfinite(value) and 0 <= float(value) <= MAX_TIME_S):
             raise AudioError(f"{name}: {label} {value} must be seconds from 0 to {MAX_TIME_S:g}")
-    first = round((start or 0.0) * SAMPLE_RATE)
-    if end is None:
-        return first, None
-    last = round(end * SAMPLE_RATE)
-    if last <= first:
+    if end is not None and round(end * SAMPLE_RATE) <= round((start or 0.0) * SAMPLE_RATE):
         raise AudioError(f"{name}: end {end} s is not after start {start or 0.0} s")
-    return first, last
+    if track is not None and (not isinstance(track, int) or track is True or track < 1):
+        raise AudioError(f"{name}: track {track!r} must be a number from 1 on")
 
 
 def _array_source(x: Any, sample_rate: Any) -> ArraySource | None:

@@ -39,20 +39,25 @@ class MediaSource:
     content is not media, has no such audio track, or its codec or sample rate cannot be used.
     """
 
+    _container: Any = None
+
     def __init__(self, reader: ByteReader, name: str, track: int | None = None) -> None:
         self.name = name
         self.warnings: list[str] = []
         self._reader = reader
         self._track = track
         self._proof = FileProof.of(reader)
-        self._container: Any = None
         self._clock: Clock | None = None
         self._open()
-        tracks = self._container.streams.audio
-        if track is None and len(tracks) > 1:
+        if track is None:
+            self._note_tracks(self._container.streams.audio)
+
+    def _note_tracks(self, tracks: Any) -> None:
+        if len(tracks) > 1:
             self.warnings.append(
-                f"{name} has {len(tracks)} audio tracks, track {tracks.index(self._stream) + 1} "
-                "was heard; --track (in Python track=) chooses another"
+                f"{self.name} has {len(tracks)} audio tracks, track "
+                f"{tracks.index(self._stream) + 1} was heard; --track (in Python track=) chooses "
+                "another"
             )
 
     def _open(self) -> None:

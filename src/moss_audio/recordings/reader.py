@@ -96,7 +96,7 @@ class CallbackReader:
         self._reader = reader
         self._failure: BaseException | None = None
         self._seeks: queue.SimpleQueue[int] = queue.SimpleQueue()
-        self._answers = (self._answer(reader.read, b""), self._answer(self._position, 0))
+        self._answers = [self._answer(reader.read, b""), self._answer(self._position, 0)]
         for answers in self._answers:
             next(answers)
         self.read = self._answers[0].send  # size -> bytes
@@ -114,7 +114,7 @@ class CallbackReader:
         """Drop the generators, which refer to this object; C must not call any more."""
         for answers in self._answers:
             answers.close()
-        self._answers = ()
+        self._answers = []
 
     def _answer(self, ask: Callable[[Any], Any], nothing: Any) -> Generator[Any, Any, None]:
         answer = nothing

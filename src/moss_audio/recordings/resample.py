@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterator
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import soxr
@@ -41,8 +41,8 @@ class SampledSource(Protocol):
         """How it shows that more was recorded than ``decoded_s``; None when all is there."""
 
 
-def check_rate(rate: float, name: str) -> int:
-    """``rate`` as an integer in Hz, or ``AudioError`` if no recording has such a rate."""
+def check_rate(rate: Any, name: str) -> int:
+    """The number ``rate`` as an integer in Hz; ``AudioError`` if no recording has such a rate."""
     if not (math.isfinite(rate) and MIN_RATE_HZ <= rate <= MAX_RATE_HZ and rate == int(rate)):
         raise AudioError(
             f"{name}: sample rate {rate} Hz; expected a whole number "

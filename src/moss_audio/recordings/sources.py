@@ -14,6 +14,7 @@ import re
 import stat
 import urllib.parse
 import urllib.request
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -95,6 +96,7 @@ class Pipe:
                     self._copy = spool(pipe, self.name, self._limits)
             else:
                 self._copy = spool(self._x, self.name, self._limits)
+            weakref.finalize(self, self._copy.close)
         return self._copy
 
     def read(self, size: int = -1) -> bytes:
