@@ -275,11 +275,6 @@ class _Once(io.BytesIO):
         return False
 
 
-def test_a_file_url_is_a_file(run: Run, model: Any, clips: Path) -> None:
-    assert run("transcribe", (clips / "a.wav").as_uri()).out == "hello a\n"
-    assert run("ask", (clips / "a.wav").as_uri(), "who speaks?").code == 0
-
-
 # ------------------------------------------------------------------------------------ ask
 
 

@@ -62,12 +62,10 @@ class Found:
 def is_input(argument: str) -> bool:
     """Whether an argument stands for recordings: something that exists, a pattern that matches
     something, a URL, or `-`."""
-    from moss_audio.recordings.sources import local_path
-
     return (
         argument == STDIN
         or bool(_URL.match(argument))
-        or os.path.lexists(local_path(argument))
+        or os.path.lexists(argument)
         or (
             glob.has_magic(argument)
             and next(glob.iglob(argument, recursive=True), None) is not None
@@ -106,9 +104,8 @@ def _resolve(argument: str) -> Iterator[Input | Unread]:
         yield Input(describe_bytes_source(argument), argument, PurePath(_url_stem(argument)))
     else:
         from moss_audio.recordings.folders import FoundFile, find_files
-        from moss_audio.recordings.sources import local_path
 
-        for found in find_files(local_path(argument)):
+        for found in find_files(argument):
             yield _file(*found) if isinstance(found, FoundFile) else found
 
 
