@@ -271,8 +271,8 @@ def test_the_last_checkpoints_are_kept_and_no_half_one_is_taken(tmp_path: Path) 
     assert found.name == "checkpoint-4"
 
 
-def test_a_checkpoint_of_version_0_1_resumes(tmp_path: Path) -> None:
-    """It held the step in two more places, and the whole state of transformers' Trainer."""
+def test_a_checkpoint_of_the_loop_over_transformers_trainer_resumes(tmp_path: Path) -> None:
+    """It holds the step in two more places, and the whole state of the Trainer."""
     whole, first, second = _Line(), _Line(), _Line()
     run(whole.stage(), LoopConfig(12, str(tmp_path / "whole"), ema=0.9), _silent)
     config = LoopConfig(12, str(tmp_path / "parts"), ema=0.9, log_every=1)
