@@ -60,17 +60,19 @@ def _in_processes(work: Work, shards: Sequence[int], claims: Claims, workers: in
 
 
 def _take_shards(work: Work, shards: Sequence[int], claims: Claims) -> None:
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(_TERMINATED))
     try:
         claims.work(work.do, shards)
     except SystemExit:  # told to end: what was half written is tidied up by now
         os._exit(_TERMINATED)
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 def _begin_worker() -> None:
     # Ctrl-C reaches all processes of a terminal; only the parent decides what becomes of it.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(_TERMINATED))
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
 
