@@ -20,7 +20,8 @@ from torch.nn import functional as F
 from moss_audio.dsp.mel import log_mel
 from moss_audio.engine.kv import GrowingCache, LruStore, Prefix, join_rows, split_rows
 from moss_audio.engine.prompts import EncodedClip, HashedClip, Prompt, similar_lengths
-from moss_audio.model.modeling import AudioFeatures, MossAudioModel
+from moss_audio.model.features import AudioFeatures
+from moss_audio.model.modeling import MossAudioModel
 from moss_audio.model.padding import left_padded, padded_mels
 
 _FEATURE_BYTES = 128 * 2**20  # encoded clips kept beside keys and values

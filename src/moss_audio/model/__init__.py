@@ -17,7 +17,8 @@ from __future__ import annotations
 from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, AutoModelForMultimodalLM
 
 from moss_audio.model.config import MossAudioConfig, MossAudioEncoderConfig
-from moss_audio.model.modeling import AudioFeatures, MossAudioModel
+from moss_audio.model.features import AudioFeatures
+from moss_audio.model.modeling import MossAudioModel
 from moss_audio.model.presets import PRESET_NAMES, preset
 from moss_audio.model.processing import MossAudioProcessor
 

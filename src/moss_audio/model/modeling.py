@@ -6,8 +6,7 @@ Shapes: B prompts, L positions, H decoder width, V vocabulary, N audio tokens of
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,74 +14,23 @@ import torch
 from torch import nn
 from transformers import PreTrainedModel
 from transformers.cache_utils import Cache
-from transformers.generation import GenerationMixin
 from transformers.modeling_outputs import CausalLMOutputWithPast
 
-from moss_audio.errors import CheckpointError, PromptError
+from moss_audio.errors import CheckpointError
 from moss_audio.model.adapter import GatedMLP
 from moss_audio.model.checkpoint import Checkpoint
 from moss_audio.model.config import MossAudioConfig
 from moss_audio.model.decoder import build_decoder
 from moss_audio.model.encoder import EncoderOutput, MossAudioEncoder, longest_beside
+from moss_audio.model.features import AudioFeatures, check_count, clips_of_prompts
+from moss_audio.model.generation import AudioGenerationMixin
 from moss_audio.model.nano.parts import load_parts
 from moss_audio.model.weights import compare_shapes, listed, stored_shapes
-from moss_audio.units import num_tokens
 
-_AUDIO_INPUTS = ("audio_data", "audio_data_seqlens", "audio_input_mask")
 _HUB_OPTIONS = ("revision", "cache_dir", "token", "local_files_only")
 
 
-@dataclass(frozen=True)
-class AudioFeatures:
-    """Clips as the decoder sees them; made once, usable in many prompts.
-
-    Attributes:
-        embeds: adapter output `[N, H]`, clip after clip.
-        deepstack: merger outputs `[N, H]`, one per merger.
-        lengths: tokens of each clip; they sum to N.
-    """
-
-    embeds: torch.Tensor
-    deepstack: tuple[torch.Tensor, ...]
-    lengths: tuple[int, ...]
-
-    @property
-    def n_bytes(self) -> int:
-        return sum(t.numel() * t.element_size() for t in (self.embeds, *self.deepstack))
-
-    def rows(self, index: torch.Tensor) -> AudioFeatures:
-        """The tokens at `index` `[n]`, in that order (clip lengths are no longer known)."""
-        return AudioFeatures(
-            self.embeds[index], tuple(d[index] for d in self.deepstack), (int(index.shape[0]),)
-        )
-
-
-def _clips_of_prompts(
-    frames: list[int], mask: torch.Tensor, position_ids: torch.Tensor | None
-) -> Iterator[int]:
-    """How many clips each prompt has, from the audio positions `[B, L]` of each.
-
-    A row is a prompt, or several where its `position_ids` restart.
-    """
-    restarts = torch.zeros_like(mask, dtype=torch.long)
-    if position_ids is not None and position_ids.shape[-1] == mask.shape[1]:
-        ids = position_ids.expand_as(mask)
-        restarts[:, 1:] = (ids[:, 1:] < ids[:, :-1]).long()
-    prompt = (
-        restarts.cumsum(1)
-        + torch.arange(mask.shape[0], device=mask.device)[:, None] * mask.shape[1]
-    )
-    _, positions = prompt[mask].unique_consecutive(return_counts=True)
-    clips = iter(frames)
-    for left in positions.tolist():
-        count = 0
-        while left > 0 and (n_frames := next(clips, None)) is not None:
-            left -= num_tokens(n_frames)
-            count += 1
-        yield count
-
-
-class MossAudioModel(PreTrainedModel, GenerationMixin):
+class MossAudioModel(PreTrainedModel, AudioGenerationMixin):
     """MOSS-Audio. `model.generate(**processor(text=..., audio=...))` is all it takes."""
 
     config_class = MossAudioConfig
@@ -198,9 +146,8 @@ class MossAudioModel(PreTrainedModel, GenerationMixin):
             longest: mel frames of the longest clip in each clip's prompt `[clips]`; None: each
                 clip has a prompt of its own. `encode_prompts` finds it.
         """
-        if audio_data_seqlens is None:
-            audio_data_seqlens = torch.full((audio_data.shape[0],), audio_data.shape[-1])
-        return self.adapt(self.audio_encoder(audio_data, audio_data_seqlens, longest))
+        lengths = _lengths(audio_data, audio_data_seqlens)
+        return self.adapt(self.audio_encoder(audio_data, lengths, longest))
 
     def encode_prompts(
         self,
@@ -218,10 +165,9 @@ class MossAudioModel(PreTrainedModel, GenerationMixin):
         """
         if mask is None or audio_data.shape[0] < 2:
             return self.encode_audio(audio_data, audio_data_seqlens)
-        if audio_data_seqlens is None:
-            audio_data_seqlens = torch.full((audio_data.shape[0],), audio_data.shape[-1])
+        audio_data_seqlens = _lengths(audio_data, audio_data_seqlens)
         frames = [int(n) for n in audio_data_seqlens.reshape(-1).tolist()]
-        longest = longest_beside(frames, _clips_of_prompts(frames, mask, position_ids))
+        longest = longest_beside(frames, clips_of_prompts(frames, mask, position_ids))
         if len(longest) != len(frames):  # positions and clips disagree, which `_place_audio` says
             return self.encode_audio(audio_data, audio_data_seqlens)
         return self.encode_audio(audio_data, audio_data_seqlens, longest)
@@ -237,16 +183,6 @@ class MossAudioModel(PreTrainedModel, GenerationMixin):
             lengths=encoded.lengths,
         )
 
-    @staticmethod
-    def _check_count(mask: torch.Tensor | None, features: AudioFeatures | None) -> None:
-        positions = 0 if mask is None else int(mask.sum())
-        tokens = 0 if features is None else features.embeds.shape[0]
-        if positions != tokens:
-            raise PromptError(
-                f"the prompt has {positions} audio positions, but the clips give {tokens} audio "
-                "tokens; pass the processor's output unchanged"
-            )
-
     def _place_audio(
         self,
         inputs_embeds: torch.Tensor,
@@ -254,7 +190,7 @@ class MossAudioModel(PreTrainedModel, GenerationMixin):
         mask: torch.Tensor | None,
     ) -> tuple[torch.Tensor, tuple[torch.Tensor, ...]]:
         """Put audio tokens at their positions; DeepStack as `[B, L, H]`, zero elsewhere."""
-        self._check_count(mask, features)
+        check_count(mask, features)
         if features is None or mask is None:
             return inputs_embeds, ()
         where = mask.unsqueeze(-1).expand_as(inputs_embeds)
@@ -269,18 +205,18 @@ class MossAudioModel(PreTrainedModel, GenerationMixin):
     def hidden_states(
         self,
         input_ids: torch.Tensor | None = None,
-        attention_mask: torch.Tensor | None = None,
         position_ids: torch.Tensor | None = None,
-        past_key_values: Cache | None = None,
         inputs_embeds: torch.Tensor | None = None,
-        use_cache: bool | None = None,
         audio_data: torch.Tensor | None = None,
         audio_data_seqlens: torch.Tensor | None = None,
         audio_input_mask: torch.Tensor | None = None,
         audio_features: AudioFeatures | None = None,
-        **kwargs: Any,
+        **decoder_inputs: Any,
     ) -> Any:
         """Everything but the head: the decoder's output, `last_hidden_state` `[B, L, H]`.
+
+        Takes what `forward` takes; `decoder_inputs` (attention mask, cache, ...) go to the decoder
+        as they are.
 
         Raises:
             PromptError: if audio positions and audio tokens disagree, also when positions come
@@ -303,13 +239,10 @@ class MossAudioModel(PreTrainedModel, GenerationMixin):
             inputs_embeds, audio_features, audio_input_mask
         )
         return self.language_model(
-            attention_mask=attention_mask,
             position_ids=position_ids,
-            past_key_values=past_key_values,
             inputs_embeds=inputs_embeds,
-            use_cache=use_cache,
             deepstack_features=deepstack,
-            **kwargs,
+            **decoder_inputs,
         )
 
     def forward(
@@ -379,89 +312,6 @@ class MossAudioModel(PreTrainedModel, GenerationMixin):
             hidden_states=outputs.hidden_states,
         )
 
-    def prepare_inputs_for_generation(
-        self,
-        input_ids: torch.Tensor,
-        past_key_values: Cache | None = None,
-        attention_mask: torch.Tensor | None = None,
-        inputs_embeds: torch.Tensor | None = None,
-        **kwargs: Any,
-    ) -> dict[str, Any]:
-        """Audio goes into the pass that holds its positions, and into no later one."""
-        audio = {k: kwargs.pop(k, None) for k in (*_AUDIO_INPUTS, "audio_features")}
-        seen = past_key_values.get_seq_length() if past_key_values is not None else 0
-        mask: torch.Tensor | None = audio.pop("audio_input_mask")
-        inputs = super().prepare_inputs_for_generation(
-            input_ids,
-            past_key_values=past_key_values,
-            attention_mask=attention_mask,
-            inputs_embeds=inputs_embeds,
-            **kwargs,
-        )
-        given = inputs.get("input_ids")
-        width = (inputs["inputs_embeds"] if given is None else given).shape[1]
-        if mask is None and seen > 0:
-            return inputs
-        if mask is not None and mask.shape[1] != width:
-            # The mask covers the prompt; this pass is a part of it (a cached turn before it, or
-            # prefill in chunks), or all of it and what was generated since, or only the latter,
-            # which is text whatever its id.
-            if width == 1 and seen >= mask.shape[1]:
-                return inputs
-            part = mask[:, seen : seen + width]
-            features: AudioFeatures | None = audio["audio_features"]
-            if features is not None and features.embeds.shape[0] == int(mask.sum()):
-                rows = (mask.flatten().cumsum(0) - 1).view_as(mask)[:, seen : seen + width]
-                audio["audio_features"] = features.rows(rows[part])
-            mask = torch.nn.functional.pad(part, (0, width - part.shape[1]))
-        if mask is not None:
-            inputs["audio_input_mask"] = mask
-            if not bool(mask.any()):
-                return inputs
-        inputs.update({k: v for k, v in audio.items() if v is not None})
-        return inputs
-
-    def _expand_inputs_for_generation(  # type: ignore[override]
-        self,
-        expand_size: int = 1,
-        is_encoder_decoder: bool = False,
-        input_ids: torch.Tensor | None = None,
-        **model_kwargs: Any,
-    ) -> tuple[torch.Tensor | None, dict[str, Any]]:
-        """Beams and several sequences a prompt: clips are encoded once and their tokens repeated.
-
-        transformers would repeat `audio_data` clip by clip, which is wrong for a prompt of two.
-        """
-        data = model_kwargs.pop("audio_data", None)
-        lengths = model_kwargs.pop("audio_data_seqlens", None)
-        mask = model_kwargs.get("audio_input_mask")
-        if mask is None and input_ids is not None:
-            # looked for once, in the prompt: a generated id is text even where it is this one
-            mask = input_ids == self.config.audio_token_id
-            model_kwargs["audio_input_mask"] = mask
-        if data is not None and model_kwargs.get("audio_features") is None:
-            model_kwargs["audio_features"] = self.encode_prompts(data, lengths, mask)
-        features: AudioFeatures | None = model_kwargs.get("audio_features")
-        cache = model_kwargs.get("past_key_values")
-        if cache is None or cache.get_seq_length() == 0:
-            # (with a cache, the clips of earlier turns need not be given again)
-            self._check_count(mask, features)
-        if features is not None and expand_size > 1:
-            if mask is None:
-                raise PromptError("audio in several sequences needs input_ids or audio_input_mask")
-            self._check_count(mask, features)
-            per_prompt = torch.arange(features.embeds.shape[0], device=mask.device).split(
-                mask.sum(dim=1).tolist()
-            )
-            index = torch.cat([rows for rows in per_prompt for _ in range(expand_size)])
-            model_kwargs["audio_features"] = features.rows(index)
-        return super()._expand_inputs_for_generation(
-            expand_size=expand_size,
-            is_encoder_decoder=is_encoder_decoder,
-            input_ids=input_ids,
-            **model_kwargs,
-        )
-
 
 def expected_shapes(config: MossAudioConfig) -> dict[str, tuple[int, ...]]:
     """Name -> shape of every weight that a model of `config` has."""
@@ -494,3 +344,10 @@ def _shapes(state: Mapping[str, torch.Tensor]) -> dict[str, tuple[int, ...]]:
 
 def _tied(config: MossAudioConfig) -> bool:
     return bool(config.tie_word_embeddings)
+
+
+def _lengths(audio_data: torch.Tensor, given: torch.Tensor | None) -> torch.Tensor:
+    """Mel frames of each clip `[clips]`; all of them where nobody says."""
+    if given is not None:
+        return given
+    return torch.full((audio_data.shape[0],), audio_data.shape[-1])

@@ -14,7 +14,8 @@ from torch.nn import functional as F
 
 from moss_audio.data.batch import IGNORE, Batch
 from moss_audio.model.encoder import EncoderOutput
-from moss_audio.model.modeling import AudioFeatures, MossAudioModel
+from moss_audio.model.features import AudioFeatures
+from moss_audio.model.modeling import MossAudioModel
 from moss_audio.model.nano.parts import EMBEDDING
 from moss_audio.prompt import PromptSpec
 from moss_audio.train.attention import NAME as PACKED
