@@ -276,3 +276,9 @@ def test_any_text_survives_every_format(tmp_path_factory, items):
             assert entries[0].start == 0
             assert entries[-1].end == read.maxTimestamp
         json.loads(get_writer("json").render(result))
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_a_number_that_json_lacks_is_one_line(value: float) -> None:
+    with pytest.raises(MossAudioError, match="NaN or infinity cannot be written as json"):
+        get_writer("json").render(Transcript("a", duration=value))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import itertools
 import json
+import os
 import tarfile
 from pathlib import Path
 
@@ -19,7 +20,9 @@ from moss_audio.annotate.cutting import cut
 from moss_audio.annotate.ingest import read_recording, sort_out
 from moss_audio.annotate.inputs import InputFile, list_inputs
 from moss_audio.annotate.join import StepFault
+from moss_audio.annotate.plan import make_plan
 from moss_audio.annotate.records import AudioSegment, Recording
+from moss_audio.annotate.store import AnnotationStore
 from moss_audio.recordings import load_audio
 from tests.annotate import tiny
 from tests.annotate.conftest import record
@@ -201,3 +204,20 @@ def test_flac_of_the_same_samples_has_the_same_bytes_and_clips() -> None:
     assert load_audio(data).samples.tolist() == [0.0, 32767 / 32768, -1.0, 0.25]
     with av.open(io.BytesIO(data)) as file:
         assert file.streams.audio[0].codec_context.sample_rate == 16000
+
+
+def test_what_belongs_to_a_shard_is_known_by_the_plan_of_earlier_versions(tmp_path: Path) -> None:
+    """A row of work/plan as written before lists had one reader: what it names is not new work."""
+    record(tmp_path / "a.wav")
+    (tmp_path / "l.jsonl").write_text('{"audio":"a.wav","n":1.50,"e":"","x":null,"t":"\\u00e9"}\n')
+    os.utime(tmp_path / "a.wav", ns=(1, 2_000_000_001))
+    plan = tmp_path / "out" / "work" / "plan"
+    plan.mkdir(parents=True)
+    row = (
+        f'{{"path": "{tmp_path}/a.wav", "size": 38444, "mtime_ns": 2000000001, "member": null, '
+        '"offset": 0, "provenance": {"n": 1.5, "e": "", "x": null, "t": "\u00e9"}}\n'
+    )
+    (plan / "00000.jsonl").write_text(row, encoding="utf-8")
+    store, found = AnnotationStore(tmp_path / "out"), list_inputs([str(tmp_path / "l.jsonl")])
+    (shard,) = make_plan(store, found.entries, IngestConfig())
+    assert (shard.entries, shard.active) == (found.entries, (True,))

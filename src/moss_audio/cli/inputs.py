@@ -62,15 +62,13 @@ class Found:
 def is_input(argument: str) -> bool:
     """Whether an argument stands for recordings: something that exists, a pattern that matches
     something, a URL, or `-`."""
-    return (
-        argument == STDIN
-        or bool(_URL.match(argument))
-        or os.path.lexists(argument)
-        or (
-            glob.has_magic(argument)
-            and next(glob.iglob(argument, recursive=True), None) is not None
-        )
-    )
+    if argument == STDIN or _URL.match(argument) or os.path.lexists(argument):
+        return True
+    if not glob.has_magic(argument):
+        return False
+    from moss_audio.recordings.folders import FoundFile, find_files
+
+    return any(isinstance(found, FoundFile) for found in find_files(argument))
 
 
 def find_inputs(arguments: Sequence[str]) -> Found:

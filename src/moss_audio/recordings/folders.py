@@ -67,9 +67,22 @@ def files_below(
         without: a folder that is passed over.
     """
     wanted = tuple(suffixes)
-    seen = set() if without is None else {_identity(os.fspath(without))}
-    waiting = [os.fspath(folder)]
     errors: list[OSError] = []
+    for parent, names in _walk(os.fspath(folder), without, errors):
+        for name in sorted(names):
+            if not name.startswith(".") and name.lower().endswith(wanted):
+                yield os.path.join(parent, name)
+    for error in errors:
+        reason = f"cannot be listed ({error.strerror}); check who may read it"
+        yield Unread(str(error.filename), reason)
+
+
+def _walk(
+    folder: str, without: str | os.PathLike[str] | None, errors: list[OSError]
+) -> Iterator[tuple[str, list[str]]]:
+    """Each folder once, with the names of its files; those behind links last, hidden ones not."""
+    seen = set() if without is None else {_identity(os.fspath(without))}
+    waiting = [folder]
     while waiting:
         for parent, folders, names in os.walk(waiting.pop(0), onerror=errors.append):
             identity = _identity(parent)
@@ -80,12 +93,7 @@ def files_below(
             folders[:] = sorted(name for name in folders if not name.startswith("."))
             paths = (os.path.join(parent, name) for name in folders)
             waiting += [path for path in paths if os.path.islink(path)]  # os.walk leaves them alone
-            for name in sorted(names):
-                if not name.startswith(".") and name.lower().endswith(wanted):
-                    yield os.path.join(parent, name)
-    for error in errors:
-        reason = f"cannot be listed ({error.strerror}); check who may read it"
-        yield Unread(str(error.filename), reason)
+            yield parent, names
 
 
 class FileKey:
@@ -133,12 +141,27 @@ def _fixed_part(pattern: str) -> str:
 
 
 def _matches(pattern: str) -> list[str]:
-    """What matches, in order; of several ways to the same file (through a link that leads back up)
-    the shortest."""
+    """What matches, in order; of several ways to the same file (through links) the shortest."""
     key = FileKey()
     shortest: dict[tuple[str, str], str] = {}
-    for match in glob.glob(pattern, recursive=True):
+    for match in _expanded(pattern):
         known = shortest.setdefault(key(match), match)
         if (len(match), match) < (len(known), known):
             shortest[key(match)] = match
     return sorted(shortest.values())
+
+
+def _expanded(pattern: str) -> Iterator[str]:
+    """`glob.glob(recursive=True)`, but `**` goes through each folder once: links that lead back up
+    would have it go round for ever."""
+    parts = pattern.split(os.sep)
+    if "**" not in parts:
+        yield from glob.glob(pattern)
+        return
+    at = parts.index("**")
+    head = os.sep.join(parts[:at]) or (os.sep if at else os.curdir)
+    rest = parts[at + 1 :] or ["*"]
+    for top in glob.glob(head):
+        for folder, _ in _walk(top, None, []):
+            for match in _expanded(os.path.join(glob.escape(folder), *rest)):
+                yield match if at else match.removeprefix(os.curdir + os.sep)
