@@ -392,3 +392,24 @@ def test_a_folder_inside_the_models_is_no_obstacle_to_the_export(
     (model_folder / "notes").mkdir()
     assert sft.main(write_config("run", output=str(tmp_path / "out"), loop_steps=1))
     assert (tmp_path / "out" / nano.TRAINED_FILE).is_file()
+
+
+def test_a_run_starts_from_a_hub_id(
+    write_config: WriteConfig, model_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And leaves what was downloaded as it is, which others share."""
+    asked: list[str] = []
+
+    def download(name: str, *_: Any) -> Path:
+        asked.append(name)
+        return model_folder
+
+    monkeypatch.setattr("moss_audio.model.checkpoint._download", download)
+    before = (model_folder / nano.TRAINED_FILE).read_bytes()
+    config = write_config("run", model="owner/name", output=str(tmp_path / "out"), loop_steps=1)
+    assert sft.main(config)
+    assert set(asked) == {"owner/name"}
+    assert (tmp_path / "out" / nano.TRAINED_FILE).is_file()
+    with pytest.raises(MossAudioError, match="output is missing"):
+        align.main(write_config("align", model="owner/name", loop_steps=1))
+    assert (model_folder / nano.TRAINED_FILE).read_bytes() == before
