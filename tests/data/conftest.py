@@ -99,8 +99,8 @@ def write_scenes(root: Path) -> Path:
 @pytest.fixture
 def one_source() -> Callable[..., Any]:
     """Opens one source; keyword arguments are fields of its config."""
-    from moss_audio.data.config import data_config
     from moss_audio.data.sources import open_source
+    from tests.data_config import data_config
 
     def make(kind: str, path: Path, bad_lines: str = "error", **fields: Any) -> Any:
         source = {"kind": kind, "path": str(path), **fields}

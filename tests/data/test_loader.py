@@ -16,15 +16,15 @@ import torch
 from moss_audio.data.augment import AugmentConfig
 from moss_audio.data.batch import Batch
 from moss_audio.data.cache import FeatureCache
-from moss_audio.data.config import data_config
 from moss_audio.data.draw import draw
 from moss_audio.data.example import Example
 from moss_audio.data.inspect import inspect
-from moss_audio.data.loader import Loader, make_loader
+from moss_audio.data.loader import Loader, forever, make_loader
 from moss_audio.dsp.mel import log_mel
 from moss_audio.errors import MossAudioError
 from moss_audio.prompt import PromptSpec
 from tests.data.conftest import released, write_lines, write_wav
+from tests.data_config import data_config
 
 N_MELS = 8
 Make = Callable[..., Loader]
@@ -97,15 +97,15 @@ def test_a_killed_run_goes_on_with_the_very_same_batches(make: Make, workers: in
     first_epoch = len(list(make()))
     assert first_epoch > 5
     count = first_epoch + 3
-    whole = list(islice(make(augment={}).forever(), count))
+    whole = list(islice(forever(make(augment={})), count))
     places = (1, first_epoch) if workers else (1, first_epoch - 1, first_epoch, first_epoch + 1)
     for taken in places:
         loader = make(augment={}, workers=workers)
-        before = list(islice(loader.forever(), taken))
+        before = list(islice(forever(loader), taken))
         state = json.loads(json.dumps(loader.state_dict()))
         kept = json.dumps(state)
         again = make(state, augment={}, workers=workers)
-        after = list(islice(again.forever(), count - taken))
+        after = list(islice(forever(again), count - taken))
         assert all(_same(a, b) for a, b in zip(whole, before + after, strict=True))
         assert json.dumps(state) == kept
         assert again.report.examples == sum(len(b.ids) for b in whole)

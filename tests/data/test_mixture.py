@@ -12,9 +12,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from moss_audio.data.config import DataConfig, SourceConfig, data_config, read_data_config
+from moss_audio.data.config import DataConfig, SourceConfig, read_data_config
 from moss_audio.data.mixture import make_sampler, mixture_weights
 from moss_audio.errors import MossAudioError
+from tests.data_config import data_config
 
 
 class Numbers:

@@ -323,8 +323,8 @@ def test_parquet_and_saved_datasets(one_source: Open, clips: Path, tmp_path: Pat
 
 def test_lengths_are_remembered(clips: Path, tmp_path: Path, monkeypatch: Any) -> None:
     from moss_audio.data import probe
-    from moss_audio.data.config import data_config
     from moss_audio.data.sources import open_source
+    from tests.data_config import data_config
 
     path = write_lines(clips / "r.jsonl", [released(f"wav/{n}.wav", "x") for n in range(3)])
     source = {"kind": "jsonl", "path": str(path)}

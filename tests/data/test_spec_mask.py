@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from moss_audio.data.augment import AugmentConfig
-from moss_audio.data.config import data_config
 from moss_audio.data.spec_mask import SpecMask
 from moss_audio.errors import MossAudioError
+from tests.data_config import data_config
 
 MEL = torch.randn(20, 300, generator=torch.Generator().manual_seed(0))
 

@@ -13,13 +13,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from moss_audio.data.config import data_config
 from moss_audio.data.sources import open_source
 from moss_audio.errors import MossAudioError
 from moss_audio.recordings import load_audio
 from moss_audio.scenes.voices.espeak import EspeakVoice
 from recipes.translations import __main__ as command
 from recipes.translations import phrases
+from tests.data_config import data_config
 
 
 @given(st.integers(0, 2**32))

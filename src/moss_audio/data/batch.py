@@ -88,7 +88,7 @@ class Batch:
         return self._each(lambda tensor: tensor.to(device, non_blocking=non_blocking))
 
     def pin_memory(self) -> Batch:
-        """The same batch in page-locked memory, which a GPU reads while the CPU goes on."""
+        """The same batch in page-locked memory, which a GPU reads while the CPU works on."""
         return self._each(Tensor.pin_memory)
 
     def _each(self, change: Callable[[Tensor], Tensor]) -> Batch:

@@ -78,18 +78,6 @@ def read_data_config(path: Path | str) -> DataConfig:
     return settings.load_config(Path(path), DataConfig)
 
 
-def data_config(data: Any) -> DataConfig:
-    """A `DataConfig` from plain mappings and lists.
-
-    Raises MossAudioError: one line with every unknown, missing and malformed field.
-    """
-    problems: list[str] = []
-    config: DataConfig = settings.build(DataConfig, data, "", problems)
-    if problems:
-        raise MossAudioError("; ".join(problems))
-    return config
-
-
 def _problems(config: DataConfig) -> list[str]:
     wrong: list[str] = []
 

@@ -9,7 +9,7 @@ example depends on nothing but its place.
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any
 
@@ -55,7 +55,7 @@ def make_loader(
         tokenizer, spec, n_mels: as for `Collator`.
         rank, world_size: this process among those that train together; all get equally many
             batches, and no example goes to two of them.
-        state: what `Loader.state_dict` gave, to go on from there.
+        state: what `Loader.state_dict` gave, to resume from there.
 
     Raises:
         MossAudioError: a source that can't be used, or a state of other data.
@@ -107,7 +107,7 @@ class Loader:
             self._load(state)
 
     def __iter__(self) -> Iterator[Batch]:
-        """The rest of this epoch. Leaving early keeps the place; the next iteration goes on."""
+        """The rest of this epoch. Leaving early keeps the place; the next iteration resumes."""
         left_out, usable = 0, self.report.examples > 0
         for batch in self._made():
             if isinstance(batch, MossAudioError):
@@ -125,11 +125,6 @@ class Loader:
         if not usable:
             raise MossAudioError(f"no example can be used: {_some(self.report.listed)}")
         self.epoch, self.taken = self.epoch + 1, 0
-
-    def forever(self) -> Iterator[Batch]:
-        """Batches without end, epoch after epoch."""
-        while True:
-            yield from self
 
     def state_dict(self) -> dict[str, Any]:
         """Where the loader is, in plain JSON types: after the last batch that was taken from it."""
@@ -231,3 +226,19 @@ class _Collate:
 
 def _some(aside: Sequence[SetAside]) -> str:
     return "; ".join(f"{item.id}: {item.detail}" for item in aside[:3]) or "there is none"
+
+
+def forever(loader: Iterable[Any]) -> Iterator[Any]:
+    """A loader's batches without end, epoch after epoch.
+
+    Raises:
+        MossAudioError: if an epoch has no batch.
+    """
+    empty = 0
+    while True:
+        empty += 1
+        for batch in loader:
+            empty = 0
+            yield batch
+        if empty > 1:  # a loader that was resumed at the end of an epoch gives nothing once
+            raise MossAudioError("the data holds no batch: nothing is left after its filters")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -15,7 +15,7 @@ from moss_audio.errors import MossAudioError
 from moss_audio.model.modeling import MossAudioModel
 from moss_audio.prompt import PromptSpec
 from moss_audio.scenes.reader import Scene, iter_scenes
-from moss_audio.train.stage import Loader, LoaderOf
+from moss_audio.train.stage import BatchSource, LoaderOf
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ def loading(
     """The loaders of a mixture, with the features that `model` takes."""
     n_mels = model.config.audio_config.num_mel_bins
 
-    def make(state: Any, rank: int, world_size: int) -> Loader:
+    def make(state: Any, rank: int, world_size: int) -> BatchSource:
         return make_loader(
             config, tokenizer, spec, n_mels, rank=rank, world_size=world_size, state=state
         )
@@ -98,22 +98,6 @@ def check_phases(phases: Sequence[Phase], config: DataConfig) -> None:
         only(config, phase.tasks)
 
 
-def repeated(loader: Iterable[Any]) -> Iterator[Any]:
-    """A loader's batches, epoch after epoch.
-
-    Raises:
-        MossAudioError: if an epoch has no batch.
-    """
-    empty = 0
-    while True:
-        empty += 1
-        for batch in loader:
-            empty = 0
-            yield batch
-        if empty > 1:  # a loader that was resumed at the end of an epoch gives nothing once
-            raise MossAudioError("the data holds no batch: nothing is left after its filters")
-
-
 class PhasedLoader:
     """A mixture whose tasks change at fixed steps; each phase reads its data from the start.
 
@@ -129,7 +113,7 @@ class PhasedLoader:
         phases: Sequence[Phase],
         steps: int,
         accumulate: int,
-        make: Callable[[DataConfig, Any], Loader],
+        make: Callable[[DataConfig, Any], BatchSource],
         state: Mapping[str, Any] | None = None,
     ) -> None:
         self.config, self.phases, self.make = config, phases, make
@@ -141,7 +125,7 @@ class PhasedLoader:
     def _phase_of(self, number: int) -> int:
         return max(i for i, border in enumerate(self.borders) if border <= number)
 
-    def _loader(self, state: Any) -> Loader:
+    def _loader(self, state: Any) -> BatchSource:
         part = only(self.config, self.phases[self.phase].tasks)
         return self.make(replace(part, seed=part.seed + self.phase), state)
 

@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from moss_audio.data.loader import forever
 from moss_audio.errors import MossAudioError
 from moss_audio.train import checkpoint as checkpoints
-from moss_audio.train.data import repeated
 from moss_audio.train.flops import measured_peak
 from moss_audio.train.objective import Objective
 from moss_audio.train.process import start_accelerator, stop_signals
@@ -110,7 +110,7 @@ class _Run:
 
     def train(self, stopping: Sequence[int]) -> None:
         """Step after step, to the last one or until a signal is in `stopping`."""
-        batches = repeated(self.loader)
+        batches = forever(self.loader)
         while self.step < self.config.steps:
             step_batches, counts = self._collect(batches)
             grad_norm = self._learn(step_batches, counts)

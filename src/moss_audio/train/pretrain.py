@@ -40,7 +40,7 @@ from moss_audio.train.setup import (
     source_folder,
     trained_millions,
 )
-from moss_audio.train.stage import Loader, Stage, StageConfig
+from moss_audio.train.stage import BatchSource, Stage, StageConfig
 
 Part = Literal["encoder", "adapter", "mergers", "decoder"]
 _PREFIXES = {"encoder": [ENCODER], "adapter": [ADAPTER], "mergers": [MERGERS], "decoder": DECODER}
@@ -86,8 +86,8 @@ def main(config_path: Path, overrides: dict[str, Any] | None = None) -> bool:
     packs(source, config.form, objective.trained())
     log(f"pretrain: {trained_millions(objective):.2f} M trained parameters")
 
-    def loader(state: Any, rank: int, world_size: int) -> Loader:
-        def make(data: DataConfig, inner: Any) -> Loader:
+    def loader(state: Any, rank: int, world_size: int) -> BatchSource:
+        def make(data: DataConfig, inner: Any) -> BatchSource:
             return loading(data, model, tokenizer, spec)(inner, rank, world_size)
 
         if not config.curriculum:

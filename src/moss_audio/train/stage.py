@@ -91,7 +91,7 @@ def lr_share(step: int, config: LoopConfig) -> float:
     return config.final_lr_share + (1 - config.final_lr_share) * cosine
 
 
-class Loader(Protocol):
+class BatchSource(Protocol):
     """Endless batches, or batches by epochs; `state_dict` resumes after the last one given."""
 
     def __iter__(self) -> Iterator[Any]: ...
@@ -99,7 +99,7 @@ class Loader(Protocol):
     def state_dict(self) -> Any: ...
 
 
-LoaderOf = Callable[[Any, int, int], Loader]
+LoaderOf = Callable[[Any, int, int], BatchSource]
 
 
 @dataclass(frozen=True)
