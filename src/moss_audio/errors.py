@@ -30,4 +30,4 @@ class MissingDependencyError(MossAudioError, ImportError):
 
 def short_reason(error: BaseException) -> str:
     """What another library says went wrong, on one line of at most 200 characters."""
-    return " ".join(str(error).split())[:200]
+    return " ".join(str(error).split())[:200] or type(error).__name__

@@ -13,7 +13,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-from moss_audio.errors import CheckpointError
+from moss_audio.errors import CheckpointError, short_reason
 from moss_audio.files import MODEL_SUFFIXES, folder_hash
 from moss_audio.model.config import MossAudioConfig
 
@@ -173,7 +173,7 @@ def load_config(folder: Path) -> MossAudioConfig:
     except CheckpointError as error:
         raise CheckpointError(f"{path}: {str(error).removeprefix('config.json: ')}") from error
     except Exception as error:  # a field of a type that nothing can be made of
-        raise CheckpointError(f"{path}: {_one_line(error)}") from error
+        raise CheckpointError(f"{path}: {short_reason(error)}") from error
 
 
 def read_parts(folder: Path) -> Parts:
@@ -249,7 +249,7 @@ def _download(name: str, revision: str | None, cache_dir: Any, token: Any, offli
             )
         )
     except Exception as error:  # network, authorisation, offline: many kinds, one remedy
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        reason = short_reason(error)
         raise CheckpointError(
             f"{name}: not a local folder, and the hub download failed ({reason}); download it "
             "where there is a network and give the folder's path"
@@ -315,8 +315,4 @@ def _undamaged(path: Path, read: Callable[[], T], remedy: str) -> T:
     try:
         return read()
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise CheckpointError(f"{path}: damaged ({_one_line(error)}); {remedy}") from error
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split()) or type(error).__name__
+        raise CheckpointError(f"{path}: damaged ({short_reason(error)}); {remedy}") from error

@@ -17,7 +17,7 @@ import torch
 from transformers import AutoProcessor, BatchFeature, ProcessorMixin
 
 from moss_audio.dsp.mel import N_FFT, log_mel
-from moss_audio.errors import CheckpointError, PromptError
+from moss_audio.errors import CheckpointError, PromptError, short_reason
 from moss_audio.model.checkpoint import find_local
 from moss_audio.model.config import MossAudioConfig
 from moss_audio.model.padding import left_padded, padded_mels
@@ -125,8 +125,9 @@ class MossAudioProcessor(ProcessorMixin):
         except CheckpointError:
             raise
         except Exception as error:  # a damaged tokenizer.json raises a bare Exception
-            reason = " ".join(str(error).split())
-            raise CheckpointError(f"no processor in {str(source)!r}: {reason}") from error
+            raise CheckpointError(
+                f"no processor in {str(source)!r}: {short_reason(error)}"
+            ) from error
 
     @property
     def prompt_spec(self) -> PromptSpec:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from moss_audio.errors import CheckpointError
+from moss_audio.errors import CheckpointError, short_reason
 
 Shapes = Mapping[str, tuple[int, ...]]
 
@@ -27,7 +27,7 @@ def stored_shapes(files: list[Path]) -> dict[str, tuple[int, ...]]:
                 for name in file.keys():  # noqa: SIM118 (not a dict)
                     shapes[name] = tuple(file.get_slice(name).get_shape())
         except Exception as error:
-            reason = " ".join(str(error).split()) or type(error).__name__
+            reason = short_reason(error)
             raise CheckpointError(
                 f"{path}: not a readable safetensors file ({reason}); download it again"
             ) from error
