@@ -9,7 +9,7 @@ One set of rules for all lists, and for all who read them:
   -1) it goes to the end of the recording.
 - NaN, as pandas writes what is missing, is nothing; an infinite number makes a line unreadable.
 
-A line that cannot be used is handed over as `Unread`, and the reading goes on: training counts it,
+A line that cannot be used is handed over as `Unread`, and reading continues: training counts it,
 annotation sets it aside, evaluation refuses the list.
 """
 

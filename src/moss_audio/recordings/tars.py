@@ -36,7 +36,7 @@ class TarMember:
 
     def open(self) -> io.RawIOBase:
         """A file object of its own, which `load_audio` takes."""
-        return _Window(self)
+        return _MemberFile(self)
 
     def read(self) -> bytes:
         """All its bytes."""
@@ -123,7 +123,7 @@ def _side_fields(where: str, name: str, data: bytes) -> dict[str, Any] | Unread:
     return fields if isinstance(fields, dict) else {}
 
 
-class _Window(io.RawIOBase):
+class _MemberFile(io.RawIOBase):
     """The bytes of a tar's member, as a file of their own."""
 
     def __init__(self, member: TarMember) -> None:
