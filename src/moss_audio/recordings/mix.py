@@ -57,41 +57,46 @@ _CANCEL = (
 def downmix(samples: np.ndarray) -> np.ndarray:
     """[channels, n] of floats or signed integers (uint8: offset 128) -> [n] float32, the mean of
     the channels; integers are divided by their full scale."""
-    if samples.dtype == np.uint8:
-        samples = samples.astype(np.int16) - np.int16(128)
-        scale = 2.0**7
-    else:
-        scale = _FULL_SCALE.get(samples.dtype.newbyteorder("="), 1.0)
+    samples, scale = _signed(samples)
     if len(samples) == 1:
         mono = samples[0].astype(np.float64 if samples.dtype.itemsize > 2 else np.float32)
     else:
-        mono = samples.mean(axis=0, dtype=np.float64)
+        mono = samples[0].astype(np.float64)
+        for channel in samples[1:]:  # much faster than numpy's mean over interleaved channels
+            mono += channel
+        mono /= len(samples)
     with np.errstate(over="ignore"):  # a float64 beyond float32 turns inf, which is reported
         return (mono / scale).astype(np.float32)
+
+
+def _signed(samples: np.ndarray) -> tuple[np.ndarray, float]:
+    """Samples around 0, and their full scale."""
+    if samples.dtype == np.uint8:
+        return samples.astype(np.int16) - np.int16(128), 2.0**7
+    return samples, _FULL_SCALE.get(samples.dtype.newbyteorder("="), 1.0)
 
 
 def _channel_to_hear(samples: np.ndarray, mono: np.ndarray) -> int:
     """The channel to hear in the place of the mean, -1 if the mean is right."""
     if len(samples) == 1:
         return -1
-    mixed = float(np.dot(mono, mono)) / len(mono)
-    energies = [float(np.dot(one, one)) / len(one) for one in map(_single, samples)]
+    raw, scale = _signed(samples)
+    with np.errstate(over="ignore"):
+        single = raw.astype(np.float32, order="C")
+    energies = [float(np.dot(one, one)) / len(one) / scale**2 for one in single]
     mean = sum(energies) / len(energies)
-    if not mean > SILENT_ENERGY or not mixed < LOST_ENERGY * mean:
+    lost = float(np.dot(mono, mono)) / len(mono) < LOST_ENERGY * mean
+    if not (lost and mean > SILENT_ENERGY):  # not a number: reported where it is met
         return -1
     return next(i for i, energy in enumerate(energies) if energy >= max(energies) / 2)
 
 
-def _single(channel: np.ndarray) -> np.ndarray:
-    return downmix(channel[None])
-
-
 def _faded(block: Chunk, mono: np.ndarray, before: int, alone: int) -> np.ndarray:
     """What is to be heard in a block, after a short fade from what the block before had."""
-    new = mono if alone < 0 else _single(block.samples[alone])
+    new = mono if alone < 0 else downmix(block.samples[alone : alone + 1])
     if before == alone or before >= len(block.samples):
         return new
-    old = mono if before < 0 else _single(block.samples[before])
+    old = mono if before < 0 else downmix(block.samples[before : before + 1])
     n = min(len(new), max(1, round(FADE_S * block.rate)))
     rising = np.arange(1, n + 1, dtype=np.float32) / np.float32(n)
     return np.concatenate([old[:n] + (new[:n] - old[:n]) * rising, new[n:]])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes as c
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -114,8 +115,12 @@ class EspeakVoice:
         self._blocks, self._events = [], []
         seed_c_library(rng)
         raw = text.encode() + b"\0"
-        lib.espeak_Synth(raw, len(raw), 0, _POS_CHARACTER, 0, _UTF8, None, None)
-        lib.espeak_Synchronize()
+        # On a thread, where Python handles no signals: C would lose Ctrl-C inside the callback.
+        with ThreadPoolExecutor(1) as thread:
+            thread.submit(
+                lib.espeak_Synth, raw, len(raw), 0, _POS_CHARACTER, 0, _UTF8, None, None
+            ).result()
+            thread.submit(lib.espeak_Synchronize).result()
         if not self._blocks:
             raise UnalignedError(f"{speaker}: cannot say {text!r}")
         return np.concatenate(self._blocks).astype(np.float32) / 32768.0
