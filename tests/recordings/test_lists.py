@@ -22,7 +22,6 @@ from moss_audio.annotate.inputs import Listing, list_inputs
 from moss_audio.annotate.plan import entries_of, make_plan
 from moss_audio.annotate.store import AnnotationStore
 from moss_audio.cli.inputs import find_inputs
-from moss_audio.data.config import data_config
 from moss_audio.data.draw import draw
 from moss_audio.data.example import Example
 from moss_audio.data.sources import open_source
@@ -34,6 +33,7 @@ from moss_audio.recordings.lists import read_list
 from moss_audio.result import Segment, Transcript
 from moss_audio.writers import TsvWriter
 from tests.data.conftest import write_wav
+from tests.data_config import data_config
 
 MARK = b"\xef\xbb\xbf"
 KIND = {".csv": "csv", ".tsv": "csv", ".jsonl": "jsonl", ".json": "jsonl", "": "kaldi"}
