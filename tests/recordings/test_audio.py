@@ -439,6 +439,7 @@ def test_arrays_that_are_not_audio() -> None:
 def test_integers_stored_as_floats_are_pointed_out() -> None:
     audio = load_audio((tone(1, 16_000)[0].astype(np.float32), 16_000))
     assert "full scale" in audio.warnings[0]
+    assert audio.flawed
 
 
 def test_a_part_of_an_audio_knows_where_it_began(clip: Path) -> None:
@@ -522,6 +523,7 @@ def test_cut_short_keeps_what_decodes_and_says_so(name: str) -> None:
     audio = load_audio(data[: len(data) // 2])
     assert 1 < audio.duration_s < 3
     assert any("cut short" in warning for warning in audio.warnings)
+    assert audio.flawed
     assert all("\n" not in warning for warning in audio.warnings)
     stream = stream_audio(data[: len(data) // 2])
     list(stream)
@@ -535,6 +537,7 @@ def test_damage_in_mid_file_is_skipped_and_reported() -> None:
     audio = load_audio(bytes(data))
     assert 1 < audio.duration_s <= 4.1
     assert any("damaged" in warning for warning in audio.warnings)
+    assert audio.flawed
     part = load_audio(bytes(data), end=audio.duration_s - 0.2)
     assert any("damaged" in warning for warning in part.warnings)
 
@@ -631,6 +634,7 @@ def test_a_broken_download_keeps_what_came(host: str) -> None:
     audio = load_audio(host + "/broken")
     assert 0.2 < audio.duration_s < 0.3
     assert "9000" in audio.warnings[0]
+    assert audio.flawed
 
 
 def test_hosts_that_are_not_there() -> None:

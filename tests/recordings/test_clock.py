@@ -122,6 +122,7 @@ def test_a_gap_in_time_stamps_is_silence(name: str) -> None:
     assert heard_at(whole.samples) == pytest.approx(expected, abs=0.07)
     assert whole.duration_s == pytest.approx(60, abs=0.1)
     assert whole.warnings == ()
+    assert not whole.flawed
     for start in (4.0, 21.0, 22.1, 40.2):
         part = load_audio(data, start=start, end=start + 6)
         there = [t - start for t in heard_at(whole.samples) if start < t < start + 6]

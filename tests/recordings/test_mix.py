@@ -28,7 +28,7 @@ def test_opposite_phase_is_heard(name: str) -> None:
     assert audio.samples[:n].std() == pytest.approx(expected.samples[:n].std(), rel=0.1)
     assert len(audio.warnings) == 1
     assert "opposite phase" in audio.warnings[0]
-    assert audio.warnings[0].count("\n") == 0
+    assert not audio.flawed  # training takes it
 
 
 @pytest.mark.parametrize("scale", [1.0, 0.98, 0.9])

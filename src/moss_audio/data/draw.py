@@ -100,7 +100,7 @@ def _may_change_speed(entry: RawExample) -> bool:
 
 def _samples(clip: Clip) -> np.ndarray:
     audio = load_audio(clip.audio, start=clip.start_s, end=clip.end_s)
-    if audio.warnings:
+    if audio.flawed:
         # a recording that ends too early no longer holds what its transcript says
         raise AudioError(f"{audio.source}: {'; '.join(audio.warnings)}")
     return audio.samples

@@ -47,6 +47,7 @@ class ArraySource:
             raise AudioError(f"{name}: sample rate {rate!r} is not a number")
         self.name = name
         self.warnings: list[str] = []
+        self.flawed = False
         self._samples = _channels_first(_as_numpy(x, name), name)
         self._rate = check_rate(rate, name)
 

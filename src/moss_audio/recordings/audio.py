@@ -49,13 +49,15 @@ class Audio:
     """A loaded clip.
 
     ``samples`` [n] float32, mono, 16 kHz. ``source`` names the input in messages. ``warnings``
-    are lines for the user (cut short, damaged). ``start_s`` is where in its source it begins.
+    are lines for the user; ``flawed`` is whether one says that samples are lost or wrong (cut
+    short, damaged), not just how they were heard. ``start_s`` is where in its source it begins.
     """
 
     samples: np.ndarray
     source: str
     warnings: tuple[str, ...] = ()
     start_s: float = 0.0
+    flawed: bool = False
 
     def __post_init__(self) -> None:
         samples = self.samples
@@ -136,7 +138,7 @@ def load_audio(
         block = blocks.pop()
         position -= len(block)
         samples[position : position + len(block)] = block
-    return Audio(samples, stream.source, tuple(stream.warnings), stream.start_s)
+    return Audio(samples, stream.source, tuple(stream.warnings), stream.start_s, stream.flawed)
 
 
 def stream_audio(
@@ -161,10 +163,10 @@ def stream_audio(
 
 
 class AudioStream(Iterator[np.ndarray]):
-    """Blocks of one input, made by ``stream_audio``. ``source`` and ``start_s`` as in ``Audio``;
-    ``warnings`` grows while reading; ``layout`` is, from the first block on, the rate and channels
-    that a media file's header states (0: only decoding tells). ``close`` (or a ``with``) ends it
-    early."""
+    """Blocks of one input, made by ``stream_audio``. ``source``, ``flawed`` and ``start_s`` as in
+    ``Audio``; ``warnings`` grows while reading; ``layout`` is, from the first block on, the rate
+    and channels that a media file's header states (0: only decoding tells). ``close`` (or a
+    ``with``) ends it early."""
 
     def __init__(
         self,
@@ -179,6 +181,7 @@ class AudioStream(Iterator[np.ndarray]):
         self.source = describe_source(x)
         self.warnings: list[str] = []
         self.layout = (0, 0)
+        self.flawed = isinstance(x, Audio) and x.flawed
         self._track = track
         check_part(start, end, track, self.source)
         first = round((start or 0.0) * SAMPLE_RATE)
@@ -199,10 +202,12 @@ class AudioStream(Iterator[np.ndarray]):
         if self._array is not None:
             yield from to_16k(self._array, first, last)
             self.warnings.extend(self._array.warnings)
+            self.flawed |= self._array.flawed
             return
         opened = open_source(x, limits)
         try:
             self.warnings.extend(opened.warnings)
+            self.flawed = bool(opened.warnings)
             media = MediaSource(opened.reader, self.source, self._track)
             self.layout = (media.sample_rate, media.channels)
             try:
@@ -210,6 +215,7 @@ class AudioStream(Iterator[np.ndarray]):
             finally:
                 media.close()
                 self.warnings.extend(media.warnings)
+                self.flawed |= media.flawed
         finally:
             opened.close()
 

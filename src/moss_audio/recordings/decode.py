@@ -44,6 +44,7 @@ class MediaSource:
     def __init__(self, reader: ByteReader, name: str, track: int | None = None) -> None:
         self.name = name
         self.warnings: list[str] = []
+        self.flawed = False
         self._reader = reader
         self._track = track
         self._proof = FileProof.of(reader)
@@ -159,6 +160,7 @@ class MediaSource:
                 f"{self.name}: its clock starts again at {self._clock.restarts[0]:.2f} s; from "
                 "there on, times count on from what was heard before"
             )
+        self.flawed |= self._stopped or self._bad_packets > 0
         if self._bad_packets:
             what = "packet was" if self._bad_packets == 1 else "packets were"
             self.warnings.append(

@@ -34,6 +34,7 @@ class SampledSource(Protocol):
 
     name: str
     warnings: list[str]
+    flawed: bool  # whether a warning says that samples are lost or wrong
 
     def chunks(self, from_s: float) -> Iterator[Chunk]: ...
 
@@ -104,6 +105,7 @@ def to_16k(source: SampledSource, start: int, end: int | None) -> Iterator[np.nd
         seconds = position / SAMPLE_RATE
         evidence = source.cut_short(seconds)
         if evidence:
+            source.flawed = True
             source.warnings.append(
                 f"{source.name} is cut short: {seconds:.2f} s could be decoded, and {evidence}"
             )
@@ -116,6 +118,7 @@ def to_16k(source: SampledSource, start: int, end: int | None) -> Iterator[np.nd
             f"{source.name}: start {start_s:.2f} s is past the end, {position / SAMPLE_RATE:.2f} s"
         )
     if peak > LOUD_PEAK:
+        source.flawed = True
         source.warnings.append(
             f"{source.name}: samples reach {peak:.4g} where full scale is 1; "
             "integer samples stored as floats must be divided by their full scale"
