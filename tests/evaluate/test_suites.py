@@ -24,7 +24,7 @@ from moss_audio.evaluate.run import run
 from moss_audio.evaluate.store import AnswerFile
 from moss_audio.evaluate.suites import plan
 from moss_audio.evaluate.suites.facts import named
-from moss_audio.metrics.judge import JudgeScores, SpeechCaptionJudge
+from moss_audio.metrics.judge import FIELDS, Ratings, SpeechCaptionJudge
 from tests.evaluate import layouts
 from tests.evaluate.fakes import FakeModel
 
@@ -170,11 +170,11 @@ def test_a_judge_rates_fields_and_its_failures_are_no_ratings(
         layouts.tone(tmp_path / f"data/speech/{name}.wav")
     seen: list[Any] = []
 
-    def score_all(self: SpeechCaptionJudge, pairs: Any, **_: Any) -> list[JudgeScores]:
+    def rate(self: SpeechCaptionJudge, pairs: Any) -> list[Ratings | None]:
         seen.append((self.cache_dir, pairs))
-        return [JudgeScores(((4,) * 12 + (1,),), 1), JudgeScores((), 1, 1)]
+        return [dict.fromkeys(FIELDS, 4) | {"summary": 1}, None]
 
-    monkeypatch.setattr(SpeechCaptionJudge, "score_all", score_all)
+    monkeypatch.setattr(SpeechCaptionJudge, "rate", rate)
     judge = SpeechCaptionJudge(Endpoint("http://localhost:1/v1", "rater"))
     planned = plan("captions", tmp_path / "data", judge)
     model = FakeModel(reply=lambda text: "gender: a" if "gender: ..." in text else "")

@@ -36,20 +36,18 @@ def facts(text, truth, outcome=None, **options):
 @pytest.mark.parametrize("truth", SCENES)
 def test_the_true_caption_names_everything_and_invents_nothing(truth):
     result = caption_facts(caption(truth), truth, vocabulary=VOCABULARY)
-    assert (result.recall, result.hallucination_rate) == (1.0, 0.0), result.details
+    assert (result.recall, result.invented) == (1.0, 0), result.details
 
 
 @pytest.mark.parametrize("truth", SCENES)
 def test_an_empty_caption_misses_everything_and_invents_nothing(truth):
     result = caption_facts("", truth, vocabulary=VOCABULARY)
-    assert (result.recall, result.invented, result.hallucination_rate) == (0.0, 0, None)
+    assert (result.recall, result.invented) == (0.0, 0)
 
 
-def test_labels_in_any_inflection_and_through_synonyms():
+def test_labels_in_any_inflection():
     named = facts("Dogs barking near bells.", DOG_BELL, "named")
     assert named == {("label", "dog barking"), ("label", "bell")}
-    named = facts("A hound.", DOG_BELL, "named", synonyms={"dog barking": ("hound",)})
-    assert named == {("label", "dog barking")}
 
 
 def test_wrong_and_denied_sounds_are_invented():
@@ -129,10 +127,8 @@ def test_results_add_up():
     total = sum(results)
     assert total == CaptionFacts.merge(results)
     assert total.named == sum(r.named for r in results)
-    data = total.to_dict()
-    assert data["captions"] == len(SCENES)
-    assert sum(kind["missed"] for kind in data["kinds"].values()) == total.missed
-    assert data["kinds"]["label"] == {"named": 1, "missed": 5, "invented": 4}
+    outcomes = ("named", "missed", "invented")
+    assert [total.count(outcome, "label") for outcome in outcomes] == [1, 5, 4]
 
 
 def test_an_impossible_tolerance_is_refused():

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from moss_audio.errors import MossAudioError
+from moss_audio.metrics import events
 from moss_audio.metrics.events import (
-    EventCounts,
+    IouCounts,
     event_based,
     normalize_label,
     segment_based,
@@ -17,11 +17,11 @@ from moss_audio.metrics.events import (
 from moss_audio.result import Event, Timeline
 
 CASES = json.loads(Path(__file__).with_name("sed_eval_values.json").read_text())["cases"]
-MEASURES = {
-    "onset_offset": event_based,
-    "onset": lambda a, b: event_based(a, b, offset=False),
-    "segment_1": segment_based,
-    "segment_0.1": lambda a, b: segment_based(a, b, 0.1),
+MEASURES = {  # and the constants that differ from ours in that measure
+    "onset_offset": (event_based, {}),
+    "onset": (event_based, {"OFFSET_SHARE": 1e9}),
+    "segment_1": (segment_based, {}),
+    "segment_0.1": (segment_based, {"RESOLUTION_S": 0.1}),
 }
 EVENT = st.builds(
     lambda label, start, length: Event(label, start / 100, (start + length) / 100),
@@ -29,41 +29,39 @@ EVENT = st.builds(
     st.integers(0, 600),
     st.integers(1, 300),
 )
-TIMELINE = st.lists(EVENT, max_size=6).map(lambda events: Timeline(tuple(events)))
+TIMELINE = st.lists(EVENT, max_size=6).map(lambda found: Timeline(tuple(found)))
 
 
-def timeline(*events):
-    return Timeline(tuple(Event(*event) for event in events))
+def timeline(*rows):
+    return Timeline(tuple(Event(*row) for row in rows))
 
 
 @pytest.mark.parametrize("name", MEASURES)
-def test_counts_equal_those_of_sed_eval(name):
+def test_counts_equal_those_of_sed_eval(name, monkeypatch):
+    measure, constants = MEASURES[name]
+    for constant, value in constants.items():
+        monkeypatch.setattr(events, constant, value)
     for number, case in enumerate(CASES):
         truth, found = (timeline(*case[side]) for side in ("reference", "hypothesis"))
-        got = MEASURES[name](truth, found).to_dict()
-        for key, expected in case[name].items():
-            if key == "macro_f1":
-                continue  # a mean over labels, which nothing here reports
+        got = measure(truth, found)
+        for key in ("hits", "references", "predictions", "f1"):
+            expected = case[name][key]
             if expected == expected:  # sed_eval has no f1 for an empty answer
-                assert got[key] == pytest.approx(expected, abs=1e-12), (number, key)
+                assert getattr(got, key) == pytest.approx(expected, abs=1e-12), (number, key)
 
 
 def test_collars():
     truth = timeline(("dog", 1.0, 5.0))
-    for found, offset, hits in (
-        (("dog", 1.2, 5.0), True, 1),  # exactly on the collar
-        (("dog", 1.21, 5.0), True, 0),
-        (("dog", 1.0, 7.0), True, 1),  # half of the length
-        (("dog", 1.0, 7.01), True, 0),
-        (("dog", 1.0, 9.0), False, 1),
-        (("The sound of a DOG", 1.0, 5.0), True, 1),
-        (("cat", 1.0, 5.0), True, 0),
+    for found, hits in (
+        (("dog", 1.2, 5.0), 1),  # exactly on the collar
+        (("dog", 1.21, 5.0), 0),
+        (("dog", 1.0, 7.0), 1),  # half of the length
+        (("dog", 1.0, 7.01), 0),
+        (("The sound of a DOG", 1.0, 5.0), 1),
+        (("cat", 1.0, 5.0), 0),
     ):
-        assert event_based(truth, timeline(found), offset=offset).hits == hits, found
-    swapped = event_based(truth, timeline(("cat", 1.0, 5.0)))
-    assert (swapped.substitutions, swapped.deletions, swapped.insertions) == (1, 0, 0)
+        assert event_based(truth, timeline(found)).hits == hits, found
     assert event_based(truth, timeline(("cat", 1.0, 5.0)), labels=False).f1 == 1.0
-    assert event_based(truth, timeline(("dog", 1.4, 5.0)), 0.5).f1 == 1.0
 
 
 def test_matching_is_the_largest():
@@ -75,7 +73,7 @@ def test_matching_is_the_largest():
 
 def test_each_event_is_used_once():
     counts = event_based(timeline(("a", 1, 2)), timeline(("a", 1, 2), ("a", 1.01, 2)))
-    assert (counts.hits, counts.insertions) == (1, 1)
+    assert (counts.hits, counts.references, counts.predictions) == (1, 1, 2)
     assert counts.f1 == pytest.approx(2 / 3)
 
 
@@ -84,23 +82,13 @@ def test_iou():
     found = timeline(("dog", 2, 4), ("cat", 5, 6))
     result = timeline_iou(truth, found)
     assert (result.intersection_s, result.union_s) == (2.0, 5.0)
-    assert timeline_iou(truth, timeline(("bird", 0, 3), ("bird", 5, 6)), labels=False).iou == 1.0
-    assert timeline_iou(timeline(), timeline()).iou == 1.0
-    assert timeline_iou(truth, timeline()).iou == 0.0
+    assert timeline_iou(timeline(), timeline()) == IouCounts()
+    assert timeline_iou(truth, timeline()) == IouCounts(0.0, 4.0)
 
 
 def test_nothing_to_find():
     assert event_based(timeline(), timeline()).f1 == 1.0
     assert event_based(timeline(), timeline(("dog", 0, 1))).f1 == 0.0
-    assert EventCounts().error_rate is None
-
-
-@pytest.mark.parametrize(
-    "call", [lambda t: event_based(t, t, -1), lambda t: segment_based(t, t, 0)]
-)
-def test_impossible_settings_are_refused(call):
-    with pytest.raises(MossAudioError, match="must be"):
-        call(timeline())
 
 
 @settings(max_examples=60, deadline=None)
@@ -112,18 +100,16 @@ def test_invariants(truth, found, rng: random.Random):
         assert measure(truth, shuffled) == counts
         assert measure(truth, truth).f1 == 1.0
         assert 0 <= counts.f1 <= 1
-        assert counts.references == counts.hits + counts.substitutions + counts.deletions
-        assert counts.predictions == counts.hits + counts.substitutions + counts.insertions
-        if measure is segment_based:
-            assert (back.hits, back.deletions) == (counts.hits, counts.insertions)
-    onset = event_based(truth, found, offset=False)
-    assert onset.hits == event_based(found, truth, offset=False).hits
-    assert onset.hits >= event_based(truth, found).hits
-    iou = timeline_iou(truth, found)
-    assert 0 <= iou.iou <= 1
-    assert iou.iou == pytest.approx(timeline_iou(found, truth).iou)
+        assert counts.hits <= min(counts.references, counts.predictions)
+        assert (back.references, back.predictions) == (counts.predictions, counts.references)
+    assert segment_based(truth, found).hits == segment_based(found, truth).hits
+    assert event_based(truth, found).hits <= event_based(truth, found, labels=False).hits
+    iou, turned = timeline_iou(truth, found), timeline_iou(found, truth)
+    assert 0 <= iou.intersection_s <= iou.union_s
+    assert iou.intersection_s == pytest.approx(turned.intersection_s)
     assert timeline_iou(truth, shuffled) == iou
-    assert timeline_iou(truth, truth).iou == 1.0
+    same = timeline_iou(truth, truth)
+    assert same.intersection_s == same.union_s
 
 
 def test_labels_are_compared_by_their_words():

@@ -7,7 +7,7 @@ import pytest
 
 from moss_audio.endpoint import Endpoint
 from moss_audio.errors import MossAudioError
-from moss_audio.metrics.judge import FIELDS, JudgeScores, SpeechCaptionJudge, parse_ratings
+from moss_audio.metrics.judge import FIELDS, SpeechCaptionJudge, parse_ratings
 
 GOOD = json.dumps(dict.fromkeys(FIELDS, 4) | {"summary": 2})
 
@@ -58,15 +58,15 @@ def server():
     http.server_close()
 
 
-def judge(server, cache=None):
-    return SpeechCaptionJudge(Endpoint(server.url, "stub", key_env="JUDGE_KEY"), cache_dir=cache)
+def rate(server, *pairs, cache=None):
+    judge = SpeechCaptionJudge(Endpoint(server.url, "stub", key_env="JUDGE_KEY"), cache_dir=cache)
+    return judge.rate([({"tone": reference}, candidate) for reference, candidate in pairs])
 
 
 def test_a_verdict(server):
-    result = judge(server).score({"gender": "female", "age": "old"}, "An old woman.")
-    assert (result.judged, result.parse_failures) == (1, 0)
-    assert (result.means["gender"], result.means["summary"]) == (4.0, 2.0)
-    assert result.overall == pytest.approx((12 * 4 + 2) / 13)
+    judge = SpeechCaptionJudge(Endpoint(server.url, "stub", key_env="JUDGE_KEY"))
+    (result,) = judge.rate([({"gender": "female", "age": "old"}, "An old woman.")])
+    assert result == json.loads(GOOD)
     (path, key, body) = server.requests[0]
     assert (path, key) == ("/v1/chat/completions", "Bearer secret")
     assert (body["model"], body["temperature"]) == ("stub", 0.0)
@@ -75,7 +75,7 @@ def test_a_verdict(server):
 
 
 def test_a_verdict_kept_by_an_earlier_version_is_found(server, tmp_path):
-    judge(server, tmp_path).score("a", "b")
+    rate(server, ("a", "b"), cache=tmp_path)
     request = server.requests[0][2]
     whole = {"base_url": server.url, **{k: request[k] for k in
              ("model", "temperature", "max_tokens", "messages")}}  # fmt: skip
@@ -85,52 +85,46 @@ def test_a_verdict_kept_by_an_earlier_version_is_found(server, tmp_path):
 
 def test_one_retry_then_a_failure_that_is_no_score(server):
     server.replies[:] = ["great!", GOOD]
-    assert judge(server).score("a", "b").judged == 1
+    assert rate(server, ("a", "b")) == [json.loads(GOOD)]
     assert [len(body["messages"]) for _, _, body in server.requests] == [2, 4]
     server.replies[:] = ["great!"]
-    failed = judge(server).score("a", "b")
+    assert rate(server, ("a", "b")) == [None]
     assert len(server.requests) == 4
-    assert failed == JudgeScores((), 1, 1)
-    total = failed + JudgeScores(((5,) * 13,), 1)
-    assert (total.overall, total.judged, total.clips, total.parse_failures) == (5.0, 1, 2, 1)
-    assert failed.overall is None
-    assert failed.to_dict()["means"]["tone"] is None
 
 
 def test_verdicts_and_failures_are_kept_by_content(server, tmp_path):
     pairs = [("a", "b"), ("a", "c")]
-    server.replies[:] = [GOOD, "no", "no", GOOD]
-    first = judge(server, tmp_path).score_all(pairs, workers=1)
-    assert [r.parse_failures for r in first] == [0, 1]
-    assert judge(server, tmp_path).score_all(pairs) == first
+    server.replies[:] = [lambda body: GOOD if body["messages"][1]["content"][-1] == "b" else "no"]
+    first = rate(server, *pairs, cache=tmp_path)
+    assert first == [json.loads(GOOD), None]
+    assert rate(server, *pairs, cache=tmp_path) == first
     assert len(server.requests) == 3
-    judge(server, tmp_path).score_all([*pairs, ("other", "b")])
+    rate(server, *pairs, ("other", "b"), cache=tmp_path)
     assert len(server.requests) == 4
     files = sorted(tmp_path.rglob("*.json"))
     assert len(files) == 3
     assert "secret" not in "".join(f.read_text() for f in files)
+    server.replies[:] = [GOOD]
     files[0].write_text("{half")  # damaged: asked again
-    judge(server, tmp_path).score_all([*pairs, ("other", "b")])
+    rate(server, *pairs, ("other", "b"), cache=tmp_path)
     assert len(server.requests) == 5
     assert not list(tmp_path.rglob("*.part"))
 
 
 def test_results_keep_the_order_of_the_pairs(server):
-    def rate(body):
+    def reply(body):
         return json.dumps(dict.fromkeys(FIELDS, int(body["messages"][1]["content"][-1])))
 
-    server.replies[:] = [rate]
-    results = judge(server).score_all([("a", str(i)) for i in (3, 1, 5, 2, 4)], workers=3)
-    assert [r.overall for r in results] == [3, 1, 5, 2, 4]
+    server.replies[:] = [reply]
+    results = rate(server, *(("a", str(i)) for i in (3, 1, 5, 2, 4)))
+    assert [r["tone"] for r in results] == [3, 1, 5, 2, 4]
 
 
 def test_a_refusing_endpoint_is_an_error_in_one_line(server):
     server.replies[:] = [401]
     with pytest.raises(MossAudioError, match=r"127\.0\.0\.1.*'stub'.*check the address") as error:
-        judge(server).score("a", "b")
+        rate(server, ("a", "b"))
     assert "\n" not in str(error.value)
-    with pytest.raises(MossAudioError, match="'hair'"):
-        judge(server).score({"hair": "red"}, "b")
 
 
 @pytest.mark.parametrize(

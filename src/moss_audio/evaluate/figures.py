@@ -4,17 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
-from typing import Any
+from dataclasses import dataclass, replace
 
 from moss_audio.evaluate.paper import reported
-from moss_audio.evaluate.plan import Mean, Measure, Outcome, Part, Plan, Share
-from moss_audio.metrics.bootstrap import confidence_interval
-from moss_audio.metrics.counts import Counts, ratio
+from moss_audio.evaluate.plan import Mean, Measure, Outcome, Part, Plan
+from moss_audio.metrics.bootstrap import ratio_interval
 
-SEED = 0
-RESAMPLES = 1000
-LEVEL = 0.95
 ALL = "all"
 
 
@@ -41,10 +36,6 @@ class Figure:
     bar: float | None = None
     aim: float | None = None
     paper: str = ""
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain JSON types."""
-        return asdict(self)
 
 
 def figures(plan: Plan, outcomes: Sequence[Sequence[Outcome]]) -> list[Figure]:
@@ -79,7 +70,9 @@ def _figure(part: str, measure: Measure, group: str, outcomes: Sequence[Outcome]
     pairs = [(outcome, share) for outcome in outcomes if (share := measure.share(outcome))]
     shares = [share for _, share in pairs]
     whole = math.fsum(share[1] for share in shares)
-    low, high = interval(shares, measure.scale) if whole else (None, None)
+    value = measure.scale * math.fsum(share[0] for share in shares) / whole if whole else None
+    bounds = ratio_interval(shares) if whole else None
+    low, high = (measure.scale * bound for bound in bounds) if bounds else (None, None)
     baseline = None
     if measure.baseline is not None and pairs:
         baseline = measure.baseline([outcome.item for outcome, _ in pairs])
@@ -87,7 +80,7 @@ def _figure(part: str, measure: Measure, group: str, outcomes: Sequence[Outcome]
         part,
         measure.name,
         group,
-        _ratio(shares, measure.scale),
+        value,
         low,
         high,
         measure.unit,
@@ -99,29 +92,6 @@ def _figure(part: str, measure: Measure, group: str, outcomes: Sequence[Outcome]
         measure.bar,
         measure.aim,
     )
-
-
-def _ratio(shares: Sequence[Share], scale: float) -> float | None:
-    whole = math.fsum(share[1] for share in shares)
-    return scale * math.fsum(share[0] for share in shares) / whole if whole else None
-
-
-def interval(shares: Sequence[Share], scale: float) -> tuple[float | None, float | None]:
-    """Bounds of the ratio of sums when items are drawn again, seeded."""
-    counts = [_Counted(part, whole) for part, whole in shares]
-    found = confidence_interval(counts, _Counted.rate, n=RESAMPLES, seed=SEED, level=LEVEL)
-    if found.low is None or found.high is None:
-        return None, None
-    return scale * found.low, scale * found.high
-
-
-@dataclass(frozen=True)
-class _Counted(Counts):
-    part: float = 0.0
-    whole: float = 0.0
-
-    def rate(self) -> float | None:
-        return ratio(self.part, self.whole)
 
 
 def _mean(mean: Mean, figures: Sequence[Figure]) -> Figure:

@@ -7,16 +7,18 @@ import math
 import platform
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import asdict
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 from moss_audio import __version__
-from moss_audio.evaluate.figures import ALL, LEVEL, RESAMPLES, SEED, Figure, figures
+from moss_audio.evaluate.figures import ALL, Figure, figures
 from moss_audio.evaluate.item import Dataset
 from moss_audio.evaluate.plan import Outcome, Part, Plan
 from moss_audio.evaluate.run import Ran
 from moss_audio.files import write_atomic
+from moss_audio.metrics.bootstrap import LEVEL, RESAMPLES, SEED
 
 _PACKAGES = ("torch", "transformers", "numpy", "jiwer", "whisper-normalizer")
 _SHOWN = 20  # failures that the readable report lists; the JSON has them all
@@ -37,7 +39,7 @@ def build(
         "limit": limit,
         "versions": {"moss-audio": __version__, "python": platform.python_version(), **_versions()},
         "interval": {"level": LEVEL, "resamples": RESAMPLES, "seed": SEED, "over": "items"},
-        "figures": [_finite(figure.to_dict()) for figure in made],
+        "figures": [_finite(asdict(figure)) for figure in made],
         "data": parts,
         "absent": [{"part": part, "reason": reason} for part, reason in plan.absent],
         "failed": [

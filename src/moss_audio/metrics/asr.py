@@ -16,7 +16,7 @@ import unicodedata
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, ClassVar, Literal, get_args
+from typing import Any, Literal, get_args
 
 from moss_audio.errors import MissingDependencyError, MossAudioError
 from moss_audio.metrics.counts import Counts
@@ -30,8 +30,6 @@ _ELLIPSIS = re.compile(r"(?:\.{2,}|[\u2025\u2026])[.\u2025\u2026]*")
 @dataclass(frozen=True)
 class ErrorCounts(Counts):
     """Edit errors of a hypothesis; `references` is the number of reference words or characters."""
-
-    rates: ClassVar[tuple[str, ...]] = ("errors", "rate")
 
     substitutions: int = 0
     deletions: int = 0
@@ -66,29 +64,16 @@ def word_errors(
     return _counts(_jiwer().process_words(*texts))
 
 
-def char_errors(
-    reference: str, hypothesis: str, *, normalizer: Normalizer = "basic"
-) -> ErrorCounts:
-    """Character errors of one text; add the results of a corpus, then take `rate` (CER).
-
-    With "chinese" spaces do not count, with the others the single spaces between words do (as in
-    jiwer). Otherwise as `word_errors`.
-    """
-    texts = [normalize(text, normalizer) for text in (reference, hypothesis)]
-    if normalizer == "chinese":
-        texts = [text.replace(" ", "") for text in texts]
-    return _counts(_jiwer().process_characters(*texts))
-
-
 def text_errors(reference: str, hypothesis: str, *, characters: bool | None = None) -> ErrorCounts:
-    """Character errors of Chinese text, or word errors of English text.
+    """Character errors of Chinese text, spaces left out, or word errors of English text.
 
     `characters` says which; None looks whether the reference is mostly Chinese, Japanese or Korean
     characters.
     """
     if counted_by_characters(reference) if characters is None else characters:
-        return char_errors(reference, hypothesis, normalizer="chinese")
-    return word_errors(reference, hypothesis, normalizer="english")
+        texts = [normalize(text, "chinese").replace(" ", "") for text in (reference, hypothesis)]
+        return _counts(_jiwer().process_characters(*texts))
+    return word_errors(reference, hypothesis)
 
 
 def counted_by_characters(text: str) -> bool:

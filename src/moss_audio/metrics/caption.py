@@ -26,7 +26,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any, ClassVar, Literal, Protocol
+from typing import Any, Literal, Protocol
 
 from moss_audio.errors import MossAudioError
 from moss_audio.metrics.caption_claims import (
@@ -38,8 +38,8 @@ from moss_audio.metrics.caption_claims import (
     time_claims,
     without,
 )
-from moss_audio.metrics.counts import Counts, ratio
-from moss_audio.metrics.mentions import Mention, Synonyms, find_mentions, label_key, told_order
+from moss_audio.metrics.counts import Counts, f1, ratio
+from moss_audio.metrics.mentions import Mention, find_mentions, label_key, told_order
 from moss_audio.result import Segment
 from moss_audio.text import align, normalize_words
 
@@ -70,7 +70,6 @@ class SoundScene(Protocol):
 
 Kind = Literal["label", "order", "time", "count", "words", "music", "quiet"]
 Outcome = Literal["named", "missed", "invented"]
-KINDS: tuple[Kind, ...] = ("label", "order", "time", "count", "words", "music", "quiet")
 TOLERANCE_S = 0.5
 SENTENCE_SHARE = 0.8
 QUOTE_SHARE = 0.5
@@ -101,13 +100,7 @@ class Fact:
 class CaptionFacts(Counts):
     """All facts and wrong claims of one caption, or of a corpus after adding."""
 
-    rates: ClassVar[tuple[str, ...]] = (
-        "named", "missed", "invented", "recall", "hallucination_rate",
-    )  # fmt: skip
-    kept_out: ClassVar[tuple[str, ...]] = ("details",)
-
     details: tuple[Fact, ...] = ()
-    captions: int = 0
 
     def count(self, outcome: Outcome, kind: Kind | None = None) -> int:
         """How many facts came out so, of one kind or of all."""
@@ -133,22 +126,9 @@ class CaptionFacts(Counts):
         return ratio(self.named, self.named + self.missed)
 
     @property
-    def hallucination_rate(self) -> float | None:
-        """Wrong claims, as a share of all that was named or invented."""
-        return ratio(self.invented, self.named + self.invented)
-
-    @property
     def f1(self) -> float:
-        """Twice the facts named over these and what is missed or invented; 1 of nothing."""
-        wrong = self.missed + self.invented
-        return 2 * self.named / (2 * self.named + wrong) if self.named + wrong else 1.0
-
-    def to_dict(self) -> dict[str, Any]:
-        """Counts and rates, in all and by kind, as plain JSON types."""
-        seen = Counter((f.kind, f.outcome) for f in self.details)
-        outcomes: tuple[Outcome, ...] = ("named", "missed", "invented")
-        kinds = {kind: {o: seen[kind, o] for o in outcomes} for kind in KINDS}
-        return {**super().to_dict(), "kinds": kinds}
+        """Of facts named among all facts and among all claims; 1 of nothing."""
+        return f1(self.named, self.named + self.missed, self.named + self.invented)
 
 
 def caption_facts(
@@ -156,35 +136,26 @@ def caption_facts(
     truth: SoundScene,
     *,
     vocabulary: Iterable[str] = (),
-    synonyms: Synonyms | None = None,
-    instruments: Iterable[str] = INSTRUMENTS,
     tolerance_s: float = TOLERANCE_S,
 ) -> CaptionFacts:
     """Facts of one caption; see the top of the file.
 
     `vocabulary`: every label a caption might name; a label outside it and outside the truth cannot
-    be recognised, so give the whole set that scenes are made of. `synonyms`: other words for
-    labels, e.g. {"dog barking": ("dog", "bark")}. Raises MossAudioError for a tolerance below 0.
+    be recognised, so give the whole set that scenes are made of. Raises MossAudioError for a
+    tolerance below 0.
     """
     if not tolerance_s >= 0:
         raise MossAudioError(f"tolerance_s must be 0 or more seconds, got {tolerance_s!r}")
-    check = _Check(text, truth, vocabulary, synonyms or {}, tuple(instruments), tolerance_s)
-    return CaptionFacts(tuple(check.facts()), 1)
+    return CaptionFacts(tuple(_Check(text, truth, vocabulary, tolerance_s).facts()))
 
 
 class _Check:
     """One caption beside one scene."""
 
     def __init__(
-        self,
-        text: str,
-        truth: SoundScene,
-        vocabulary: Iterable[str],
-        synonyms: Synonyms,
-        instruments: tuple[str, ...],
-        tolerance_s: float,
+        self, text: str, truth: SoundScene, vocabulary: Iterable[str], tolerance_s: float
     ) -> None:
-        self.truth, self.instruments, self.tolerance_s = truth, instruments, tolerance_s
+        self.truth, self.tolerance_s = truth, tolerance_s
         self.quoted = quotations(text)
         self.text = without(text, self.quoted)  # what is said is no claim of what is heard
         self.names: dict[str, str] = {}
@@ -197,12 +168,12 @@ class _Check:
             whole = (truth.sentences[0].start, max(s.end for s in truth.sentences))
             self._heard(SPEECH, whole)
             self.allowed[key] = [whole, *((s.start, s.end) for s in truth.sentences)]
-        known = {label: tuple(names) for label, names in synonyms.items()}
-        known[SPEECH] = (*known.get(SPEECH, ()), *_SPEECH_NAMES)
         labels = sorted({SPEECH, *self.names.values(), *vocabulary})
-        for label in labels:
-            if label.endswith(" music"):  # "music" alone is true of any of them
-                known[label] = (*known.get(label, ()), "music")
+        # "music" alone is true of any kind of music
+        known: dict[str, tuple[str, ...]] = {
+            label: ("music",) for label in labels if label.endswith(" music")
+        }
+        known[SPEECH] = _SPEECH_NAMES
         self.known = {label_key(label): label for label in labels}
         self.mentions = [self._settled(m) for m in find_mentions(self.text, labels, known)]
         self.times = time_claims(self.text, self.mentions)
@@ -242,7 +213,7 @@ class _Check:
             if key in self.names
         ]
         # In a piece of music a bare instrument is judged as such, not as another sound.
-        played = {label_key(name) for name in self.instruments} if self.truth.music else set()
+        played = {label_key(name) for name in INSTRUMENTS} if self.truth.music else set()
         wrong = {
             m.labels
             for m in self.mentions
@@ -367,7 +338,7 @@ class _Check:
 
     def _music(self) -> list[Fact]:
         music = self.truth.music
-        played = (*self.instruments, str(music["instrument"])) if music else self.instruments
+        played = (*INSTRUMENTS, str(music["instrument"])) if music else INSTRUMENTS
         claims = music_claims(self.text, played, music["tempo_bpm"] if music else None)
         true: dict[str, str] = {}
         if music:

@@ -7,17 +7,14 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
-from typing import ClassVar
 
-from moss_audio.metrics.counts import Counts
+from moss_audio.metrics.counts import Counts, f1
 from moss_audio.text import normalize_words
 
 
 @dataclass(frozen=True)
 class WordCounts(Counts):
     """Words of `references` and `predictions` texts, and those that are in both."""
-
-    rates: ClassVar[tuple[str, ...]] = ("precision", "recall", "f1")
 
     shared: int = 0
     references: int = 0
@@ -35,8 +32,8 @@ class WordCounts(Counts):
 
     @property
     def f1(self) -> float:
-        both = self.references + self.predictions
-        return 2 * self.shared / both if both else 1.0
+        """Of precision and recall; 1 of nothing."""
+        return f1(self.shared, self.references, self.predictions)
 
 
 def shared_words(reference: str, caption: str) -> WordCounts:

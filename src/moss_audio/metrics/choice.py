@@ -9,11 +9,9 @@ from __future__ import annotations
 import re
 import string
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import ClassVar
 
 from moss_audio.errors import MossAudioError
-from moss_audio.metrics.counts import Counts, ratio
+from moss_audio.metrics.counts import AnswerCounts
 from moss_audio.text import normalize_words, split_thinking
 
 # "the answer is", "Answer:", "I choose", "\\boxed", up to what they name.
@@ -37,32 +35,15 @@ _ONLY_LETTER = re.compile(r"[(\[{]?\s*([A-Za-z])\s*[)\]}]?\s*[.:]?")
 _CLAUSE_END = re.compile(r"[\n;!?]|\.(?=\s|$)")
 
 
-@dataclass(frozen=True)
-class ChoiceCounts(Counts):
-    """Right answers among `total`; `unparsed` could not be read, `missing` were never given."""
-
-    rates: ClassVar[tuple[str, ...]] = ("accuracy",)
-
-    correct: int = 0
-    total: int = 0
-    unparsed: int = 0
-    missing: int = 0
-
-    @property
-    def accuracy(self) -> float | None:
-        """`correct` over `total`; None of nothing."""
-        return ratio(self.correct, self.total)
-
-
-def strict_choice(output: str | None, choices: Sequence[str], answer: str) -> ChoiceCounts:
-    """One question by the strict rule; unparsed and missing (None) answers are wrong.
+def strict_choice(output: str, choices: Sequence[str], answer: str) -> AnswerCounts:
+    """One question by the strict rule; unparsed answers are wrong.
 
     `answer` is the text of the right choice or its letter. Reading: `parse_choice`. Raises
     MossAudioError for an answer that is none of the choices.
     """
     right = _right_index(choices, answer)
-    found = None if output is None else parse_choice(output, choices)
-    return ChoiceCounts(int(found == right), 1, int(found is None), int(output is None))
+    found = parse_choice(output, choices)
+    return AnswerCounts(int(found == right), 1, int(found is None))
 
 
 def parse_choice(output: str, choices: Sequence[str]) -> int | None:
@@ -83,10 +64,10 @@ def parse_choice(output: str, choices: Sequence[str]) -> int | None:
     """
     _, text, _ = split_thinking(output)
     text = text.strip(_MARKUP)
-    texts = [_words(_without_label(choice, i)) for i, choice in enumerate(choices)]
+    texts = [normalize_words(_without_label(choice, i)) for i, choice in enumerate(choices)]
     if (only := _ONLY_LETTER.fullmatch(text.rstrip(_MARKUP + ".").strip(_MARKUP))) is not None:
         return _index(only[1], choices)
-    whole = [i for i, words in enumerate(texts) if words and words == _words(text)]
+    whole = [i for i, words in enumerate(texts) if words and words == normalize_words(text)]
     if whole:
         return whole[0]
     for statement in reversed(list(_STATEMENT.finditer(text))):
@@ -95,7 +76,7 @@ def parse_choice(output: str, choices: Sequence[str]) -> int | None:
             return stated
     if (labelled := _LABELLED.fullmatch(text)) and _index(labelled[1], choices) is not None:
         named = _index(labelled[1], choices)
-        behind = _words(labelled[2].strip(_MARKUP))
+        behind = normalize_words(labelled[2].strip(_MARKUP))
         same = [i for i, words in enumerate(texts) if words == behind]
         return named if not same or named in same else None
     letters = {
@@ -105,31 +86,27 @@ def parse_choice(output: str, choices: Sequence[str]) -> int | None:
     } - {None}
     if letters:
         return letters.pop() if len(letters) == 1 else None
-    return _mentioned(_words(text), texts)
+    return _mentioned(normalize_words(text), texts)
 
 
-def mmau_official(
-    output: str | None, choices: Sequence[str], answer: str, *, map_letters: bool = True
-) -> ChoiceCounts:
+def mmau_official(output: str | None, choices: Sequence[str], answer: str) -> AnswerCounts:
     """One question by the official rule of MMAU, which MMAR shares.
 
     Right if every word of the answer is in the output and no word is that only other choices
     have (words: runs of word characters, lower case, as sets). A missing prediction (None) leaves
-    the denominator, as there. `map_letters`: an output that opens with a choice's letter, which
-    the official script would call wrong, is replaced by that choice's text first.
+    the denominator, as there. An output that opens with a choice's letter, which the official
+    script would call wrong, is replaced by that choice's text first.
     """
     if output is None:
-        return ChoiceCounts(missing=1)
-    if map_letters:
-        output = _letter_to_text(output, choices)
-    found, wanted = _tokens(output), _tokens(answer)
+        return AnswerCounts()
+    found, wanted = _tokens(_letter_to_text(output, choices)), _tokens(answer)
     if not found:
-        return ChoiceCounts(total=1, unparsed=1)
+        return AnswerCounts(total=1, unparsed=1)
     others = set().union(*(_tokens(choice) for choice in choices)) - wanted
-    return ChoiceCounts(int(wanted <= found and not others & found), 1)
+    return AnswerCounts(int(wanted <= found and not others & found), 1)
 
 
-def mmsu_official(output: str | None, choices: Sequence[str], answer: str) -> ChoiceCounts:
+def mmsu_official(output: str | None, choices: Sequence[str], answer: str) -> AnswerCounts:
     """One question by the official rule of MMSU; unparsed answers leave the denominator, as there.
 
     The letter is the first character of the output if that is one of A to D, else the last but
@@ -140,23 +117,24 @@ def mmsu_official(output: str | None, choices: Sequence[str], answer: str) -> Ch
     text = "" if output is None else output.strip().replace("\n", "")
     letters = string.ascii_uppercase[: min(4, len(choices))]
     if not text or text == "None":
-        return ChoiceCounts(unparsed=1, missing=int(output is None))
+        return AnswerCounts(unparsed=1)
     if text[0] in "ABCD":
         letter = text[0]
     elif len(text) > 1 and text[-2] in "ABCD":
         letter = text[-2]
     else:
-        return ChoiceCounts(unparsed=1)
+        return AnswerCounts(unparsed=1)
     right = letter in letters and choices[letters.index(letter)] == answer
-    return ChoiceCounts(int(right), 1)
+    return AnswerCounts(int(right), 1)
 
 
 def _right_index(choices: Sequence[str], answer: str) -> int:
-    wanted = _words(answer)
-    for same in (lambda i, c: c == answer, lambda i, c: _words(_without_label(c, i)) == wanted):
-        found = [i for i, choice in enumerate(choices) if same(i, choice)]
-        if found:
-            return found[0]
+    wanted = normalize_words(answer)
+    if answer in choices:
+        return choices.index(answer)
+    for i, choice in enumerate(choices):
+        if normalize_words(_without_label(choice, i)) == wanted:
+            return i
     only = _ONLY_LETTER.fullmatch(answer.strip())
     index = _index(only[1], choices) if only else None
     if index is None:
@@ -167,10 +145,6 @@ def _right_index(choices: Sequence[str], answer: str) -> int:
 def _index(letter: str, choices: Sequence[str]) -> int | None:
     index = string.ascii_uppercase.find(letter.upper())
     return index if 0 <= index < len(choices) else None
-
-
-def _words(text: str) -> list[str]:
-    return normalize_words(text)
 
 
 def _tokens(text: str) -> set[str]:
@@ -187,7 +161,7 @@ def _without_label(choice: str, index: int) -> str:
 def _stated(rest: str, texts: Sequence[list[str]], choices: Sequence[str]) -> int | None:
     """What a statement names: a choice's text at its beginning (the longest), or a letter."""
     clause = rest[: end.start()] if (end := _CLAUSE_END.search(rest)) else rest
-    words = [w for w in _words(clause) if w not in ("the", "a", "an")]
+    words = [w for w in normalize_words(clause) if w not in ("the", "a", "an")]
     found: tuple[int, int] | None = None
     for i, text in enumerate(texts):
         bare = [w for w in text if w not in ("the", "a", "an")]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
-from typing import Any, ClassVar, Self
+from typing import Any, Self
 
 
 @dataclass(frozen=True)
@@ -12,12 +12,8 @@ class Counts:
     """Base of a metric's result: every field is a number or a tuple, and adds up.
 
     `a + b` adds field by field (tuples are joined), `sum(results)` works, and `merge(results)`
-    does the same in one pass. `to_dict` gives the fields and the rates named in `rates` as plain
-    JSON types; fields named in `kept_out` (long lists) stay out. A rate of nothing is None.
+    does the same in one pass.
     """
-
-    rates: ClassVar[tuple[str, ...]] = ()
-    kept_out: ClassVar[tuple[str, ...]] = ()
 
     def __add__(self, other: Self | int) -> Self:
         if isinstance(other, int) and other == 0:  # the start of sum()
@@ -41,12 +37,22 @@ class Counts:
                 summed[field.name] = sum(values)
         return cls(**summed)
 
-    def to_dict(self) -> dict[str, Any]:
-        """Counts and rates as plain JSON types."""
-        names = [f.name for f in fields(self) if f.name not in self.kept_out]
-        return {name: getattr(self, name) for name in (*names, *self.rates)}
+
+@dataclass(frozen=True)
+class AnswerCounts(Counts):
+    """Right answers among `total`; `unparsed` ones held nothing that could be read."""
+
+    correct: int = 0
+    total: int = 0
+    unparsed: int = 0
 
 
 def ratio(part: float, whole: float) -> float | None:
     """`part / whole`, None of nothing."""
     return part / whole if whole else None
+
+
+def f1(hits: float, references: float, predictions: float) -> float:
+    """2 hits / (references + predictions); 1 where there was nothing to find or found."""
+    both = references + predictions
+    return 2 * hits / both if both else 1.0

@@ -15,19 +15,20 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 from moss_audio import settings
 from moss_audio.endpoint import Endpoint, EndpointClient, json_object
 from moss_audio.errors import MossAudioError
 from moss_audio.files import write_atomic
-from moss_audio.metrics.counts import Counts
 
 FIELDS = (
     "gender", "age", "accent", "pitch", "volume", "speed", "texture", "clarity", "fluency",
     "emotion", "tone", "personality", "summary",
 )  # fmt: skip
 LOWEST, HIGHEST = 1, 5
+_WORKERS = 4  # requests at a time
+_SAMPLING: dict[str, Any] = {"temperature": 0.0, "max_tokens": 4096}
 
 PROMPT = f"""You compare two descriptions of the same speech recording. REFERENCE is correct. \
 Rate how well CANDIDATE agrees with it in each of these {len(FIELDS)} aspects:
@@ -48,37 +49,7 @@ Answer with one JSON object and nothing else: every aspect above as a key, its r
 integer."""
 
 
-@dataclass(frozen=True)
-class JudgeScores(Counts):
-    """Ratings of a corpus: one tuple, in the order of `FIELDS`, for every clip that was judged."""
-
-    rates: ClassVar[tuple[str, ...]] = ("judged", "overall", "means")
-    kept_out: ClassVar[tuple[str, ...]] = ("ratings",)
-
-    ratings: tuple[tuple[int, ...], ...] = ()
-    clips: int = 0
-    parse_failures: int = 0
-
-    @property
-    def judged(self) -> int:
-        """Clips with ratings: the denominator of all means."""
-        return len(self.ratings)
-
-    @property
-    def means(self) -> dict[str, float | None]:
-        """Mean rating of each field; None without a judged clip."""
-        columns = zip(*self.ratings, strict=True) if self.ratings else ((),) * len(FIELDS)
-        return {
-            name: sum(column) / len(column) if column else None
-            for name, column in zip(FIELDS, columns, strict=True)
-        }
-
-    @property
-    def overall(self) -> float | None:
-        """Plain mean over fields and clips; None without a judged clip."""
-        if not self.ratings:
-            return None
-        return sum(map(sum, self.ratings)) / (len(FIELDS) * len(self.ratings))
+Ratings = dict[str, int]  # by field
 
 
 @dataclass(frozen=True)
@@ -91,57 +62,36 @@ class SpeechCaptionJudge:
 
     endpoint: Endpoint
     cache_dir: Path | None = None
-    temperature: float = 0.0
-    max_tokens: int = 4096
 
-    def score(self, reference: str | Mapping[str, str], hypothesis: str) -> JudgeScores:
-        """Judges one clip. `reference`: a description, or one text a field.
+    def rate(self, pairs: Sequence[tuple[Mapping[str, str], str]]) -> list[Ratings | None]:
+        """Ratings of (reference, hypothesis) pairs in their order, None for a reply that could not
+        be read. A reference has a text for each field that it says something about.
 
-        Raises MossAudioError when the endpoint cannot be reached or refuses,
-        MissingDependencyError without the `eval` extra.
+        Raises MossAudioError when the endpoint cannot be reached or refuses (what was rated before
+        is kept), MissingDependencyError without the `eval` extra.
         """
-        return self.score_all([(reference, hypothesis)])[0]
-
-    def score_all(
-        self, pairs: Sequence[tuple[str | Mapping[str, str], str]], *, workers: int = 4
-    ) -> list[JudgeScores]:
-        """Judges (reference, hypothesis) pairs, `workers` at a time, results in their order.
-
-        Add them up with `JudgeScores.merge`. Errors: see `score`; what was judged before is kept
-        in the cache.
-        """
-        if workers < 1:
-            raise MossAudioError(f"workers must be 1 or more, got {workers!r}")
         requests = [self._request(reference, hypothesis) for reference, hypothesis in pairs]
         found = [self._cached(request) for request in requests]
-        if all(verdict is not None for verdict in found):
-            return [_scores(verdict) for verdict in found]
-        client = self.endpoint.connect("The speech-caption judge", extra="eval")
+        if any(verdict is None for verdict in found):
+            client = self.endpoint.connect("The speech-caption judge", extra="eval")
+            with ThreadPoolExecutor(_WORKERS) as pool:
+                jobs = [
+                    pool.submit(lambda v, r: v or self._ask(client, r), verdict, request)
+                    for verdict, request in zip(found, requests, strict=True)
+                ]
+                try:
+                    found = [job.result() for job in jobs]
+                except BaseException:
+                    pool.shutdown(wait=True, cancel_futures=True)
+                    raise
+        return [verdict["ratings"] for verdict in found if verdict is not None]
 
-        def judge(i: int) -> JudgeScores:
-            return _scores(found[i] or self._ask(client, requests[i]))
-
-        with ThreadPoolExecutor(workers) as pool:
-            jobs = [pool.submit(judge, i) for i in range(len(requests))]
-            try:
-                return [job.result() for job in jobs]
-            except BaseException:
-                pool.shutdown(wait=True, cancel_futures=True)
-                raise
-
-    def _request(self, reference: str | Mapping[str, str], hypothesis: str) -> dict[str, Any]:
-        if not isinstance(reference, str):
-            unknown = sorted(set(reference) - set(FIELDS))
-            if unknown:
-                raise MossAudioError(
-                    f"unknown fields {unknown} in a reference: use {', '.join(FIELDS)}"
-                )
-            reference = "\n".join(f"{f}: {reference[f]}" for f in FIELDS if reference.get(f))
-        content = f"REFERENCE\n{reference}\n\nCANDIDATE\n{hypothesis}"
+    def _request(self, reference: Mapping[str, str], hypothesis: str) -> dict[str, Any]:
+        known = "\n".join(f"{f}: {reference[f]}" for f in FIELDS if reference.get(f))
+        content = f"REFERENCE\n{known}\n\nCANDIDATE\n{hypothesis}"
         return {
             "model": self.endpoint.model_name,
-            "temperature": self.temperature,
-            "max_tokens": self.max_tokens,
+            **_SAMPLING,
             "messages": [
                 {"role": "system", "content": PROMPT},
                 {"role": "user", "content": content},
@@ -149,12 +99,7 @@ class SpeechCaptionJudge:
         }
 
     def _ask(self, client: EndpointClient, request: Mapping[str, Any]) -> dict[str, Any]:
-        found = client.ask(
-            request["messages"],
-            parse_ratings,
-            temperature=self.temperature,
-            max_tokens=self.max_tokens,
-        )
+        found = client.ask(request["messages"], parse_ratings, **_SAMPLING)
         verdict = {"request": request, "replies": list(found.replies), "ratings": found.value}
         path = self._path(request)
         if path is not None:
@@ -181,7 +126,7 @@ class SpeechCaptionJudge:
         return dict(verdict)
 
 
-def parse_ratings(reply: str) -> dict[str, int]:
+def parse_ratings(reply: str) -> Ratings:
     """The 13 ratings of a judge's reply.
 
     The reply, after any thinking block and without one code fence around all of it, must be a
@@ -196,10 +141,3 @@ def parse_ratings(reply: str) -> dict[str, int]:
         if type(value) is not int or not LOWEST <= value <= HIGHEST:
             raise MossAudioError(f"{name} must be an integer from {LOWEST} to {HIGHEST}")
     return {name: data[name] for name in FIELDS}
-
-
-def _scores(verdict: Mapping[str, Any] | None) -> JudgeScores:
-    ratings = verdict["ratings"] if verdict else None
-    if ratings is None:
-        return JudgeScores((), 1, 1)
-    return JudgeScores((tuple(ratings[name] for name in FIELDS),), 1)

@@ -10,17 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
 
 import numpy as np
 
 from moss_audio.metrics.counts import Counts, ratio
 from moss_audio.result import Word
 from moss_audio.text import align, normalize_words
-
-WITHIN_MS = (20, 50, 100, 200)
-PERCENTILES = (50, 90, 95, 99)
-_EXACT_MS = 1e-6  # times of milliseconds meet a limit exactly, whatever binary floats make of it
 
 
 @dataclass(frozen=True)
@@ -30,11 +25,6 @@ class AasResult(Counts):
     `references` and `hypotheses` count words, `clips` clips; `parse_failures` are clips whose
     answer held no readable times: their words are in `references` and unmatched.
     """
-
-    rates: ClassVar[tuple[str, ...]] = (
-        "matched", "sum_ms", "mean_ms", "match_rate", "start_bias_ms", "end_bias_ms",
-    )  # fmt: skip
-    kept_out: ClassVar[tuple[str, ...]] = ("start_shifts_ms", "end_shifts_ms")
 
     start_shifts_ms: tuple[float, ...] = ()
     end_shifts_ms: tuple[float, ...] = ()
@@ -64,37 +54,9 @@ class AasResult(Counts):
         """Matched words over reference words."""
         return ratio(self.matched, self.references)
 
-    @property
-    def start_bias_ms(self) -> float | None:
-        """Mean signed shift of starts; above 0: too late."""
-        return ratio(sum(self.start_shifts_ms), self.matched)
-
-    @property
-    def end_bias_ms(self) -> float | None:
-        """Mean signed shift of ends; above 0: too late."""
-        return ratio(sum(self.end_shifts_ms), self.matched)
-
     def percentile_ms(self, percent: float) -> float | None:
         """The absolute shift that `percent` % of the stamps of matched words stay within."""
         return float(np.percentile(self._absolute(), percent)) if self.matched else None
-
-    def share_within(self, limit_ms: float) -> float | None:
-        """Stamps of matched words at most `limit_ms` off, as a share of those stamps."""
-        return ratio(int((self._absolute() <= limit_ms + _EXACT_MS).sum()), 2 * self.matched)
-
-    def recall_within(self, limit_ms: float) -> float | None:
-        """Words matched with both stamps at most `limit_ms` off, as a share of all references."""
-        both = (self._absolute() <= limit_ms + _EXACT_MS).all(axis=0)
-        return ratio(int(both.sum()), self.references)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Counts, rates, percentiles and shares as plain JSON types; no single shifts."""
-        return {
-            **super().to_dict(),
-            "percentiles_ms": {str(p): self.percentile_ms(p) for p in PERCENTILES},
-            "share_within_ms": {str(ms): self.share_within(ms) for ms in WITHIN_MS},
-            "recall_within_ms": {str(ms): self.recall_within(ms) for ms in WITHIN_MS},
-        }
 
     def _absolute(self) -> np.ndarray:
         return np.abs(np.array([self.start_shifts_ms, self.end_shifts_ms], dtype=np.float64))

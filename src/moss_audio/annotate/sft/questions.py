@@ -177,7 +177,7 @@ def _certain(kind: str, answer: str, truth: Any) -> bool:
         return bool(time_correct(answer, truth, 2 * _ROUNDING_S).correct)
     if kind == "interval":
         length = max(truth[1] - truth[0], 0.1)
-        return interval_iou(answer, *truth).iou_sum >= 1 - min(0.9, 2.1 * _ROUNDING_S / length)
+        return (interval_iou(answer, *truth) or 0.0) >= 1 - min(0.9, 2.1 * _ROUNDING_S / length)
     if kind == "count":
         return bool(count_correct(answer, truth).correct)
     if kind == "order":

@@ -17,20 +17,21 @@ from moss_audio.evaluate.item import Dataset, Item
 from moss_audio.evaluate.loaders import mmar, mmau, mmau_pro, mmsu
 from moss_audio.evaluate.loaders.files import DataError
 from moss_audio.evaluate.plan import Mean, Measure, Outcome, Part, Plan, Share
-from moss_audio.metrics.choice import ChoiceCounts, mmau_official, mmsu_official
+from moss_audio.metrics.choice import mmau_official, mmsu_official
+from moss_audio.metrics.counts import AnswerCounts
 from moss_audio.result import Answer
 from moss_audio.tasks.choices import Choose
 
 VERSION = 1
 
 
-def _strict(text: str | None, choices: Sequence[str], reference: str) -> ChoiceCounts:
+def _strict(text: str | None, choices: Sequence[str], reference: str) -> AnswerCounts:
     score = Choose(choices=tuple(choices)).score(Answer(text or ""), reference)
-    counts: ChoiceCounts = score.counts["choices"]
+    counts: AnswerCounts = score.counts["choices"]
     return counts
 
 
-Rule = Callable[[str | None, Sequence[str], str], ChoiceCounts]
+Rule = Callable[[str | None, Sequence[str], str], AnswerCounts]
 
 # (part, which is also the folder in the data folder; loader; official rule)
 SETS: tuple[tuple[str, Callable[[Path], Dataset], Rule], ...] = (
@@ -84,7 +85,7 @@ def _known(item: Item) -> bool:
     return item.reference is not None
 
 
-def _counts(rule: Rule, outcome: Outcome) -> ChoiceCounts:
+def _counts(rule: Rule, outcome: Outcome) -> AnswerCounts:
     item, result = outcome.item, outcome.result
     text = result.text if isinstance(result, Answer) else None
     if item.reference is None:

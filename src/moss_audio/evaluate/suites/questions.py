@@ -10,17 +10,18 @@ from collections.abc import Sequence
 
 from moss_audio.evaluate.item import Item
 from moss_audio.evaluate.plan import Outcome, Share
-from moss_audio.metrics.qa import QaCounts, constant_baseline
+from moss_audio.metrics.counts import AnswerCounts
+from moss_audio.metrics.qa import constant_hits
 from moss_audio.result import Answer
 from moss_audio.tasks.ask import TOLERANCE_S, Ask
 
 
-def _counts(outcome: Outcome) -> QaCounts:
+def _counts(outcome: Outcome) -> AnswerCounts:
     """Whether an answer gives the item's truth: a label, a whole number, or seconds."""
     result, item = outcome.result, outcome.item
     answer = result if isinstance(result, Answer) else Answer("")
     truth = item.truth if isinstance(item.truth, float | int) else str(item.truth)
-    counts: QaCounts = Ask().score(answer, truth, labels=item.choices).counts["answers"]
+    counts: AnswerCounts = Ask().score(answer, truth, labels=item.choices).counts["answers"]
     return counts
 
 
@@ -40,12 +41,10 @@ def best_constant(items: Sequence[Item]) -> float | None:
     """Percent right of whoever gives the best single answer to each kind of question."""
     if not items:
         return None
-    hits = 0.0
+    hits = 0
     for kind in sorted({item.category for item in items}):
         truths = [item.truth for item in items if item.category == kind]
-        form = "time" if all(isinstance(truth, float) for truth in truths) else "label"
-        found = constant_baseline(truths, form, tolerance_s=TOLERANCE_S)  # type: ignore[arg-type]
-        hits += (found.accuracy or 0.0) * found.total
+        hits += constant_hits(truths, TOLERANCE_S)
     return 100 * hits / len(items)
 
 

@@ -19,7 +19,7 @@ from moss_audio.evaluate.calls import Call
 from moss_audio.evaluate.item import Dataset, Item
 from moss_audio.evaluate.loaders.files import DataError
 from moss_audio.evaluate.plan import Measure, Outcome, Part, Share
-from moss_audio.metrics.judge import FIELDS, JudgeScores, SpeechCaptionJudge
+from moss_audio.metrics.judge import FIELDS, Ratings, SpeechCaptionJudge
 from moss_audio.result import Answer
 
 OVERALL = "judge, mean of fields"
@@ -55,42 +55,36 @@ class _Panel:
     """The judge, and its verdicts by item."""
 
     judge: SpeechCaptionJudge
-    verdicts: dict[str, JudgeScores] = field(default_factory=dict)
+    verdicts: dict[str, Ratings | None] = field(default_factory=dict)
 
     def judge_all(self, outcomes: Sequence[Outcome], folder: Path) -> None:
         """Has all answers judged. Raises MossAudioError if the judge cannot be asked."""
         rows = [(o.item, o.result.text) for o in outcomes if isinstance(o.result, Answer)]
         judge = replace(self.judge, cache_dir=folder / CACHE)
-        scores = judge.score_all([(dict(item.fields), text) for item, text in rows])
-        self.verdicts = {item.id: one for (item, _), one in zip(rows, scores, strict=True)}
+        rated = judge.rate([(dict(item.fields), text) for item, text in rows])
+        self.verdicts = {item.id: one for (item, _), one in zip(rows, rated, strict=True)}
 
     def measures(self) -> tuple[Measure, ...]:
         """The mean over fields, each field, and replies of the judge that cannot be read."""
         fields_ = (
-            Measure(f"judge, {name}", self._share(_one(i)), unit="", scale=1.0)
-            for i, name in enumerate(FIELDS)
+            Measure(f"judge, {name}", self._mean(name), unit="", scale=1.0) for name in FIELDS
         )
         return (
-            Measure(OVERALL, self._share(_all), unit="", scale=1.0, grouped=True),
+            Measure(OVERALL, self._mean(*FIELDS), unit="", scale=1.0, grouped=True),
             *fields_,
-            Measure("judge's replies that cannot be read", self._share(_unread), better="lower"),
+            Measure("judge's replies that cannot be read", self._unread, better="lower"),
         )
 
-    def _share(self, of: Callable[[JudgeScores], Share]) -> Callable[[Outcome], Share | None]:
+    def _mean(self, *names: str) -> Callable[[Outcome], Share | None]:
         def share(outcome: Outcome) -> Share | None:
-            found = self.verdicts.get(outcome.item.id)
-            return None if found is None else of(found)
+            if outcome.item.id not in self.verdicts:
+                return None
+            ratings = self.verdicts[outcome.item.id]
+            return (sum(ratings[name] for name in names), len(names)) if ratings else (0, 0)
 
         return share
 
-
-def _all(scores: JudgeScores) -> Share:
-    return sum(map(sum, scores.ratings)), len(FIELDS) * scores.judged
-
-
-def _one(index: int) -> Callable[[JudgeScores], Share]:
-    return lambda scores: (sum(rating[index] for rating in scores.ratings), scores.judged)
-
-
-def _unread(scores: JudgeScores) -> Share:
-    return scores.parse_failures, scores.clips
+    def _unread(self, outcome: Outcome) -> Share | None:
+        if outcome.item.id not in self.verdicts:
+            return None
+        return int(self.verdicts[outcome.item.id] is None), 1
