@@ -91,7 +91,7 @@ class Entry:
 def entry_of(
     fields: Mapping[str, Any],
     where: str,
-    folder: Path,
+    folder: Path | str,
     columns: Mapping[str, str] | None = None,
 ) -> Entry:
     """The entry that a row of a table or an object of a JSON list stands for.
@@ -150,7 +150,7 @@ def _is_media(value: Any) -> bool:
     return isinstance(value, str) and os.path.splitext(value)[1].lower() in MEDIA_SUFFIXES
 
 
-def read_clip(value: Any, folder: Path, name: str = "audio") -> Clip:
+def read_clip(value: Any, folder: Path | str, name: str = "audio") -> Clip:
     """A clip from what a list gives for it: a path, a URL, or an object with one of these or with
     `bytes`, or with `array` and `sampling_rate`, and perhaps `start` and `end`.
 
@@ -174,7 +174,7 @@ def read_clip(value: Any, folder: Path, name: str = "audio") -> Clip:
     return Clip(resolved(value, folder), start_s, end_s, value)
 
 
-def resolved(text: str, folder: Path) -> str:
+def resolved(text: str, folder: Path | str) -> str:
     """A path as a list in `folder` writes it, or a URL, which stays as it is.
 
     Raises MossAudioError for what no file can be called.
@@ -196,6 +196,8 @@ def is_remote(text: str) -> bool:
 
 
 def _part(fields: Mapping[str, Any]) -> tuple[float | None, float | None]:
+    if "start" not in fields and "end" not in fields and "offset" not in fields:
+        return None, None
     start_s, end_s = seconds(fields.get("start"), "start"), seconds(fields.get("end"), "end")
     if start_s is None and end_s is None:
         start_s = seconds(fields.get("offset"), "offset")

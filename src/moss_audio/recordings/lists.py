@@ -15,7 +15,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from pathlib import Path
 
 from moss_audio.errors import MossAudioError
@@ -60,7 +59,7 @@ def read_list(
 
 
 def _records(path: Path, table: bool, columns: Mapping[str, str]) -> Iterator[Entry | Unread]:
-    checked = False
+    checked, folder = False, str(path.parent)
     for record in read_records(path):
         if isinstance(record, Unread):
             yield record
@@ -69,12 +68,13 @@ def _records(path: Path, table: bool, columns: Mapping[str, str]) -> Iterator[En
             _check_header(path, list(record.fields), columns)
             checked = True
         try:
-            entry = entry_of(record.fields, record.where, path.parent, columns)
+            entry = entry_of(record.fields, record.where, folder, columns)
         except MossAudioError as error:
             yield Unread(record.where, str(error))
             continue
         if table:  # a cell that is empty is missing
-            entry = replace(entry, fields={k: v for k, v in entry.fields.items() if k and v})
+            given = {k: v for k, v in record.fields.items() if k and v}
+            entry = Entry(entry.clip, entry.where, entry.id, entry.text, given, entry.named_by)
         yield entry
 
 

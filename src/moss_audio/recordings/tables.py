@@ -162,6 +162,7 @@ def _begins_list(path: Path) -> bool:
 
 def _rows(path: Path, tabs: bool) -> Iterator[Record | Unread]:
     header: list[str] | None = None
+    file = str(path)
     for row in _tab_cells(path) if tabs else _comma_cells(path):
         if isinstance(row, Unread):
             if header is None:
@@ -169,7 +170,7 @@ def _rows(path: Path, tabs: bool) -> Iterator[Record | Unread]:
             yield row
             continue
         number, cells = row
-        where = f"{path}:{number}"
+        where = f"{file}:{number}"
         if header is None:
             header = cells
         elif len(cells) == len(header):
@@ -192,20 +193,19 @@ def _comma_cells(path: Path) -> Iterator[tuple[int, list[str]] | Unread]:
         with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
             reader = csv.reader(file, strict=True)
             while True:
-                where = f"{path}:{reader.line_num + 1}"
                 number = reader.line_num + 1
                 try:
                     cells = next(reader)
                 except StopIteration:
                     return
                 except csv.Error as error:
-                    yield Unread(where, f"not a row of a table ({error})")
+                    yield Unread(f"{path}:{number}", f"not a row of a table ({error})")
                     continue
                 if all(map(_is_utf8, cells)):
                     if any(cells):
                         yield number, cells
                 else:
-                    yield Unread(where, "not UTF-8")
+                    yield Unread(f"{path}:{number}", "not UTF-8")
     except OSError as error:
         raise _unreadable(path, error) from None
 
