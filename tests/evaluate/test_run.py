@@ -120,7 +120,8 @@ def test_fresh_forgets(tmp_path: Path) -> None:
     planned = plan("asr", _dimension(tmp_path / "a"))
     _run(FakeModel(), planned, tmp_path / "out")
     with AnswerFile(tmp_path / "out", fresh=True) as store:
-        assert len(store) == 0
+        assert store.path.read_bytes() == b""
+    assert _run(FakeModel(), planned, tmp_path / "out").reused == 0
 
 
 def test_bad_items_are_reported_and_tried_again(tmp_path: Path) -> None:

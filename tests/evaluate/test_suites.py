@@ -12,7 +12,6 @@ import pytest
 
 from moss_audio.endpoint import Endpoint
 from moss_audio.errors import MossAudioError
-from moss_audio.evaluate.choice_prompt import choice_prompt
 from moss_audio.evaluate.figures import ALL, Figure, figures
 from moss_audio.evaluate.item import Item
 from moss_audio.evaluate.loaders import prompts
@@ -24,6 +23,7 @@ from moss_audio.evaluate.run import run
 from moss_audio.evaluate.store import AnswerFile
 from moss_audio.evaluate.suites import plan
 from moss_audio.evaluate.suites.facts import named
+from moss_audio.evaluate.suites.general import choice_prompt
 from moss_audio.metrics.judge import FIELDS, Ratings, SpeechCaptionJudge
 from tests.evaluate import layouts
 from tests.evaluate.fakes import FakeModel
@@ -238,7 +238,7 @@ def test_kinds_of_questions_take_turns(tmp_path: Path, monkeypatch: pytest.Monke
     have several "when" and no certain "how many"."""
     found = scene_items.scenes(layouts.scenes(tmp_path))
     kinds = ("when", "count", "at")
-    every = scene_items.asked(found, kinds, "time").items
+    every = scene_items.asked(found, kinds).items
     of_kind = {kind: [i for i in every if i.category == kind] for kind in kinds}
     assert len(of_kind["count"]) < len(of_kind["when"])
     fewest = min(map(len, of_kind.values()))
@@ -248,7 +248,7 @@ def test_kinds_of_questions_take_turns(tmp_path: Path, monkeypatch: pytest.Monke
         of_scene = [i.id.partition("/")[0] for i in items]
         assert of_scene == sorted(of_scene)
     monkeypatch.setattr(scene_items, "QUESTIONS", 2)
-    fewer = scene_items.asked(found, kinds, "time").items
+    fewer = scene_items.asked(found, kinds).items
     assert [i.id for i in fewer if i.category == "when"] == [i.id for i in of_kind["when"][:2]]
     labels = {i.category: i.choices for i in every}
     assert all(i.choices == labels[i.category] for i in fewer)  # of all scenes, as before
@@ -282,7 +282,7 @@ def test_without_the_prompts_their_line_is_absent(
 def test_sounds_made_here_tell_what_they_are() -> None:
     clip = NoiseClip(0.5, "pink", -30.0, "n")
     audio = clip.load()
-    assert audio.duration_s == clip.duration_s == 0.5
+    assert audio.duration_s == 0.5
     level = 10 * np.log10(np.mean(audio.samples.astype(float) ** 2))
     assert level == pytest.approx(-30, abs=0.1)
     noisy: Any = Noisy(clip, 10.0, "white", "i")

@@ -8,11 +8,11 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from moss_audio.recordings import Audio, audio_duration, load_audio
+from moss_audio.recordings import Audio, load_audio
 from moss_audio.result import Event, Word
 
 
@@ -20,14 +20,11 @@ class Sound(Protocol):
     """A recording to be opened later.
 
     `identity` tells it from others of its set and does not depend on the machine. `load` raises
-    AudioError in one line. `duration_s` is None where only reading it would tell.
+    AudioError in one line.
     """
 
     @property
     def identity(self) -> str: ...
-
-    @property
-    def duration_s(self) -> float | None: ...
 
     def load(self) -> Audio: ...
 
@@ -50,19 +47,6 @@ class SoundFile:
             size = -1
         return f"{self.name}:{size}:{self.start}:{self.end}"
 
-    @property
-    def duration_s(self) -> float | None:
-        """Seconds as the file's header states them; None for a bad or a wordless one."""
-        if self.start is not None and self.end is not None:
-            return self.end - self.start
-        try:
-            whole = audio_duration(self.path)
-        except ValueError:
-            return None  # reported when its turn comes
-        if whole is None:
-            return None
-        return (whole if self.end is None else min(self.end, whole)) - (self.start or 0.0)
-
     def load(self) -> Audio:
         """The samples. Raises AudioError naming the file."""
         return load_audio(self.path, start=self.start, end=self.end)
@@ -82,9 +66,7 @@ class Item:
         truth: the reference as a value: a label, a number or seconds.
         facts: what a caption should name; `a|b` accepts either.
         fields: a reference of several named parts, such as a description of a speaker.
-        language: of what is said, as the set states it.
         category: the group it is reported in.
-        row: the published record, untouched.
     """
 
     id: str
@@ -97,15 +79,7 @@ class Item:
     truth: Any = None
     facts: tuple[str, ...] = ()
     fields: tuple[tuple[str, str], ...] = ()
-    language: str | None = None
     category: str = ""
-    row: dict[str, Any] = field(default_factory=dict, compare=False)
-
-    @property
-    def duration_s(self) -> float | None:
-        """Seconds of all recordings; None where a header does not tell."""
-        known = [sound.duration_s for sound in self.audio]
-        return None if None in known else float(sum(d for d in known if d is not None))
 
     def digest(self) -> str:
         """Of all that decides what is asked and what is right; the same on every machine."""
@@ -128,7 +102,6 @@ class Item:
 class Dataset:
     """A set of items. `about` says what it is; `notes` what was left out of it, and why."""
 
-    name: str
     items: Sequence[Item]
     about: str
     notes: tuple[str, ...] = ()

@@ -31,11 +31,6 @@ class Noisy:
         """Of the recording, and of the noise."""
         return f"{self.sound.identity} + {self.colour} {self.snr_db:.3f} dB {self.seed}"
 
-    @property
-    def duration_s(self) -> float | None:
-        """That of the recording."""
-        return self.sound.duration_s
-
     def load(self) -> Audio:
         """The samples. Raises AudioError as the recording's own does."""
         audio = self.sound.load()
@@ -55,11 +50,6 @@ class NoiseClip:
     def identity(self) -> str:
         """All that it is made from."""
         return f"{self.colour} {self.seconds:g} s {self.level_db:g} dB {self.seed}"
-
-    @property
-    def duration_s(self) -> float:
-        """Its length."""
-        return self.seconds
 
     def load(self) -> Audio:
         """The samples."""

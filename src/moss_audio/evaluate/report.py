@@ -52,7 +52,7 @@ def build(
 
 
 def _part(part: Part, outcomes: Sequence[Outcome]) -> dict[str, Any]:
-    used = Dataset(part.dataset.name, [o.item for o in outcomes], part.dataset.about)
+    used = Dataset([o.item for o in outcomes], part.dataset.about)
     warnings = Counter(
         _general(w) for o in outcomes if o.result is not None for w in o.result.warnings
     )

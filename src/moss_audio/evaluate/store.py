@@ -52,9 +52,6 @@ class AnswerFile:
     def __exit__(self, *_: object) -> None:
         self._file.close()
 
-    def __len__(self) -> int:
-        return len(self._found)
-
     def get(self, key: str) -> Stored | None:
         """What was answered under a key; None if nothing was, or it failed."""
         return self._found.get(key)

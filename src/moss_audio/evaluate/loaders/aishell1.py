@@ -6,7 +6,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from moss_audio.evaluate.item import Dataset, Item, SoundFile
-from moss_audio.evaluate.loaders.files import DataError, below, first_of, lines
+from moss_audio.evaluate.loaders.files import DataError, below, first_of, spoken_lines
 
 TRANSCRIPT = Path("transcript/aishell_transcript_v0.8.txt")
 
@@ -20,12 +20,7 @@ def load(directory: Path, split: str = "test") -> Dataset:
     """Recordings of a split that have a transcript. Raises DataError."""
     root = directory if (directory / "wav").is_dir() else directory / "data_aishell"
     path = first_of(root, (str(TRANSCRIPT),))
-    texts = {}
-    for where, line in lines(path):
-        name, _, text = line.strip().partition(" ")
-        if not text.strip():
-            raise DataError(f"{where}: an id and its words are expected, got {line[:60]!r}")
-        texts[name] = "".join(text.split())
+    texts = {name: "".join(words.split()) for name, words in spoken_lines(path)}
     found = below(root / "wav" / split, ".wav")
     if not found:
         raise DataError(f"{root / 'wav' / split}: holds no .wav; unpack the speakers' archives")
@@ -34,7 +29,6 @@ def load(directory: Path, split: str = "test") -> Dataset:
             id=wav.stem,
             audio=(SoundFile(wav, wav.relative_to(root).as_posix()),),
             reference=texts[wav.stem],
-            language="zh",
             category=wav.parent.name,
         )
         for wav in found
@@ -44,4 +38,4 @@ def load(directory: Path, split: str = "test") -> Dataset:
         raise DataError(f"{path}: has no line for any recording in wav/{split}")
     without = len(found) - len(items)
     notes = (f"{without} recordings without a transcript are left out",) if without else ()
-    return Dataset("aishell1", items, f"AISHELL-1, split {split}", notes)
+    return Dataset(items, f"AISHELL-1, split {split}", notes)

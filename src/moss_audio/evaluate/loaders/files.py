@@ -26,7 +26,7 @@ class DataError(MossAudioError):
 
 
 @dataclass(frozen=True)
-class Row:
+class DataRow:
     """A record of a file; `where` names it in messages."""
 
     values: dict[str, Any]
@@ -112,19 +112,24 @@ def whole(read: Iterable[T | Unread]) -> Iterator[T]:
         raise DataError(str(error)) from error
 
 
-def lines(path: Path) -> Iterator[tuple[str, str]]:
-    """(where, line) of the lines that are not blank."""
-    return ((f"{path}:{line.number}", line.text) for line in whole(read_lines(path)))
+def spoken_lines(path: Path) -> Iterator[tuple[str, str]]:
+    """(id, words) of lines `<id> <words>`."""
+    for line in whole(read_lines(path)):
+        name, _, words = line.text.strip().partition(" ")
+        if not words.strip():
+            where = f"{path}:{line.number}"
+            raise DataError(f"{where}: an id and its words are expected, got {line.text[:60]!r}")
+        yield name, words.strip()
 
 
-def json_rows(path: Path) -> list[Row]:
+def json_rows(path: Path) -> list[DataRow]:
     """Records of a JSON file that is a list of objects."""
-    return [Row(record.fields, record.where) for record in whole(read_json_list(path))]
+    return [DataRow(record.fields, record.where) for record in whole(read_json_list(path))]
 
 
-def jsonl_rows(path: Path) -> list[Row]:
+def jsonl_rows(path: Path) -> list[DataRow]:
     """Records of a file with one JSON object a line."""
-    return [Row(record.fields, record.where) for record in whole(read_objects(path))]
+    return [DataRow(record.fields, record.where) for record in whole(read_objects(path))]
 
 
 def sound_file(root: Path, name: str) -> SoundFile:
@@ -136,12 +141,12 @@ def sound_file(root: Path, name: str) -> SoundFile:
 # ---------------------------------------------------------------------------------- parquet
 
 
-def parquet_rows(path: Path, without: Sequence[str] = ()) -> list[Row]:
+def parquet_rows(path: Path, without: Sequence[str] = ()) -> list[DataRow]:
     """Records of a parquet file but for the columns `without`. Raises DataError if it is none,
     MissingDependencyError without pyarrow."""
     table = arrow_rows(path)
     names = [name for name in table.names if name not in without]
-    return [Row(row, f"{path}[{i}]") for i, row in enumerate(whole(table.rows(names)))]
+    return [DataRow(row, f"{path}[{i}]") for i, row in enumerate(whole(table.rows(names)))]
 
 
 def arrow_rows(path: Path) -> ArrowRows:
@@ -167,11 +172,6 @@ class ParquetSound:
         """File, its size and the row."""
         path = self.table.path
         return f"{path.name}:{path.stat().st_size}:{self.row}"
-
-    @property
-    def duration_s(self) -> float | None:
-        """Unknown without reading it."""
-        return None
 
     def load(self) -> Audio:
         """The samples. Raises AudioError naming file and row."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from moss_audio.evaluate.item import Dataset, Item, SoundFile
-from moss_audio.evaluate.loaders.files import DataError, any_below, below, folder, lines
+from moss_audio.evaluate.loaders.files import DataError, any_below, below, folder, spoken_lines
 
 _LISTS = ".trans.txt"
 
@@ -24,19 +24,9 @@ def load(directory: Path) -> Dataset:
     for path in lists:
         chapter = path.parent
         subset = chapter.parent.parent.name
-        for where, line in lines(path):
-            name, _, text = line.strip().partition(" ")
-            if not text.strip():
-                raise DataError(f"{where}: an id and its words are expected, got {line[:60]!r}")
+        for name, words in spoken_lines(path):
             flac = chapter / f"{name}.flac"
-            items.append(
-                Item(
-                    id=name,
-                    audio=(SoundFile(flac, flac.relative_to(directory).as_posix()),),
-                    reference=text.strip(),
-                    language="en",
-                    category=subset,
-                )
-            )
+            sound = SoundFile(flac, flac.relative_to(directory).as_posix())
+            items.append(Item(id=name, audio=(sound,), reference=words, category=subset))
     subsets = ", ".join(sorted({item.category for item in items}))
-    return Dataset("librispeech", items, f"LibriSpeech, {subsets}")
+    return Dataset(items, f"LibriSpeech, {subsets}")

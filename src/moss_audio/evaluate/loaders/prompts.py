@@ -39,8 +39,8 @@ def load(directory: Path | None = None, text: Path | None = None) -> Dataset:
             left_out += 1
             continue
         sound = SoundFile(path, f"{name}.wav")
-        items.append(Item(id=name, audio=(sound,), reference=words, language="en"))
+        items.append(Item(id=name, audio=(sound,), reference=words))
     if not items:
         raise DataError(f"{text}: names none of the recordings in {directory}")
     note = f"{left_out} prompts left out: spelling, digits, symbols, descriptions of sounds"
-    return Dataset("human-prompts", items, "asterisk-core-sounds-en: one speaker, 8 kHz", (note,))
+    return Dataset(items, "asterisk-core-sounds-en: one speaker, 8 kHz", (note,))

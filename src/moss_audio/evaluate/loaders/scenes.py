@@ -34,11 +34,6 @@ class SceneSound:
         """Id, length and seed: the same configuration gives the same bytes."""
         return f"{self.scene.id}:{self.scene.num_samples}:{self.scene.seed}"
 
-    @property
-    def duration_s(self) -> float:
-        """Its length."""
-        return self.scene.duration_s
-
     def load(self) -> Audio:
         """The samples."""
         samples = self.scene.samples().astype("float32") / 32768.0
@@ -60,19 +55,17 @@ def speech(found: Sequence[Scene]) -> Dataset:
             audio=(SceneSound(scene),),
             reference=scene.text,
             words=scene.words,
-            language="en",
             category="as composed" if scene.snr_db is None else "composed with noise",
         )
         for scene in found
         if scene.kind == "speech" and scene.words
     ]
-    return Dataset("voice", items, f"scenes, {SPLIT}: unseen voice and sentences")
+    return Dataset(items, f"scenes, {SPLIT}: unseen voice and sentences")
 
 
 def noisy(dataset: Dataset) -> Dataset:
     """The same clips with noise of a drawn colour, at a ratio drawn between 5 and 20 dB."""
     return Dataset(
-        f"{dataset.name}-noise",
         [_noisy(item) for item in dataset.items],
         f"{dataset.about}; white, pink or brown noise added at {SNR_DB[0]:g} to {SNR_DB[1]:g} dB",
     )
@@ -87,7 +80,6 @@ def _noisy(item: Item) -> Item:
         audio=sounds,
         reference=item.reference,
         words=item.words,
-        language=item.language,
         category="below 10 dB" if snr_db < 10 else "10 dB and above",
     )
 
@@ -104,7 +96,7 @@ def events(found: Sequence[Scene]) -> Dataset:
         for scene in found
         if scene.kind in ("events", "mixed")
     ]
-    return Dataset("events", items, f"scenes, {SPLIT}: recordings of sounds never trained on")
+    return Dataset(items, f"scenes, {SPLIT}: recordings of sounds never trained on")
 
 
 def quiet(found: Sequence[Scene]) -> Dataset:
@@ -121,10 +113,10 @@ def quiet(found: Sequence[Scene]) -> Dataset:
         clip = NoiseClip(NOISE_SECONDS, colour, level, name)
         items.append(Item(id=name, audio=(clip,), reference="", category="noise"))
     about = f"scenes, {SPLIT}, without speech; {NOISE_CLIPS} clips of noise made here"
-    return Dataset("quiet", items, about)
+    return Dataset(items, about)
 
 
-def asked(found: Sequence[Scene], kinds: Sequence[str], name: str) -> Dataset:
+def asked(found: Sequence[Scene], kinds: Sequence[str]) -> Dataset:
     """Questions of some kinds, plainly worded, about the scenes that they can be asked of.
 
     At most `QUESTIONS` of a kind, in the order of the scenes; the kinds take turns, so that the
@@ -154,7 +146,7 @@ def asked(found: Sequence[Scene], kinds: Sequence[str], name: str) -> Dataset:
         )
         for scene, number, question in rows
     ]
-    return Dataset(name, items, f"scenes, {SPLIT}: questions of the kinds {', '.join(kinds)}")
+    return Dataset(items, f"scenes, {SPLIT}: questions of the kinds {', '.join(kinds)}")
 
 
 def captioned(found: Sequence[Scene]) -> Dataset:
@@ -172,4 +164,4 @@ def captioned(found: Sequence[Scene]) -> Dataset:
         )
         for scene in found
     ]
-    return Dataset("captions", items, f"scenes, {SPLIT}: what is heard is known exactly")
+    return Dataset(items, f"scenes, {SPLIT}: what is heard is known exactly")

@@ -45,7 +45,7 @@ def load(directory: Path) -> Dataset:
     for path in below(directory, *AUDIO_SUFFIXES):
         recordings.setdefault(path.stem, []).append(path)
     items = [_item(grid, directory, recordings) for grid in grids]
-    return Dataset(directory.name, items, f"word times of TextGrids in {directory.name}")
+    return Dataset(items, f"word times of TextGrids in {directory.name}")
 
 
 def _item(grid: Path, directory: Path, recordings: dict[str, list[Path]]) -> Item:

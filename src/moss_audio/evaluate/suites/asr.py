@@ -12,7 +12,7 @@ from pathlib import Path
 
 from moss_audio.evaluate.calls import Call
 from moss_audio.evaluate.item import Dataset, Item
-from moss_audio.evaluate.loaders import aishell1, kaldi, librispeech, manifest
+from moss_audio.evaluate.loaders import aishell1, librispeech, lists
 from moss_audio.evaluate.loaders.files import DataError
 from moss_audio.evaluate.plan import Mean, Measure, Outcome, Part, Plan, Share
 from moss_audio.metrics.asr import counted_by_characters
@@ -21,7 +21,13 @@ from moss_audio.tasks.transcribe import Transcribe
 
 VERSION = 1
 RATE = "error rate"
-_LAYOUTS = (aishell1, librispeech, kaldi, manifest)
+# (whether a folder is one, its loader)
+_LAYOUTS: tuple[tuple[Callable[[Path], bool], Callable[[Path], Dataset]], ...] = (
+    (aishell1.holds, aishell1.load),
+    (librispeech.holds, librispeech.load),
+    (lists.holds_kaldi, lists.load_kaldi),
+    (lists.holds_list, lists.load_texts),
+)
 
 
 def plan(data: Path) -> Plan:
@@ -51,19 +57,15 @@ def _is_set(data: Path) -> bool:
     """Whether a folder is one set itself. Archives unpacked side by side (`data_aishell`,
     `LibriSpeech`) are several."""
     return (
-        kaldi.holds(data)
-        or manifest.holds(data)
+        lists.holds_kaldi(data)
+        or lists.holds_list(data)
         or (data / aishell1.TRANSCRIPT).is_file()
         or any(any(data.glob(f"{depth}/*.trans.txt")) for depth in ("*/*", "*/*/*"))
     )
 
 
 def _load(path: Path) -> Dataset | None:
-    for layout in _LAYOUTS:
-        if layout.holds(path):
-            loaded: Dataset = layout.load(path)
-            return loaded
-    return None
+    return next((load(path) for holds, load in _LAYOUTS if holds(path)), None)
 
 
 def measures(items: Sequence[Item]) -> tuple[Measure, ...]:

@@ -1,4 +1,4 @@
-"""Captions: each folder of the data folder is a set (a JSONL list, see the loader `captions`).
+"""Captions: each folder of the data folder is a set, a JSONL list (`loaders.lists.load_captions`).
 
 With `facts`, what is named and what is invented is counted; with a reference `caption`, shared
 words are. Items with `fields` (the paper's thirteen of a speaker) are put before a judge model,
@@ -13,7 +13,7 @@ from pathlib import Path
 
 from moss_audio.evaluate.calls import Call
 from moss_audio.evaluate.item import Dataset
-from moss_audio.evaluate.loaders import captions
+from moss_audio.evaluate.loaders import lists
 from moss_audio.evaluate.loaders.files import DataError
 from moss_audio.evaluate.plan import Measure, Outcome, Part, Plan, Share
 from moss_audio.evaluate.suites import speaker
@@ -29,15 +29,15 @@ _NO_JUDGE = "a judge has to rate its fields: give --judge-url and --judge-model"
 def plan(data: Path, judge: SpeechCaptionJudge | None = None) -> Plan:
     """A part a set, and one more for its items with fields. Raises DataError."""
     parts, absent = [], []
-    folders = [data] if captions.holds(data) else sorted(p for p in data.iterdir() if p.is_dir())
+    folders = [data] if lists.holds_jsonl(data) else sorted(p for p in data.iterdir() if p.is_dir())
     if not folders:
         raise DataError(f"{data}: holds no list and no folder with one")
     for path in folders:
         name = path.resolve().name
-        if not captions.holds(path):
+        if not lists.holds_jsonl(path):
             absent.append((name, "holds no JSONL list"))
             continue
-        dataset = _with_vocabulary(captions.load(path))
+        dataset = _with_vocabulary(lists.load_captions(path))
         described = [item for item in dataset.items if item.facts or item.reference]
         if described:
             measures: tuple[Measure, ...] = ()

@@ -8,19 +8,20 @@ embedder, the rule of MMAU stands in. Wording: `moss_audio.tasks.choices`.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from moss_audio.errors import MossAudioError
 from moss_audio.evaluate.calls import Call
-from moss_audio.evaluate.choice_prompt import choice_prompt
 from moss_audio.evaluate.item import Dataset, Item
-from moss_audio.evaluate.loaders import mmar, mmau, mmau_pro, mmsu
+from moss_audio.evaluate.loaders import choices as sets
 from moss_audio.evaluate.loaders.files import DataError
 from moss_audio.evaluate.plan import Mean, Measure, Outcome, Part, Plan, Share
 from moss_audio.metrics.choice import mmau_official, mmsu_official
 from moss_audio.metrics.counts import AnswerCounts
 from moss_audio.result import Answer
-from moss_audio.tasks.choices import Choose
+from moss_audio.tasks.choices import LETTERS, Choose, choice_question
 
 VERSION = 1
 
@@ -35,10 +36,10 @@ Rule = Callable[[str | None, Sequence[str], str], AnswerCounts]
 
 # (part, which is also the folder in the data folder; loader; official rule)
 SETS: tuple[tuple[str, Callable[[Path], Dataset], Rule], ...] = (
-    ("mmau", mmau.load, mmau_official),
-    ("mmau-pro", mmau_pro.load, mmau_official),
-    ("mmar", mmar.load, mmau_official),
-    ("mmsu", mmsu.load, mmsu_official),
+    ("mmau", sets.load_mmau, mmau_official),
+    ("mmau-pro", sets.load_mmau_pro, mmau_official),
+    ("mmar", sets.load_mmar, mmau_official),
+    ("mmsu", sets.load_mmsu, mmsu_official),
 )
 STRICT, OFFICIAL = "accuracy, strict", "accuracy, official rule"
 
@@ -61,6 +62,22 @@ def plan(data: Path) -> Plan:
         for name in (STRICT, OFFICIAL)
     )
     return Plan("general", VERSION, tuple(parts), tuple(absent), means)
+
+
+def choice_prompt(item: Item) -> str:
+    """The prompt of an item. A letter that a choice brings along, as in `(A) violin`, is not
+    written twice. Raises MossAudioError for more choices than letters."""
+    bare = [_bare(choice, LETTERS[i : i + 1]) for i, choice in enumerate(item.choices)]
+    try:
+        return choice_question(item.question.strip(), bare)
+    except MossAudioError as error:
+        raise MossAudioError(f"item {item.id}: {error}") from None
+
+
+def _bare(choice: str, letter: str) -> str:
+    """A choice without its own letter in front."""
+    match = re.fullmatch(rf"\s*\(?{letter}[).:]\)?\s*(\S.*)", choice, re.DOTALL)
+    return (match[1] if match else choice).strip()
 
 
 def measures(rule: Rule) -> tuple[Measure, ...]:

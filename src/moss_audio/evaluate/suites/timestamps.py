@@ -12,7 +12,7 @@ from pathlib import Path
 
 from moss_audio.evaluate.calls import Call
 from moss_audio.evaluate.item import Dataset
-from moss_audio.evaluate.loaders import textgrid, timed
+from moss_audio.evaluate.loaders import lists, textgrid
 from moss_audio.evaluate.loaders.files import DataError
 from moss_audio.evaluate.plan import Measure, Outcome, Part, Plan, Share
 from moss_audio.evaluate.suites.asr import error_share, in_characters
@@ -44,8 +44,8 @@ def plan(data: Path) -> Plan:
 
 
 def _load(path: Path, has_grids: Callable[[Path], bool]) -> Dataset | None:
-    if any(path.glob("*.jsonl")):
-        return timed.load(path)
+    if lists.holds_jsonl(path):
+        return lists.load_timed(path)
     return textgrid.load(path) if has_grids(path) else None
 
 
