@@ -10,7 +10,6 @@ import os
 import textwrap
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +18,7 @@ import numpy as np
 from moss_audio.errors import MissingDependencyError, MossAudioError
 from moss_audio.files import write_atomic
 from moss_audio.recordings import Audio
-from moss_audio.result import Timeline, Transcript
+from moss_audio.result import Timeline, Transcript, Word
 from moss_audio.units import SAMPLE_RATE
 
 IMAGE_SUFFIXES = (".png", ".svg", ".pdf")
@@ -39,13 +38,6 @@ _FONTS = (
     "WenQuanYi Zen Hei", "WenQuanYi Micro Hei", "Droid Sans Fallback", "PingFang SC",
     "Microsoft YaHei", "Arial Unicode MS",
 )  # fmt: skip
-
-
-@dataclass(frozen=True)
-class _Span:
-    text: str
-    start: float
-    end: float
 
 
 def check_plot(path: str | os.PathLike[str]) -> None:
@@ -156,6 +148,10 @@ def _waveform(axis: Any, audio: Audio, last: float) -> None:
     axis.set_ylim(-top, top)
     axis.set_yticks([])
     axis.set_ylabel("wave", fontsize=9)
+    _mark_seconds(axis)
+
+
+def _mark_seconds(axis: Any) -> None:
     axis.grid(axis="x", color="#dddddd", linewidth=0.6)
     axis.set_axisbelow(True)
 
@@ -205,18 +201,18 @@ def mel_height(hertz: float) -> float:
     return float(low / high)
 
 
-def _rows(timeline: Timeline) -> list[tuple[str, list[_Span]]]:
+def _rows(timeline: Timeline) -> list[tuple[str, list[Word]]]:
     """Events by label, labels by first appearance."""
-    rows: dict[str, list[_Span]] = {}
+    rows: dict[str, list[Word]] = {}
     for event in timeline.events:
         label = " ".join(event.label.split()) or "(no label)"
         if label not in rows and len(rows) >= _MAX_ROWS:
             label = "(further labels)"
-        rows.setdefault(label, []).append(_Span(label, event.start, event.end))
+        rows.setdefault(label, []).append(Word(label, event.start, event.end))
     return list(rows.items())
 
 
-def _events(axis: Any, rows: Sequence[tuple[str, list[_Span]]]) -> None:
+def _events(axis: Any, rows: Sequence[tuple[str, list[Word]]]) -> None:
     """A row for each label, named at the left, where names cannot run into each other."""
     from matplotlib import colormaps
 
@@ -231,25 +227,23 @@ def _events(axis: Any, rows: Sequence[tuple[str, list[_Span]]]) -> None:
     axis.set_ylim(max(1, len(rows)) - 0.4, -0.6)
     axis.set_yticks(range(len(rows)))
     axis.set_yticklabels([_wrap(label).replace("$", r"\$") for label, _ in rows])
-    axis.grid(axis="x", color="#dddddd", linewidth=0.6)
-    axis.set_axisbelow(True)
+    _mark_seconds(axis)
     if not rows:
         axis.set_yticks([])
         axis.text(0.5, 0.5, "no events", transform=axis.transAxes, ha="center", va="center")
 
 
-def _words(transcript: Transcript) -> list[_Span]:
+def _words(transcript: Transcript) -> list[Word]:
     spans = transcript.words or [w for s in transcript.segments for w in s.words]
-    return [_Span(" ".join(x.text.split()), x.start, x.end) for x in spans or transcript.segments]
+    return [Word(" ".join(x.text.split()), x.start, x.end) for x in spans or transcript.segments]
 
 
-def _word_lanes(figure: Any, axis: Any, words: Sequence[_Span]) -> None:
+def _word_lanes(figure: Any, axis: Any, words: Sequence[Word]) -> None:
     """Each word below its bar, in the first lane where it touches no earlier one; where no lane
     has room the bar stands alone."""
     axis.set_ylim(_WORD_LANES + 0.6, -0.6)
     axis.set_yticks([])
-    axis.grid(axis="x", color="#dddddd", linewidth=0.6)
-    axis.set_axisbelow(True)
+    _mark_seconds(axis)
     if not words:
         axis.text(0.5, 0.5, "no words with times", transform=axis.transAxes, ha="center")
         return
@@ -277,7 +271,7 @@ def _word_lanes(figure: Any, axis: Any, words: Sequence[_Span]) -> None:
         free_from[lane] = at + width + 6 * per_pixel
 
 
-def _label_width_in(rows: Sequence[tuple[str, list[_Span]]]) -> float:
+def _label_width_in(rows: Sequence[tuple[str, list[Word]]]) -> float:
     longest = max(
         (_columns(line) for label, _ in rows for line in _wrap(label).splitlines()), default=0
     )

@@ -22,13 +22,13 @@ LOOP_CHARS = 32
 LOOP_SPAN_CHARS = 24
 
 # fmt: off
-_ONES = (
+SMALL_NUMBERS = (
     "zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten",
     "eleven", "twelve", "thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen",
     "nineteen",
 )
 # fmt: on
-_TENS = ("twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety")
+TENS = ("twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety")
 _IRREGULAR_ORDINALS = {
     "one": "first",
     "two": "second",
@@ -112,24 +112,29 @@ def number_to_words(number: int) -> str:
     if not 0 <= number <= 9999:
         raise ValueError(f"number_to_words spells 0 to 9999, got {number}")
     if number < 20:
-        return _ONES[number]
+        return SMALL_NUMBERS[number]
     if number < 100:
         tens, ones = divmod(number, 10)
-        return _TENS[tens - 2] + (f" {_ONES[ones]}" if ones else "")
+        return TENS[tens - 2] + (f" {SMALL_NUMBERS[ones]}" if ones else "")
     unit, name = (1000, "thousand") if number >= 1000 else (100, "hundred")
     count, rest = divmod(number, unit)
     return f"{number_to_words(count)} {name}" + (f" {number_to_words(rest)}" if rest else "")
+
+
+def without_articles(words: Sequence[str]) -> list[str]:
+    """Normalised words but for a, an and the."""
+    return [word for word in words if word not in ("a", "an", "the")]
 
 
 def _spell(match: re.Match[str]) -> str:
     digits, decimals, ordinal = match[1].replace(",", ""), match[2], match[3]
     # A code, a telephone number or a long number is read digit by digit.
     if len(digits) > 4 or (len(digits) > 1 and digits[0] == "0"):
-        words = [_ONES[int(digit)] for digit in digits]
+        words = [SMALL_NUMBERS[int(digit)] for digit in digits]
     else:
         words = number_to_words(int(digits)).split()
     if decimals:
-        words += ["point", *(_ONES[int(digit)] for digit in decimals)]
+        words += ["point", *(SMALL_NUMBERS[int(digit)] for digit in decimals)]
     elif ordinal:
         last = words[-1]
         words[-1] = _IRREGULAR_ORDINALS.get(

@@ -47,7 +47,10 @@ def figures(plan: Plan, outcomes: Sequence[Sequence[Outcome]]) -> list[Figure]:
         for figure in _of_measure(part, measure, rows)
     ]
     found += [_mean(mean, found) for mean in plan.means]
-    return [_with_paper(plan.suite, figure) for figure in found]
+    return [
+        replace(one, paper=reported(plan.suite, one.part, one.name)) if one.group == ALL else one
+        for one in found
+    ]
 
 
 def _of_measure(part: Part, measure: Measure, outcomes: Sequence[Outcome]) -> list[Figure]:
@@ -109,16 +112,14 @@ def _mean(mean: Mean, figures: Sequence[Figure]) -> Figure:
     if len(values) < len(mean.figures):
         return made
     centre = sum(values) / len(values)
-    below = math.hypot(*(row.value - row.low for row in rows if row.value is not None
-                         and row.low is not None)) / len(rows)  # fmt: skip
-    above = math.hypot(*(row.high - row.value for row in rows if row.value is not None
-                         and row.high is not None)) / len(rows)  # fmt: skip
+    widths = [
+        (row.value - row.low, row.high - row.value)
+        for row in rows
+        if row.value is not None and row.low is not None and row.high is not None
+    ]
+    below = math.hypot(*(width for width, _ in widths)) / len(rows)
+    above = math.hypot(*(width for _, width in widths)) / len(rows)
     items, whole = sum(row.items for row in rows), math.fsum(row.whole for row in rows)
     return replace(
         made, value=centre, low=centre - below, high=centre + above, items=items, whole=whole
     )
-
-
-def _with_paper(suite: str, figure: Figure) -> Figure:
-    found = reported(suite, figure.part, figure.name) if figure.group == ALL else None
-    return figure if found is None else replace(figure, paper=str(found))

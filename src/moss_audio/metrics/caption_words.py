@@ -9,7 +9,7 @@ from collections import Counter
 from dataclasses import dataclass
 
 from moss_audio.metrics.counts import Counts, f1
-from moss_audio.text import normalize_words
+from moss_audio.text import normalize_words, without_articles
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,6 @@ class WordCounts(Counts):
 def shared_words(reference: str, caption: str) -> WordCounts:
     """Normalised words, articles left out, each as often as it occurs on both sides."""
     wanted, found = (
-        Counter(word for word in normalize_words(text) if word not in ("a", "an", "the"))
-        for text in (reference, caption)
+        Counter(without_articles(normalize_words(text))) for text in (reference, caption)
     )
     return WordCounts((wanted & found).total(), wanted.total(), found.total())

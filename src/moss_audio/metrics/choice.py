@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 from moss_audio.errors import MossAudioError
 from moss_audio.metrics.counts import AnswerCounts
-from moss_audio.text import normalize_words, split_thinking
+from moss_audio.text import normalize_words, split_thinking, without_articles
 
 # "the answer is", "Answer:", "I choose", "\\boxed", up to what they name.
 _STATEMENT = re.compile(
@@ -161,10 +161,10 @@ def _without_label(choice: str, index: int) -> str:
 def _stated(rest: str, texts: Sequence[list[str]], choices: Sequence[str]) -> int | None:
     """What a statement names: a choice's text at its beginning (the longest), or a letter."""
     clause = rest[: end.start()] if (end := _CLAUSE_END.search(rest)) else rest
-    words = [w for w in normalize_words(clause) if w not in ("the", "a", "an")]
+    words = without_articles(normalize_words(clause))
     found: tuple[int, int] | None = None
     for i, text in enumerate(texts):
-        bare = [w for w in text if w not in ("the", "a", "an")]
+        bare = without_articles(text)
         if bare and words[: len(bare)] == bare and (found is None or len(bare) > found[0]):
             found = (len(bare), i)
     if found is not None:

@@ -18,8 +18,8 @@ import numpy as np
 
 from moss_audio.errors import MissingDependencyError
 from moss_audio.metrics.counts import Counts, f1
+from moss_audio.metrics.mentions import label_words
 from moss_audio.result import Event, Timeline
-from moss_audio.text import normalize_words
 
 COLLAR_S = 0.2
 OFFSET_SHARE = 0.5
@@ -49,12 +49,8 @@ class IouCounts(Counts):
 
 
 def normalize_label(label: str) -> str:
-    """The form in which labels are compared: normalised words without articles and without a
-    leading "sound of"."""
-    words = [word for word in normalize_words(label) if word not in ("a", "an", "the")]
-    if words[:2] in (["sound", "of"], ["sounds", "of"]):
-        words = words[2:] or words
-    return " ".join(words)
+    """The form in which labels are compared: `label_words` on one line."""
+    return " ".join(label_words(label))
 
 
 def event_based(reference: Timeline, hypothesis: Timeline, *, labels: bool = True) -> EventCounts:

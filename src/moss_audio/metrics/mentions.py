@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
-from moss_audio.text import normalize_words
+from moss_audio.text import normalize_words, without_articles
 
 _WORD = re.compile(r"[^\W_]+(?:['\u2019][^\W_]+)*")
 _NEGATIONS = frozenset(("no", "not", "without", "never", "neither", "nor"))
@@ -28,6 +28,14 @@ class Mention:
     start: int
     end: int
     negated: bool = False
+
+
+def label_words(label: str) -> list[str]:
+    """Normalised words of a label, without articles and without a leading "sound of"."""
+    words = without_articles(normalize_words(label))
+    if words[:2] in (["sound", "of"], ["sounds", "of"]):
+        words = words[2:] or words
+    return words
 
 
 def label_key(label: str) -> str:
@@ -106,10 +114,7 @@ def _turns(
 
 @lru_cache(maxsize=4096)
 def _phrase(text: str) -> tuple[str, ...]:
-    words = [w for w in normalize_words(text) if w not in ("a", "an", "the")]
-    if words[:2] in (["sound", "of"], ["sounds", "of"]):
-        words = words[2:] or words
-    return tuple(_stem(word) for word in words)
+    return tuple(_stem(word) for word in label_words(text))
 
 
 def _stem(word: str) -> str:

@@ -6,22 +6,12 @@ import re
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from moss_audio.text import SMALL_NUMBERS, TENS
+
 Unit = Literal["s", "times", "bpm", ""]
 
-# fmt: off
-_SMALL = {
-    word: value for value, word in enumerate((
-        "zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten",
-        "eleven", "twelve", "thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen",
-        "nineteen",
-    ))
-}
-_TENS = {
-    word: 10 * value for value, word in enumerate((
-        "twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety",
-    ), start=2)
-}
-# fmt: on
+_SMALL = {word: value for value, word in enumerate(SMALL_NUMBERS)}
+_TENS = {word: 10 * value for value, word in enumerate(TENS, start=2)}
 _SCALES = {"hundred": 100, "thousand": 1000}
 _FREQUENCY = {"once": 1, "twice": 2, "thrice": 3}
 _UNITS: dict[str, tuple[Unit, float]] = {

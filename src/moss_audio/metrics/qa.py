@@ -16,7 +16,7 @@ from moss_audio.errors import MossAudioError
 from moss_audio.metrics.counts import AnswerCounts
 from moss_audio.metrics.mentions import find_mentions, label_key, told_order
 from moss_audio.metrics.numbers import find_numbers, find_times
-from moss_audio.text import normalize_words, split_thinking
+from moss_audio.text import normalize_words, split_thinking, without_articles
 
 _NONE = re.compile(r"\b(?:none|never|no|not)\b", re.IGNORECASE)
 _EDGE_S = 1e-9
@@ -38,8 +38,7 @@ def names_answer(answer_text: str, truth: str) -> AnswerCounts:
 
 def _bare_words(text: str) -> list[str]:
     words = normalize_words(text)
-    # An answer may be an article, as the letter of a choice is.
-    return [word for word in words if word not in ("a", "an", "the")] or words
+    return without_articles(words) or words  # it may be an article, as the letter of a choice is
 
 
 def count_correct(answer_text: str, truth: int) -> AnswerCounts:

@@ -149,7 +149,7 @@ def render_raw(
                 f"the prompt holds an audio token (id {min(stray)}) outside a placeholder: "
                 f"write {AUDIO_PLACEHOLDER} for a clip"
             )
-        builder.extend(ids, audio=False, loss=False)
+        builder.extend(ids, loss=False)
     return builder.finish()
 
 
@@ -229,11 +229,11 @@ class _Builder:
 
     def control(self, token_id: int, *, loss: bool = False) -> None:
         self._flush()
-        self.extend([token_id], audio=False, loss=loss)
+        self.extend([token_id], loss=loss)
 
-    def extend(self, ids: list[int], *, audio: bool, loss: bool) -> None:
+    def extend(self, ids: list[int], *, loss: bool) -> None:
         self.ids += ids
-        self.audio += [audio] * len(ids)
+        self.audio += [False] * len(ids)
         self.loss += [loss] * len(ids)
 
     def _flush(self) -> None:
@@ -243,7 +243,7 @@ class _Builder:
         if self.spec.audio_ids.intersection(ids):
             raise PromptError("the message's text is tokenised to an audio token: check the audio "
                               "ids of the processor against its tokenizer")  # fmt: skip
-        self.extend(ids, audio=False, loss=self.pending_loss)
+        self.extend(ids, loss=self.pending_loss)
         self.pending = ""
 
     def finish(self) -> Rendered:

@@ -5,7 +5,7 @@ A list with a line that cannot be used is refused: what is left of a test set is
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -77,6 +77,17 @@ def folder(path: Path) -> Path:
     if not path.is_dir():
         raise DataError(f"{path}: no such folder; unpack the test set there")
     return path
+
+
+def set_folders(data: Path, is_set: Callable[[Path], bool]) -> list[tuple[str, Path]]:
+    """(name, folder) of the test sets: the folder itself if it is one, else the folders in it.
+    Raises DataError if there is none."""
+    if is_set(data):
+        return [(data.resolve().name, data)]
+    found = sorted(p for p in data.iterdir() if p.is_dir() and not p.name.startswith("."))
+    if not found:
+        raise DataError(f"{data}: holds no test set; a folder for each is expected")
+    return [(path.name, path) for path in found]
 
 
 def first_of(directory: Path, names: Sequence[str]) -> Path:

@@ -4,9 +4,10 @@ captions or clips without speech."""
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import zip_longest
 from pathlib import Path
+from typing import Any
 
 from moss_audio.dsp.noise import COLOURS, rng_of
 from moss_audio.evaluate.item import Dataset, Item
@@ -47,12 +48,15 @@ def scenes(data: Path) -> list[Scene]:
     return load_scenes(inside if inside.is_dir() else data, SPLIT)
 
 
+def _item(scene: Scene, **given: Any) -> Item:
+    return Item(id=scene.id, audio=(SceneSound(scene),), **given)
+
+
 def speech(found: Sequence[Scene]) -> Dataset:
     """Clips of one synthetic voice that training never heard, with exact word times."""
     items = [
-        Item(
-            id=scene.id,
-            audio=(SceneSound(scene),),
+        _item(
+            scene,
             reference=scene.text,
             words=scene.words,
             category="as composed" if scene.snr_db is None else "composed with noise",
@@ -75,21 +79,14 @@ def _noisy(item: Item) -> Item:
     rng = rng_of(f"noise of {item.id}")
     snr_db, colour = float(rng.uniform(*SNR_DB)), COLOURS[int(rng.integers(len(COLOURS)))]
     sounds = tuple(Noisy(sound, snr_db, colour, item.id) for sound in item.audio)
-    return Item(
-        id=item.id,
-        audio=sounds,
-        reference=item.reference,
-        words=item.words,
-        category="below 10 dB" if snr_db < 10 else "10 dB and above",
-    )
+    return replace(item, audio=sounds, category="below 10 dB" if snr_db < 10 else "10 dB and above")
 
 
 def events(found: Sequence[Scene]) -> Dataset:
     """Clips of sound events with their exact timelines."""
     items = [
-        Item(
-            id=scene.id,
-            audio=(SceneSound(scene),),
+        _item(
+            scene,
             events=tuple(Event(*entry) for entry in timeline(scene)),
             category=scene.kind,
         )
@@ -101,11 +98,7 @@ def events(found: Sequence[Scene]) -> Dataset:
 
 def quiet(found: Sequence[Scene]) -> Dataset:
     """Clips in which nobody speaks: silence, sounds and music of the scenes, and seeded noise."""
-    items = [
-        Item(id=scene.id, audio=(SceneSound(scene),), reference="", category=scene.kind)
-        for scene in found
-        if not scene.words
-    ]
+    items = [_item(scene, reference="", category=scene.kind) for scene in found if not scene.words]
     for number in range(NOISE_CLIPS):
         colour = COLOURS[number % len(COLOURS)]
         level = NOISE_LEVELS_DB[number // len(COLOURS) % len(NOISE_LEVELS_DB)]
@@ -154,9 +147,8 @@ def captioned(found: Sequence[Scene]) -> Dataset:
     that is not in a scene can be recognised as invented; `facts` are those of the scene."""
     every = tuple(sorted({label for scene in found for label, _, _ in timeline(scene)}))
     items = [
-        Item(
-            id=scene.id,
-            audio=(SceneSound(scene),),
+        _item(
+            scene,
             choices=every,
             reference=caption(scene),
             facts=tuple(dict.fromkeys(label for label, _, _ in timeline(scene))),

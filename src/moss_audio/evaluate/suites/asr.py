@@ -13,7 +13,7 @@ from pathlib import Path
 from moss_audio.evaluate.calls import Call
 from moss_audio.evaluate.item import Dataset, Item
 from moss_audio.evaluate.loaders import aishell1, librispeech, lists
-from moss_audio.evaluate.loaders.files import DataError
+from moss_audio.evaluate.loaders.files import set_folders
 from moss_audio.evaluate.plan import Mean, Measure, Outcome, Part, Plan, Share
 from moss_audio.metrics.asr import counted_by_characters
 from moss_audio.result import Transcript
@@ -33,24 +33,14 @@ _LAYOUTS: tuple[tuple[Callable[[Path], bool], Callable[[Path], Dataset]], ...] =
 def plan(data: Path) -> Plan:
     """A part a dimension. Raises DataError."""
     parts, absent = [], []
-    for name, dataset in datasets(data):
+    for name, path in set_folders(data, _is_set):
+        dataset = next((load(path) for holds, load in _LAYOUTS if holds(path)), None)
         if dataset is None:
             absent.append((name, "holds no manifest, Kaldi folder, LibriSpeech or AISHELL-1"))
         else:
             parts.append(Part(name, dataset, Call("transcribe"), measures(dataset.items)))
     mean = Mean("mean of dimensions", tuple((part.name, RATE) for part in parts), RATE)
     return Plan("asr", VERSION, tuple(parts), tuple(absent), (mean,) if len(parts) > 1 else ())
-
-
-def datasets(data: Path) -> list[tuple[str, Dataset | None]]:
-    """The folder itself if it is a set, else its folders; None for one that is no set."""
-    whole = _load(data) if _is_set(data) else None
-    if whole is not None:
-        return [(data.resolve().name, whole)]
-    folders = sorted(p for p in data.iterdir() if p.is_dir() and not p.name.startswith("."))
-    if not folders:
-        raise DataError(f"{data}: holds no test set; a folder for each dimension is expected")
-    return [(path.name, _load(path)) for path in folders]
 
 
 def _is_set(data: Path) -> bool:
@@ -62,10 +52,6 @@ def _is_set(data: Path) -> bool:
         or (data / aishell1.TRANSCRIPT).is_file()
         or any(any(data.glob(f"{depth}/*.trans.txt")) for depth in ("*/*", "*/*/*"))
     )
-
-
-def _load(path: Path) -> Dataset | None:
-    return next((load(path) for holds, load in _LAYOUTS if holds(path)), None)
 
 
 def measures(items: Sequence[Item]) -> tuple[Measure, ...]:

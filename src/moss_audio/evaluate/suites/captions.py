@@ -14,7 +14,7 @@ from pathlib import Path
 from moss_audio.evaluate.calls import Call
 from moss_audio.evaluate.item import Dataset
 from moss_audio.evaluate.loaders import lists
-from moss_audio.evaluate.loaders.files import DataError
+from moss_audio.evaluate.loaders.files import set_folders
 from moss_audio.evaluate.plan import Measure, Outcome, Part, Plan, Share
 from moss_audio.evaluate.suites import speaker
 from moss_audio.evaluate.suites.facts import list_measures
@@ -29,11 +29,7 @@ _NO_JUDGE = "a judge has to rate its fields: give --judge-url and --judge-model"
 def plan(data: Path, judge: SpeechCaptionJudge | None = None) -> Plan:
     """A part a set, and one more for its items with fields. Raises DataError."""
     parts, absent = [], []
-    folders = [data] if lists.holds_jsonl(data) else sorted(p for p in data.iterdir() if p.is_dir())
-    if not folders:
-        raise DataError(f"{data}: holds no list and no folder with one")
-    for path in folders:
-        name = path.resolve().name
+    for name, path in set_folders(data, lists.holds_jsonl):
         if not lists.holds_jsonl(path):
             absent.append((name, "holds no JSONL list"))
             continue

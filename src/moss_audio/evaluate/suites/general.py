@@ -18,6 +18,7 @@ from moss_audio.evaluate.item import Dataset, Item
 from moss_audio.evaluate.loaders import choices as sets
 from moss_audio.evaluate.loaders.files import DataError
 from moss_audio.evaluate.plan import Mean, Measure, Outcome, Part, Plan, Share
+from moss_audio.evaluate.suites.questions import uniform_chance
 from moss_audio.metrics.choice import mmau_official, mmsu_official
 from moss_audio.metrics.counts import AnswerCounts
 from moss_audio.result import Answer
@@ -89,10 +90,10 @@ def measures(rule: Rule) -> tuple[Measure, ...]:
             failed=True,
             where=_known,
             grouped=True,
-            baseline=_chance,
+            baseline=uniform_chance,
             baseline_name="chance",
         ),
-        Measure(OFFICIAL, _accuracy(rule), failed=True, where=_known, baseline=_chance,
+        Measure(OFFICIAL, _accuracy(rule), failed=True, where=_known, baseline=uniform_chance,
                 baseline_name="chance"),
         Measure("answers that cannot be read", _unread, better="lower", where=_known),
     )  # fmt: skip
@@ -120,9 +121,3 @@ def _accuracy(rule: Rule) -> Callable[[Outcome], Share]:
 
 def _unread(outcome: Outcome) -> Share:
     return _counts(_strict, outcome).unparsed, 1
-
-
-def _chance(items: Sequence[Item]) -> float | None:
-    if not items:
-        return None
-    return 100 * sum(1 / len(item.choices) for item in items if item.choices) / len(items)

@@ -49,7 +49,8 @@ def best_constant(items: Sequence[Item]) -> float | None:
 
 
 def uniform_chance(items: Sequence[Item]) -> float | None:
-    """Percent right of whoever draws among the labels that there are for each kind."""
+    """Percent right of whoever draws among the choices, or the labels that there are for a kind;
+    without any, nothing is drawn."""
     if not items:
         return None
-    return 100 * sum(1 / max(1, len(item.choices)) for item in items) / len(items)
+    return 100 * sum(1 / len(item.choices) for item in items if item.choices) / len(items)

@@ -11,9 +11,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from moss_audio.evaluate.calls import Call
-from moss_audio.evaluate.item import Dataset
 from moss_audio.evaluate.loaders import lists, textgrid
-from moss_audio.evaluate.loaders.files import DataError
+from moss_audio.evaluate.loaders.files import set_folders
 from moss_audio.evaluate.plan import Measure, Outcome, Part, Plan, Share
 from moss_audio.evaluate.suites.asr import error_share, in_characters
 from moss_audio.metrics.timestamps import AasResult
@@ -27,26 +26,18 @@ SUM, MEAN, MATCHED = "AAS, sum", "AAS, mean", "words matched"
 def plan(data: Path) -> Plan:
     """A part a set. Raises DataError."""
     parts, absent = [], []
-    alone = _load(data, textgrid.holds_here)
-    folders = [data] if alone else sorted(p for p in data.iterdir() if p.is_dir())
-    if not folders:
-        raise DataError(f"{data}: holds no test set; a folder for each is expected")
-    for path in folders:
-        dataset = alone or _load(path, textgrid.holds)
-        name = path.resolve().name
-        if dataset is None:
+    for name, path in set_folders(data, lambda p: lists.holds_jsonl(p) or textgrid.holds_here(p)):
+        if lists.holds_jsonl(path):
+            dataset = lists.load_timed(path)
+        elif textgrid.holds(path):
+            dataset = textgrid.load(path)
+        else:
             absent.append((name, "holds neither JSONL nor TextGrids"))
             continue
         errors = Measure("error rate", error_share(in_characters(dataset.items)), better="lower")
         call = Call("transcribe", {"timestamps": "word"})
         parts.append(Part(name, dataset, call, (*measures(), errors)))
     return Plan("timestamps", VERSION, tuple(parts), tuple(absent))
-
-
-def _load(path: Path, has_grids: Callable[[Path], bool]) -> Dataset | None:
-    if lists.holds_jsonl(path):
-        return lists.load_timed(path)
-    return textgrid.load(path) if has_grids(path) else None
 
 
 def measures() -> tuple[Measure, ...]:
