@@ -17,7 +17,8 @@ import numpy as np
 
 import moss_audio
 from moss_audio.errors import MossAudioError
-from moss_audio.metrics.events import EventCounts, event_based
+from moss_audio.metrics.counts import MatchCounts
+from moss_audio.metrics.events import event_based
 from moss_audio.recordings import load_audio
 from moss_audio.result import Event, Timeline
 from moss_audio.scenes.events import trim
@@ -104,7 +105,7 @@ def score(model_name: str, folder: Path) -> None:
             event_based(truth, found, labels=labels)
             for truth, found in zip(truths, heard, strict=True)
         ]
-        total: EventCounts = EventCounts.merge(counts)
+        total = MatchCounts.merge(counts)
         print(f"  event-based F1 {'with' if labels else 'without'} names: {total.f1:.2f}")
 
 

@@ -15,7 +15,7 @@ from typing import Any, ClassVar, Protocol
 
 from moss_audio.errors import MossAudioError
 from moss_audio.files import write_atomic
-from moss_audio.result import Answer, Caption, Result, Timeline, Transcript
+from moss_audio.result import Answer, Caption, Result, Segment, Timeline, Transcript
 from moss_audio.text import is_cjk, join_words, single_line
 
 # A subtitle of at most two lines of this many characters can be read while it shows; Chinese,
@@ -218,17 +218,7 @@ class TextGridWriter:
 # ------------------------------------------------------------------------- times and timed text
 
 
-@dataclass(frozen=True)
-class _Timed:
-    """One line of text with its times in seconds; `words` are its own timed words, if known."""
-
-    text: str
-    start: float
-    end: float
-    words: tuple[_Timed, ...] = ()
-
-
-def _timed(result: Result, format_name: str, *, finest: bool = False) -> list[_Timed]:
+def _timed(result: Result, format_name: str, *, finest: bool = False) -> list[Segment]:
     """The timed texts of a result by start, empty ones left out. A transcript without times is
     one text over the whole clip. Raises MossAudioError for a result without times."""
     if isinstance(result, Caption | Answer):
@@ -238,23 +228,15 @@ def _timed(result: Result, format_name: str, *, finest: bool = False) -> list[_T
             "use txt or json"
         )
     if isinstance(result, Timeline):
-        items = [_Timed(single_line(e.label), e.start, e.end) for e in result.events]
+        items = [Segment(single_line(e.label), e.start, e.end) for e in result.events]
     elif finest and _has_words(result):
         items = _words(result)
     elif result.segments:
-        items = [
-            _Timed(
-                single_line(s.text),
-                s.start,
-                s.end,
-                tuple(_Timed(single_line(w.text), w.start, w.end) for w in s.words),
-            )
-            for s in result.segments
-        ]
+        items = [replace(segment, text=single_line(segment.text)) for segment in result.segments]
     elif result.words:
         items = _words(result)
     else:
-        items = [_Timed(single_line(result.text), 0.0, result.duration)]
+        items = [Segment(single_line(result.text), 0.0, result.duration)]
     for item in items:
         if not (math.isfinite(item.start) and math.isfinite(item.end)):
             raise MossAudioError(f"{item.text[:40]!r} has a time that is not finite: correct it")
@@ -270,9 +252,9 @@ def _has_words(transcript: Transcript) -> bool:
     return bool(transcript.words) or any(segment.words for segment in transcript.segments)
 
 
-def _words(transcript: Transcript) -> list[_Timed]:
+def _words(transcript: Transcript) -> list[Segment]:
     words = transcript.words or [w for segment in transcript.segments for w in segment.words]
-    return [_Timed(single_line(word.text), word.start, word.end) for word in words]
+    return [Segment(single_line(word.text), word.start, word.end) for word in words]
 
 
 def _ms(seconds: float) -> int:
@@ -347,7 +329,7 @@ def _cues(parts: Iterable[Result], format_name: str) -> Iterator[_Cue]:
     yield from _apart(together, floor_ms, end_ms if end_ms >= _MIN_CUE_MS else None, last=True)
 
 
-def _event_cues(events: Iterable[_Timed], clip_ms: int) -> list[_Cue]:
+def _event_cues(events: Iterable[Segment], clip_ms: int) -> list[_Cue]:
     """One cue an event: its label has no parts that follow each other in time. Cues may overlap,
     as events do."""
     cues = []
@@ -408,7 +390,7 @@ def _columns(text: str) -> float:
     return sum(LINE_CHARS / LINE_CHARS_CJK if is_cjk(char) else 1 for char in text)
 
 
-def _pieces(item: _Timed) -> list[tuple[list[str], float, float]]:
+def _pieces(item: Segment) -> list[tuple[list[str], float, float]]:
     """A text of more than `CUE_LINES` lines as several of that many: (lines, start, end).
 
     Their times come from the words' when these spell the text, else from the share of characters.
@@ -416,7 +398,7 @@ def _pieces(item: _Timed) -> list[tuple[list[str], float, float]]:
     lines = _wrap(item.text)
     lengths = [len("".join(line.split())) for line in lines]
     total = sum(lengths)
-    owners = [word for word in item.words for _ in "".join(word.text.split())]
+    owners = [word for word in item.words for _ in "".join(single_line(word.text).split())]
     pieces: list[tuple[list[str], float, float]] = []
     done = 0
     for first in range(0, len(lines), CUE_LINES):
@@ -443,7 +425,7 @@ class _Interval:
     end_ms: int
 
 
-def _intervals(items: Sequence[_Timed]) -> list[_Interval]:
+def _intervals(items: Sequence[Segment]) -> list[_Interval]:
     """Every text as an interval of at least 1 ms, which Praat needs."""
     return [
         _Interval(item.text, start := _ms(item.start), max(start + 1, _ms(item.end)))

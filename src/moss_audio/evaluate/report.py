@@ -202,9 +202,11 @@ def _one_line(text: str) -> str:
 def _number(value: float | None, unit: str) -> str:
     if value is None:
         return ""
-    if unit in ("%", "ms"):
-        return f"{value:.1f} {unit}"
-    return f"{value:.2f}{unit and ' ' + unit}"
+    return f"{value:.{_digits(unit)}f} {unit}".rstrip()
+
+
+def _digits(unit: str) -> int:
+    return 1 if unit in ("%", "ms") else 2
 
 
 def _value(figure: Figure) -> str:
@@ -212,9 +214,8 @@ def _value(figure: Figure) -> str:
         return "not measured"
     text = f"**{_number(figure.value, figure.unit)}**"
     if figure.low is not None and figure.high is not None:
-        low, high = (_number(bound, "ms").removesuffix(" ms") if figure.unit in ("%", "ms")
-                     else f"{bound:.2f}" for bound in (figure.low, figure.high))  # fmt: skip
-        text += f" [{low}, {high}]"
+        digits = _digits(figure.unit)
+        text += f" [{figure.low:.{digits}f}, {figure.high:.{digits}f}]"
     return text
 
 

@@ -38,7 +38,7 @@ from moss_audio.metrics.caption_claims import (
     time_claims,
     without,
 )
-from moss_audio.metrics.counts import Counts, f1, ratio
+from moss_audio.metrics.counts import Counts, MatchCounts, ratio
 from moss_audio.metrics.mentions import Mention, find_mentions, label_key, told_order
 from moss_audio.result import Segment
 from moss_audio.text import align, normalize_words
@@ -69,7 +69,7 @@ class SoundScene(Protocol):
 
 
 Kind = Literal["label", "order", "time", "count", "words", "music", "quiet"]
-Outcome = Literal["named", "missed", "invented"]
+FactOutcome = Literal["named", "missed", "invented"]
 TOLERANCE_S = 0.5
 SENTENCE_SHARE = 0.8
 QUOTE_SHARE = 0.5
@@ -93,7 +93,7 @@ class Fact:
 
     kind: Kind
     statement: str
-    outcome: Outcome
+    outcome: FactOutcome
 
 
 @dataclass(frozen=True)
@@ -102,7 +102,7 @@ class CaptionFacts(Counts):
 
     details: tuple[Fact, ...] = ()
 
-    def count(self, outcome: Outcome, kind: Kind | None = None) -> int:
+    def count(self, outcome: FactOutcome, kind: Kind | None = None) -> int:
         """How many facts came out so, of one kind or of all."""
         return sum(
             1 for f in self.details if f.outcome == outcome and (kind is None or f.kind == kind)
@@ -128,7 +128,8 @@ class CaptionFacts(Counts):
     @property
     def f1(self) -> float:
         """Of facts named among all facts and among all claims; 1 of nothing."""
-        return f1(self.named, self.named + self.missed, self.named + self.invented)
+        named = self.named
+        return MatchCounts(named, named + self.missed, named + self.invented).f1
 
 
 def caption_facts(

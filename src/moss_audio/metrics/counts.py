@@ -47,12 +47,31 @@ class AnswerCounts(Counts):
     unparsed: int = 0
 
 
+@dataclass(frozen=True)
+class MatchCounts(Counts):
+    """`hits` between `references` and `predictions`, such as events or words."""
+
+    hits: int = 0
+    references: int = 0
+    predictions: int = 0
+
+    @property
+    def precision(self) -> float:
+        """Hits over predictions; without any, 1 if there are no references either."""
+        return self.hits / self.predictions if self.predictions else float(not self.references)
+
+    @property
+    def recall(self) -> float:
+        """Hits over references; without any, 1 if there are no predictions either."""
+        return self.hits / self.references if self.references else float(not self.predictions)
+
+    @property
+    def f1(self) -> float:
+        """2 hits / (references + predictions); 1 where there was nothing to find or found."""
+        both = self.references + self.predictions
+        return 2 * self.hits / both if both else 1.0
+
+
 def ratio(part: float, whole: float) -> float | None:
     """`part / whole`, None of nothing."""
     return part / whole if whole else None
-
-
-def f1(hits: float, references: float, predictions: float) -> float:
-    """2 hits / (references + predictions); 1 where there was nothing to find or found."""
-    both = references + predictions
-    return 2 * hits / both if both else 1.0

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from moss_audio.errors import MissingDependencyError
-from moss_audio.metrics.counts import Counts, f1
+from moss_audio.metrics.counts import Counts, MatchCounts
 from moss_audio.metrics.mentions import label_words
 from moss_audio.result import Event, Timeline
 
@@ -25,19 +25,6 @@ COLLAR_S = 0.2
 OFFSET_SHARE = 0.5
 RESOLUTION_S = 1.0
 _EDGE = 1e-9
-
-
-@dataclass(frozen=True)
-class EventCounts(Counts):
-    """Hits of `references` against `predictions`: events, or active (label, segment) cells."""
-
-    hits: int = 0
-    references: int = 0
-    predictions: int = 0
-
-    @property
-    def f1(self) -> float:
-        return f1(self.hits, self.references, self.predictions)
 
 
 @dataclass(frozen=True)
@@ -53,21 +40,21 @@ def normalize_label(label: str) -> str:
     return " ".join(label_words(label))
 
 
-def event_based(reference: Timeline, hypothesis: Timeline, *, labels: bool = True) -> EventCounts:
+def event_based(reference: Timeline, hypothesis: Timeline, *, labels: bool = True) -> MatchCounts:
     """Event-based counts of one clip; add those of a corpus, then take `f1`.
 
     A predicted event hits when its onset is within `COLLAR_S`, its end within max(`COLLAR_S`, half
     the reference's length), and with `labels` its label is the same; each event is used once.
     """
     ref, hyp = _sorted(reference, labels), _sorted(hypothesis, labels)
-    return EventCounts(_most_pairs(_fits(ref, hyp)), len(ref), len(hyp))
+    return MatchCounts(_most_pairs(_fits(ref, hyp)), len(ref), len(hyp))
 
 
-def segment_based(reference: Timeline, hypothesis: Timeline) -> EventCounts:
+def segment_based(reference: Timeline, hypothesis: Timeline) -> MatchCounts:
     """Segment-based counts of one clip: a label is active in every segment of `RESOLUTION_S` that
     its events touch. References, predictions and hits count active (label, segment) cells."""
     ref, hyp = _cells(_sorted(reference)), _cells(_sorted(hypothesis))
-    return EventCounts(len(ref & hyp), len(ref), len(hyp))
+    return MatchCounts(len(ref & hyp), len(ref), len(hyp))
 
 
 def timeline_iou(reference: Timeline, hypothesis: Timeline) -> IouCounts:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 
 from moss_audio.evaluate.loaders.scenes import SceneSound
 from moss_audio.evaluate.plan import Measure, Outcome, Share
-from moss_audio.metrics.caption import CaptionFacts, Kind
+from moss_audio.metrics.caption import FactOutcome, Kind
 from moss_audio.metrics.mentions import find_mentions, label_key
 from moss_audio.result import Caption
 from moss_audio.tasks.caption import Describe
@@ -22,37 +22,26 @@ NAMED, INVENTED = "facts named", "facts invented"
 def scene_measures() -> tuple[Measure, ...]:
     """All kinds of facts together, and the sounds alone."""
     return (
-        Measure(NAMED, _scene(_recall(None)), grouped=True, bar=70, aim=90),
-        Measure(INVENTED, _scene(_wrong(None)), better="lower", grouped=True, bar=10, aim=3),
-        Measure("sounds named", _scene(_recall("label"))),
-        Measure("sounds invented", _scene(_wrong("label")), better="lower"),
+        Measure(NAMED, _scene("named", "missed"), grouped=True, bar=70, aim=90),
+        Measure(INVENTED, _scene("invented", "named"), better="lower", grouped=True, bar=10, aim=3),
+        Measure("sounds named", _scene("named", "missed", "label")),
+        Measure("sounds invented", _scene("invented", "named", "label"), better="lower"),
     )
 
 
-def _scene(share: Callable[[CaptionFacts], Share]) -> Callable[[Outcome], Share | None]:
-    def of(outcome: Outcome) -> Share | None:
+def _scene(
+    counted: FactOutcome, beside: FactOutcome, kind: Kind | None = None
+) -> Callable[[Outcome], Share | None]:
+    """Facts that came out as `counted`, of these and those `beside` them."""
+
+    def share(outcome: Outcome) -> Share | None:
         sound = outcome.item.audio[0]
         if not isinstance(outcome.result, Caption) or not isinstance(sound, SceneSound):
             return None
         known = outcome.item.choices
-        score = Describe().score(outcome.result, sound.scene, vocabulary=known)
-        return share(score.counts["facts"])
-
-    return of
-
-
-def _recall(kind: Kind | None) -> Callable[[CaptionFacts], Share]:
-    def share(found: CaptionFacts) -> Share:
-        named = found.count("named", kind)
-        return named, named + found.count("missed", kind)
-
-    return share
-
-
-def _wrong(kind: Kind | None) -> Callable[[CaptionFacts], Share]:
-    def share(found: CaptionFacts) -> Share:
-        invented = found.count("invented", kind)
-        return invented, invented + found.count("named", kind)
+        found = Describe().score(outcome.result, sound.scene, vocabulary=known).counts["facts"]
+        count = found.count(counted, kind)
+        return count, count + found.count(beside, kind)
 
     return share
 

@@ -8,7 +8,7 @@ saw. The human prompts are a Debian package (`moss_audio.evaluate.loaders.prompt
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -28,7 +28,8 @@ from moss_audio.evaluate.suites.questions import (
 )
 from moss_audio.evaluate.suites.timestamps import MATCHED, MEAN
 from moss_audio.evaluate.suites.timestamps import measures as time_measures
-from moss_audio.metrics.events import EventCounts, event_based, segment_based, timeline_iou
+from moss_audio.metrics.counts import MatchCounts
+from moss_audio.metrics.events import event_based, segment_based, timeline_iou
 from moss_audio.result import Timeline, Transcript
 from moss_audio.text import normalize_words
 
@@ -37,6 +38,7 @@ TIME_KINDS = ("at", "when", "order", "duration", "count")
 MUSIC_KINDS = ("tempo", "mode", "instrument")
 LONGER_WORDS = 4
 WER = "word error rate"
+_ACCURACY = Measure("accuracy", right_share, failed=True, grouped=True)
 _UNREAD = Measure("answers that cannot be read", unread_share, better="lower")
 
 
@@ -60,12 +62,12 @@ def plan(data: Path) -> Plan:
         ("word times", speech, timed, word_time_measures()),
         ("events", scene_items.events(found), Call("events"), event_measures()),
         ("time questions", scene_items.asked(found, TIME_KINDS), Call("ask"),
-         (_accuracy(best_constant, "best constant answer", bar=70, aim=85), _UNREAD)),
+         (replace(_ACCURACY, baseline=best_constant, bar=70, aim=85), _UNREAD)),
         ("music questions", scene_items.asked(found, MUSIC_KINDS), Call("ask"),
-         (_accuracy(uniform_chance, "chance"), _UNREAD)),
+         (replace(_ACCURACY, baseline=uniform_chance, baseline_name="chance"), _UNREAD)),
         ("captions", scene_items.captioned(found), Call("caption"), scene_measures()),
-        ("no speech", scene_items.quiet(found), Call("transcribe"), (invented(),)),
-        ("no speech, word times", scene_items.quiet(found), timed, (invented(),)),
+        ("no speech", scene_items.quiet(found), Call("transcribe"), (_INVENTED,)),
+        ("no speech, word times", scene_items.quiet(found), timed, (_INVENTED,)),
     )  # fmt: skip
     for name, dataset, call, measures in rest:
         if dataset.items:
@@ -111,7 +113,7 @@ def event_measures() -> tuple[Measure, ...]:
 
 def _f1(
     name: str,
-    count: Callable[[Timeline, Timeline], EventCounts],
+    count: Callable[[Timeline, Timeline], MatchCounts],
     bar: float | None = None,
     aim: float | None = None,
 ) -> Measure:
@@ -135,39 +137,13 @@ def _truth(outcome: Outcome) -> Timeline:
     return Timeline(outcome.item.events, outcome.seconds)
 
 
-def _accuracy(
-    baseline: Callable[[Sequence[Item]], float | None],
-    name: str,
-    bar: float | None = None,
-    aim: float | None = None,
-) -> Measure:
-    return Measure(
-        "accuracy",
-        right_share,
-        failed=True,
-        grouped=True,
-        baseline=baseline,
-        baseline_name=name,
-        bar=bar,
-        aim=aim,
-    )
+def _invented(outcome: Outcome) -> Share | None:
+    if not isinstance(outcome.result, Transcript):
+        return None
+    return len(normalize_words(outcome.result.text)), outcome.seconds / 60
 
 
-def invented() -> Measure:
-    """Words written a minute where nobody speaks."""
-
-    def share(outcome: Outcome) -> Share | None:
-        if not isinstance(outcome.result, Transcript):
-            return None
-        return len(normalize_words(outcome.result.text)), outcome.seconds / 60
-
-    return Measure(
-        "invented words a minute",
-        share,
-        unit="/min",
-        scale=1.0,
-        better="lower",
-        grouped=True,
-        bar=1,
-        aim=0,
-    )
+_INVENTED = Measure(  # where nobody speaks
+    "invented words a minute", _invented, unit="/min", scale=1.0, better="lower", grouped=True,
+    bar=1, aim=0,
+)  # fmt: skip
