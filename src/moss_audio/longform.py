@@ -33,10 +33,6 @@ class Window:
     samples: np.ndarray
     start_s: float
 
-    @property
-    def duration_s(self) -> float:
-        return samples_to_seconds(len(self.samples))
-
 
 def frame_energy(samples: np.ndarray) -> np.ndarray:
     """Mean power of every 20 ms (the last frame may be shorter), float64 `[ceil(n / 320)]`."""

@@ -14,7 +14,7 @@ import pytest
 from moss_audio.evaluate import report as reports
 from moss_audio.evaluate.figures import ALL, figures
 from moss_audio.evaluate.plan import Plan
-from moss_audio.evaluate.run import Ran, run
+from moss_audio.evaluate.run import SuiteRun, run
 from moss_audio.evaluate.store import FILE, AnswerFile
 from moss_audio.evaluate.suites import plan
 from tests.evaluate import layouts
@@ -31,7 +31,7 @@ def _dimension(folder: Path, clips: int = CLIPS) -> Path:
     return folder
 
 
-def _run(model: FakeModel, planned: Plan, out: Path, mark: str = "m", **options: int) -> Ran:
+def _run(model: FakeModel, planned: Plan, out: Path, mark: str = "m", **options: int) -> SuiteRun:
     with AnswerFile(out) as store:
         return run(model, planned, store, fingerprint=mark, **options)
 

@@ -16,7 +16,7 @@ from moss_audio import __version__
 from moss_audio.evaluate.figures import ALL, Figure, figures
 from moss_audio.evaluate.item import Dataset
 from moss_audio.evaluate.plan import Outcome, Part, Plan
-from moss_audio.evaluate.run import Ran
+from moss_audio.evaluate.run import SuiteRun
 from moss_audio.files import write_atomic
 from moss_audio.metrics.bootstrap import LEVEL, RESAMPLES, SEED
 
@@ -25,7 +25,7 @@ _SHOWN = 20  # failures that the readable report lists; the JSON has them all
 
 
 def build(
-    plan: Plan, ran: Ran, *, model: str, fingerprint: str, command: str, limit: int | None
+    plan: Plan, ran: SuiteRun, *, model: str, fingerprint: str, command: str, limit: int | None
 ) -> dict[str, Any]:
     """Everything there is to say about a run, as plain JSON types."""
     made = figures(plan, ran.outcomes)

@@ -19,7 +19,7 @@ Progress = Callable[[int, int, str], None]  # items done, items in all, name of 
 
 
 @dataclass(frozen=True)
-class Ran:
+class SuiteRun:
     """The outcomes of each part, and how many answers were there from an earlier run."""
 
     outcomes: tuple[tuple[Outcome, ...], ...]
@@ -34,7 +34,7 @@ def run(
     fingerprint: str,
     limit: int | None = None,
     progress: Progress = lambda done, total, name: None,
-) -> Ran:
+) -> SuiteRun:
     """Ask for all parts. A bad item becomes an outcome with an error, and the run goes on.
 
     Args:
@@ -60,7 +60,7 @@ def run(
         if part.after is not None:
             part.after(found, store.path.parent)
         outcomes.append(found)
-    return Ran(tuple(outcomes), reused)
+    return SuiteRun(tuple(outcomes), reused)
 
 
 @dataclass

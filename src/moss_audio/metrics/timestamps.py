@@ -22,7 +22,7 @@ from moss_audio.text import align, normalize_words
 class AasResult(Counts):
     """Shifts of matched words: hypothesis minus reference, in ms, one a word.
 
-    `references` and `hypotheses` count words, `clips` clips; `parse_failures` are clips whose
+    `references` and `hypotheses` count words; `parse_failures` are clips whose
     answer held no readable times: their words are in `references` and unmatched.
     """
 
@@ -30,7 +30,6 @@ class AasResult(Counts):
     end_shifts_ms: tuple[float, ...] = ()
     references: int = 0
     hypotheses: int = 0
-    clips: int = 0
     parse_failures: int = 0
 
     @property
@@ -81,7 +80,6 @@ def aas(reference_words: Sequence[Word], hypothesis_words: Sequence[Word] | None
         tuple(ends),
         references=len(reference),
         hypotheses=len(hypothesis),
-        clips=1,
         parse_failures=int(hypothesis_words is None),
     )
 

@@ -22,17 +22,16 @@ _SPEAKABLE = re.compile(r"[A-Za-z ,.?!;:'\-]+")
 _TONES = re.compile(r"tone|beep|\[|\]|monkeys|\b[A-Z]{2,}\b")  # sounds, and spelt abbreviations
 
 
-def load(directory: Path | None = None, text: Path | None = None) -> Dataset:
-    """The recordings with their texts, where the packages put them unless places are given.
-    Raises DataError with the packages to install."""
-    directory, text = directory or DIRECTORY, text or TEXT
-    if not text.is_file() or not directory.is_dir():
-        raise DataError(f"{directory}: the human prompts are not installed: {_PACKAGES}")
+def load() -> Dataset:
+    """The recordings with their texts, where the packages put them. Raises DataError with the
+    packages to install."""
+    if not TEXT.is_file() or not DIRECTORY.is_dir():
+        raise DataError(f"{DIRECTORY}: the human prompts are not installed: {_PACKAGES}")
     items, left_out = [], 0
-    for line in gzip.decompress(text.read_bytes()).decode("utf-8").splitlines():
+    for line in gzip.decompress(TEXT.read_bytes()).decode("utf-8").splitlines():
         name, colon, words = line.partition(":")
         name, words = name.strip(), words.strip()
-        path = directory / f"{name}.wav"
+        path = DIRECTORY / f"{name}.wav"
         if not colon or line.startswith(";") or not path.is_file():
             continue
         if name.startswith(_LEFT_OUT) or not _SPEAKABLE.fullmatch(words) or _TONES.search(words):
@@ -41,6 +40,6 @@ def load(directory: Path | None = None, text: Path | None = None) -> Dataset:
         sound = SoundFile(path, f"{name}.wav")
         items.append(Item(id=name, audio=(sound,), reference=words))
     if not items:
-        raise DataError(f"{text}: names none of the recordings in {directory}")
+        raise DataError(f"{TEXT}: names none of the recordings in {DIRECTORY}")
     note = f"{left_out} prompts left out: spelling, digits, symbols, descriptions of sounds"
     return Dataset(items, "asterisk-core-sounds-en: one speaker, 8 kHz", (note,))
