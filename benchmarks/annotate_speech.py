@@ -28,9 +28,9 @@ from moss_audio.annotate.branches.speech import SpeechConfig, speech_tools
 from moss_audio.annotate.records import AudioSegment, Recording, Span, ToolResult
 from moss_audio.annotate.tool import Tool
 from moss_audio.annotate.tools.speech.agreement import AgreementConfig, decide
-from moss_audio.annotate.tools.speech.align_sphinx import SphinxAligner
 from moss_audio.annotate.tools.speech.speakers import SpeakersConfig, SpeakersTool
-from moss_audio.annotate.tools.speech.speech_activity import loud_regions
+from moss_audio.annotate.tools.speech.speech_measures import loud_regions
+from moss_audio.annotate.tools.speech.sphinx import SphinxAligner
 from moss_audio.errors import MossAudioError
 from moss_audio.metrics.asr import ErrorCounts, word_errors
 from moss_audio.metrics.timestamps import AasResult, aas

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from moss_audio.annotate.merging.draft import draft_faults, read_draft
 from moss_audio.annotate.merging.evidence import Evidence
 from moss_audio.annotate.merging.gather import gather
-from moss_audio.annotate.merging.items import CaptionItem, caption_items
+from moss_audio.annotate.merging.plan import CaptionItem, caption_items
 from moss_audio.annotate.merging.slots import Slot, caption_slots
 from moss_audio.annotate.records import AudioSegment
 from tests.annotate.merge_errors import FARM, HOUSE, OFFICE, SONG, STAGE, STREET, TALK

@@ -14,14 +14,13 @@ import numpy as np
 import pytest
 
 from moss_audio.annotate import flac
-from moss_audio.annotate.aside import Aside
 from moss_audio.annotate.config import IngestConfig
 from moss_audio.annotate.cutting import cut
 from moss_audio.annotate.ingest import read_recording, sort_out
 from moss_audio.annotate.inputs import InputFile, list_inputs
-from moss_audio.annotate.join import StepFault
 from moss_audio.annotate.plan import make_plan
-from moss_audio.annotate.records import AudioSegment, Recording
+from moss_audio.annotate.records import Aside, AudioSegment, Recording
+from moss_audio.annotate.stage import StepFault
 from moss_audio.annotate.store import AnnotationStore
 from moss_audio.recordings import load_audio
 from tests.annotate import tiny

@@ -12,8 +12,7 @@ from moss_audio.annotate.english import noun
 from moss_audio.annotate.merge import MergeConfig, MergeStage
 from moss_audio.annotate.merging.gather import gather
 from moss_audio.annotate.merging.grounded_writer import GroundedWriter
-from moss_audio.annotate.merging.items import caption_items
-from moss_audio.annotate.merging.plan import make_plan
+from moss_audio.annotate.merging.plan import caption_items, make_plan
 from moss_audio.annotate.records import AudioSegment, Span
 from moss_audio.annotate.stage import StageItem
 from moss_audio.errors import MossAudioError

@@ -19,7 +19,7 @@ from moss_audio.annotate.merging.draft import (
     read_draft,
 )
 from moss_audio.annotate.merging.free_text import outside_faults
-from moss_audio.annotate.merging.items import CaptionItem
+from moss_audio.annotate.merging.plan import CaptionItem
 from moss_audio.annotate.merging.slots import Slot
 from moss_audio.annotate.records import AudioSegment
 from moss_audio.errors import MossAudioError

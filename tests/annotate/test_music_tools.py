@@ -6,11 +6,16 @@ import numpy as np
 import pytest
 
 from moss_audio.annotate.records import AudioSegment, Recording, Span, ToolResult
-from moss_audio.annotate.tools.music.chords import CHORDS, ChordsConfig, ChordsTool
 from moss_audio.annotate.tools.music.dynamics import DynamicsConfig, DynamicsTool
 from moss_audio.annotate.tools.music.features import MusicFeatureCache
+from moss_audio.annotate.tools.music.harmony import (
+    CHORDS,
+    ChordsConfig,
+    ChordsTool,
+    KeyTool,
+    estimate_key,
+)
 from moss_audio.annotate.tools.music.instruments import InstrumentsConfig, InstrumentsTool
-from moss_audio.annotate.tools.music.key import KeyTool, estimate_key
 from moss_audio.annotate.tools.music.sections import SectionsConfig, SectionsTool
 from moss_audio.annotate.tools.music.tempo import TempoConfig, TempoTool
 from moss_audio.errors import MossAudioError

@@ -10,7 +10,7 @@ from moss_audio.annotate.branches.speech import SpeechConfig
 from moss_audio.annotate.build import build_pipeline
 from moss_audio.annotate.config import as_text, load_config
 from moss_audio.annotate.detectors.make import DetectorConfig
-from moss_audio.annotate.tools.speech.asr_sphinx import SphinxConfig
+from moss_audio.annotate.tools.speech.sphinx import SphinxConfig
 from moss_audio.errors import MossAudioError
 
 YAML = """

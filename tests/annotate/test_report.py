@@ -21,7 +21,7 @@ from moss_audio.annotate.records import AudioSegment, Recording, SegmentCaption,
 from moss_audio.annotate.report import write_report
 from moss_audio.annotate.reporting.counting import Histogram, Tally, fair_limit, general
 from moss_audio.annotate.reporting.drawing import spectrogram_uri
-from moss_audio.annotate.reporting.sampling import SegmentSampler
+from moss_audio.annotate.reporting.reading import SegmentSampler
 from moss_audio.annotate.reporting.statistics import Statistics, group_of
 from moss_audio.annotate.reporting.timeline import lanes, ticks
 from moss_audio.errors import MossAudioError

@@ -10,8 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from moss_audio.annotate.cuts import Candidates, choose
-from moss_audio.annotate.detectors.base import Vocabulary
-from moss_audio.annotate.detectors.explain import unexplained, union
+from moss_audio.annotate.detectors.base import Vocabulary, unexplained, union
 from moss_audio.annotate.detectors.make import DetectorConfig
 from moss_audio.annotate.records import AudioSegment, Recording, Span
 from moss_audio.annotate.segment import LONG, SHORT, SegmentConfig, Segmenter, levels

@@ -10,10 +10,9 @@ import pytest
 
 from moss_audio.annotate.records import AudioSegment, Recording, ToolResult
 from moss_audio.annotate.tools.speech.align_ctc import CtcAlignConfig, CtcAligner, ctc_path
-from moss_audio.annotate.tools.speech.align_sphinx import SphinxAligner
 from moss_audio.annotate.tools.speech.pronounce import LetterToSound
-from moss_audio.annotate.tools.speech.sentences import SentencesTool
-from moss_audio.annotate.tools.speech.timing import INTERPOLATED, UNALIGNED, spans_of
+from moss_audio.annotate.tools.speech.sphinx import SphinxAligner
+from moss_audio.annotate.tools.speech.timing import INTERPOLATED, UNALIGNED, SentencesTool, spans_of
 from moss_audio.errors import CheckpointError
 from moss_audio.recordings import load_audio
 from moss_audio.text import normalize_words

@@ -12,7 +12,7 @@ import torch
 from moss_audio.annotate.records import AudioSegment, Recording, Span, ToolResult
 from moss_audio.annotate.tools.speech.speakers import SpeakersConfig, SpeakersTool, cluster_windows
 from moss_audio.annotate.tools.speech.speakers_pyannote import PyannoteTool
-from moss_audio.annotate.tools.speech.speech_activity import joined, loud_regions, speech_regions
+from moss_audio.annotate.tools.speech.speech_measures import joined, loud_regions, speech_regions
 from moss_audio.annotate.tools.speech.voice_encoder import VoiceEncoder, load_voice_encoder, raised
 from moss_audio.errors import CheckpointError, MissingDependencyError
 from moss_audio.recordings import load_audio

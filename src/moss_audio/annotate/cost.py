@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from moss_audio.annotate.aside import Aside
+from moss_audio.annotate.records import Aside
 
 
 class CostMeter:

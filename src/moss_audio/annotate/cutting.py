@@ -8,8 +8,8 @@ from dataclasses import replace
 import numpy as np
 
 from moss_audio.annotate.build import Cutter
-from moss_audio.annotate.join import StepFault
 from moss_audio.annotate.records import AudioSegment, Recording
+from moss_audio.annotate.stage import StepFault
 from moss_audio.units import SAMPLE_RATE
 
 # What has no boundary in so many blocks becomes segments all the same: memory has to end.

@@ -8,8 +8,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from moss_audio.annotate.aside import Aside
 from moss_audio.annotate.plan import Shard
+from moss_audio.annotate.records import Aside
 from moss_audio.annotate.sft.talk import with_audio
 from moss_audio.annotate.store import AnnotationStore, key_of, line_of
 from moss_audio.annotate.work import Ingest, Steps

@@ -10,11 +10,10 @@ import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from moss_audio.annotate.aside import Aside
 from moss_audio.annotate.config import IngestConfig
 from moss_audio.annotate.flac import pcm
 from moss_audio.annotate.inputs import InputFile
-from moss_audio.annotate.records import Recording
+from moss_audio.annotate.records import Aside, Recording
 from moss_audio.errors import AudioError
 from moss_audio.recordings import stream_audio
 from moss_audio.units import SAMPLE_RATE

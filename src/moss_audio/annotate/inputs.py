@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from moss_audio.annotate.aside import Aside
+from moss_audio.annotate.records import Aside
 from moss_audio.errors import MossAudioError
 from moss_audio.recordings.entry import Entry, Unread, is_remote
 from moss_audio.recordings.folders import FileKey, find_files

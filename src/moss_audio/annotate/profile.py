@@ -23,16 +23,13 @@ from dataclasses import dataclass, field, replace
 
 from moss_audio import settings
 from moss_audio.annotate.classes import coarse_classes
-from moss_audio.annotate.detectors.base import Detector
-from moss_audio.annotate.detectors.explain import unexplained
+from moss_audio.annotate.detectors.base import Detector, unexplained
 from moss_audio.annotate.detectors.make import DetectorConfig, make_detectors
 from moss_audio.annotate.records import COARSE_CLASSES, AudioSegment, Span, ToolResult
 from moss_audio.annotate.segment import OFFLINE, activity
 from moss_audio.annotate.stage import StageItem
 from moss_audio.errors import MossAudioError
 
-# Classes that the offline detectors can tell; the other ones need a tagger or a checkpoint.
-OFFLINE_CLASSES = ("speech", "singing", "music", "source-ambiguous sounds")
 SURE = 0.5  # the class is more likely there than not
 _AMBIGUOUS = "source-ambiguous sounds"
 _HALF_S = {"speech": 0.3, "singing": 1.0, "music": 4.0}

@@ -172,3 +172,20 @@ def _caption_from_dict(row: Mapping[str, Any]) -> SegmentCaption:
         **dict(row)
         | {"plan": tuple(row.get("plan", ())), "warnings": tuple(row.get("warnings", ()))}
     )
+
+
+@dataclass(frozen=True)
+class Aside:
+    """One line of `aside.jsonl`. `reason` is one of few, to be counted; `detail` is for people."""
+
+    path: str
+    reason: str
+    detail: str = ""
+    member: str | None = None  # inside a tar
+    step: str = "ingest"
+    segment: str | None = None  # the id, where it is only a part of a recording
+    audio: str | None = None  # the segment's own sound, relative to the output folder
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON values."""
+        return asdict(self)

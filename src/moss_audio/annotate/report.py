@@ -12,8 +12,12 @@ from moss_audio.annotate.reporting.cards import make_card
 from moss_audio.annotate.reporting.counting import fair_limit
 from moss_audio.annotate.reporting.drawing import OPUS_BITS_PER_S
 from moss_audio.annotate.reporting.page import render_page
-from moss_audio.annotate.reporting.reading import read_aside, read_segments, read_timing
-from moss_audio.annotate.reporting.sampling import SegmentSampler
+from moss_audio.annotate.reporting.reading import (
+    SegmentSampler,
+    read_aside,
+    read_segments,
+    read_timing,
+)
 from moss_audio.annotate.reporting.statistics import Statistics
 from moss_audio.errors import MossAudioError
 from moss_audio.writers import write_atomic

@@ -18,8 +18,14 @@ import numpy as np
 from moss_audio import settings
 from moss_audio.annotate.classes import coarse_classes
 from moss_audio.annotate.cuts import Candidates, candidates, choose
-from moss_audio.annotate.detectors.base import HOP_SAMPLES, Detector, blocks, check_samples
-from moss_audio.annotate.detectors.explain import unexplained, union
+from moss_audio.annotate.detectors.base import (
+    HOP_SAMPLES,
+    Detector,
+    blocks,
+    check_samples,
+    unexplained,
+    union,
+)
 from moss_audio.annotate.detectors.make import DetectorConfig, make_detectors
 from moss_audio.annotate.records import AudioSegment, Recording, Span, ToolResult
 from moss_audio.dsp.loudness import frame_levels_db

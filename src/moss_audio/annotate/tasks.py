@@ -16,14 +16,11 @@ from moss_audio.annotate.merging.evidence import Evidence
 from moss_audio.annotate.merging.gather import gather
 from moss_audio.annotate.records import AudioSegment
 from moss_audio.annotate.sft.absent import absent
-from moss_audio.annotate.sft.captions import captions
+from moss_audio.annotate.sft.captions import captions, music_captions, speech_captions
 from moss_audio.annotate.sft.choices import choices
-from moss_audio.annotate.sft.music_caption import music_captions
 from moss_audio.annotate.sft.questions import draw, questions
-from moss_audio.annotate.sft.speech_caption import speech_captions
 from moss_audio.annotate.sft.talk import Talk, conversation
-from moss_audio.annotate.sft.timeline import timelines
-from moss_audio.annotate.sft.transcripts import transcripts
+from moss_audio.annotate.sft.timed import timelines, transcripts
 from moss_audio.annotate.stage import StageItem
 from moss_audio.errors import MossAudioError
 from moss_audio.settings import Between, Share, check

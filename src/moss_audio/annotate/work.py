@@ -17,17 +17,15 @@ from typing import Any, Protocol
 import numpy as np
 
 from moss_audio.annotate import flac
-from moss_audio.annotate.aside import Aside
 from moss_audio.annotate.build import Pipeline, Step
 from moss_audio.annotate.config import IngestConfig
 from moss_audio.annotate.cost import CostMeter
 from moss_audio.annotate.cutting import cut
 from moss_audio.annotate.ingest import ingest_fingerprint, read_recording
 from moss_audio.annotate.inputs import InputFile
-from moss_audio.annotate.join import StepFault, check_step, join
 from moss_audio.annotate.plan import entries_of
-from moss_audio.annotate.records import AudioSegment, Recording
-from moss_audio.annotate.stage import StageItem
+from moss_audio.annotate.records import Aside, AudioSegment, Recording
+from moss_audio.annotate.stage import StageItem, StepFault, check_step, join
 from moss_audio.annotate.store import FULL, AnnotationStore, StoreError, key_of, line_of
 from moss_audio.errors import MissingDependencyError, MossAudioError
 from moss_audio.recordings import load_audio, stream_audio

@@ -13,11 +13,10 @@ from moss_audio.annotate.branches.speech import SpeechConfig, speech_tools
 from moss_audio.annotate.detectors.base import Detector
 from moss_audio.annotate.detectors.make import DetectorConfig, make_detector
 from moss_audio.annotate.tool import Tool
-from moss_audio.annotate.tools.music.chords import ChordsConfig, ChordsTool
 from moss_audio.annotate.tools.music.dynamics import DynamicsConfig, DynamicsTool
 from moss_audio.annotate.tools.music.features import MusicFeatureCache
+from moss_audio.annotate.tools.music.harmony import ChordsConfig, ChordsTool, KeyTool
 from moss_audio.annotate.tools.music.instruments import InstrumentsConfig, InstrumentsTool
-from moss_audio.annotate.tools.music.key import KeyTool
 from moss_audio.annotate.tools.music.lyrics import LyricsTool
 from moss_audio.annotate.tools.music.sections import SectionsConfig, SectionsTool
 from moss_audio.annotate.tools.music.tempo import TempoConfig, TempoTool

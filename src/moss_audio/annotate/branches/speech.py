@@ -15,16 +15,20 @@ from moss_audio.annotate.branches.branch import Branch
 from moss_audio.annotate.tool import Tool
 from moss_audio.annotate.tools.speech.agreement import NO_WORDS, AgreementConfig, AgreementTool
 from moss_audio.annotate.tools.speech.align_ctc import CtcAlignConfig, CtcAligner
-from moss_audio.annotate.tools.speech.align_sphinx import SphinxAlignConfig, SphinxAligner
 from moss_audio.annotate.tools.speech.asr_http import HttpTranscriber, SpeechServer
-from moss_audio.annotate.tools.speech.asr_sphinx import SphinxConfig, SphinxTool
 from moss_audio.annotate.tools.speech.asr_whisper import WhisperConfig, WhisperTool
 from moss_audio.annotate.tools.speech.describe import HttpDescriber, MossDescriber
 from moss_audio.annotate.tools.speech.moss import MossAligner, MossConfig, MossTool, SharedMoss
-from moss_audio.annotate.tools.speech.sentences import SentencesTool
 from moss_audio.annotate.tools.speech.speakers import SpeakersConfig, SpeakersTool
 from moss_audio.annotate.tools.speech.speakers_pyannote import PyannoteConfig, PyannoteTool
 from moss_audio.annotate.tools.speech.speech_fields import Describer, FieldsConfig, SpeechFieldsTool
+from moss_audio.annotate.tools.speech.sphinx import (
+    SphinxAlignConfig,
+    SphinxAligner,
+    SphinxConfig,
+    SphinxTool,
+)
+from moss_audio.annotate.tools.speech.timing import SentencesTool
 from moss_audio.annotate.tools.speech.voice_encoder import bundled_weights
 from moss_audio.errors import MossAudioError
 from moss_audio.settings import Share, check

@@ -16,7 +16,7 @@ from typing import Any
 from moss_audio.annotate.english import capital, full_stop
 from moss_audio.annotate.merging.evidence import Evidence
 from moss_audio.annotate.merging.free_text import outside_faults
-from moss_audio.annotate.merging.items import CaptionItem
+from moss_audio.annotate.merging.plan import CaptionItem
 from moss_audio.annotate.merging.slots import Slot
 from moss_audio.endpoint import json_object
 from moss_audio.errors import MossAudioError

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
+from moss_audio.annotate.detectors.base import join
 from moss_audio.annotate.records import Span
 from moss_audio.result import Word
 
@@ -108,10 +109,4 @@ def joined(
     spans: Iterable[tuple[float, float]], gap_s: float = JOIN_S
 ) -> tuple[tuple[float, float], ...]:
     """Spans in order; those that overlap or are closer than `gap_s` become one."""
-    out: list[tuple[float, float]] = []
-    for start, end in sorted(spans):
-        if out and start - out[-1][1] <= gap_s:
-            out[-1] = (out[-1][0], max(out[-1][1], end))
-        else:
-            out.append((start, end))
-    return tuple(out)
+    return tuple(join(sorted(spans), gap_s))

@@ -27,9 +27,8 @@ from moss_audio.annotate.english import (
 )
 from moss_audio.annotate.merging.evidence import Evidence, HeardSound
 from moss_audio.annotate.merging.free_text import contradictions
-from moss_audio.annotate.merging.items import CaptionItem
 from moss_audio.annotate.merging.phrases import LANGUAGES, music_sentences, voice_clauses
-from moss_audio.annotate.merging.plan import CaptionPlan, other_than_music
+from moss_audio.annotate.merging.plan import CaptionItem, CaptionPlan, other_than_music
 
 # Two starts closer than this have no order to speak of.
 _CLEAR_S = 0.25

@@ -12,8 +12,7 @@ from dataclasses import dataclass
 
 from moss_audio.annotate.merging.draft import draft_faults, draft_schema, draft_text, read_draft
 from moss_audio.annotate.merging.evidence import Evidence
-from moss_audio.annotate.merging.items import CaptionItem
-from moss_audio.annotate.merging.plan import CaptionPlan
+from moss_audio.annotate.merging.plan import CaptionItem, CaptionPlan
 from moss_audio.annotate.merging.slots import Slot
 from moss_audio.endpoint import Endpoint, EndpointClient, Structured
 from moss_audio.errors import MossAudioError

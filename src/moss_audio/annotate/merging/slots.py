@@ -20,8 +20,8 @@ from moss_audio.annotate.english import (
 )
 from moss_audio.annotate.merging.evidence import Evidence
 from moss_audio.annotate.merging.grounded_writer import usable
-from moss_audio.annotate.merging.items import CaptionItem
 from moss_audio.annotate.merging.phrases import LANGUAGES, music_facts, voice_clauses
+from moss_audio.annotate.merging.plan import CaptionItem
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from moss_audio.annotate.merging.phrases import key_text
 from moss_audio.annotate.merging.sound_names import near
 from moss_audio.annotate.sft.questions import questions
 from moss_audio.annotate.sft.talk import Talk
-from moss_audio.annotate.sft.timeline import heard
+from moss_audio.annotate.sft.timed import heard
 from moss_audio.metrics.choice import parse_choice
 from moss_audio.tasks.choices import choice_question, lettered
 from moss_audio.text import normalize_words

@@ -16,7 +16,7 @@ from moss_audio.annotate.merging.evidence import Evidence
 from moss_audio.annotate.merging.phrases import key_text
 from moss_audio.annotate.merging.sound_names import related
 from moss_audio.annotate.sft.talk import Talk
-from moss_audio.annotate.sft.timeline import heard
+from moss_audio.annotate.sft.timed import heard
 from moss_audio.metrics.mentions import label_key
 from moss_audio.metrics.qa import count_correct, interval_iou, order_correct, time_correct
 from moss_audio.result import Event

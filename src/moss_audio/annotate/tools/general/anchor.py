@@ -10,9 +10,7 @@ import numpy as np
 from moss_audio.annotate.english import capital, listed, times_word
 from moss_audio.annotate.records import AudioSegment, Span, ToolResult
 from moss_audio.annotate.tool import Tool
-from moss_audio.annotate.tools.events import covered
-from moss_audio.annotate.tools.general.heard import events_heard
-from moss_audio.annotate.tools.labels import UNIDENTIFIED
+from moss_audio.annotate.tools.events import UNIDENTIFIED, covered, events_heard
 from moss_audio.dsp.loudness import import_meter, measure_loudness
 from moss_audio.units import SAMPLE_RATE
 

@@ -10,7 +10,7 @@ import numpy as np
 from moss_audio.annotate.english import capital, listed
 from moss_audio.annotate.records import AudioSegment, Span, ToolResult
 from moss_audio.annotate.tool import Tool
-from moss_audio.annotate.tools.general.heard import events_heard
+from moss_audio.annotate.tools.events import events_heard
 from moss_audio.units import SAMPLE_RATE
 
 

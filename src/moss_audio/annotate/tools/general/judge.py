@@ -9,8 +9,7 @@ import numpy as np
 
 from moss_audio.annotate.records import AudioSegment, Span, ToolResult
 from moss_audio.annotate.tool import Tool
-from moss_audio.annotate.tools.general.heard import events_heard
-from moss_audio.annotate.tools.labels import COMMON_SOUNDS
+from moss_audio.annotate.tools.events import COMMON_SOUNDS, events_heard
 from moss_audio.metrics.caption import CaptionFacts, caption_facts
 from moss_audio.result import Event, Segment
 

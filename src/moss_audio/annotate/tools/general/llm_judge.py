@@ -11,7 +11,7 @@ import numpy as np
 from moss_audio import settings
 from moss_audio.annotate.records import AudioSegment, Span, ToolResult
 from moss_audio.annotate.tool import Tool
-from moss_audio.annotate.tools.general.heard import events_heard
+from moss_audio.annotate.tools.events import events_heard
 from moss_audio.endpoint import Endpoint, EndpointClient, json_object
 from moss_audio.errors import MossAudioError
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from functools import cached_property
 from itertools import pairwise
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 
+from moss_audio.annotate.tool import Tool
 from moss_audio.dsp.loudness import rms
 from moss_audio.errors import MissingDependencyError
 from moss_audio.units import SAMPLE_RATE
@@ -142,3 +143,22 @@ def block_means(frames: np.ndarray, edges_s: np.ndarray) -> np.ndarray:
         for a, b in pairwise(edges)
     ]
     return np.stack(means, axis=1)
+
+
+Config = TypeVar("Config")
+
+
+class LibrosaTool(Tool, Generic[Config]):
+    """Settings (None: there are none) and the features that all of a segment's tools share."""
+
+    branch = "music"
+    packages = ("librosa",)
+    config: Config
+
+    def __init__(self, config: Config, features: MusicFeatureCache) -> None:
+        self.config = config
+        self._features = features
+
+    def setup(self) -> None:
+        """Says at the start what is missing."""
+        import_librosa()

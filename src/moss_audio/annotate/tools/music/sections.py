@@ -11,10 +11,10 @@ import numpy as np
 
 from moss_audio.annotate.records import AudioSegment, Span, ToolResult
 from moss_audio.annotate.tools.music.features import (
+    LibrosaTool,
     MusicFeatures,
     block_means,
 )
-from moss_audio.annotate.tools.music.librosa_tool import LibrosaTool
 from moss_audio.settings import Between, Share, check
 
 _BLOCK_S = 0.5

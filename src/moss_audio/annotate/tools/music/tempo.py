@@ -10,9 +10,9 @@ from moss_audio.annotate.records import AudioSegment, Span, ToolResult
 from moss_audio.annotate.tools.music.features import (
     ONSET_HOP_SAMPLES,
     ONSET_RATE,
+    LibrosaTool,
     import_librosa,
 )
-from moss_audio.annotate.tools.music.librosa_tool import LibrosaTool
 from moss_audio.errors import MossAudioError
 from moss_audio.units import SAMPLE_RATE
 

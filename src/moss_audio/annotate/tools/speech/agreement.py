@@ -28,8 +28,7 @@ import numpy as np
 
 from moss_audio import settings
 from moss_audio.annotate.records import AudioSegment, ToolResult
-from moss_audio.annotate.tool import SpeechTool
-from moss_audio.annotate.tools.identity import package_version
+from moss_audio.annotate.tool import SpeechTool, package_version
 from moss_audio.errors import MossAudioError
 from moss_audio.metrics.asr import Normalizer, normalize, word_errors
 from moss_audio.text import detect_repetition, is_cjk

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from moss_audio.annotate.tools.identity import weights_digest
+from moss_audio.annotate.tool import weights_digest
 from moss_audio.annotate.tools.speech.timing import AlignerTool, Marks, Times
 from moss_audio.engine.aligner import best_path
 from moss_audio.errors import CheckpointError, short_reason

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import wave
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,9 +11,21 @@ import numpy as np
 from moss_audio import settings
 from moss_audio.annotate.records import AudioSegment, ToolResult
 from moss_audio.annotate.tool import SpeechTool
-from moss_audio.annotate.tools.speech.wav import wav_bytes
 from moss_audio.endpoint import Endpoint, EndpointClient
 from moss_audio.text import single_line
+from moss_audio.units import SAMPLE_RATE
+
+
+def wav_bytes(samples: np.ndarray, sample_rate: int = SAMPLE_RATE) -> bytes:
+    """Mono float32 `[n]` as a 16-bit WAV file; what is beyond full scale is clipped."""
+    pcm = np.clip(np.rint(samples * 32767.0), -32768, 32767).astype("<i2")
+    buffer = io.BytesIO()
+    with wave.open(buffer, "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(sample_rate)
+        file.writeframes(pcm.tobytes())
+    return buffer.getvalue()
 
 
 @dataclass(frozen=True)

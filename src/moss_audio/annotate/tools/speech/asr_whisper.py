@@ -14,8 +14,7 @@ from typing import Any
 import numpy as np
 
 from moss_audio.annotate.records import AudioSegment, Span, ToolResult
-from moss_audio.annotate.tool import SpeechTool
-from moss_audio.annotate.tools.identity import weights_digest
+from moss_audio.annotate.tool import SpeechTool, weights_digest
 from moss_audio.errors import CheckpointError, MissingDependencyError, short_reason
 from moss_audio.longform import is_silent
 from moss_audio.text import single_line

@@ -11,8 +11,7 @@ import numpy as np
 
 from moss_audio import api, settings
 from moss_audio.annotate.records import AudioSegment, Span, ToolResult
-from moss_audio.annotate.tool import SpeechTool
-from moss_audio.annotate.tools.identity import package_version, weights_digest
+from moss_audio.annotate.tool import SpeechTool, package_version, weights_digest
 from moss_audio.annotate.tools.speech.agreement import agreed_text
 from moss_audio.engine.aligner import WordAligner
 from moss_audio.model.checkpoint import Checkpoint

@@ -13,9 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from moss_audio.annotate.records import AudioSegment, Span, ToolResult
-from moss_audio.annotate.tool import SpeechTool
-from moss_audio.annotate.tools.identity import weights_digest
-from moss_audio.annotate.tools.speech.speech_activity import speech_regions
+from moss_audio.annotate.tool import SpeechTool, weights_digest
+from moss_audio.annotate.tools.speech.speech_measures import speech_regions
 from moss_audio.annotate.tools.speech.voice_encoder import (
     SAMPLE_RATE,
     WINDOW_S,

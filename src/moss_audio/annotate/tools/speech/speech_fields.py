@@ -16,11 +16,9 @@ import numpy as np
 
 from moss_audio import settings
 from moss_audio.annotate.records import AudioSegment, ToolResult
-from moss_audio.annotate.tool import SpeechTool
-from moss_audio.annotate.tools.identity import package_version
-from moss_audio.annotate.tools.speech.sentences import aligned_words
-from moss_audio.annotate.tools.speech.speech_activity import speech_regions
-from moss_audio.annotate.tools.speech.speech_measures import measure
+from moss_audio.annotate.tool import SpeechTool, package_version
+from moss_audio.annotate.tools.speech.speech_measures import measure, speech_regions
+from moss_audio.annotate.tools.speech.timing import aligned_words
 from moss_audio.metrics.judge import FIELDS
 
 MEASURED_FIELDS = ("pitch", "volume", "speed", "fluency", "clarity")
