@@ -177,7 +177,7 @@ class TextGridWriter:
             for i, layer in enumerate(_layers(segments), start=1):
                 tiers.append((f"events {i}" if i > 1 else "events", layer))
         else:
-            if isinstance(result, Transcript) and _has_words(result):
+            if isinstance(result, Transcript) and _words(result):
                 words = _intervals(_timed(result, self.name, finest=True))
                 tiers.append(("words", _without_overlap(words)))
             tiers.append(("segments", _without_overlap(segments)))
@@ -229,8 +229,8 @@ def _timed(result: Result, format_name: str, *, finest: bool = False) -> list[Se
         )
     if isinstance(result, Timeline):
         items = [Segment(single_line(e.label), e.start, e.end) for e in result.events]
-    elif finest and _has_words(result):
-        items = _words(result)
+    elif finest and (words := _words(result)):
+        items = words
     elif result.segments:
         items = [replace(segment, text=single_line(segment.text)) for segment in result.segments]
     elif result.words:
@@ -246,10 +246,6 @@ def _timed(result: Result, format_name: str, *, finest: bool = False) -> list[Se
         if item.text
     ]
     return sorted(kept, key=lambda item: item.start)
-
-
-def _has_words(transcript: Transcript) -> bool:
-    return bool(transcript.words) or any(segment.words for segment in transcript.segments)
 
 
 def _words(transcript: Transcript) -> list[Segment]:

@@ -41,15 +41,11 @@ def expand_clip(
         raise PromptError(f"a clip of {n_tokens} audio tokens is too short: give at least 10 ms")
     ids: list[int] = []
     mask: list[bool] = []
-    placed = 0
-    for second in marker_seconds(n_tokens) if digit_ids is not None else []:
-        assert digit_ids is not None
-        ids += [audio_token_id] * MARKER_STEP_TOKENS
-        mask += [True] * MARKER_STEP_TOKENS
-        placed += MARKER_STEP_TOKENS
-        digits = [digit_ids[int(digit)] for digit in str(second)]
-        ids += digits
-        mask += [False] * len(digits)
-    ids += [audio_token_id] * (n_tokens - placed)
-    mask += [True] * (n_tokens - placed)
-    return ids, mask
+    left = n_tokens
+    if digit_ids is not None:
+        for second in marker_seconds(n_tokens):
+            digits = [digit_ids[int(digit)] for digit in str(second)]
+            ids += [audio_token_id] * MARKER_STEP_TOKENS + digits
+            mask += [True] * MARKER_STEP_TOKENS + [False] * len(digits)
+            left -= MARKER_STEP_TOKENS
+    return ids + [audio_token_id] * left, mask + [True] * left
