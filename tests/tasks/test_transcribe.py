@@ -229,6 +229,14 @@ def test_no_stamp_survives_in_the_text(text, duration):
         assert not number.fullmatch(result.text)
 
 
+@pytest.mark.parametrize("task", [PLAIN, SENTENCE, WORD])
+def test_a_damaged_stamp_is_no_word_either(task):
+    """`[1:]` and `[.]` alone were taken for what was said."""
+    for text in ("[1:]", "[.]", "[0.]", "[:][1.2.3]"):
+        assert task.parse(text, 3.0).text == ""
+    assert task.parse("hello [1:] you", 3.0).text == "hello you"
+
+
 token = st.text(alphabet="abcdefgh,.'!-3\u4f60\u00e9\"", min_size=1, max_size=7)
 
 

@@ -24,8 +24,9 @@ _CUT_STAMP = re.compile(rf"{_OPEN}\s*[0-9:]*\.?[0-9]*\s*$")
 _PAIR = re.compile(
     rf"{_OPEN}\s*({CLOCK})\s*s?\s*[-\u2013~,]\s*({CLOCK})\s*s?\s*{_CLOSE}([^\[\uff3b\u3010]+)"
 )
-# A number in brackets of its own, which is a time where it has a point or a colon.
-_BRACKETED = re.compile(rf"{_OPEN}\s*{CLOCK}\s*s?\s*{_CLOSE}")
+# A number in brackets of its own, which is a time, perhaps a damaged one such as `[1:]` or `[.]`,
+# where it has a point or a colon.
+_BRACKETED = re.compile(rf"{_OPEN}\s*[0-9.:]+\s*s?\s*{_CLOSE}")
 _BARE = re.compile(rf"(?<![0-9.:\w])({_HUNDREDTHS})(?![0-9.:\w])")
 _BARE_END = re.compile(rf"^(.*\S)\s+({_HUNDREDTHS})$", re.DOTALL)
 _BARE_START = re.compile(rf"^({_HUNDREDTHS})\s+(\S.*)$", re.DOTALL)
@@ -77,6 +78,7 @@ def _note(bracketed: re.Match[str]) -> str:
 
 def _tokens(answer: str, duration: float) -> list[str | float]:
     """Stamps as floats, text between them as stripped, non-empty strings."""
+    answer = _BRACKETED.sub(lambda m: m[0] if _STAMP.fullmatch(m[0]) else " ", answer)
     answer = _PAIR.sub(r"[\1]\3[\2]", answer)
     pattern = _STAMP
     if not _STAMP.search(answer) and _all_bare(answer, duration):

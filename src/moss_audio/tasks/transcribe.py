@@ -129,7 +129,9 @@ class Transcribe(Task[Transcript]):
         if self.timestamps is None:
             return self._parse_plain(text, answer, duration, warnings, spans)
         if not spans:
-            clean, looped = detect_repetition(answer if WARN_NO_STAMPS in notes else "")
+            clean, looped = detect_repetition(
+                without_stamps(answer) if WARN_NO_STAMPS in notes else ""
+            )
             notes += [WARN_LOOP] * looped
             whole = (Segment(clean, 0.0, duration),) if clean else ()
             return Transcript(
