@@ -7,6 +7,7 @@ import itertools
 import json
 import os
 import tarfile
+from dataclasses import asdict
 from pathlib import Path
 
 import av
@@ -110,7 +111,7 @@ def test_an_id_is_of_the_sound_and_not_of_the_file(tmp_path: Path) -> None:
     assert np.array_equal(load_audio(tmp_path / "b.flac").samples, samples)  # nothing is lost
     entries = list_inputs([str(tmp_path)]).entries
     found = [read_recording(entry, IngestConfig()) for entry in entries]
-    rows = [{"row": vars(r), "entry": e.to_dict()} for r, e in zip(found, entries, strict=True)]
+    rows = [{"row": vars(r), "entry": asdict(e)} for r, e in zip(found, entries, strict=True)]
     ((_, used, asides),) = sort_out([(0, rows)])
     assert [one["recording"]["path"] for one in used] == [str(wave)]
     assert [(a.path, a.reason) for a in asides] == [(str(tmp_path / "b.flac"), "duplicate")]

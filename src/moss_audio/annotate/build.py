@@ -4,30 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from moss_audio.annotate.records import AudioSegment, Recording
 from moss_audio.annotate.stage import PipelineStage
 
-
-class Cutter(Protocol):
-    """Cuts a recording at event boundaries."""
-
-    @property
-    def name(self) -> str:
-        """In messages."""
-
-    @property
-    def fingerprint(self) -> str:
-        """Changes whenever its segments may."""
-
-    def setup(self) -> None:
-        """Load models: once a worker."""
-
-    def segment(self, recording: Recording, samples: np.ndarray) -> list[AudioSegment]:
-        """Segments in order, times in the recording; `samples` [n] mono float32 at 16 kHz."""
+if TYPE_CHECKING:
+    from moss_audio.annotate.segment import Segmenter
 
 
 @dataclass(frozen=True)
@@ -43,58 +26,48 @@ class PipelinePart:
     after: tuple[str, ...] = ()
 
 
-def _segment() -> tuple[Callable[[Any], Any], type]:
-    from moss_audio.annotate.segment import SegmentConfig, Segmenter
+def _load(section: str) -> tuple[Callable[[Any], Any], type]:
+    match section:
+        case "segment":
+            from moss_audio.annotate.segment import SegmentConfig, Segmenter
 
-    return Segmenter, SegmentConfig
+            return Segmenter, SegmentConfig
+        case "profile":
+            from moss_audio.annotate.profile import ProfileConfig, ProfileStage
 
+            return ProfileStage, ProfileConfig
+        case "speech":
+            from moss_audio.annotate.branches.speech import SpeechConfig, speech_branch
 
-def _profile() -> tuple[Callable[[Any], Any], type]:
-    from moss_audio.annotate.profile import ProfileConfig, ProfileStage
+            return speech_branch, SpeechConfig
+        case "music":
+            from moss_audio.annotate.branches.music import MusicConfig, music_branch
 
-    return ProfileStage, ProfileConfig
+            return music_branch, MusicConfig
+        case "general":
+            from moss_audio.annotate.branches.general import GeneralConfig, general_branch
 
+            return general_branch, GeneralConfig
+        case "merge":
+            from moss_audio.annotate.merge import MergeConfig, MergeStage
 
-def _speech() -> tuple[Callable[[Any], Any], type]:
-    from moss_audio.annotate.branches.speech import SpeechConfig, speech_branch
+            return MergeStage, MergeConfig
+        case _:
+            from moss_audio.annotate.tasks import TasksConfig, TaskStage
 
-    return speech_branch, SpeechConfig
-
-
-def _music() -> tuple[Callable[[Any], Any], type]:
-    from moss_audio.annotate.branches.music import MusicConfig, music_branch
-
-    return music_branch, MusicConfig
-
-
-def _general() -> tuple[Callable[[Any], Any], type]:
-    from moss_audio.annotate.branches.general import GeneralConfig, general_branch
-
-    return general_branch, GeneralConfig
-
-
-def _merge() -> tuple[Callable[[Any], Any], type]:
-    from moss_audio.annotate.merge import MergeConfig, MergeStage
-
-    return MergeStage, MergeConfig
-
-
-def _tasks() -> tuple[Callable[[Any], Any], type]:
-    from moss_audio.annotate.tasks import TasksConfig, TaskStage
-
-    return TaskStage, TasksConfig
+            return TaskStage, TasksConfig
 
 
 # The branches need the profile, not each other: changing one leaves the others' results as they
 # are. What merge is given holds the results of all three, in this order.
 PARTS = (
-    PipelinePart("segment", _segment),
-    PipelinePart("profile", _profile, after=("segment",)),
-    PipelinePart("speech", _speech, after=("profile",)),
-    PipelinePart("music", _music, after=("profile",)),
-    PipelinePart("general", _general, after=("profile",)),
-    PipelinePart("merge", _merge, after=("speech", "music", "general")),
-    PipelinePart("tasks", _tasks, after=("merge",)),
+    PipelinePart("segment", partial(_load, "segment")),
+    PipelinePart("profile", partial(_load, "profile"), after=("segment",)),
+    PipelinePart("speech", partial(_load, "speech"), after=("profile",)),
+    PipelinePart("music", partial(_load, "music"), after=("profile",)),
+    PipelinePart("general", partial(_load, "general"), after=("profile",)),
+    PipelinePart("merge", partial(_load, "merge"), after=("speech", "music", "general")),
+    PipelinePart("tasks", partial(_load, "tasks"), after=("merge",)),
 )
 
 
@@ -111,7 +84,7 @@ class Step:
 class Pipeline:
     """The cutter and the steps after it, in order; each comes after all that it needs."""
 
-    cutter: Cutter
+    cutter: Segmenter
     steps: tuple[Step, ...]
 
     @property

@@ -86,16 +86,10 @@ def _quietest(start: float, end: float, smooth: np.ndarray) -> list[float]:
             equal = np.flatnonzero(window <= window.min() + 1e-3)
             out.append(round((first + int(equal[len(equal) // 2])) * FRAME_S, 3))
         else:
-            middle = _millisecond(start, end)
-            if middle is not None:
+            middle = round((start + end) / 2, 3)
+            if start <= middle <= end:
                 out.append(middle)
     return out
-
-
-def _millisecond(start: float, end: float) -> float | None:
-    """A whole millisecond from `start` to `end`, the one nearest to the middle, if there is one."""
-    at = round((start + end) / 2, 3)
-    return at if start <= at <= end else None
 
 
 def _smooth(level_db: np.ndarray) -> np.ndarray:

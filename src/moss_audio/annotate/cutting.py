@@ -7,8 +7,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from moss_audio.annotate.build import Cutter
 from moss_audio.annotate.records import AudioSegment, Recording
+from moss_audio.annotate.segment import Segmenter
 from moss_audio.annotate.stage import StepFault
 from moss_audio.units import SAMPLE_RATE
 
@@ -17,7 +17,7 @@ _MOST_BLOCKS = 3
 
 
 def cut(
-    cutter: Cutter, recording: Recording, blocks: Iterable[np.ndarray]
+    cutter: Segmenter, recording: Recording, blocks: Iterable[np.ndarray]
 ) -> Iterator[tuple[AudioSegment, np.ndarray]]:
     """Segments in order, times in the recording, each with its samples.
 

@@ -11,6 +11,7 @@ import subprocess
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -41,26 +42,17 @@ class _Jobs(SlurmPipelineExecutor):
         """datatrove's own figures say nothing here; the times are beside the results."""
 
 
-class _Shards(PipelineStep):
-    """One kind of work as a step of datatrove. Every job takes shards until none is left, so that
-    one with long shards does not keep the others waiting, and models load once a job. A job fails
-    where its worker had to give up: those that wait for it do not start."""
-
-    name = "shards"
-    type = "annotation"
-
-    def __init__(self, work: Work, shards: Sequence[int], claims: Claims) -> None:
-        super().__init__()
-        self.work, self.shards, self.claims = work, list(shards), claims
-
-    def run(self, data: Any = None, rank: int = 0, world_size: int = 1) -> Iterator[Any]:
-        """`data` and the number of the rank mean nothing here."""
-        self.claims.work(self.work.do, self.shards)
-        self.claims.check()
-        yield from ()
+def _take_shards(work: Work, shards: Sequence[int], claims: Claims) -> None:
+    """Every job takes shards until none is left, so that one with long shards does not keep the
+    others waiting, and models load once a job. A job fails where its worker had to give up: those
+    that wait for it do not start."""
+    claims.work(work.do, shards)
+    claims.check()
 
 
 class _Call(PipelineStep):
+    """A call as a step of datatrove."""
+
     name = "call"
     type = "annotation"
 
@@ -69,6 +61,7 @@ class _Call(PipelineStep):
         self.call = call
 
     def run(self, data: Any = None, rank: int = 0, world_size: int = 1) -> Iterator[Any]:
+        """`data` and the number of the rank mean nothing here."""
         self.call()
         yield from ()
 
@@ -84,13 +77,13 @@ def submit(phases: Sequence[SlurmPhase], folder: Path, config: SlurmConfig) -> l
         if phase.work is not None:
             claims = Claims(folder / "claims" / phase.name)
             claims.begin()
-            step: PipelineStep = _Shards(phase.work, phase.shards, claims)
+            call: Callable[[], Any] = partial(_take_shards, phase.work, list(phase.shards), claims)
         elif phase.call is not None:
-            step = _Call(phase.call)
+            call = phase.call
         else:
             continue
         jobs = _Jobs(
-            [step],
+            [_Call(call)],
             tasks=min(config.tasks, max(1, len(phase.shards))),
             time=config.time,
             partition=config.partition,

@@ -62,7 +62,7 @@ class Finish:
         """
         store, mark = self.store, self.store.mark
         keys = {shard.number: self.steps.keys(shard.number) for shard in self.shards}
-        known = key_of(sorted(keys.items()), [a.to_dict() for a in self.inputs], self._names())
+        known = key_of(sorted(keys.items()), [asdict(a) for a in self.inputs], self._names())
         whole = (store.train, store.aside, store.root / "summary.json")
         if mark.exists() and all(path.exists() for path in whole):
             kept = json.loads(mark.read_text(encoding="utf-8"))
@@ -72,7 +72,7 @@ class Finish:
         self._tidy(keys)
         count = Summary(len(self._names()))
         store.put_lines(store.train, self._publish(keys, count))
-        store.put_lines(store.aside, (line_of(a.to_dict()) for a in self._asides(keys, count)))
+        store.put_lines(store.aside, (line_of(asdict(a)) for a in self._asides(keys, count)))
         self._withdraw(keys)
         row = count.to_dict()
         text = json.dumps(row, ensure_ascii=False, indent=2) + "\n"

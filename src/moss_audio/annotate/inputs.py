@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -40,10 +40,6 @@ class InputFile:
     def name(self) -> str:
         """For messages."""
         return self.path if self.member is None else f"{self.path}:{self.member}"
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain JSON values."""
-        return asdict(self)
 
     def open(self) -> Any:
         """What the audio loader takes."""

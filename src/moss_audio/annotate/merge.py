@@ -64,14 +64,12 @@ class MergeConfig:
 class MergeStage:
     """The step after the branches; see `annotate.stage.Stage`."""
 
+    name = "merge"
+
     def __init__(self, config: MergeConfig | None = None) -> None:
         self.config = config or MergeConfig()
         self._plain = GroundedWriter(self.config.list_at_most)
         self._llm = LlmWriter(self.config.llm) if self.config.writer == "llm" else None
-
-    @property
-    def name(self) -> str:
-        return "merge"
 
     @property
     def fingerprint(self) -> str:

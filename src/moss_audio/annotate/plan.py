@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from moss_audio.annotate.config import IngestConfig
@@ -33,13 +33,14 @@ def make_plan(
 
     New entries go to new shards, so that nothing that is done is touched by them.
     """
-    kept = [list(entries_of(store, number)) for number in _numbers(store)]
+    numbers = sorted(int(path.stem) for path in store.plan.glob("[0-9]*.jsonl"))
+    kept = [list(entries_of(store, number)) for number in numbers]
     known = {_key(entry) for shard in kept for entry in shard}
     fresh = [entry for entry in entries if _key(entry) not in known]
     for shard in _divide(fresh, config):
         # One after the other and in order: a run that ends here leaves the first of them, and the
         # next run divides what follows in the same way.
-        store.put_rows(_path(store, len(kept)), (entry.to_dict() for entry in shard))
+        store.put_rows(_path(store, len(kept)), (asdict(entry) for entry in shard))
         kept.append(shard)
     wanted = {_key(entry) for entry in entries}
     return [
@@ -51,10 +52,6 @@ def make_plan(
 def entries_of(store: AnnotationStore, shard: int) -> tuple[InputFile, ...]:
     """What belongs to a shard, in order."""
     return tuple(InputFile(**row) for row in store.rows(_path(store, shard)))
-
-
-def _numbers(store: AnnotationStore) -> list[int]:
-    return sorted(int(path.stem) for path in store.plan.glob("[0-9]*.jsonl"))
 
 
 def _path(store: AnnotationStore, shard: int) -> Path:
@@ -75,4 +72,4 @@ def _divide(entries: Sequence[InputFile], config: IngestConfig) -> list[list[Inp
 
 
 def _key(entry: InputFile) -> str:
-    return key_of(entry.to_dict())
+    return key_of(asdict(entry))

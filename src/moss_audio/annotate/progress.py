@@ -80,7 +80,7 @@ def _read(path: Path) -> dict[str, Any] | None:
 
 
 class LiveView:
-    """The view of the command line."""
+    """Shows how far a run is, on stderr."""
 
     def note(self, text: str) -> None:
         """A line before what comes next."""
@@ -88,7 +88,7 @@ class LiveView:
 
     @contextmanager
     def phase(self, store: AnnotationStore, todo: Mapping[str, int]) -> Iterator[None]:
-        """Shows the phase while it lasts."""
+        """Shows a phase while it lasts; `todo`: step -> how many shards it still has to do."""
         watch = Watch(store, todo)
         over = threading.Event()
         show = _show_table if sys.stderr.isatty() else _show_lines

@@ -185,7 +185,3 @@ class Aside:
     step: str = "ingest"
     segment: str | None = None  # the id, where it is only a part of a recording
     audio: str | None = None  # the segment's own sound, relative to the output folder
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain JSON values."""
-        return asdict(self)

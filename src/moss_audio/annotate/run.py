@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from moss_audio.annotate.build import Pipeline, PipelinePart, build_pipeline
 from moss_audio.annotate.claims import Claims
@@ -16,21 +17,10 @@ from moss_audio.annotate.finish import Finish, Summary
 from moss_audio.annotate.ingest import sort_out
 from moss_audio.annotate.inputs import list_inputs
 from moss_audio.annotate.plan import Shard, make_plan
+from moss_audio.annotate.progress import LiveView
 from moss_audio.annotate.store import AnnotationStore
 from moss_audio.annotate.work import Ingest, Steps, Work
 from moss_audio.errors import MossAudioError
-
-
-class View(Protocol):
-    """Shows how far a run is."""
-
-    def phase(
-        self, store: AnnotationStore, todo: Mapping[str, int]
-    ) -> AbstractContextManager[None]:
-        """Shows a phase while it lasts; `todo`: step -> how many shards it still has to do."""
-
-    def note(self, text: str) -> None:
-        """Shows a line."""
 
 
 def annotate(
@@ -39,7 +29,7 @@ def annotate(
     config: AnnotateConfig,
     *,
     parts: Sequence[PipelinePart] | None = None,
-    view: View | None = None,
+    view: LiveView | None = None,
     retry: bool = False,
 ) -> Summary:
     """Turn recordings into segments with annotations and conversations to train on.
@@ -123,7 +113,7 @@ class _AnnotationRun:
         store: AnnotationStore,
         config: AnnotateConfig,
         pipeline: Pipeline,
-        view: View | None = None,
+        view: LiveView | None = None,
     ) -> None:
         self.store, self.config, self.view = store, config, view
         self.ingest = Ingest(store, config.ingest)
@@ -211,14 +201,14 @@ def sort_out_shards(store: AnnotationStore, ingest: Ingest, shards: Sequence[Sha
     def found(shard: Shard) -> list[dict[str, Any]]:
         rows = store.rows(ingest.path(shard.number, shard.entries))
         return [
-            {"row": row, "entry": entry.to_dict()}
+            {"row": row, "entry": asdict(entry)}
             for row, entry, active in zip(rows, shard.entries, shard.active, strict=True)
             if active
         ]
 
     for number, used, asides in sort_out((shard.number, found(shard)) for shard in shards):
         store.keep_rows(store.recordings(number), used)
-        store.keep_rows(store.sorted_out(number), (aside.to_dict() for aside in asides))
+        store.keep_rows(store.sorted_out(number), (asdict(aside) for aside in asides))
 
 
 def finish_and_report(finish: Finish) -> None:

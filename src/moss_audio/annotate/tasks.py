@@ -75,12 +75,10 @@ class TasksConfig:
 class TaskStage:
     """The step after the merge; see `annotate.stage.Stage`."""
 
+    name = "tasks"
+
     def __init__(self, config: TasksConfig | None = None) -> None:
         self.config = config or TasksConfig()
-
-    @property
-    def name(self) -> str:
-        return "tasks"
 
     @property
     def fingerprint(self) -> str:

@@ -10,7 +10,7 @@ import json
 import os
 import traceback
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -55,7 +55,7 @@ class Ingest:
         return self.store.step(self.name, shard, self._key(entries))
 
     def _key(self, entries: Sequence[InputFile]) -> str:
-        return key_of(self._fingerprint, [entry.to_dict() for entry in entries])
+        return key_of(self._fingerprint, [asdict(entry) for entry in entries])
 
     def do(self, shard: int) -> None:
         entries = entries_of(self.store, shard)
@@ -239,7 +239,7 @@ def _raise_fatal(error: Exception) -> None:
 
 
 def _line(one: Aside | dict[str, Any]) -> str:
-    return line_of({"aside": one.to_dict()} if isinstance(one, Aside) else one)
+    return line_of({"aside": asdict(one)} if isinstance(one, Aside) else one)
 
 
 def _reason(error: Exception) -> str:

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from moss_audio.annotate.reporting.counting import Bin, Histogram
+from moss_audio.annotate.reporting.counting import Bin, Histogram, round_width
 
 # As wide as a telephone's screen, where a larger picture's text would shrink.
 WIDTH = 360
@@ -101,10 +101,5 @@ def _range(one: Bin, unit: str) -> str:
 
 def _count_ticks(highest: int) -> list[int]:
     """Whole numbers from 0 to at least `highest`, four or five of them."""
-    scale = 1
-    while True:
-        for step in (1, 2, 5):
-            if 4 * step * scale >= highest:
-                width = step * scale
-                return list(range(0, -(-highest // width) * width + 1, width))
-        scale *= 10
+    width = round_width(highest / 4)
+    return list(range(0, -(-highest // width) * width + 1, width))

@@ -124,7 +124,7 @@ class Histogram:
         # A tail is cut off only where it would squeeze all others together.
         tail = self._fine_quantile(_TAIL)
         reach = tail if top > 2 * tail + 1 else top
-        width = _round_width((reach + 1) / most)
+        width = round_width((reach + 1) / most)
         number = reach // width + 1
         is_open = top >= number * width or top == self._last
         totals = [[0] * len(self.series) for _ in range(number)]
@@ -153,7 +153,7 @@ class Histogram:
         return 0
 
 
-def _round_width(least: float) -> int:
+def round_width(least: float) -> int:
     """The smallest of 1, 2, 5, 10, 20, ... that is not below `least`."""
     scale = 1
     while True:

@@ -61,7 +61,6 @@ class LlmJudge(Tool):
     def __init__(self, config: LlmJudgeConfig) -> None:
         self.config = config
         self.name = f"general/judge {config.model_name}"
-        self._client: EndpointClient | None = None
 
     @property
     def version(self) -> str:
@@ -70,14 +69,9 @@ class LlmJudge(Tool):
         asked = [PROMPT, SCHEMA, config.temperature, config.max_tokens]
         return f"2 {settings.digest(asked, 12)}"
 
-    def setup(self) -> None:
-        """Makes the client; MissingDependencyError without the package openai."""
-        self._connected()
-
-    def _connected(self) -> EndpointClient:
-        if self._client is None:
-            self._client = self.config.connect("A judge over HTTP")
-        return self._client
+    def load(self) -> EndpointClient:
+        """The client. Raises MissingDependencyError without the package openai."""
+        return self.config.connect("A judge over HTTP")
 
     def annotate(self, samples: np.ndarray, segment: AudioSegment) -> list[ToolResult]:
         """One result for the last description; nothing without one.
@@ -89,7 +83,7 @@ class LlmJudge(Tool):
         if not described:
             return []
         content = request_text(described[-1].text, events_heard(segment))
-        answer = self._connected().ask(
+        answer = self.model.ask(
             [{"role": "system", "content": PROMPT}, {"role": "user", "content": content}],
             parse_verdict,
             schema=SCHEMA,

@@ -64,10 +64,7 @@ class HttpDescriber:
 
     def __init__(self, server: SpeechServer) -> None:
         self.server = server
-
-    @property
-    def name(self) -> str:
-        return f"describe-{self.server.model_name}"
+        self.name = f"describe-{server.model_name}"
 
     @property
     def version(self) -> str:
@@ -94,12 +91,10 @@ class HttpDescriber:
 class MossDescriber:
     """A MOSS-Audio checkpoint that was trained to describe speakers (the embedded one was not)."""
 
+    name = "describe-moss"
+
     def __init__(self, shared: SharedMoss) -> None:
         self._shared = shared
-
-    @property
-    def name(self) -> str:
-        return "describe-moss"
 
     @property
     def version(self) -> str:

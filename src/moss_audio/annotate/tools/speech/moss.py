@@ -46,18 +46,20 @@ class SharedMoss:
         return f"{package_version('moss-audio')}+{told}"
 
 
-class MossTool(SpeechTool):
-    """Speech to text by a MOSS-Audio checkpoint: kind `transcript`, without spans."""
-
-    kind = "transcript"
-    name = "moss"
-
+class _SharedTool(SpeechTool):
     def __init__(self, shared: SharedMoss | None = None) -> None:
         self._shared = shared or SharedMoss(MossConfig())
 
     @property
     def version(self) -> str:
         return self._shared.version
+
+
+class MossTool(_SharedTool):
+    """Speech to text by a MOSS-Audio checkpoint: kind `transcript`, without spans."""
+
+    kind = "transcript"
+    name = "moss"
 
     def load(self) -> api.MossAudio:
         return self._shared.model
@@ -74,19 +76,12 @@ class MossTool(SpeechTool):
         return [self.found(text=one.text, warnings=one.warnings) for one in found]
 
 
-class MossAligner(SpeechTool):
+class MossAligner(_SharedTool):
     """Gives the agreed transcript its word times from the checkpoint's own audio tokens, in steps
     of 80 ms: kind `words`. For checkpoints that learnt to be aligned (`engine.aligner`)."""
 
     kind = "words"
     name = "align-moss"
-
-    def __init__(self, shared: SharedMoss | None = None) -> None:
-        self._shared = shared or SharedMoss(MossConfig())
-
-    @property
-    def version(self) -> str:
-        return self._shared.version
 
     def load(self) -> WordAligner:
         return WordAligner(self._shared.model.engine)

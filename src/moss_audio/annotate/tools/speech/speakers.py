@@ -40,16 +40,6 @@ class SpeakersConfig:
     most_speakers: int = 8
 
 
-@dataclass(frozen=True)
-class _VoiceWindow:
-    start_s: float
-    end_s: float
-
-    @property
-    def centre_s(self) -> float:
-        return (self.start_s + self.end_s) / 2
-
-
 class SpeakersTool(SpeechTool):
     """Turns of the voices of a segment: kind `speakers`."""
 
@@ -82,15 +72,10 @@ class SpeakersTool(SpeechTool):
         windows = _windows(regions, self.config.hop_s)
         sound = raised(samples)
         vectors = self.model.embed(
-            [sound[round(w.start_s * SAMPLE_RATE) : round(w.end_s * SAMPLE_RATE)] for w in windows]
+            [sound[round(start * SAMPLE_RATE) : round(end * SAMPLE_RATE)] for start, end in windows]
         )
-        labels = cluster_windows(windows_s(windows), vectors, self.config)
-        return _turns(regions, windows, labels, self.config.least_turn_s)
-
-
-def windows_s(windows: list[_VoiceWindow]) -> np.ndarray:
-    """Lengths in seconds."""
-    return np.array([w.end_s - w.start_s for w in windows])
+        labels = cluster_windows(np.diff(windows)[:, 0], vectors, self.config)
+        return _turns(regions, np.array(windows), labels, self.config.least_turn_s)
 
 
 def cluster_windows(
@@ -116,28 +101,28 @@ def cluster_windows(
     return labels
 
 
-def _windows(regions: list[tuple[float, float]], hop_s: float) -> list[_VoiceWindow]:
+def _windows(regions: list[tuple[float, float]], hop_s: float) -> list[tuple[float, float]]:
+    """Start and end of each, in seconds."""
     out = []
     for start, end in regions:
         at = start
         while at + WINDOW_S < end:
-            out.append(_VoiceWindow(at, at + WINDOW_S))
+            out.append((at, at + WINDOW_S))
             at += hop_s
-        out.append(_VoiceWindow(max(start, end - WINDOW_S), end))
+        out.append((max(start, end - WINDOW_S), end))
     return out
 
 
 def _turns(
     regions: list[tuple[float, float]],
-    windows: list[_VoiceWindow],
+    windows: np.ndarray,
     labels: np.ndarray,
     least_turn_s: float,
 ) -> tuple[Span, ...]:
-    centres = np.array([w.centre_s for w in windows])
+    centres = windows.mean(1)
     pieces: list[list[float]] = []  # label, start, end
     for start, end in regions:
-        inside = [i for i, w in enumerate(windows) if w.start_s >= start - 1e-9
-                  and w.end_s <= end + 1e-9]  # fmt: skip
+        inside = (windows[:, 0] >= start - 1e-9) & (windows[:, 1] <= end + 1e-9)
         count = max(1, round((end - start) / _FRAME_S))
         edges = np.linspace(start, end, count + 1)
         middle = (edges[:-1] + edges[1:]) / 2
