@@ -6,11 +6,10 @@ import json
 import re
 from collections.abc import Mapping
 
-from moss_audio.annotate.merging.draft import draft_faults, read_draft
+from moss_audio.annotate.merging.draft import Slot, caption_slots, draft_faults, read_draft
 from moss_audio.annotate.merging.evidence import Evidence
 from moss_audio.annotate.merging.gather import gather
 from moss_audio.annotate.merging.plan import CaptionItem, caption_items
-from moss_audio.annotate.merging.slots import Slot, caption_slots
 from moss_audio.annotate.records import AudioSegment
 from tests.annotate.merge_errors import FARM, HOUSE, OFFICE, SONG, STAGE, STREET, TALK
 from tests.annotate.merge_last import CAFE, DANCE, NEWS, PARK

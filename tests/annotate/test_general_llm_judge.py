@@ -5,7 +5,7 @@ import pytest
 
 from moss_audio.annotate.branches.general import GeneralConfig, general_branch
 from moss_audio.annotate.records import AudioSegment, Recording, Span, ToolResult
-from moss_audio.annotate.tools.general.llm_judge import LlmJudge, LlmJudgeConfig, parse_verdict
+from moss_audio.annotate.tools.general.judge import LlmJudge, LlmJudgeConfig, parse_verdict
 from moss_audio.errors import MossAudioError
 from tests.openai_server import chat_server
 

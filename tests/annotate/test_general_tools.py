@@ -7,8 +7,12 @@ from moss_audio.annotate.branches.general import GeneralConfig, general_branch
 from moss_audio.annotate.records import AudioSegment, Recording, Span, ToolResult
 from moss_audio.annotate.stage import StageItem
 from moss_audio.annotate.tools.events import EventsConfig, merge_events, plain_label
-from moss_audio.annotate.tools.general.anchor import AnchorConfig, anchor_sentence
-from moss_audio.annotate.tools.general.description import DescriptionConfig, describe
+from moss_audio.annotate.tools.general.description import (
+    AnchorConfig,
+    DescriptionConfig,
+    anchor_sentence,
+    describe,
+)
 from moss_audio.annotate.tools.general.judge import JudgeConfig, judge_description
 from moss_audio.dsp.loudness import measure_loudness
 from moss_audio.errors import MossAudioError

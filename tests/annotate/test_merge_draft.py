@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from moss_audio.annotate.merging.draft import (
     LINKS,
+    Slot,
     draft_faults,
     draft_schema,
     draft_text,
@@ -20,7 +21,6 @@ from moss_audio.annotate.merging.draft import (
 )
 from moss_audio.annotate.merging.free_text import outside_faults
 from moss_audio.annotate.merging.plan import CaptionItem
-from moss_audio.annotate.merging.slots import Slot
 from moss_audio.annotate.records import AudioSegment
 from moss_audio.errors import MossAudioError
 from tests.annotate.merge_cases import from_chance

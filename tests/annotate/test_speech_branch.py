@@ -182,9 +182,7 @@ def test_speakers_are_told_apart_only_where_the_weights_are(
     (tmp_path / "encoder.pt").write_bytes(b"x")
     given = SpeechConfig(speakers=SpeakersConfig(weights=str(tmp_path / "encoder.pt")))
     assert len(speech_tools(given)) == len(kinds) + 1
-    monkeypatch.setattr(
-        "moss_audio.annotate.tools.speech.voice_encoder.find_spec", lambda name: None
-    )
+    monkeypatch.setattr("moss_audio.annotate.tool.find_spec", lambda name: None)
     with pytest.raises(CheckpointError, match="pip install --no-deps resemblyzer"):
         SpeakersTool(SpeakersConfig()).setup()
 

@@ -14,11 +14,11 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Literal
 
 from moss_audio import settings
+from moss_audio.annotate.merging.draft import caption_slots
 from moss_audio.annotate.merging.gather import gather
 from moss_audio.annotate.merging.grounded_writer import GroundedWriter
 from moss_audio.annotate.merging.llm_writer import LlmConfig, LlmWriter
 from moss_audio.annotate.merging.plan import caption_items, make_plan
-from moss_audio.annotate.merging.slots import caption_slots
 from moss_audio.annotate.records import AudioSegment, SegmentCaption
 from moss_audio.annotate.stage import StageItem
 from moss_audio.endpoint import EndpointError

@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Sequence
 from functools import cached_property
 from importlib import metadata
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -13,6 +14,7 @@ import numpy as np
 
 from moss_audio import settings
 from moss_audio.annotate.records import AudioSegment, BranchName, ToolResult
+from moss_audio.errors import MissingDependencyError
 
 _ENDS_BYTES = 1 << 20
 _DIGITS = 12
@@ -24,6 +26,23 @@ def package_version(name: str) -> str:
         return metadata.version(name)
     except metadata.PackageNotFoundError:
         return "absent"
+
+
+def package_folder(name: str) -> Path | None:
+    """Where an installed package lies, which is not imported; None without it."""
+    spec = find_spec(name)
+    if spec is None or not spec.submodule_search_locations:
+        return None
+    return Path(next(iter(spec.submodule_search_locations)))
+
+
+def import_librosa(purpose: str) -> Any:
+    """librosa, or the error that says which extra brings it. Its parts load when first used."""
+    try:
+        import librosa
+    except ImportError as error:
+        raise MissingDependencyError("librosa", "annotate", purpose) from error
+    return librosa
 
 
 def weights_digest(path: str | Path) -> str:
@@ -68,6 +87,9 @@ class Tool:
     name: str
     packages: ClassVar[tuple[str, ...]] = ()
     config: Any = None
+
+    def __init__(self, config: Any = None) -> None:
+        self.config = config
 
     @property
     def version(self) -> str:

@@ -14,10 +14,18 @@ from moss_audio.annotate.detectors.base import Detector
 from moss_audio.annotate.detectors.make import DetectorConfig, make_detectors
 from moss_audio.annotate.tool import Tool
 from moss_audio.annotate.tools.events import EventsConfig, EventsTool
-from moss_audio.annotate.tools.general.anchor import AnchorConfig, AnchorTool
-from moss_audio.annotate.tools.general.description import DescriptionConfig, DescriptionTool
-from moss_audio.annotate.tools.general.judge import EvidenceJudge, JudgeConfig
-from moss_audio.annotate.tools.general.llm_judge import LlmJudge, LlmJudgeConfig
+from moss_audio.annotate.tools.general.description import (
+    AnchorConfig,
+    AnchorTool,
+    DescriptionConfig,
+    DescriptionTool,
+)
+from moss_audio.annotate.tools.general.judge import (
+    EvidenceJudge,
+    JudgeConfig,
+    LlmJudge,
+    LlmJudgeConfig,
+)
 
 
 @dataclass(frozen=True)

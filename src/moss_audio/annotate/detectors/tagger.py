@@ -16,12 +16,7 @@ from typing import Any
 import numpy as np
 
 from moss_audio import __version__
-from moss_audio.annotate.detectors.base import (
-    Vocabulary,
-    check_samples,
-    hysteresis,
-    in_order,
-)
+from moss_audio.annotate.detectors.base import Vocabulary, check_samples, hysteresis, in_order
 from moss_audio.annotate.records import Span
 from moss_audio.errors import CheckpointError, MossAudioError, short_reason
 from moss_audio.files import folder_hash

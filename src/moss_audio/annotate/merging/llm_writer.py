@@ -10,10 +10,15 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from moss_audio.annotate.merging.draft import draft_faults, draft_schema, draft_text, read_draft
+from moss_audio.annotate.merging.draft import (
+    Slot,
+    draft_faults,
+    draft_schema,
+    draft_text,
+    read_draft,
+)
 from moss_audio.annotate.merging.evidence import Evidence
 from moss_audio.annotate.merging.plan import CaptionItem, CaptionPlan
-from moss_audio.annotate.merging.slots import Slot
 from moss_audio.endpoint import Endpoint, EndpointClient, Structured
 from moss_audio.errors import MossAudioError
 

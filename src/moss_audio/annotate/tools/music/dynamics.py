@@ -40,9 +40,7 @@ class DynamicsTool(Tool):
     kind = "dynamics"
     name = "music/dynamics"
     packages = ("pyloudnorm",)
-
-    def __init__(self, config: DynamicsConfig) -> None:
-        self.config = config
+    config: DynamicsConfig
 
     def setup(self) -> None:
         """Says at the start what is missing."""

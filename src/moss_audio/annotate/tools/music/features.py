@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from functools import cached_property
 from itertools import pairwise
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
 import numpy as np
 
-from moss_audio.annotate.tool import Tool
+from moss_audio.annotate.tool import Tool, import_librosa
 from moss_audio.dsp.loudness import rms
-from moss_audio.errors import MissingDependencyError
 from moss_audio.units import SAMPLE_RATE
 
+PURPOSE = "The music branch"  # what needs librosa
 PITCH_CLASSES = ("C", "C#", "D", "D#", "E", "F", "F#", "G", "G#", "A", "A#", "B")
 
 # Onsets need fine steps (a beat at 180 a minute is 33 of them); harmony and timbre do not.
@@ -26,15 +26,6 @@ _CHORD_WEIGHTS = np.array((1.0, 1.0, 1.0, 0.6, 0.3, 0.1))
 # The filters of the lowest octave want this much sound, or librosa pads more than there is.
 SHORTEST_S = 1.0
 _SILENCE_RMS = 1e-4  # -80 dB of full scale
-
-
-def import_librosa() -> Any:
-    """librosa, or the error that says which extra brings it. Its parts load when first used."""
-    try:
-        import librosa
-    except ImportError as error:
-        raise MissingDependencyError("librosa", "annotate", "The music branch") from error
-    return librosa
 
 
 class MusicFeatures:
@@ -59,7 +50,7 @@ class MusicFeatures:
     def onset_strength(self) -> np.ndarray:
         """[onset frames]: how much starts at each moment (spectral flux that vibrato leaves low,
         Böck & Widmer 2013)."""
-        librosa = import_librosa()
+        librosa = import_librosa(PURPOSE)
         mel = librosa.feature.melspectrogram(
             y=self.samples, sr=SAMPLE_RATE, n_fft=1024, hop_length=ONSET_HOP_SAMPLES,
             n_mels=80, fmin=30.0, fmax=SAMPLE_RATE / 2,
@@ -75,12 +66,12 @@ class MusicFeatures:
     @cached_property
     def tuning(self) -> float:
         """How far from A = 440 Hz, in semitones, -0.5 to 0.5."""
-        return float(import_librosa().estimate_tuning(y=self.samples, sr=SAMPLE_RATE))
+        return float(import_librosa(PURPOSE).estimate_tuning(y=self.samples, sr=SAMPLE_RATE))
 
     @cached_property
     def spectrum(self) -> np.ndarray:
         """[octaves, 12, frames]: strength of each semitone from C2 up, in the piece's tuning."""
-        librosa = import_librosa()
+        librosa = import_librosa(PURPOSE)
         bins = librosa.cqt(
             self.samples, sr=SAMPLE_RATE, hop_length=FRAME_HOP_SAMPLES,
             fmin=librosa.note_to_hz(_LOWEST_NOTE), n_bins=12 * _OCTAVES, tuning=self.tuning,
@@ -106,7 +97,7 @@ class MusicFeatures:
     @cached_property
     def timbre(self) -> np.ndarray:
         """[20, frames]: cepstral coefficients of the mel spectrum, the first being the level."""
-        librosa = import_librosa()
+        librosa = import_librosa(PURPOSE)
         mel = librosa.feature.melspectrogram(
             y=self.samples, sr=SAMPLE_RATE, n_fft=1024, hop_length=FRAME_HOP_SAMPLES, n_mels=64
         )
@@ -161,4 +152,4 @@ class LibrosaTool(Tool, Generic[Config]):
 
     def setup(self) -> None:
         """Says at the start what is missing."""
-        import_librosa()
+        import_librosa(PURPOSE)

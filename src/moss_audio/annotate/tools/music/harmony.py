@@ -10,11 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from moss_audio.annotate.records import AudioSegment, Span, ToolResult
-from moss_audio.annotate.tools.music.features import (
-    PITCH_CLASSES,
-    LibrosaTool,
-    block_means,
-)
+from moss_audio.annotate.tools.music.features import PITCH_CLASSES, LibrosaTool, block_means
 from moss_audio.errors import MossAudioError
 
 _SHORTEST_KEY_S = 3.0

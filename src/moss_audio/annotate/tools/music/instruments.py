@@ -92,6 +92,4 @@ class InstrumentsTool(Tool):
         spans = merge_events(played, samples.size / SAMPLE_RATE, merging)
         if not spans:
             return []
-        return self.found(
-            spans=spans,
-        )
+        return self.found(spans=spans)

@@ -10,11 +10,7 @@ from typing import Annotated
 import numpy as np
 
 from moss_audio.annotate.records import AudioSegment, Span, ToolResult
-from moss_audio.annotate.tools.music.features import (
-    LibrosaTool,
-    MusicFeatures,
-    block_means,
-)
+from moss_audio.annotate.tools.music.features import LibrosaTool, MusicFeatures, block_means
 from moss_audio.settings import Between, Share, check
 
 _BLOCK_S = 0.5
@@ -47,10 +43,7 @@ class SectionsTool(LibrosaTool[SectionsConfig]):
         if not features.is_usable:
             return []
         spans = find_sections(features, self.config)
-        return self.found(
-            spans=spans,
-            values={"form": " ".join(span.label for span in spans)},
-        )
+        return self.found(spans=spans, values={"form": " ".join(span.label for span in spans)})
 
 
 def find_sections(features: MusicFeatures, config: SectionsConfig) -> tuple[Span, ...]:

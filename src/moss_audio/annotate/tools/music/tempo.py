@@ -7,11 +7,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from moss_audio.annotate.records import AudioSegment, Span, ToolResult
+from moss_audio.annotate.tool import import_librosa
 from moss_audio.annotate.tools.music.features import (
     ONSET_HOP_SAMPLES,
     ONSET_RATE,
+    PURPOSE,
     LibrosaTool,
-    import_librosa,
 )
 from moss_audio.errors import MossAudioError
 from moss_audio.units import SAMPLE_RATE
@@ -125,7 +126,7 @@ def estimate_tempo(onset_strength: np.ndarray, config: TempoConfig) -> tuple[flo
 
 def _track_beats(onset_strength: np.ndarray, bpm: float, tightness: float) -> np.ndarray:
     """Times of the beats in seconds: dynamic programming over the onsets (Ellis 2007)."""
-    _, frames = import_librosa().beat.beat_track(
+    _, frames = import_librosa(PURPOSE).beat.beat_track(
         onset_envelope=onset_strength, sr=SAMPLE_RATE, hop_length=ONSET_HOP_SAMPLES, bpm=bpm,
         tightness=tightness, units="frames", trim=False,
     )  # fmt: skip

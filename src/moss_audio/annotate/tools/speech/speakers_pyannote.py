@@ -71,10 +71,7 @@ class PyannoteTool(SpeechTool):
         )
         if not spans:
             return []
-        return self.found(
-            spans=spans,
-            values={"count": len(names)},
-        )
+        return self.found(spans=spans, values={"count": len(names)})
 
 
 class MissingPyannoteError(MissingDependencyError):

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 
 from moss_audio.annotate.records import AudioSegment
+from moss_audio.annotate.tool import import_librosa
 from moss_audio.annotate.tools.speech.timing import aligned_words
 from moss_audio.dsp.loudness import BLOCK_S, GATE_LUFS, frame_levels_db, measure_loudness
-from moss_audio.errors import MissingDependencyError
 from moss_audio.result import Word
 from moss_audio.text import normalize_words
 from moss_audio.units import SAMPLE_RATE
@@ -88,10 +88,7 @@ def measure(
 def pitch(spoken: np.ndarray) -> dict[str, float]:
     """`pitch_hz` (median) and `pitch_range_semitones` (10th to 90th percentile), by pyin
     (Mauch and Dixon 2014)."""
-    try:
-        import librosa
-    except ImportError as error:
-        raise MissingDependencyError("librosa", "annotate", "Measures of speech") from error
+    librosa = import_librosa("Measures of speech")
     spoken = np.asarray(spoken[: round(_PITCH_SPEECH_S * SAMPLE_RATE)], np.float32)
     if len(spoken) < 4 * _PITCH_FRAME:
         return {}

@@ -9,15 +9,15 @@ package itself cannot be imported with current setuptools.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import nn
 
+from moss_audio.annotate.tool import import_librosa, package_folder
 from moss_audio.dsp.loudness import rms
-from moss_audio.errors import CheckpointError, MissingDependencyError, short_reason
+from moss_audio.errors import CheckpointError, short_reason
 from moss_audio.units import SAMPLE_RATE
 
 PACKAGE = "resemblyzer"
@@ -51,10 +51,7 @@ class VoiceEncoder(nn.Module):
 
 def mel_power(samples: np.ndarray) -> np.ndarray:
     """`[n]` -> `[frames, 40]` mel power (no logarithm), float32."""
-    try:
-        import librosa
-    except ImportError as error:
-        raise MissingDependencyError("librosa", "annotate", "Speaker embeddings") from error
+    librosa = import_librosa("Speaker embeddings")
     mel = librosa.feature.melspectrogram(
         y=np.asarray(samples, np.float32),
         sr=SAMPLE_RATE,
@@ -75,10 +72,8 @@ def raised(samples: np.ndarray) -> np.ndarray:
 
 def bundled_weights() -> Path | None:
     """The file of the package resemblyzer, None without it."""
-    spec = find_spec(PACKAGE)
-    if spec is None or not spec.submodule_search_locations:
-        return None
-    return Path(next(iter(spec.submodule_search_locations))) / "pretrained.pt"
+    folder = package_folder(PACKAGE)
+    return folder / "pretrained.pt" if folder else None
 
 
 def weights_file(path: str | Path | None = None) -> Path:
