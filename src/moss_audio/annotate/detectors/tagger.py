@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -60,7 +61,6 @@ class TaggerDetector:
         self.model = model
         self.config = config or TaggerConfig()
         self._device = device
-        self._parts: tuple[Any, Any] | None = None
 
     @property
     def name(self) -> str:
@@ -75,8 +75,11 @@ class TaggerDetector:
 
     def setup(self) -> None:
         """Raises CheckpointError if there is no such model, or it does not classify sound."""
-        if self._parts is not None:
-            return
+        _ = self._parts
+
+    @cached_property
+    def _parts(self) -> tuple[Any, Any]:
+        """The feature extractor and the model."""
         from transformers import AutoFeatureExtractor, AutoModelForAudioClassification
 
         from moss_audio.model.device import choose_device
@@ -95,14 +98,12 @@ class TaggerDetector:
         rate = getattr(extractor, "sampling_rate", SAMPLE_RATE)
         if rate != SAMPLE_RATE:
             raise CheckpointError(f"{self.model}: listens at {rate} Hz; one for 16000 Hz is needed")
-        self._parts = extractor, model.to(choose_device(self._device or None)).eval()
+        return extractor, model.to(choose_device(self._device or None)).eval()
 
     def detect(self, samples: np.ndarray) -> list[Span]:
         check_samples(samples)
         if not len(samples):
             return []
-        self.setup()
-        assert self._parts is not None
         labels = self._parts[1].config.id2label
         kept = self._kept(samples)
         config = self.config
@@ -142,7 +143,6 @@ class TaggerDetector:
         """Batches of windows: (number of the first, probabilities `[windows, classes]`)."""
         import torch
 
-        assert self._parts is not None
         extractor, model = self._parts
         step, size = (round(s * SAMPLE_RATE) for s in (self.config.step_s, self.config.window_s))
         total = self._n_windows(len(samples))

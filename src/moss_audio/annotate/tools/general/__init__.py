@@ -1,1 +1,1 @@
-"""The general branch's tools, a file each: events, anchor, description, judges."""
+"""The general branch's tools: the anchor and the description, and their judges."""

@@ -1,6 +1,7 @@
 """The anchor, one sentence about the whole segment, and the description of what is heard when.
 
-No word of the anchor goes beyond the evidence; the description tells sounds as they begin."""
+No word of the anchor goes beyond the evidence; the description tells sounds as they begin.
+"""
 
 from __future__ import annotations
 

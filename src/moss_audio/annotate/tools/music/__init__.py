@@ -1,1 +1,1 @@
-"""The music branch's tools, a file each. What they share of a segment is in `features.py`."""
+"""The music branch's tools. What they share of a segment is in `features.py`."""

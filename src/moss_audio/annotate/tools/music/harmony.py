@@ -1,7 +1,8 @@
 """Key and chords, from the strengths of the pitch classes.
 
 Chords are fitted to blocks of a quarter of a second, which did better than beats: a beat that is
-found late, or half as often as it should be, takes the chords with it."""
+found late, or half as often as it should be, takes the chords with it.
+"""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""The speech branch's tools, a file each; what several of them use is in files of its own."""
+"""The speech branch's tools, a file each or one for a package that several lean on."""

@@ -4,7 +4,8 @@ An old recogniser, and a weak one: it errs independently of neural ones, which i
 opinion is for. Its output has neither case nor punctuation. As an aligner it has 10 ms steps; words
 are spelled as they are spoken (numbers in words). Those that the dictionary lacks get a
 pronunciation learnt from it (`pronounce`) and the attribute `pronounced`; those without a letter
-to pronounce get times between their neighbours and the attribute `interpolated`."""
+to pronounce get times between their neighbours and the attribute `interpolated`.
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
 """Word times of the agreed transcript, and the sentences that they make.
 
 What aligners that find words one by one share; sentences end at full stops, pauses and after 15 s
-as in the transcription task, so that training data and answers are cut alike."""
+as in the transcription task, so that training data and answers are cut alike.
+"""
 
 from __future__ import annotations
 
