@@ -143,35 +143,28 @@ class AudioSegment:
     def from_dict(cls, row: Mapping[str, Any]) -> AudioSegment:
         """The segment that `to_dict` gave."""
         fields = dict(row)
-        caption = fields.get("caption")
         return cls(
             **fields
             | {
                 "recording": Recording(**fields["recording"]),
                 "flags": tuple(fields.get("flags", ())),
-                "results": tuple(result_from_dict(one) for one in fields.get("results", ())),
-                "caption": None if caption is None else _caption_from_dict(caption),
+                "results": tuple(_result(one) for one in fields.get("results", ())),
+                "caption": _caption(fields.get("caption")),
                 "conversations": tuple(fields.get("conversations", ())),
             }
         )
 
 
-def result_from_dict(row: Mapping[str, Any]) -> ToolResult:
-    """The tool result that `dataclasses.asdict` gave."""
-    return ToolResult(
-        **dict(row)
-        | {
-            "spans": tuple(Span(**span) for span in row.get("spans", ())),
-            "warnings": tuple(row.get("warnings", ())),
-        }
-    )
+def _result(row: Mapping[str, Any]) -> ToolResult:
+    spans = tuple(Span(**span) for span in row.get("spans", ()))
+    return ToolResult(**{**row, "spans": spans, "warnings": tuple(row.get("warnings", ()))})
 
 
-def _caption_from_dict(row: Mapping[str, Any]) -> SegmentCaption:
-    return SegmentCaption(
-        **dict(row)
-        | {"plan": tuple(row.get("plan", ())), "warnings": tuple(row.get("warnings", ()))}
-    )
+def _caption(row: Mapping[str, Any] | None) -> SegmentCaption | None:
+    if row is None:
+        return None
+    lists = {name: tuple(row.get(name, ())) for name in ("plan", "warnings")}
+    return SegmentCaption(**{**row, **lists})
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -24,7 +25,6 @@ class CheckpointDetector:
     def __init__(self, model: str, *, device: str = "") -> None:
         self.model = model
         self._device = device
-        self._loaded: Any = None
 
     @property
     def name(self) -> str:
@@ -39,16 +39,18 @@ class CheckpointDetector:
 
     def setup(self) -> None:
         """Raises CheckpointError if there is no such checkpoint."""
-        if self._loaded is None:
-            from moss_audio import api
+        _ = self._loaded
 
-            self._loaded = api.load(self.model, device=self._device or None)
+    @cached_property
+    def _loaded(self) -> Any:
+        from moss_audio import api
+
+        return api.load(self.model, device=self._device or None)
 
     def detect(self, samples: np.ndarray) -> list[Span]:
         check_samples(samples)
         if not len(samples):
             return []
-        self.setup()
         audio = Audio(np.asarray(samples, np.float32), "segment")
         timeline = self._loaded.events(audio)
         longest_s = len(samples) / SAMPLE_RATE
