@@ -24,7 +24,8 @@ class MissingDependencyError(MossAudioError, ImportError):
 
     def __init__(self, package: str, extra: str, purpose: str) -> None:
         super().__init__(
-            f"{purpose} needs the package {package!r}: pip install 'moss-audio[{extra}]'"
+            f"{purpose} needs the package {package!r}: install the extra {extra!r}, in a clone by "
+            f"pip install '.[{extra}]'"
         )
 
 

@@ -58,7 +58,7 @@ def test_a_missing_matplotlib_or_a_wrong_name_shows_before_the_model_is_loaded(
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     done = run("events", clips / "a.wav", "--plot", tmp_path / "x.png")
     assert done.code == 1
-    assert "pip install 'moss-audio[plot]'" in done.err
+    assert "pip install '.[plot]'" in done.err
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: True)
     done = run("events", clips / "a.wav", "--plot", tmp_path / "x.bmp")
     assert done.code == 1

@@ -26,7 +26,7 @@ from moss_audio.data.draw import draw
 from moss_audio.data.example import Example
 from moss_audio.data.sources import open_source
 from moss_audio.errors import MossAudioError
-from moss_audio.evaluate.loaders import aishell1, kaldi, librispeech, manifest
+from moss_audio.evaluate.loaders import aishell1, librispeech, lists
 from moss_audio.evaluate.loaders.files import DataError
 from moss_audio.recordings.entry import Entry, Unread
 from moss_audio.recordings.lists import read_list
@@ -59,7 +59,7 @@ def _trained(path: Path, **fields: Any) -> list[tuple[str, str]]:
 
 def _evaluated(path: Path) -> list[tuple[str, str | None]]:
     """The same of a test set in the folder of the list."""
-    load = kaldi.load if path.is_dir() else manifest.load
+    load = lists.load_kaldi if path.is_dir() else lists.load_texts
     items = load(path if path.is_dir() else path.parent).items
     return [(Path(item.audio[0].path).name, item.reference) for item in items]
 
@@ -176,7 +176,7 @@ def test_a_bad_line_is_counted_set_aside_or_refused(tmp_path: Path, case: str) -
     assert detail.startswith(f"line {number}: ")
     assert message in detail
     with pytest.raises(DataError, match=f":{number}: ") as caught:
-        manifest.load(tmp_path)
+        lists.load_texts(tmp_path)
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
 
@@ -193,7 +193,7 @@ def test_kaldi_is_read_alike(tmp_path: Path, marked: bytes, blank: bytes) -> Non
     assert _trained(tmp_path) == _evaluated(tmp_path) == [("a.wav", "hello you")]
     (raw,) = [_source(tmp_path).raw(0)]
     assert (raw.clips[0].start_s, raw.clips[0].end_s) == (0.1, None)
-    (item,) = kaldi.load(tmp_path).items
+    (item,) = lists.load_kaldi(tmp_path).items
     assert (item.id, item.audio[0].start, item.audio[0].end) == ("u1", 0.1, None)  # type: ignore[attr-defined]
     assert item.audio[0].load().duration_s == pytest.approx(0.3)
     (found,) = list_inputs([str(tmp_path / "wav.scp")]).entries
@@ -220,7 +220,7 @@ def test_a_bad_line_of_kaldi(tmp_path: Path, file: str, more: str, message: str)
     assert len(source) == 1
     (told,) = map(str, source.bad)
     with pytest.raises(DataError, match=message):
-        kaldi.load(tmp_path)
+        lists.load_kaldi(tmp_path)
     with pytest.raises(MossAudioError, match=message):
         _source(tmp_path, "error")
     assert message.replace("\\", "").split(":")[1] in told
@@ -238,7 +238,7 @@ def test_parts_of_recordings_by_either_name(tmp_path: Path) -> None:
         assert isinstance(example, Example)
         assert len(example.clips[0]) == 3200
     assert source.audio_s.tolist() == pytest.approx([0.2, 0.2])
-    lengths = [item.audio[0].load().duration_s for item in manifest.load(tmp_path).items]
+    lengths = [item.audio[0].load().duration_s for item in lists.load_texts(tmp_path).items]
     assert lengths == pytest.approx([0.2, 0.2])
 
 
@@ -341,7 +341,7 @@ def test_any_texts_and_ids_come_back_through_all_three(
     assert [(one.clip.name, one.text, one.id) for one in good] == rows
     if rows:
         assert _trained(path) == [row[:2] for row in rows]
-        items = manifest.load(folder).items
+        items = lists.load_texts(folder).items
         assert [(item.id, item.reference) for item in items] == [(id, text) for _, text, id in rows]
         found = _stored(list_inputs([str(path)]), folder / "out")
         assert [(one["text"], one["id"]) for one in found] == [(text, id) for _, text, id in rows]
@@ -368,7 +368,7 @@ def test_any_texts_and_ids_come_back_from_kaldi(
     source = _source(folder, name="k")
     assert [source.id(index) for index in range(len(source))] == [f"k/{id}" for id in texts]
     assert [text for _, text in _trained(folder)] == list(texts.values())
-    items = kaldi.load(folder).items
+    items = lists.load_kaldi(folder).items
     assert [(item.id, item.reference) for item in items] == list(texts.items())
     (found,) = list_inputs([str(folder / "wav.scp")]).entries  # one recording under several ids
     assert found.provenance["id"] == next(iter(texts))
@@ -429,7 +429,7 @@ def test_a_text_with_half_a_character_is_no_reference_and_no_lesson(tmp_path: Pa
     _clip(tmp_path)
     path = _write(tmp_path / "l.jsonl", '{"audio":"a.wav","text":"cut \\ud83d"}\n')
     with pytest.raises(DataError, match=r"l\.jsonl:1: 'text' holds a lone surrogate"):
-        manifest.load(tmp_path)
+        lists.load_texts(tmp_path)
     with pytest.raises(MossAudioError, match=r"l\.jsonl:1: .*lone surrogate"):
         _source(path, "error")
 

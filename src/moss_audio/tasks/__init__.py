@@ -17,6 +17,7 @@ from moss_audio.tasks.base import Task
 
 __all__ = ["TASK_NAMES", "Task", "get_task"]
 
+# Data, evaluation and the command offer these names.
 TASK_NAMES = ("transcribe", "transcribe_sentence", "transcribe_word", "caption", "events", "ask")
 
 
@@ -34,7 +35,7 @@ def get_task(name: str, **options: Any) -> Task[Any]:
         from moss_audio.tasks.events import Events as task_class
     elif key == "ask":
         from moss_audio.tasks.ask import Ask as task_class
-    elif key in TASK_NAMES:
+    elif key in TASK_NAMES and key.startswith("transcribe"):
         from moss_audio.tasks.transcribe import Transcribe as task_class
 
         if key != "transcribe":
