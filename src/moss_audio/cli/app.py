@@ -63,7 +63,7 @@ def build() -> typer.Typer:
         no_args_is_help=True,
         # A traceback is a bug of ours and is wanted whole, without a frame's private values.
         pretty_exceptions_enable=False,
-        rich_markup_mode="rich",
+        rich_markup_mode="markdown",
         context_settings={"help_option_names": ["-h", "--help"]},
     )
 

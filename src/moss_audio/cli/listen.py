@@ -92,7 +92,7 @@ def ask(
         bool | None,
         typer.Option(
             "--thinking/--no-thinking",
-            help="Reason before answering, or not. Default: as the checkpoint was trained.",
+            help="Reason before answering. Default: as the checkpoint was trained.",
             show_default=False,
         ),
     ] = None,

@@ -105,7 +105,7 @@ End = Annotated[
 ]
 Track = Annotated[
     int | None,
-    typer.Option("--track", min=1, help="Which audio track, of a file that has several."),
+    typer.Option("--track", min=1, help="Audio track to use if the file has several."),
 ]
 Temperature = Annotated[
     float,

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from moss_audio.scenes.check import Report
 
 Folder = Annotated[Path, typer.Argument(metavar="DIR", help="A folder written by `scenes make`.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print as JSON.")]
 _SHOWN = 20  # leaks and names that are listed; --json has all
 
 
@@ -46,7 +46,7 @@ def make_scenes(
     ],
     workers: Annotated[int, typer.Option(min=1, help="Number of processes.")] = 2,
 ) -> None:
-    """Make the scenes that CONFIG describes. The same command resumes an interrupted run."""
+    """Make the scenes that CONFIG describes. Running the same command again resumes."""
     from moss_audio.scenes.make import make
 
     bar: ProgressBar | None = None

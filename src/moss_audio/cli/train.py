@@ -21,11 +21,11 @@ Changes = Annotated[
     typer.Option(
         "--set",
         metavar="KEY=VALUE",
-        help="Override a setting, e.g. loop.steps=500; the value is YAML. Can be repeated.",
+        help="Override a setting by its dotted name; the value is YAML. Can be repeated.",
     ),
 ]
 
-_BITS = "Bits per weight of this part in an embedded checkpoint. Default: as in sft."
+_BITS = "Bits per weight of the {} in an embedded checkpoint. Default: as in sft."
 
 
 def register(app: typer.Typer) -> None:
@@ -52,7 +52,7 @@ def encoder(config: Config, changes: Changes = None) -> None:
 
 
 def align(config: Config, changes: Changes = None) -> None:
-    """Train adapter and mergers to say what the encoder hears. The same command resumes."""
+    """Align the adapter with the decoder. Running the same command again resumes."""
     overrides = _overrides(changes)
     from moss_audio.train import align as stage
 
@@ -68,7 +68,8 @@ def pretrain(config: Config, changes: Changes = None) -> None:
 
 
 def sft(config: Config, changes: Changes = None) -> None:
-    """Fine-tune on tasks or conversations, fully or with LoRA. The same command resumes."""
+    """Fine-tune on tasks or conversations, fully or with LoRA. Running the same command again
+    resumes."""
     overrides = _overrides(changes)
     from moss_audio.train import sft as stage
 
@@ -80,7 +81,7 @@ def average(
         list[str],
         typer.Argument(
             metavar="CHECKPOINT",
-            help='Two or more folders of the same line of training, or "nano".',
+            help='Two or more folders from the same training run, or "nano".',
         ),
     ],
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder to write the result to.")],
@@ -90,10 +91,10 @@ def average(
             help="Weight of each checkpoint, in order; divided by their sum. Default: equal."
         ),
     ] = None,
-    adapter_bits: Annotated[int | None, typer.Option(help=_BITS)] = None,
-    merger_bits: Annotated[int | None, typer.Option(help=_BITS)] = None,
-    lora_bits: Annotated[int | None, typer.Option(help=_BITS)] = None,
-    encoder_bits: Annotated[int | None, typer.Option(help=_BITS)] = None,
+    adapter_bits: Annotated[int | None, typer.Option(help=_BITS.format("adapter"))] = None,
+    merger_bits: Annotated[int | None, typer.Option(help=_BITS.format("mergers"))] = None,
+    lora_bits: Annotated[int | None, typer.Option(help=_BITS.format("LoRA"))] = None,
+    encoder_bits: Annotated[int | None, typer.Option(help=_BITS.format("encoder"))] = None,
 ) -> None:
     """Write the weighted mean of checkpoints, e.g. of those before and after a training stage."""
     from moss_audio.train.average import average as write
