@@ -140,6 +140,7 @@ def test_a_seed_is_a_whole_number_of_a_size_that_fits(model: MossAudio, seed: ob
         ({"name": None}, "name=None"),
         ({"name": ""}, "name=''"),
         ({"name": " "}, "name=' '"),
+        ({"name": "a" * 5000}, "not the name of a folder"),
         ({"batch_size": 0}, "batch_size=0: give a whole number"),
         ({"batch_size": 2.0}, "batch_size=2.0"),
         ({"window_s": float("nan")}, "window_s=nan: give seconds, 3 or more"),
@@ -150,6 +151,14 @@ def test_a_seed_is_a_whole_number_of_a_size_that_fits(model: MossAudio, seed: ob
 def test_what_cannot_be_loaded_is_named(given: dict[str, object], named: str) -> None:
     with pytest.raises(MossAudioError, match=re.escape(named)):
         moss_audio.load(**given)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("option", "value"), [("start", 2**2000), ("progress", 5)])
+def test_an_option_of_another_kind_is_one_line(
+    model: MossAudio, option: str, value: object
+) -> None:
+    with pytest.raises(MossAudioError, match=option):
+        model.transcribe((noise(1.0, 3), RATE), **{option: value})
 
 
 def test_text_alone_and_a_stream_say_that_they_were_cut(model: MossAudio) -> None:

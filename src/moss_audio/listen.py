@@ -131,6 +131,8 @@ def listen(
 
     Where a batch fails, its asks are tried one by one, and the bad one alone gets the error.
     """
+    if progress is not None and not callable(progress):
+        raise MossAudioError(f"progress={progress!r}: give a function of two numbers of seconds")
     return _listen(engine, queries, parts, _strict(on_error), progress)
 
 

@@ -225,9 +225,13 @@ def find_local(source: str | Path) -> Path | None:
     text, folder = str(source), Path(source).expanduser()
     if not text:
         raise CheckpointError("'': give nano, the folder of a checkpoint, or a hub id owner/name")
-    if folder.is_dir():
+    try:
+        there, is_folder = folder.exists(), folder.is_dir()
+    except (OSError, ValueError) as error:  # too long for a path, a NUL
+        raise CheckpointError(f"{text[:80]}: not the name of a folder ({error})") from None
+    if is_folder:
         return folder
-    if folder.exists():
+    if there:
         raise CheckpointError(f"{text}: a model is a folder (or a hub id), this is a file")
     if text.count("/") != 1 or text.startswith((".", "/", "~")) or isinstance(source, Path):
         raise CheckpointError(f"{text}: no such folder, and not a hub id of the form owner/name")
