@@ -264,7 +264,7 @@ def check_part(start: Any, end: Any, track: Any, name: str = "audio") -> None:
             continue
         if not isinstance(value, Real) or isinstance(value, bool):
             raise AudioError(f"{name}: {label} {value!r} must be a number of seconds")
-        if not 0 <= value <= MAX_TIME_S:  # NaN is not, either
+        if not 0 <= value <= MAX_TIME_S:  # type: ignore[operator]  # NaN is not, either
             raise AudioError(f"{name}: {label} {value} must be seconds from 0 to {MAX_TIME_S:g}")
     if end is not None and round(end * SAMPLE_RATE) <= round((start or 0.0) * SAMPLE_RATE):
         raise AudioError(f"{name}: end {end} s is not after start {start or 0.0} s")
