@@ -281,3 +281,13 @@ def test_places_do_not_drift_where_the_rate_changes() -> None:
     ]
     chunks = list(clock.place(mixed))
     assert chunks[-1].first / chunks[-1].rate == pytest.approx(0.2 + 0.02 * 99, abs=1e-3)
+
+
+def test_avi_has_no_stamps_to_move_its_sound() -> None:
+    """FFmpeg counts AVI's up in rounded steps: at 16 kHz AAC they claim gaps that are none, which
+    once tore speech apart and made later times late."""
+    at = [float(i) + 0.5 for i in range(40)]
+    data = encode(ticks(40.5, at, 16_000), 16_000, "avi", "aac", video=True)
+    heard = load_audio(data)
+    assert heard.duration_s == pytest.approx(40.5, abs=0.2)
+    assert heard_at(heard.samples) == pytest.approx(at, abs=0.1)

@@ -20,8 +20,8 @@ _COUNTS_SAMPLES = {"flac", "aiff", "caf", "w64", "tta", "wv", "ape"}
 _STATES_DURATION = _COUNTS_SAMPLES | {
     "wav", "mov", "matroska", "asf", "ogg", "flv", "avi", "mpegts", "mpeg", "au", "rm",
 }  # fmt: skip
-# Bare streams, whose stamps FFmpeg counts up in rounded steps, so that they drift.
-_NO_STAMPS = {"ac3", "eac3", "dts", "truehd", "mlp"}
+# Bare streams and AVI have no stamps: FFmpeg counts them up, in rounded steps, so that they drift.
+_NO_STAMPS = {"ac3", "eac3", "dts", "truehd", "mlp", "avi"}
 
 
 class ContainerHeader:
