@@ -249,6 +249,9 @@ def test_parts_of_recordings_by_either_name(tmp_path: Path) -> None:
         {"path": "clips/a.mp3", "text": "hello"},
         {"audio": None, "text": "hello"},
         {"wav": "", "text": "hello"},
+        {"audios": ["a.wav"], "text": "x"},
+        {"Audio": "a.wav", "text": "x"},
+        {"recording": "a.wav", "text": "x"},
     ],
 )
 def test_what_names_a_recording_is_never_a_document(tmp_path: Path, line: dict[str, Any]) -> None:

@@ -140,13 +140,14 @@ def audio_field(fields: Mapping[str, Any], any_file: bool = False) -> str | None
         value = fields.get(name)
         if value is None or (isinstance(value, str) and not value):
             continue
-        if name in _AUDIO_ONLY or any_file or _is_media(value):
+        if name in _AUDIO_ONLY or any_file or is_media(value):
             return name
     # Named, but empty: still no document without audio.
     return next((name for name in _AUDIO_ONLY if name in fields), None)
 
 
-def _is_media(value: Any) -> bool:
+def is_media(value: Any) -> bool:
+    """Whether a value is the name of a media file, by its suffix."""
     return isinstance(value, str) and os.path.splitext(value)[1].lower() in MEDIA_SUFFIXES
 
 

@@ -14,7 +14,7 @@ from moss_audio.data.raw import Lines, RawExample, Truth
 from moss_audio.data.sources.base import ListedSource, checked, checked_text, existing
 from moss_audio.data.sources.released import conversation_list, read_conversation
 from moss_audio.errors import MossAudioError
-from moss_audio.recordings.entry import Unread, audio_field, entry_of, seconds
+from moss_audio.recordings.entry import Unread, audio_field, entry_of, is_media, seconds
 from moss_audio.recordings.tables import Record, read_records, record_at
 
 
@@ -89,6 +89,9 @@ def _is_document(data: dict[str, Any]) -> bool:
         return False
     if not isinstance(data.get("text"), str):
         raise MossAudioError("neither a conversation ('messages') nor a 'text'")
+    for name, value in data.items():
+        if any(map(is_media, value if isinstance(value, list) else [value])):
+            raise MossAudioError(f"{name!r} names a recording; call the field 'audio'")
     return True
 
 
