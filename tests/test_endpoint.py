@@ -141,7 +141,7 @@ def test_address_and_model_of_the_environment(server, monkeypatch):
 
 def test_a_missing_package_names_its_extra(monkeypatch):
     monkeypatch.setitem(sys.modules, "openai", None)
-    with pytest.raises(MissingDependencyError, match=r"moss-audio\[eval\]"):
+    with pytest.raises(MissingDependencyError, match=r"pip install .\.\[eval\]"):
         Endpoint("http://h/v1", "m").connect("A test", extra="eval")
 
 

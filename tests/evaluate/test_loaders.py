@@ -219,7 +219,7 @@ def test_an_optional_package_that_is_missing_names_its_extra(
         return real(name, *arguments, **options)
 
     monkeypatch.setattr(builtins, "__import__", refuse)
-    with pytest.raises(MissingDependencyError, match=rf"{package}.*moss-audio\[eval\]"):
+    with pytest.raises(MissingDependencyError, match=rf"{package}.*pip install .\.\[eval\]"):
         load(tmp_path)
 
 

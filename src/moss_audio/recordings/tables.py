@@ -103,11 +103,7 @@ def parse_json(text: str | bytes) -> Any:
     """`json.loads` for what comes from outside: NaN becomes None, and what is infinite, nested too
     deep or not UTF-8 raises ValueError."""
     try:
-        return json.loads(
-            text if isinstance(text, str) else text.decode("utf-8"),
-            parse_constant=_constant,
-            parse_float=_finite,
-        )
+        return _DECODER.decode(text if isinstance(text, str) else text.decode("utf-8"))
     except RecursionError:
         raise MossAudioError("nested too deep") from None
     except UnicodeDecodeError:
@@ -124,6 +120,10 @@ def _finite(digits: str) -> float:
     if not math.isfinite(number):
         raise MossAudioError(f"holds {digits[:40]}, which is too large for a number")
     return number
+
+
+# Made once: `json.loads` with these arguments would build one a line.
+_DECODER = json.JSONDecoder(parse_constant=_constant, parse_float=_finite)
 
 
 def _object(raw: str | bytes) -> dict[str, Any]:
