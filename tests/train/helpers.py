@@ -64,6 +64,8 @@ def killed_at(event: int, action: Callable[[], Any]) -> bool:
                 if seen == event:
                     os.kill(os.getpid(), signal.SIGKILL)
 
+        # After a fork torch has no pool of threads for new threads: weights are loaded in this one.
+        os.environ["HF_DEACTIVATE_ASYNC_LOAD"] = "1"
         sys.addaudithook(hook)
         code = 1
         try:

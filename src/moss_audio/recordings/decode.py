@@ -134,7 +134,12 @@ class MediaSource:
         do, which moves the reading position; None when neither does."""
         if self._header.states_duration:
             return self._header.stated_s
-        seconds = sum(float(p.duration * p.time_base) for p in self._packets() if p.duration)
+        seconds = 0.0
+        try:
+            for packet in self._packets():
+                seconds += float(packet.duration * packet.time_base) if packet.duration else 0.0
+        except _BROKEN:
+            pass  # as far as it can be read
         return seconds if seconds > 0 else None
 
     def cut_short(self, decoded_s: float) -> str | None:
