@@ -21,6 +21,7 @@ import numpy as np
 from measure import Row
 from sounds import speech
 
+from moss_audio.annotate.cost import peak_mib
 from moss_audio.units import SAMPLE_RATE
 
 AIM = 1.3
@@ -86,34 +87,20 @@ def measure(model_name: str) -> list[Row]:
     ]
 
 
-def _peak_mib() -> float:
-    """The most memory this process has held. Linux's getrusage would count what the parent held
-    before it started this one."""
-    status = Path("/proc/self/status")
-    if status.is_file():
-        for line in status.read_text(encoding="utf-8").splitlines():
-            if line.startswith("VmHWM:"):
-                return int(line.split()[1]) / 1024
-    import resource
-
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / 2**20 if sys.platform == "darwin" else peak / 1024
-
-
 def _child(model_name: str, path: str) -> None:
     import time
 
     import moss_audio
 
     model = moss_audio.load(model_name)
-    loaded = _peak_mib()
+    loaded = peak_mib()
     began = time.perf_counter()
     transcript = model.transcribe(path, max_new_tokens=_MAX_NEW_TOKENS)
     taken = time.perf_counter() - began
     expected = _SHORT_S if Path(path).stem == str(_SHORT_S) else _LONG_S
     if abs(transcript.duration - expected) > 1:
         raise SystemExit(f"{path}: {transcript.duration} s transcribed, expected {expected}")
-    print(json.dumps({"peak_mib": _peak_mib(), "loaded_mib": loaded, "seconds": taken}))
+    print(json.dumps({"peak_mib": peak_mib(), "loaded_mib": loaded, "seconds": taken}))
 
 
 if __name__ == "__main__":
