@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     from moss_audio.errors import MissingDependencyError as MissingDependencyError
     from moss_audio.errors import MossAudioError as MossAudioError
     from moss_audio.errors import PromptError as PromptError
-    from moss_audio.model import MossAudioConfig as MossAudioConfig
-    from moss_audio.model import MossAudioModel as MossAudioModel
-    from moss_audio.model import MossAudioProcessor as MossAudioProcessor
+    from moss_audio.model.config import MossAudioConfig as MossAudioConfig
+    from moss_audio.model.modeling import MossAudioModel as MossAudioModel
+    from moss_audio.model.processing import MossAudioProcessor as MossAudioProcessor
     from moss_audio.result import Answer as Answer
     from moss_audio.result import Caption as Caption
     from moss_audio.result import Event as Event
@@ -63,10 +63,12 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     if name in ("load", "MossAudio"):
         import moss_audio.api as home
-    elif name.startswith("MossAudio") and not name.endswith("Error"):
-        import moss_audio.model as home
     elif name.endswith("Error"):
         import moss_audio.errors as home
+    elif name.startswith("MossAudio"):
+        from moss_audio.model import config, modeling, processing  # all: each registers its own
+
+        home = {"Config": config, "Model": modeling}.get(name.removeprefix("MossAudio"), processing)
     else:
         import moss_audio.result as home
     value = getattr(home, name)

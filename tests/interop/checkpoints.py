@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from moss_audio.model import MossAudioConfig, MossAudioModel
+from moss_audio.model.config import MossAudioConfig
+from moss_audio.model.modeling import MossAudioModel
 from moss_audio.model.processing import MossAudioProcessor
 from moss_audio.units import SAMPLE_RATE
 

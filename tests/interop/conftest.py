@@ -81,7 +81,7 @@ def served(
 
 
 def _serve(name: str, folder: Path, work: Path) -> Served:
-    from moss_audio.model import MossAudioModel
+    from moss_audio.model.modeling import MossAudioModel
     from moss_audio.model.processing import MossAudioProcessor
 
     recipe = checkpoints.RECIPES[name]

@@ -83,6 +83,8 @@ def test_sliding_window_decoders_are_refused() -> None:
     window = {"use_sliding_window": True, "sliding_window": 8, "max_window_layers": 2}
     with pytest.raises(CheckpointError, match="sliding-window"):
         tiny.config(language=window)
+    with pytest.raises(CheckpointError, match="sliding-window"):
+        tiny.config(language={"layer_types": ["full_attention", "sliding_attention"] * 2})
     # written in the file, but not in use: as in the released configurations
     assert tiny.config(language={**window, "use_sliding_window": False})
 

@@ -9,7 +9,6 @@ import tiny_models as tiny
 import torch
 from transformers import AutoModelForCausalLM
 
-from moss_audio.errors import CheckpointError
 from moss_audio.model.decoder import build_decoder
 
 FAMILIES = [tiny.QWEN3, tiny.LLAMA]
@@ -148,13 +147,6 @@ def test_exactly_one_input_is_needed() -> None:
         decoder()
     with pytest.raises(ValueError, match="exactly one"):
         decoder(ids(), inputs_embeds=torch.zeros(1, 12, 32))
-
-
-def test_sliding_window_layers_are_refused() -> None:
-    config = tiny.config().language_config
-    config.layer_types = ["full_attention", "sliding_attention"] * 2
-    with pytest.raises(CheckpointError, match="sliding-window"):
-        build_decoder(config)
 
 
 @pytest.mark.parametrize("backend", ["eager", "aot_eager"])

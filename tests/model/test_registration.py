@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from moss_audio.model import MossAudioModel, preset
+from moss_audio.model.modeling import MossAudioModel
+from moss_audio.model.presets import preset
 from moss_audio.model.processing import MossAudioProcessor
 from moss_audio.testing.tokenizer import tiny_prompt_spec, tiny_tokenizer
 

@@ -7,21 +7,26 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from copy import deepcopy
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from moss_audio.errors import CheckpointError, short_reason
 from moss_audio.files import MODEL_SUFFIXES, folder_hash
-from moss_audio.model.config import MossAudioConfig
+from moss_audio.model.sizes import MODEL_TYPE, ModelSizes
+
+if TYPE_CHECKING:
+    from moss_audio.model.config import MossAudioConfig
 
 EMBEDDED = "nano"
 SINGLE_FILE = "model.safetensors"
 INDEX_FILE = "model.safetensors.index.json"
 PARTS_FILE = "parts.json"
 PROCESSOR_FILE = "processor_config.json"
+_CONFIG_FILE, _GENERATION_FILE = "config.json", "generation_config.json"
 # A chat template whose generation prompt opens the think block, as Qwen3's Thinking models do.
 _OPENS_THINKING = re.compile(r"assistant\\n<think>\\n(?!\\n</think>)")
 
@@ -53,7 +58,8 @@ class Checkpoint:
     Attributes:
         name: as it was asked for.
         folder: where its files are.
-        config: checked; loaders take a copy.
+        values: what config.json says, as it stands there.
+        sizes: the same, checked.
         parts: of an embedded checkpoint; None in the released layout.
         window_s: the longest clip in seconds that it handles well; None where nobody says.
         thinks: whether it opens its answers with a think block unless told not to.
@@ -62,7 +68,8 @@ class Checkpoint:
 
     name: str
     folder: Path
-    config: MossAudioConfig
+    values: Mapping[str, Any]
+    sizes: ModelSizes
     parts: Parts | None
     window_s: float | None
     thinks: bool
@@ -98,16 +105,23 @@ class Checkpoint:
         state = _state(folder)  # before anything is read
         parts = read_parts(folder) if is_embedded(folder) else None
         processor = _read_json(folder / PROCESSOR_FILE)
+        values = _read_config(folder)
         return cls(
             name=str(source),
             folder=folder,
-            config=load_config(folder),
+            values=values,
+            sizes=_sizes(folder, values),
             parts=parts,
             window_s=_window_s(folder, processor) if parts is None else parts.window_s,
             thinks=_thinks(folder, str(source), processor),
             revision=None if local else folder.name,
             _state=state,
         )
+
+    @property
+    def config(self) -> MossAudioConfig:
+        """transformers' configuration, made anew at each call."""
+        return _with_path(self.folder, lambda: _config(self.values))
 
     @property
     def layout(self) -> Literal["released", "embedded"]:
@@ -158,18 +172,41 @@ def is_embedded(folder: Path) -> bool:
 
 
 def load_config(folder: Path) -> MossAudioConfig:
-    """The checked configuration of a checkpoint folder."""
-    path = folder / "config.json"
+    """transformers' configuration of a checkpoint folder, checked."""
+    values = _read_config(folder)
+    return _with_path(folder, lambda: _config(values))
+
+
+def _read_config(folder: Path) -> dict[str, Any]:
+    path = folder / _CONFIG_FILE
     if not path.is_file():
         raise CheckpointError(f"{folder}: no config.json, so this is not a checkpoint folder")
     values = _read_json(path)
     kind = values.get("model_type")
-    if kind != MossAudioConfig.model_type:
-        raise CheckpointError(
-            f"{path}: model_type {kind!r}, expected {MossAudioConfig.model_type!r}"
-        )
+    if kind != MODEL_TYPE:
+        raise CheckpointError(f"{path}: model_type {kind!r}, expected {MODEL_TYPE!r}")
+    return values
+
+
+def _config(values: Mapping[str, Any]) -> MossAudioConfig:
+    from moss_audio.model.config import MossAudioConfig
+
+    return MossAudioConfig.from_dict(deepcopy(dict(values)))
+
+
+def _sizes(folder: Path, values: Mapping[str, Any]) -> ModelSizes:
+    """Those of config.json; more tokens may end an answer by generation_config.json."""
+    sizes = _with_path(folder, lambda: ModelSizes.read(values))
+    more = _read_json(folder / _GENERATION_FILE).get("eos_token_id")
+    ids = sizes.decoder.eos_ids.union([more] if isinstance(more, int) else more or ())
+    return replace(sizes, decoder=replace(sizes.decoder, eos_ids=ids))
+
+
+def _with_path(folder: Path, read: Callable[[], T]) -> T:
+    """What `read` makes of the folder's config.json; its errors name the file's place."""
+    path = folder / _CONFIG_FILE
     try:
-        return MossAudioConfig.from_dict(values)
+        return read()
     except CheckpointError as error:
         raise CheckpointError(f"{path}: {str(error).removeprefix('config.json: ')}") from error
     except Exception as error:  # a field of a type that nothing can be made of

@@ -1,8 +1,6 @@
-"""Configuration of the whole model, in the released layout (specification, sections 1.2 to 1.6).
+"""transformers' configuration of the whole model; what may stand in it is `model.sizes`' business.
 
-Two fields go beyond the released checkpoints, so that one model serves them and nano alike:
-`audio_config.stem` (`conv2d`, the released one, or `conv1d_stack4`, Whisper's) and the family of
-`language_config` (`qwen3`, the released one, or `llama`).
+Importing this module makes `AutoConfig` know it.
 """
 
 from __future__ import annotations
@@ -12,45 +10,10 @@ from typing import Any
 
 from transformers import AutoConfig, LlamaConfig, PretrainedConfig, Qwen3Config
 
-from moss_audio.errors import CheckpointError
-from moss_audio.units import FRAMES_PER_TOKEN
+from moss_audio.errors import CheckpointError, short_reason
+from moss_audio.model.sizes import ADAPTER_HIDDEN_SIZE, AUDIO_IDS, MODEL_TYPE, ModelSizes
 
-AUDIO_TOKEN_ID = 151654
-AUDIO_START_ID = 151669
-AUDIO_END_ID = 151670
-
-STEMS = ("conv2d", "conv1d_stack4")
-STACK = 4  # 50-Hz frames joined into one 12.5-Hz token by the conv1d_stack4 stem
 DECODERS: dict[str, type[PretrainedConfig]] = {"qwen3": Qwen3Config, "llama": LlamaConfig}
-
-_SIZES = (
-    "d_model",
-    "output_dim",
-    "num_mel_bins",
-    "encoder_layers",
-    "encoder_attention_heads",
-    "encoder_ffn_dim",
-    "downsample_hidden_size",
-    "conv_chunksize",
-)
-
-
-def _is_int(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
-
-
-def _size_problems(config: PretrainedConfig, names: Sequence[str]) -> list[str]:
-    """One line for every field of `names` that is not a positive whole number."""
-    return [
-        f"{name} {getattr(config, name)!r} must be a positive whole number"
-        for name in names
-        if not _is_int(getattr(config, name)) or getattr(config, name) < 1
-    ]
-
-
-def has_sliding_window(config: PretrainedConfig) -> bool:
-    """Whether a decoder asks for sliding-window layers, which no released model has."""
-    return "sliding_attention" in (getattr(config, "layer_types", None) or [])
 
 
 class MossAudioEncoderConfig(PretrainedConfig):
@@ -121,65 +84,19 @@ class MossAudioEncoderConfig(PretrainedConfig):
         """Mel frames of one chunk."""
         return 2 * self.n_window
 
-    def problems(self) -> list[str]:
-        """Everything wrong with this configuration, one line each."""
-        taps = self.deepstack_encoder_layer_indexes
-        found = _size_problems(self, _SIZES)
-        if not _is_int(self.n_window):
-            found.append(f"n_window {self.n_window!r} must be a whole number")
-        if not all(_is_int(tap) for tap in taps):
-            found.append(f"deepstack_encoder_layer_indexes {taps} must be whole numbers")
-        if found:  # the checks below compute with these
-            return found
-        if self.n_window <= 0 or self.chunk_frames % FRAMES_PER_TOKEN:
-            found.append(
-                f"n_window {self.n_window}: a chunk of {self.chunk_frames} frames must be a "
-                f"positive multiple of {FRAMES_PER_TOKEN} (n_window divisible by "
-                f"{FRAMES_PER_TOKEN // 2})"
-            )
-        for tap in taps:
-            if not 0 <= tap < self.encoder_layers:
-                found.append(
-                    f"deepstack_encoder_layer_indexes names layer {tap}, but the encoder has "
-                    f"layers 0 to {self.encoder_layers - 1}"
-                )
-        if sorted(set(taps)) != taps:
-            found.append(f"deepstack_encoder_layer_indexes {taps} must rise, without repeats")
-        if self.d_model % self.encoder_attention_heads:
-            found.append(
-                f"d_model {self.d_model} is not divisible by encoder_attention_heads "
-                f"{self.encoder_attention_heads}"
-            )
-        if self.d_model % 2 or self.d_model < 4:
-            found.append(f"d_model {self.d_model} must be even and at least 4")
-        if self.activation_function != "gelu":
-            found.append(f"activation_function {self.activation_function!r}: only 'gelu' is known")
-        if self.stem not in STEMS:
-            found.append(f"stem {self.stem!r} is not one of {', '.join(STEMS)}")
-        elif self.stem == "conv1d_stack4" and self.output_dim != STACK * self.d_model:
-            found.append(
-                f"stem conv1d_stack4 gives tokens of width {STACK} * d_model = "
-                f"{STACK * self.d_model}, but output_dim is {self.output_dim}"
-            )
-        return found
+
+def _plain(part: Mapping[str, Any] | PretrainedConfig | None) -> Any:
+    return part.to_dict() if isinstance(part, PretrainedConfig) else part
 
 
-def _decoder_config(value: Any) -> PretrainedConfig:
-    given = isinstance(value, PretrainedConfig)
-    values = {} if given else dict(value or {})
-    family = value.model_type if given else values.pop("model_type", "qwen3")
-    if family not in DECODERS:
-        raise CheckpointError(
-            f"config.json: language_config.model_type {family!r} is not one of "
-            f"{', '.join(DECODERS)}"
-        )
-    if given:
+def _decoder_config(value: Mapping[str, Any] | PretrainedConfig | None) -> PretrainedConfig:
+    if isinstance(value, PretrainedConfig):
         return value
+    values = dict(value or {})
     try:
-        return DECODERS[family](**values)
+        return DECODERS[values.pop("model_type", "qwen3")](**values)
     except Exception as error:  # transformers validates with kinds of errors of its own
-        reason = " ".join(str(error).split())
-        raise CheckpointError(f"config.json: language_config: {reason}") from error
+        raise CheckpointError(f"config.json: language_config: {short_reason(error)}") from error
 
 
 class MossAudioConfig(PretrainedConfig):
@@ -196,7 +113,7 @@ class MossAudioConfig(PretrainedConfig):
         CheckpointError: naming every inconsistent field at once.
     """
 
-    model_type = "moss_audio"
+    model_type = MODEL_TYPE
     is_composition = True
     # `attn_implementation` and `dtype` reach the parts that are named here
     sub_configs = {  # noqa: RUF012 (transformers' own form)
@@ -208,14 +125,24 @@ class MossAudioConfig(PretrainedConfig):
         self,
         audio_config: Mapping[str, Any] | MossAudioEncoderConfig | None = None,
         language_config: Mapping[str, Any] | PretrainedConfig | None = None,
-        adapter_hidden_size: int = 8192,
+        adapter_hidden_size: int = ADAPTER_HIDDEN_SIZE,
         ignore_index: int = -100,
         deepstack_num_inject_layers: int | None = None,
-        audio_token_id: int = AUDIO_TOKEN_ID,
-        audio_start_id: int = AUDIO_START_ID,
-        audio_end_id: int = AUDIO_END_ID,
+        audio_token_id: int = AUDIO_IDS["audio_token_id"],
+        audio_start_id: int = AUDIO_IDS["audio_start_id"],
+        audio_end_id: int = AUDIO_IDS["audio_end_id"],
         **kwargs: Any,
     ) -> None:
+        given = {
+            "audio_config": _plain(audio_config),
+            "language_config": _plain(language_config),
+            "adapter_hidden_size": adapter_hidden_size,
+            "deepstack_num_inject_layers": deepstack_num_inject_layers,
+            "audio_token_id": audio_token_id,
+            "audio_start_id": audio_start_id,
+            "audio_end_id": audio_end_id,
+        }
+        ModelSizes.read(given)  # refuses what is wrong, all of it at once
         if not isinstance(audio_config, MossAudioEncoderConfig):
             values = dict(audio_config or {})
             values.pop("model_type", None)
@@ -243,7 +170,15 @@ class MossAudioConfig(PretrainedConfig):
         # the head belongs to the whole model: both levels say the same
         decoder.tie_word_embeddings = kwargs["tie_word_embeddings"]
         super().__init__(**kwargs)
-        self.check()
+
+    @property
+    def sizes(self) -> ModelSizes:
+        """The same without transformers.
+
+        Raises:
+            CheckpointError: if a field was set to something impossible.
+        """
+        return ModelSizes.read(self.to_dict())
 
     @property
     def num_deepstack(self) -> int:
@@ -253,35 +188,9 @@ class MossAudioConfig(PretrainedConfig):
             return taps
         return min(taps, self.deepstack_num_inject_layers)
 
-    def check(self) -> None:
-        """Raise one CheckpointError that lists every problem, or return."""
-        found = self.audio_config.problems()
-        found += _size_problems(self, ("adapter_hidden_size",))
-        decoder = self.language_config
-        count = self.deepstack_num_inject_layers
-        if count is not None and not _is_int(count):
-            found.append(f"deepstack_num_inject_layers {count!r} must be a whole number or null")
-        elif count is not None and count < 0:
-            found.append(f"deepstack_num_inject_layers {count} is negative")
-        elif self.num_deepstack > decoder.num_hidden_layers:
-            found.append(
-                f"{self.num_deepstack} DeepStack mergers, but the decoder has only "
-                f"{decoder.num_hidden_layers} layers"
-            )
-        names = ("audio_token_id", "audio_start_id", "audio_end_id")
-        for name in names:
-            value = getattr(self, name)
-            if not _is_int(value):
-                found.append(f"{name} {value!r} must be a whole number")
-            elif not 0 <= value < decoder.vocab_size:
-                found.append(f"{name} {value} is outside the vocabulary of {decoder.vocab_size}")
-        if len({str(getattr(self, name)) for name in names}) < len(names):
-            found.append(f"{', '.join(names)} must be three different ids")
-        if has_sliding_window(decoder):
-            found.append("language_config: sliding-window attention is not supported")
-        if found:
-            raise CheckpointError("config.json: " + "; ".join(found))
-
     def get_text_config(self, decoder: bool = False, encoder: bool = False) -> PretrainedConfig:
         """The decoder's configuration (what `generate` and caches ask for)."""
         return self.language_config
+
+
+AutoConfig.register(MossAudioConfig.model_type, MossAudioConfig, exist_ok=True)

@@ -15,9 +15,6 @@ from transformers.cache_utils import Cache, DynamicCache
 from transformers.masking_utils import create_causal_mask
 from transformers.modeling_outputs import BaseModelOutputWithPast
 
-from moss_audio.errors import CheckpointError
-from moss_audio.model.config import has_sliding_window
-
 
 class _DeepStackDecoder:
     """Forward of a decoder that adds `deepstack_features[i]` to the output of layer i."""
@@ -128,11 +125,5 @@ _FAMILIES: dict[str, type[PreTrainedModel]] = {
 
 
 def build_decoder(config: PretrainedConfig) -> PreTrainedModel:
-    """The decoder of `config`'s family.
-
-    Raises:
-        CheckpointError: if sliding-window layers are asked for (the released models have none).
-    """
-    if has_sliding_window(config):
-        raise CheckpointError("language_config: sliding-window attention is not supported")
+    """The decoder of `config`'s family."""
     return _FAMILIES[config.model_type](config)

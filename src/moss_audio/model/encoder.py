@@ -16,7 +16,8 @@ from torch.nn import functional as F
 from transformers.modeling_layers import GradientCheckpointingLayer
 
 from moss_audio.errors import AudioError
-from moss_audio.model.config import STACK, MossAudioEncoderConfig
+from moss_audio.model.config import MossAudioEncoderConfig
+from moss_audio.model.sizes import STACK
 from moss_audio.units import STEM_STRIDES, num_tokens
 
 

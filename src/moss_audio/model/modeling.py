@@ -5,14 +5,18 @@ Shapes: B prompts, L positions, H decoder width, V vocabulary, N audio tokens of
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
-from transformers import PreTrainedModel
+from transformers import (
+    AutoModel,
+    AutoModelForCausalLM,
+    AutoModelForMultimodalLM,
+    PreTrainedModel,
+)
 from transformers.cache_utils import Cache
 from transformers.modeling_outputs import CausalLMOutputWithPast
 
@@ -84,7 +88,7 @@ class MossAudioModel(PreTrainedModel, AudioGenerationMixin):
         hub = {name: kwargs.pop(name) for name in _HUB_OPTIONS if name in kwargs}
         checkpoint = Checkpoint.open(source, **hub)
         if kwargs.get("config") is None:
-            kwargs["config"] = copy.deepcopy(checkpoint.config)
+            kwargs["config"] = checkpoint.config
         if checkpoint.parts is not None:
             return cls._from_parts(checkpoint.folder, **kwargs)
         _check_released(checkpoint, kwargs["config"])
@@ -351,3 +355,8 @@ def _lengths(audio_data: torch.Tensor, given: torch.Tensor | None) -> torch.Tens
     if given is not None:
         return given
     return torch.full((audio_data.shape[0],), audio_data.shape[-1])
+
+
+# A folder's model is found by its configuration.
+for _auto in (AutoModel, AutoModelForCausalLM, AutoModelForMultimodalLM):
+    _auto.register(MossAudioConfig, MossAudioModel, exist_ok=True)
