@@ -245,7 +245,7 @@ def _size_problems(
     """One line for every field of `names` that is not a positive whole number."""
     for name in names:
         value = values.get(name)
-        if not _is_int(value) or value < 1:
+        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
             yield f"{prefix}{name} {value!r} must be a positive whole number"
 
 
