@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-
-import torch
+from typing import TYPE_CHECKING
 
 from moss_audio.errors import CheckpointError
 from moss_audio.model.checkpoint import read_parts
-from moss_audio.model.nano.quantize import load_packed
+
+if TYPE_CHECKING:  # the names below are also for those who have no torch
+    import torch
 
 ENCODER_FILE = "fixed-encoder.safetensors"
 DECODER_FILE = "fixed-decoder.safetensors"
@@ -20,12 +21,17 @@ AUDIO_ROWS = "audio_token_rows"  # embeddings of the audio ids, appended to the 
 LORA_DOWN, LORA_UP = ".lora_down", ".lora_up"  # weight += up @ down
 
 
-def load_parts(folder: Path, dtype: torch.dtype = torch.bfloat16) -> dict[str, torch.Tensor]:
-    """The state dict of the folder that `build` (and training) wrote.
+def load_parts(folder: Path, dtype: torch.dtype | None = None) -> dict[str, torch.Tensor]:
+    """The state dict of the folder that `build` (and training) wrote; None: in bfloat16.
 
     Raises:
         CheckpointError: if a part is missing, damaged, or does not fit the others.
     """
+    import torch
+
+    from moss_audio.model.nano.quantize import load_packed
+
+    dtype = dtype or torch.bfloat16
     trained = load_trained(folder)
     # what LoRA is added to is rounded once, after the sum; all else at once
     exact = {name.removesuffix(LORA_UP) for name in trained if name.endswith(LORA_UP)}
@@ -41,6 +47,10 @@ def load_trained(folder: Path) -> dict[str, torch.Tensor]:
     Raises:
         CheckpointError: if they, or `parts.json`, are missing or damaged.
     """
+    import torch
+
+    from moss_audio.model.nano.quantize import load_packed
+
     return load_packed(folder / read_parts(folder).trained, torch.float32)
 
 
@@ -48,6 +58,8 @@ def assemble(
     fixed: Mapping[str, torch.Tensor], trained: Mapping[str, torch.Tensor], dtype: torch.dtype
 ) -> dict[str, torch.Tensor]:
     """One state dict under the model's names: LoRA merged, audio rows appended, head tied."""
+    import torch
+
     state = {name: tensor.to(dtype) for name, tensor in fixed.items()}
     for name, tensor in trained.items():
         if name.endswith(LORA_UP):

@@ -1,8 +1,6 @@
-"""Weights in 4 to 8 bits for the embedded checkpoint, in plain safetensors.
+"""Packs weights into 4 to 8 bits for the embedded checkpoint, in plain safetensors.
 
-A tensor is cut into groups of 32 weights, `w = zero + scale * code`; the scales and zeros of 16
-groups share one float16 range each and are themselves 8-bit numbers. So 4-bit codes cost
-4.5625 bits a weight. Lossy once, at packing; loading is exact and fast.
+The format is told in `moss_audio.model.nano.packed`. Lossy once, at packing; loading is exact.
 """
 
 from __future__ import annotations
@@ -12,17 +10,12 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 
 import torch
-from safetensors import safe_open
 from safetensors.torch import save_file
 
-from moss_audio.errors import CheckpointError
 from moss_audio.files import replaced
+from moss_audio.model.nano.packed import FORMAT, GROUP, SUPER, Packed, read_packed, unpacked
 
-FORMAT = "moss_audio.grouped.v1"
-GROUP = 32  # weights that share a scale and a zero
-SUPER = 16  # groups that share the ranges of scales and zeros
 BITS = (4, 5, 6, 8)
-_BLOCK_GROUPS = 4096  # unpacked at once: half a megabyte of float32 stays in the cache
 # Candidate shrink factors of a group's range: clipping its extremes often lowers the error.
 _SHRINK = (1.0, 0.95, 0.9, 0.85, 0.8)
 
@@ -107,37 +100,9 @@ def pack(weight: torch.Tensor, bits: int) -> dict[str, torch.Tensor]:
 def unpack(
     packed: Mapping[str, torch.Tensor], bits: int, shape: tuple[int, ...], dtype: torch.dtype
 ) -> torch.Tensor:
-    """The weights that `pack` stored, as `dtype`; computed in float32, block by block."""
-    codes, n_groups = packed["codes"], packed["scales"].shape[0]
-    spread = packed["ranges"].to(torch.float32).repeat_interleave(SUPER, 0)
-    scale = (packed["scales"][:, 0].to(torch.float32) * spread[:, 0])[:, None]
-    zero = ((packed["scales"][:, 1].to(torch.float32) - 128) * spread[:, 1])[:, None]
-    out = torch.empty(n_groups, GROUP, dtype=dtype)
-    room = torch.empty(min(n_groups, _BLOCK_GROUPS), GROUP)
-    per_group = codes.shape[0] // max(n_groups, 1)  # bytes of the low codes
-    for first in range(0, n_groups, _BLOCK_GROUPS):
-        last = min(first + _BLOCK_GROUPS, n_groups)
-        low = codes[first * per_group : last * per_group].view(-1, per_group)
-        values = room[: last - first]
-        if bits == 8:
-            values.copy_(low)
-        else:
-            values[:, 0::2] = low & 15
-            values[:, 1::2] = low >> 4
-        if bits in (5, 6):
-            width = bits - 4
-            per_byte = 8 // width
-            shifts = torch.arange(per_byte, dtype=torch.uint8) * width
-            part = packed["high"][first * GROUP // per_byte : last * GROUP // per_byte]
-            high = ((part[:, None] >> shifts) & (2**width - 1)) << 4
-            values += high.view(-1, GROUP)
-        torch.mul(values, scale[first:last], out=values)
-        torch.add(values, zero[first:last], out=values)
-        out[first:last] = values
-    count = 1
-    for size in shape:
-        count *= size
-    return out.view(-1)[:count].view(shape)
+    """The weights that `pack` stored, as `dtype`."""
+    parts = {key: tensor.numpy() for key, tensor in packed.items()}
+    return torch.from_numpy(Packed(bits, shape, **parts).array()).to(dtype)
 
 
 def save_packed(path: Path, tensors: Mapping[str, tuple[torch.Tensor, int]]) -> None:
@@ -162,27 +127,7 @@ def load_packed(
     Raises:
         CheckpointError: if the file is missing, damaged or of another format.
     """
-    if not path.is_file():
-        raise CheckpointError(f"{path}: missing; reinstall the package or rebuild the folder")
-    try:
-        with safe_open(str(path), framework="pt") as file:
-            metadata = file.metadata() or {}
-            if metadata.get("format") != FORMAT:
-                raise CheckpointError(
-                    f"{path}: format {metadata.get('format')!r}, expected {FORMAT!r}"
-                )
-            tensors: dict[str, torch.Tensor] = {}
-            for name, entry in json.loads(metadata["index"]).items():
-                bits, shape = int(entry["bits"]), tuple(entry["shape"])
-                wanted = torch.float32 if name in exact else dtype
-                if bits == 16:
-                    tensors[name] = file.get_tensor(name).to(wanted)
-                    continue
-                keys = ("codes", "scales", "ranges") + (("high",) if bits in (5, 6) else ())
-                packed = {key: file.get_tensor(f"{name}:{key}") for key in keys}
-                tensors[name] = unpack(packed, bits, shape, wanted)
-            return tensors
-    except CheckpointError:
-        raise
-    except Exception as error:  # safetensors raises its own, undocumented kinds
-        raise CheckpointError(f"{path}: damaged ({error}); reinstall or rebuild it") from error
+    return {
+        name: torch.from_numpy(unpacked(tensor)).to(torch.float32 if name in exact else dtype)
+        for name, tensor in read_packed(path).items()
+    }

@@ -1,0 +1,221 @@
+"""Linear layers of a graph: float32, or 4 or 8 bits in blocks of 32, each with a low-rank term.
+
+Shapes: N outputs, K inputs (a multiple of 32 where there are blocks), R rank, T positions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from moss_audio.engine.onnx.graph import MICROSOFT, Graph
+
+BLOCK = 32  # weights that share a scale and a zero point
+# Candidate sizes of a block's range: clipping its extremes often lowers the error.
+_SHRINK = (1.0, 0.95, 0.9, 0.85, 0.8, 0.75)
+_ROWS_AT_ONCE = 2**20  # weights that are quantised at once: the intermediate arrays stay small
+
+
+@dataclass(frozen=True, eq=False)
+class Blocks:
+    """A weight `[N, K]` in blocks: `(code - zero) * scale`, as MatMulNBits takes it.
+
+    Attributes:
+        codes: uint8 `[N, K / 32, 32 * bits / 8]`, at 4 bits the low nibble first.
+        scales: float32 `[N, K / 32]`.
+        zeros: uint8 `[N, K / 32 * bits / 8]` (rounded up), packed like the codes; None: half of
+            all codes, 8 or 128.
+    """
+
+    codes: np.ndarray
+    scales: np.ndarray
+    zeros: np.ndarray | None = None
+
+    @property
+    def bits(self) -> int:
+        return self.codes.shape[2] * 8 // BLOCK
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        return self.codes.shape[0], self.codes.shape[1] * BLOCK
+
+    def rows(self, index: np.ndarray | slice) -> np.ndarray:
+        """The weights of some outputs, float32 `[n, K]`."""
+        scales = self.scales[index].astype(np.float32)
+        codes = _unpacked(self.codes[index], self.bits).reshape(*scales.shape, BLOCK)
+        if self.zeros is None:
+            zeros = np.float32(2 ** (self.bits - 1))
+        else:
+            unpacked = _unpacked(self.zeros[index], self.bits)[:, : scales.shape[1]]
+            zeros = unpacked[..., None].astype(np.float32)
+        return ((codes - zeros) * scales[..., None]).reshape(len(scales), -1)
+
+
+@dataclass(frozen=True, eq=False)
+class LowRank:
+    """`up @ down`: float32 `[N, R]` and `[R, K]`."""
+
+    down: np.ndarray
+    up: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class Linear:
+    """`x @ (weight + low_rank).T + bias`; a weight in full is float32 `[N, K]`."""
+
+    weight: np.ndarray | Blocks
+    low_rank: LowRank | None = None
+    bias: np.ndarray | None = None
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        n, k = self.weight.shape
+        return n, k
+
+    def rows(self, index: np.ndarray | slice = np.s_[:]) -> np.ndarray:
+        """The weights of some outputs with the low-rank term, float32 `[n, K]`."""
+        weight = self.weight
+        rows = weight.rows(index) if isinstance(weight, Blocks) else weight[index]
+        return (
+            rows if self.low_rank is None else rows + self.low_rank.up[index] @ self.low_rank.down
+        )
+
+    def as_bits(self, bits: int) -> Linear:
+        """The same layer in 4, 8 or 32 bits (float32), without a low-rank term."""
+        weight = np.asarray(self.rows(), np.float32)
+        return Linear(weight if bits == 32 else quantize(weight, bits), bias=self.bias)
+
+
+def joined(layers: Sequence[Linear]) -> Linear:
+    """One layer whose outputs are those of several on the same inputs, one after the other."""
+    first = layers[0].weight
+    weight: np.ndarray | Blocks
+    if isinstance(first, Blocks):
+        parts = [layer.weight for layer in layers if isinstance(layer.weight, Blocks)]
+        zeros = None
+        if first.zeros is not None:
+            zeros = np.concatenate([part.zeros for part in parts if part.zeros is not None])
+        codes = np.concatenate([part.codes for part in parts])
+        weight = Blocks(codes, np.concatenate([part.scales for part in parts]), zeros)
+    else:
+        weight = np.concatenate([np.asarray(layer.weight) for layer in layers])
+    biases = [layer.bias for layer in layers if layer.bias is not None]
+    return Linear(
+        weight,
+        _joined_low_ranks([layer.low_rank for layer in layers if layer.low_rank is not None]),
+        np.concatenate(biases) if biases else None,
+    )
+
+
+def _joined_low_ranks(terms: Sequence[LowRank]) -> LowRank | None:
+    if not terms:
+        return None
+    shape = [sum(term.up.shape[axis] for term in terms) for axis in (0, 1)]
+    up = np.zeros(shape, np.float32)
+    row = column = 0
+    for term in terms:
+        n, rank = term.up.shape
+        up[row : row + n, column : column + rank] = term.up
+        row, column = row + n, column + rank
+    return LowRank(np.concatenate([term.down for term in terms]), up)
+
+
+def linear(graph: Graph, x: str, name: str, layer: Linear, *, accuracy_level: int) -> str:
+    """The outputs `[T, N]` of a layer on `x` `[T, K]`.
+
+    Args:
+        name: of its tensors in the graph.
+        accuracy_level: of MatMulNBits: 4 multiplies in int8, 1 in float32.
+    """
+    weight = layer.weight
+    n, k = layer.shape
+    if isinstance(weight, Blocks):
+        inputs = [graph.give(f"{name}.codes", weight.codes)]
+        inputs.append(graph.give(f"{name}.scales", weight.scales))
+        if weight.zeros is not None:
+            inputs.append(graph.give(f"{name}.zeros", weight.zeros))
+        if layer.bias is not None:
+            inputs += [""] * (4 - len(inputs)) + [graph.give(f"{name}.bias", layer.bias)]
+        sizes = {"K": k, "N": n, "bits": weight.bits, "block_size": BLOCK}
+        out = graph.op(
+            "MatMulNBits", x, *inputs, domain=MICROSOFT, accuracy_level=accuracy_level, **sizes
+        )
+    else:
+        bias = () if layer.bias is None else (graph.give(f"{name}.bias", layer.bias),)
+        out = graph.op("Gemm", x, graph.give(f"{name}.weight", weight), *bias, transB=1)
+    if layer.low_rank is None:
+        return out
+    down = graph.give(f"{name}.down", layer.low_rank.down)
+    up = graph.give(f"{name}.up", layer.low_rank.up)
+    return graph.op("Gemm", graph.op("Gemm", x, down, transB=1), up, out, transB=1)
+
+
+def quantize(weight: np.ndarray, bits: int) -> Blocks:
+    """A weight float32 `[N, K]` in blocks of 4 bits (with zero points) or 8.
+
+    Raises:
+        ValueError: if K is no multiple of 32, or there is no such form.
+    """
+    n, k = weight.shape
+    if k % BLOCK or bits not in (4, 8):
+        raise ValueError(f"a weight of {n} x {k} cannot be stored in blocks of {bits} bits")
+    step = max(1, _ROWS_AT_ONCE // k)
+    make = _quantized_4 if bits == 4 else _quantized_8
+    parts = [
+        make(np.asarray(weight[first : first + step], np.float32).reshape(-1, k // BLOCK, BLOCK))
+        for first in range(0, n, step)
+    ]
+    codes, scales, zeros = (np.concatenate(part) for part in zip(*parts, strict=True))
+    return Blocks(codes, scales, zeros if bits == 4 else None)
+
+
+def _quantized_8(blocks: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    scales = np.abs(blocks).max(2) / 127
+    codes = np.rint(blocks / np.maximum(scales, 1e-30)[..., None]) + 128
+    return codes.astype(np.uint8), scales, np.empty(0, np.uint8)
+
+
+def _quantized_4(blocks: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Codes, scales and zero points: of some ranges the one with the least squared error, its
+    scale fitted to its codes."""
+    low, high = np.minimum(blocks.min(2), 0), np.maximum(blocks.max(2), 0)
+    width = np.maximum(high - low, 1e-30) / 15
+    best_error = np.full(low.shape, np.inf, np.float32)
+    best_codes = np.zeros_like(blocks)
+    best_scale, best_zero = np.zeros_like(low), np.zeros_like(low)
+    for shrink in _SHRINK:
+        scale = width * np.float32(shrink)
+        zero = np.clip(np.rint(-low * np.float32(shrink) / scale), 0, 15)
+        codes = np.rint(blocks / scale[..., None])
+        np.clip(codes, -zero[..., None], 15 - zero[..., None], out=codes)
+        # the squared error falls by this product when the scale is the best for these codes
+        product = np.einsum("nbk,nbk->nb", codes, blocks)
+        square = np.maximum(np.einsum("nbk,nbk->nb", codes, codes), 1e-30)
+        error = -(product**2) / square
+        better = error < best_error
+        best_error[better] = error[better]
+        best_codes[better] = codes[better]
+        best_zero[better] = zero[better]
+        best_scale[better] = (product / square)[better]
+    codes = (best_codes + best_zero[..., None]).astype(np.uint8)
+    return _packed(codes), best_scale, _packed(best_zero.astype(np.uint8))
+
+
+def _packed(codes: np.ndarray) -> np.ndarray:
+    """4-bit codes two a byte along the last axis, the low nibble first."""
+    if codes.shape[-1] % 2:
+        codes = np.concatenate([codes, np.zeros_like(codes[..., :1])], -1)
+    packed: np.ndarray = codes[..., 0::2] | codes[..., 1::2] << 4
+    return packed
+
+
+def _unpacked(codes: np.ndarray, bits: int) -> np.ndarray:
+    """What `_packed` packed, a byte a code; codes of 8 bits as they are."""
+    if bits == 8:
+        return codes
+    out = np.empty((*codes.shape[:-1], codes.shape[-1] * 2), np.uint8)
+    out[..., 0::2] = codes & 15
+    out[..., 1::2] = codes >> 4
+    return out
