@@ -46,11 +46,11 @@ class Blocks:
         scales = self.scales[index].astype(np.float32)
         codes = _unpacked(self.codes[index], self.bits).reshape(*scales.shape, BLOCK)
         if self.zeros is None:
-            zeros = np.float32(2 ** (self.bits - 1))
+            zeros = np.full((1, 1), 2 ** (self.bits - 1), np.float32)
         else:
-            unpacked = _unpacked(self.zeros[index], self.bits)[:, : scales.shape[1]]
-            zeros = unpacked[..., None].astype(np.float32)
-        return ((codes - zeros) * scales[..., None]).reshape(len(scales), -1)
+            unpacked = _unpacked(self.zeros[index], self.bits)
+            zeros = unpacked[:, : scales.shape[1]].astype(np.float32)
+        return ((codes - zeros[..., None]) * scales[..., None]).reshape(len(scales), -1)
 
 
 @dataclass(frozen=True, eq=False)
@@ -138,9 +138,16 @@ def linear(graph: Graph, x: str, name: str, layer: Linear, *, accuracy_level: in
             inputs.append(graph.give(f"{name}.zeros", weight.zeros))
         if layer.bias is not None:
             inputs += [""] * (4 - len(inputs)) + [graph.give(f"{name}.bias", layer.bias)]
-        sizes = {"K": k, "N": n, "bits": weight.bits, "block_size": BLOCK}
         out = graph.op(
-            "MatMulNBits", x, *inputs, domain=MICROSOFT, accuracy_level=accuracy_level, **sizes
+            "MatMulNBits",
+            x,
+            *inputs,
+            domain=MICROSOFT,
+            K=k,
+            N=n,
+            bits=weight.bits,
+            block_size=BLOCK,
+            accuracy_level=accuracy_level,
         )
     else:
         bias = () if layer.bias is None else (graph.give(f"{name}.bias", layer.bias),)
