@@ -1,4 +1,3 @@
-# ruff: noqa: SIM905  (word lists read best as running text)
 """English for single facts: times, lists, counts, names with their article, quotations."""
 
 from __future__ import annotations
@@ -6,18 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from moss_audio.annotate.words import words
 from moss_audio.text import single_line
 
-# Names without an article; also as the first word of a longer one ("water dripping").
-_MASS = frozenset(
-    "water fire paper rain wind thunder applause static noise music speech laughter traffic silence"
-    " code crackle machinery glass wood metal hail snow typing knocking rustling typing cheering"
-    " breathing weather chatter rainfall thunderstorm percussion feedback hiss singing morse ice"
-    " white pink brown heavy light loud soft distant background ambient birdsong".split()
-)
-_DETERMINED = frozenset(
-    "a an the some several many two three four five six his her their no".split()
-)
 _SILENT_H = ("hour", "honest", "heir")
 _SOUNDS_LIKE_Y = ("uni", "use", "eu", "one", "ufo", "uku")
 _UN = ("unid", "unim", "unin")  # unidentified and the like: no y after all
@@ -55,20 +45,13 @@ def listed(parts: Sequence[str]) -> str:
 
 
 def times_word(count: int) -> str:
-    words = {
-        1: "once",
-        2: "twice",
-        3: "three times",
-        4: "four times",
-        5: "five times",
-        6: "six times",
-    }
-    return words.get(count, f"{count} times")
+    number = count_word(count) if 2 < count < 7 else str(count)
+    return {1: "once", 2: "twice"}.get(count, f"{number} times")
 
 
 def count_word(count: int) -> str:
-    words = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
-    return words[count] if 0 <= count < len(words) else str(count)
+    names = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
+    return names[count] if 0 <= count < len(names) else str(count)
 
 
 def _is_plural(label: str) -> bool:
@@ -81,16 +64,16 @@ def _is_plural(label: str) -> bool:
 
 def noun(label: str) -> str:
     """A name with the article that it takes in English, if it is English."""
-    words = label.split()
-    first, last = words[0].lower(), words[-1].lower()
-    plain = label.isascii() and all(re.fullmatch(r"[a-zA-Z'-]+", word) for word in words)
+    parts = label.split()
+    first, last = parts[0].lower(), parts[-1].lower()
+    plain = label.isascii() and all(re.fullmatch(r"[a-zA-Z'-]+", part) for part in parts)
+    mass, determined = (words("english")[name].split() for name in ("mass", "determined"))
     bare = (
         not plain
-        or first in _DETERMINED
-        or first in _MASS
-        or last in _MASS
+        or first in (*determined, *mass)
+        or last in mass
         or _is_plural(label)
-        or (len(words) == 1 and last.endswith("ing") and len(last) > 5)
+        or (len(parts) == 1 and last.endswith("ing") and len(last) > 5)
     )
     return label if bare else f"{article(first)} {label}"
 

@@ -28,7 +28,7 @@ from moss_audio.annotate.english import (
 from moss_audio.annotate.merging.evidence import Evidence
 from moss_audio.annotate.merging.free_text import outside_faults
 from moss_audio.annotate.merging.grounded_writer import usable
-from moss_audio.annotate.merging.phrases import LANGUAGES, music_facts, voice_clauses
+from moss_audio.annotate.merging.phrases import language_name, music_facts, voice_clauses
 from moss_audio.annotate.merging.plan import CaptionItem
 from moss_audio.endpoint import json_object
 from moss_audio.errors import MossAudioError
@@ -53,7 +53,7 @@ def caption_slots(
 ) -> dict[str, Slot]:
     """All slots by their ids. Sounds heard more than `list_at_most` times are told by extent."""
     found = [Slot("length", f"{seconds(evidence.duration_s)} seconds")]
-    if evidence.spoken and (name := LANGUAGES.get((evidence.language or "").split("-")[0])):
+    if evidence.spoken and (name := language_name(evidence.language)):
         found.append(Slot("language", name))
     if evidence.speakers and evidence.speakers > 1:
         found.append(Slot("speakers", f"{count_word(evidence.speakers)} speakers"))

@@ -1,4 +1,3 @@
-# ruff: noqa: SIM905  (word lists read best as running text)
 """What may stand in a caption besides the evidence itself: words that claim nothing.
 
 Closed lists, not an understanding of English: a sound, a quality of a voice or of music from the
@@ -8,31 +7,19 @@ lists is a claim, and must be in the evidence. A sound, mood or place in other w
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Sequence
+from itertools import chain
 
 from moss_audio.annotate.merging.evidence import Evidence
-from moss_audio.annotate.merging.phrases import LANGUAGES
+from moss_audio.annotate.merging.phrases import language_name
 from moss_audio.annotate.merging.sound_names import forms, other_sounds
+from moss_audio.annotate.words import words
 from moss_audio.metrics.caption_claims import stated_counts
 from moss_audio.metrics.mentions import Mention, find_mentions, label_key
 from moss_audio.metrics.numbers import find_numbers
 from moss_audio.text import normalize_words
 
-# As `label_key` writes them: keys of mentions.
-_SPEECH, _MUSIC, _SINGING = "speech", "music", "sing"
-# What else names them, besides the words themselves.
-_NAMES: Mapping[str, tuple[str, ...]] = {
-    _SPEECH: (
-        "voice", "speaker", "speak", "spoken", "talk", "says", "said", "saying", "male voice",
-        "female voice", "conversation", "dialogue", "narrator", "narration", "monologue",
-        "sentence", "utterance", "announcer",
-    ),
-    _MUSIC: (
-        "song", "melody", "tune", "musical piece", "instrumental", "musical", "piece of music",
-        "tempo", "rhythm", "harmony",
-    ),
-    _SINGING: ("sing", "sung", "sang", "singer", "vocals", "lyrics"),
-}  # fmt: skip
+_SPEECH, _MUSIC, _SINGING = "speech", "music", "sing"  # keys, as `label_key` writes them
 _QUOTES = re.compile('["\u201c\u201d\u201e\u201f\u00ab\u00bb\u2039\u203a\u300c-\u300f\uff02]')
 _ORDER = re.compile(
     r"\b(?:then|next|after|afterwards|before|beforehand|while|whilst|meanwhile|during|later|earlier"
@@ -52,36 +39,6 @@ _HEARD = re.compile(
     r"(?:is|are|was|were|can be)\s+(?:also\s+|clearly\s+|briefly\s+)?heard\b",
     re.IGNORECASE,
 )
-_NEUTRAL = frozenset("voice voices sound sounds noise noises recording clip audio speech".split())
-# Who speaks: each line is one claim in different words.
-_PEOPLE = (
-    "male man men he his him gentleman gentlemen boy boys",
-    "female woman women she her hers lady ladies girl girls",
-    "child children kid kids boy boys girl girls",
-    "elderly old older senior",
-    "young younger youth youthful teen teens teenage teenager",
-    "middle-aged",
-    "adult adults",
-)
-_FEELINGS = (
-    "happy happily sad sadly angry angrily cheerful cheerfully furious excited excitedly nervous"
-    " nervously fearful afraid joyful sarcastic anxious bored worried surprised disgusted"
-    " melancholy whispering whispers shouting shouts yells yelling screams monotone enthusiastic"
-    " enthusiastically"
-).split()
-_PLACES = (
-    "british american australian indian scottish irish canadian african mexican southern".split()
-)
-_LANGUAGES = frozenset(name.lower() for name in LANGUAGES.values())
-# Qualities that contradict each other, by the field of the voice that they belong to.
-_OPPOSITES: Mapping[str, tuple[str, str]] = {
-    "pitch": ("high high-pitched", "low low-pitched deep"),
-    "speed": ("fast quick quickly rapid rapidly brisk", "slow slowly"),
-    "volume": ("loud loudly", "quiet quietly soft softly"),
-}
-_GRADES = frozenset(
-    " ".join(f"{a} {b}" for a, b in _OPPOSITES.values()).split() + "major minor faint".split()
-)
 _OF_RECORDING = re.compile(r"\bthe recording is \w+", re.IGNORECASE)  # not of the voice
 _WORD = re.compile(r"[A-Za-z]+(?:-[a-z]+)?")
 
@@ -100,7 +57,9 @@ def outside_faults(text: str, evidence: Evidence, shown: Iterable[str]) -> list[
     out += [f"{word!r}: order is told by a slot" for word in _ORDER.findall(text)]
     out += [f"{word!r}: what is absent is not told" for word in _DENIAL.findall(text)]
     out += _sound_faults(text, _mentions(text, evidence), evidence)
-    return out + _quality_faults(text, evidence, _GRADES, shown)
+    claims = words("claims")
+    graded = " ".join([*chain(*claims["opposites"].values()), claims["degrees"]]).split()
+    return out + _quality_faults(text, evidence, graded, shown)
 
 
 def contradictions(text: str, evidence: Evidence) -> list[str]:
@@ -118,7 +77,7 @@ def contradictions(text: str, evidence: Evidence) -> list[str]:
         if not named and number.unit != "times" and text[number.start : number.end] != "one":
             out.append(f"the number {text[number.start : number.end]!r}")
     said = {m.group().lower() for m in _WORD.finditer(_OF_RECORDING.sub("", text))}
-    for field, sides in _OPPOSITES.items():
+    for field, sides in words("claims")["opposites"].items():
         value = set(evidence.fields.get(field, "").lower().split())
         for mine, other in (sides, sides[::-1]):
             if said & {*mine.split()} and value & {*other.split()} and not value & {*mine.split()}:
@@ -141,12 +100,12 @@ def _heard_keys(evidence: Evidence) -> set[str]:
 def _mentions(text: str, evidence: Evidence) -> list[Mention]:
     """Where a sound of the evidence or of the known ones is named; where a phrase fits several,
     it stands for those that are heard."""
-    names = dict(_NAMES)
+    names = {name: tuple(others) for name, others in words("claims")["names"].items()}
     mine = [sound.label for sound in evidence.sounds]
     mine += evidence.music.instruments if evidence.music else ()
+    labels = dict.fromkeys((*mine, *names, *other_sounds()))
     for label in mine:
         names[label] = (*names.get(label, ()), *forms(label))
-    labels = dict.fromkeys((*mine, *_NAMES, *other_sounds()))
     heard = _heard_keys(evidence)
     literal = _literal(text, evidence)
     found = find_mentions(_without(text, literal), labels, names)
@@ -184,7 +143,7 @@ def _sound_faults(text: str, mentions: Iterable[Mention], evidence: Evidence) ->
             out.append(f"{phrase!r} is not in the evidence")
     for match in _HEARD.finditer(text):
         known = any(m.start < match.end() and match.start() < m.end for m in mentions)
-        if not known and {*match[1].lower().split()} - _NEUTRAL:
+        if not known and {*match[1].lower().split()} - {*words("claims")["neutral"].split()}:
             out.append(f"{match[1].strip()!r} is not in the evidence")
     return out
 
@@ -192,7 +151,7 @@ def _sound_faults(text: str, mentions: Iterable[Mention], evidence: Evidence) ->
 def _quality_faults(
     text: str,
     evidence: Evidence,
-    graded: frozenset[str] = frozenset(),
+    graded: Sequence[str] = (),
     shown: Iterable[str] = (),
 ) -> list[str]:
     """Words for people, feelings, origins and (`graded`) degrees that nothing bears out."""
@@ -201,17 +160,20 @@ def _quality_faults(
         fields.pop("summary", None)  # it may not speak against the field itself
     told = [*fields.values(), *(sound.label for sound in evidence.sounds), *shown]
     known = {*normalize_words(" ".join(told)), *" ".join(told).lower().split()}
-    known |= {LANGUAGES.get((evidence.language or "").split("-")[0], "").lower()}
+    known.add(language_name(evidence.language).lower())
     stems = {label_key(word) for word in known}
+    claims = words("claims")
+    origins = [*map(str.lower, words("languages").values()), *claims["places"].split()]
+    sided = [*claims["feelings"].split(), *graded]
     out = []
     for match in _WORD.finditer(text):
         word = match.group().lower()
-        lines = [{*line.split()} for line in _PEOPLE if word in line.split()]
+        lines = [{*line.split()} for line in claims["people"] if word in line.split()]
         if lines and not any(line & known for line in lines):
             out.append(f"{match.group()!r}: gender or age is not in the evidence")
-        elif word in _FEELINGS or word in graded:
+        elif word in sided:
             borne_out = label_key(word.removesuffix("-pitched")) in stems
             out += [] if borne_out else [f"{word!r} is not in the evidence"]
-        elif match.group()[0].isupper() and word in (*_LANGUAGES, *_PLACES) and word not in known:
+        elif match.group()[0].isupper() and word in origins and word not in known:
             out.append(f"{match.group()!r} is not in the evidence")
     return out

@@ -12,19 +12,13 @@ from typing import Any
 
 from moss_audio.annotate.merging.evidence import Evidence, HeardSound, Music, SaidText, joined
 from moss_audio.annotate.records import AudioSegment, Span, ToolResult
+from moss_audio.annotate.words import words
 from moss_audio.metrics.judge import FIELDS
 from moss_audio.metrics.mentions import label_key
 from moss_audio.result import Word
 from moss_audio.tasks.transcribe import segments_from_words
 from moss_audio.text import normalize_words, single_line
 
-# Class names of detectors and events that say speech, singing or music and no sound of their own.
-_ACTIVITIES: Mapping[str, tuple[str, ...]] = {
-    "speech": ("speech", "speaking", "talking", "voice", "voices", "conversation", "narration",
-               "monologue"),
-    "singing": ("singing", "vocal music", "singing voice"),
-    "music": ("music", "background music", "musical instrument", "song"),
-}  # fmt: skip
 # Two tools that hear the same sound at about the same time heard it once.
 _SAME_EVENT_IOU = 0.5
 _MARKS = str.maketrans(dict.fromkeys('"\u201c\u201d\u201e\u00ab\u00bb', None))
@@ -57,7 +51,9 @@ class _Gathering:
         self.turns = tuple(self._last("speakers"))
         self.notes: list[str] = []
         # When detectors and events say that there is speech, singing, music.
-        self.active: dict[str, list[tuple[float, float]]] = {name: [] for name in _ACTIVITIES}
+        self.active: dict[str, list[tuple[float, float]]] = {
+            name: [] for name in words("activities")
+        }
 
     def evidence(self) -> Evidence:
         decision, text = self._agreed()
@@ -273,7 +269,7 @@ def _pair(span: Span) -> tuple[float, float]:
 
 def _activity_of(label: str) -> str | None:
     name = " ".join(normalize_words(label))
-    return next((kind for kind, names in _ACTIVITIES.items() if name in names), None)
+    return next((kind for kind, names in words("activities").items() if name in names), None)
 
 
 def _add(kept: list[HeardSound], new: HeardSound, before: int) -> None:

@@ -27,7 +27,7 @@ from moss_audio.annotate.english import (
 )
 from moss_audio.annotate.merging.evidence import Evidence, HeardSound
 from moss_audio.annotate.merging.free_text import contradictions
-from moss_audio.annotate.merging.phrases import LANGUAGES, music_sentences, voice_clauses
+from moss_audio.annotate.merging.phrases import language_name, music_sentences, voice_clauses
 from moss_audio.annotate.merging.plan import CaptionItem, CaptionPlan, other_than_music
 
 # Two starts closer than this have no order to speak of.
@@ -221,7 +221,7 @@ def _music(evidence: Evidence, rng: random.Random) -> str:
 
 def _opening(evidence: Evidence, plan: CaptionPlan, rng: random.Random) -> str:
     length = seconds(evidence.duration_s)
-    language = LANGUAGES.get((evidence.language or "").split("-")[0], "")
+    language = language_name(evidence.language)
     kind = language if language and language != "English" else ""
     names = {
         "speech": f"{kind} speech".strip(),

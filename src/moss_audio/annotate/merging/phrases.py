@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from moss_audio.annotate.english import article, listed, on_and_off, span_text, spans_text
 from moss_audio.annotate.merging.evidence import JOIN_S, Music
 from moss_audio.annotate.records import Span
+from moss_audio.annotate.words import words
 
 # Tempo words; between the bands either neighbour would do, and none is said.
 _TEMPO_BANDS: Mapping[str, tuple[float, float]] = {
@@ -16,12 +17,6 @@ _TEMPO_BANDS: Mapping[str, tuple[float, float]] = {
     "moderate": (92.0, 126.0),
     "fast": (138.0, 1000.0),
 }
-LANGUAGES: Mapping[str, str] = {
-    "en": "English", "zh": "Chinese", "de": "German", "fr": "French", "es": "Spanish",
-    "it": "Italian", "ja": "Japanese", "ko": "Korean", "ru": "Russian", "pt": "Portuguese",
-    "nl": "Dutch", "pl": "Polish", "ar": "Arabic", "tr": "Turkish", "hi": "Hindi",
-    "sv": "Swedish", "cs": "Czech", "uk": "Ukrainian", "vi": "Vietnamese", "yue": "Cantonese",
-}  # fmt: skip
 # Which measured value goes with a field, by its name, and how it is told.
 _MEASURES: Mapping[str, tuple[str, str]] = {
     "speed": (r"words_(?:per|a)_min(?:ute)?$|^wpm$|speed_wpm$", "about {v:.0f} words a minute"),
@@ -31,6 +26,11 @@ _MOST_LISTED = 8  # chords or levels of loudness
 _GRADES = frozenset(
     ("low", "medium", "high", "good", "poor", "fair", "average", "moderate", "normal", "excellent")
 )
+
+
+def language_name(code: str | None) -> str:
+    """The English name of a language ("de", "pt-BR"); empty if it is not known."""
+    return str(words("languages").get((code or "").split("-")[0], ""))
 
 
 def _tempo_word(bpm: float) -> str:

@@ -15,13 +15,6 @@ from typing import Any
 
 from moss_audio.metrics.mentions import label_key
 
-_EMPTY = frozenset(
-    (
-        "sound", "sounds", "noise", "of", "and", "in", "on", "with", "from", "at", "by", "to", "up",
-        "down", "off", "out", "over", "under", "past", "through", "near", "is", "are", "or", "for",
-        "as", "into", "onto", "behind", "around",
-    )
-)  # fmt: skip
 _MOST_FORMS = 60
 
 
@@ -64,7 +57,7 @@ def family_of(label: str) -> str | None:
 @lru_cache(maxsize=8192)
 def forms(label: str) -> tuple[str, ...]:
     """Other wordings of a sound's name: its words turned round, one word alone, other words."""
-    words = [word for word in label_key(label).split() if word not in _EMPTY]
+    words = [word for word in label_key(label).split() if word not in _tables()["empty"]]
     if not words or len(words) > 4:
         return ()
     choices = [sorted({word, *_word_groups().get(word, ())}) for word in words]
@@ -74,7 +67,7 @@ def forms(label: str) -> tuple[str, ...]:
         if len(found) > _MOST_FORMS:
             break
     for options in choices:
-        found += [word for word in options if len(words) == 1 or word not in _EMPTY]
+        found += [word for word in options if len(words) == 1 or word not in _tables()["empty"]]
     family = family_of(label)
     found += _tables()["generic"].get(family, ()) if family else ()
     return tuple(dict.fromkeys(found))
@@ -102,7 +95,7 @@ def related(a: str, b: str) -> bool:
 
 
 def _expanded(label: str) -> set[str]:
-    words = {word for word in label_key(label).split() if word not in _EMPTY}
+    words = {word for word in label_key(label).split() if word not in _tables()["empty"]}
     more = {label_key(other) for word in words for other in _word_groups().get(word, ())}
     return words | more
 

@@ -6,51 +6,39 @@ Asked only where the tools that would have heard it listened and found nothing, 
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping
 
 from moss_audio.annotate.english import be, noun
 from moss_audio.annotate.merging.evidence import Evidence
 from moss_audio.annotate.merging.sound_names import families, near, related
 from moss_audio.annotate.records import AudioSegment
 from moss_audio.annotate.sft.talk import Talk
+from moss_audio.annotate.words import words
 from moss_audio.text import normalize_words
 
-# The coarse class under which each family would be heard.
-_CLASS: Mapping[str, str] = {
-    "animal": "animal", "human": "human sounds", "vehicle": "sounds of things",
-    "alarm": "sounds of things", "weather": "natural sounds", "household": "sounds of things",
-    "tool": "sounds of things", "impact": "source-ambiguous sounds", "instrument": "music",
-    "signal": "source-ambiguous sounds",
-}  # fmt: skip
 _LEAST_DOUBT = 0.3
-_SOUND = (
-    "When does the {label} start?", "How long does the {label} last?",
-    "How often is the {label} heard?", "What is heard right after the {label}?",
-)  # fmt: skip
-_SPEECH = ("What is said?", "Who speaks, and when?", "What does the speaker sound like?")
-_MUSIC = ("What is the tempo of the music?", "In which key is the music?", "Describe the music.")
 
 
 def absent(evidence: Evidence, segment: AudioSegment, rng: random.Random) -> list[tuple[str, Talk]]:
     """All such questions, with their kinds."""
     out: list[tuple[str, Talk]] = []
+    asked = words("absent")
     for label in _sounds_not_there(evidence, segment, rng):
-        question = rng.choice(_SOUND).format(label=label)
+        question = rng.choice(asked["sound"]).format(label=label)
         answers = (
             f"There {be(label)} no {label} in this recording.",
             f"No {label} can be heard in this recording.",
         )
         out.append(("sound", Talk("unanswerable", question, rng.choice(answers), label)))
-        asked = f"Is there {noun(label)} in this recording?"
+        presence = f"Is there {noun(label)} in this recording?"
         if be(label) == "is":
             answer = f"No, there is no {label}."
-            out.append(("presence", Talk("unanswerable", asked, answer, label)))
+            out.append(("presence", Talk("unanswerable", presence, answer, label)))
     if _nobody_speaks(evidence, segment):
         answer = rng.choice(("Nobody speaks in this recording.", "There is no speech."))
-        out.append(("speech", Talk("unanswerable", rng.choice(_SPEECH), answer, "speech")))
+        out.append(("speech", Talk("unanswerable", rng.choice(asked["speech"]), answer, "speech")))
     if _no_music(evidence, segment):
         answer = rng.choice(("There is no music in this recording.", "No music is heard."))
-        out.append(("music", Talk("unanswerable", rng.choice(_MUSIC), answer, "music")))
+        out.append(("music", Talk("unanswerable", rng.choice(asked["music"]), answer, "music")))
     return out
 
 
@@ -63,14 +51,15 @@ def _sounds_not_there(evidence: Evidence, segment: AudioSegment, rng: random.Ran
     told += [*(evidence.music.instruments if evidence.music else ()), *evidence.fields.values()]
     texts = f"{evidence.anchor} {evidence.description}"
     told += normalize_words(texts)
+    classes = words("absent")["classes"]
     candidates = [n for s in evidence.sure_sounds for n in near(s.label, told)]
     for family, names in families().items():
-        if float(segment.profile.get(_CLASS[family], 0.0)) < _LEAST_DOUBT:
+        if float(segment.profile.get(classes[family], 0.0)) < _LEAST_DOUBT:
             candidates += names
     # A doubtful class of the profile may be the very sound that is asked about.
     doubtful = {
         n for family, names in families().items() for n in names
-        if float(segment.profile.get(_CLASS[family], 0.0)) >= _LEAST_DOUBT
+        if float(segment.profile.get(classes[family], 0.0)) >= _LEAST_DOUBT
         and not any(n in near(s.label, ()) for s in evidence.sure_sounds)
     }  # fmt: skip
     free = [

@@ -7,7 +7,6 @@ included; an order only where it is clear; a count only where nothing doubtful c
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping
 from itertools import pairwise
 from typing import Any
 
@@ -17,36 +16,12 @@ from moss_audio.annotate.merging.phrases import key_text
 from moss_audio.annotate.merging.sound_names import related
 from moss_audio.annotate.sft.talk import Talk
 from moss_audio.annotate.sft.timed import heard
+from moss_audio.annotate.words import words as word_table
 from moss_audio.metrics.mentions import label_key
 from moss_audio.metrics.qa import count_correct, interval_iou, order_correct, time_correct
 from moss_audio.result import Event
 from moss_audio.text import join_words, normalize_words
 
-WORDINGS: Mapping[str, tuple[str, ...]] = {
-    "when": ("When does the {label} start?", "At what time does the {label} begin?"),
-    "end": ("When does the {label} end?", "At what time does the {label} stop?"),
-    "interval": ("From when to when is the {label} heard?", "Give the time span of the {label}."),
-    "duration": ("How long does the {label} last?", "For how long is the {label} heard?"),
-    "count": ("How often is the {label} heard?", "How many times does the {label} occur?"),
-    "at": ("What is heard at {at} seconds?", "Which sound is there at {at} seconds?"),
-    "order": (
-        "Which is heard first, the {a} or the {b}?",
-        "Put these in the order in which they are heard: {a}, {b}.",
-    ),
-    "after": ("What is heard right after the {a}?", "Which sound starts next after the {a}?"),
-    "first": ("What is heard first?", "Which sound starts first?"),
-    "last": ("Which sound starts last?", "What is the last sound to start?"),
-    "said": ("What is said?", "What are the words that are spoken?"),
-    "said at": (
-        "What is said from {start} to {end} seconds?",
-        "Which words are spoken between {start} and {end} seconds?",
-    ),
-    "tempo": (
-        "What is the tempo of the music, in beats per minute?",
-        "How fast is the music, in bpm?",
-    ),
-    "key": ("In which key is the music?", "What key is the music in?"),
-}
 # Two sounds that begin closer than this have no clear order.
 CLEAR_S = 0.5
 _EDGE_S = 0.25  # away from every border, so that a rounded time still lies inside
@@ -73,7 +48,7 @@ def questions(evidence: Evidence, *, words: bool) -> list[tuple[str, Talk]]:
         (kind, Talk("qa", wording.format(**slots), answer, truth))
         for kind, slots, answer, truth in found
         if _certain(kind, answer, truth)
-        for wording in WORDINGS[kind]
+        for wording in word_table("questions")[kind]
     ]
 
 

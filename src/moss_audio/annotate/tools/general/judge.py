@@ -11,7 +11,8 @@ import numpy as np
 from moss_audio import settings
 from moss_audio.annotate.records import AudioSegment, Span, ToolResult
 from moss_audio.annotate.tool import Tool
-from moss_audio.annotate.tools.events import COMMON_SOUNDS, events_heard
+from moss_audio.annotate.tools.events import events_heard
+from moss_audio.annotate.words import words
 from moss_audio.endpoint import Endpoint, EndpointClient, json_object
 from moss_audio.errors import MossAudioError
 from moss_audio.metrics.caption import CaptionFacts, caption_facts
@@ -33,8 +34,8 @@ class EvidenceJudge(Tool):
 
     The facts are those of `metrics.caption` (sounds, times, order, counts). Coverage: the share
     of the sure events' facts that the text names. Precision: the share of its claims that some
-    event bears out. Sounds outside the evidence and `COMMON_SOUNDS` are not recognised, so a text
-    that makes up a rarer one is not caught here.
+    event bears out. Sounds outside the evidence and the common ones of `words.toml` are not
+    recognised, so a text that makes up a rarer one is not caught here.
     """
 
     branch = "general"
@@ -89,7 +90,9 @@ class _HeardScene:
 
 def _facts(text: str, events: Sequence[Span], config: JudgeConfig) -> CaptionFacts:
     truth = _HeardScene(tuple(Event(e.label, e.start_s, e.end_s) for e in events))
-    return caption_facts(text, truth, vocabulary=COMMON_SOUNDS, tolerance_s=config.tolerance_s)
+    return caption_facts(
+        text, truth, vocabulary=words("events")["common"], tolerance_s=config.tolerance_s
+    )
 
 
 LOWEST, HIGHEST = 1, 5

@@ -2,45 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from moss_audio.annotate.detectors.base import Detector
-from moss_audio.annotate.records import AudioSegment, Span, ToolResult
+from moss_audio.annotate.records import AudioSegment, ToolResult
 from moss_audio.annotate.tool import Tool
 from moss_audio.annotate.tools.events import EventsConfig, merge_events
+from moss_audio.annotate.words import words
 from moss_audio.settings import Share, check
 from moss_audio.units import SAMPLE_RATE
-
-# AudioSet's class, in lower case -> the instrument. What names no instrument (genres, moods) is
-# left out, and so is singing, which the profile knows of.
-_AUDIOSET = {
-    "plucked string instrument": "plucked strings",
-    "steel guitar, slide guitar": "steel guitar",
-    "keyboard (musical)": "keyboard",
-    "rattle (instrument)": "rattle",
-    "marimba, xylophone": "marimba",
-    "brass instrument": "brass",
-    "bowed string instrument": "bowed strings",
-    "string section": "strings",
-    "violin, fiddle": "violin",
-    "wind instrument, woodwind instrument": "woodwinds",
-    "drum kit": "drums",
-    "steelpan": "steel pan",
-}
-_PLAIN = (
-    "accordion", "acoustic guitar", "bagpipes", "banjo", "bass", "bass drum", "bass guitar",
-    "bassoon", "cello", "clarinet", "cowbell", "cymbal", "didgeridoo", "double bass",
-    "drum", "drum machine", "drums", "electric guitar", "electric piano", "electronic organ",
-    "flute", "french horn", "glockenspiel", "gong", "guitar", "hammond organ", "harmonica", "harp",
-    "harpsichord", "hi-hat", "keyboard", "mallet percussion", "mandolin", "maraca", "marimba",
-    "music box", "oboe", "orchestra", "organ", "percussion", "piano", "recorder", "sampler",
-    "saxophone", "shofar", "singing bowl", "sitar", "snare drum", "strings", "synthesizer",
-    "tabla", "tambourine", "theremin", "timpani", "trombone", "trumpet", "tuba", "tubular bells",
-    "ukulele", "vibraphone", "viola", "violin", "wood block", "xylophone", "zither",
-)  # fmt: skip
-INSTRUMENTS = {**_AUDIOSET, **{name: name for name in _PLAIN}}
 
 
 @dataclass(frozen=True)
@@ -83,10 +55,12 @@ class InstrumentsTool(Tool):
         ]
         if self.detector is not None:
             heard += [(self.detector.name, span) for span in self.detector.detect(samples)]
+        called, plain = words("instruments")["called"], words("instruments")["plain"]
+        named = [(source, span, span.label.lower()) for source, span in heard]
         played = [
-            (source, Span(INSTRUMENTS[span.label.lower()], span.start_s, span.end_s, span.score))
-            for source, span in heard
-            if span.label.lower() in INSTRUMENTS
+            (source, replace(span, label=called.get(name, name), attributes={}))
+            for source, span, name in named
+            if name in called or name in plain
         ]
         merging = EventsConfig(min_score=self.config.min_score)
         spans = merge_events(played, samples.size / SAMPLE_RATE, merging)
