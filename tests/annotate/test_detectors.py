@@ -250,7 +250,7 @@ def test_our_own_checkpoint_as_a_detector(tmp_path: Path, monkeypatch: pytest.Mo
     found = detector.detect(clip)
     assert all(0 <= s.start_s < s.end_s <= 1.5 for s in found)
     assert detector.version.endswith(CheckpointDetector(str(folder)).version.split()[-1])
-    loaded: Any = detector._loaded
+    loaded: Any = detector.model
     said = "0.20 - 0.90: dog barking\n0.50 - 9.00: rain\n"
     from moss_audio.tasks import get_task
 
@@ -269,7 +269,7 @@ class TestNano:
 
     def test_nano_names_a_sound(self, nano: Any) -> None:
         detector = CheckpointDetector("nano")
-        detector._loaded = nano
+        detector.model = nano
         samples = noise(4, 1e-3)
         add_tone(samples, 1, 2, 1000, 0.1)
         found = detector.detect(samples)

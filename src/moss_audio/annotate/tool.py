@@ -69,27 +69,22 @@ def weights_digest(path: str | Path) -> str:
     return state.hexdigest()[:_DIGITS]
 
 
-class Tool:
-    """A recogniser, an aligner, a tempo tracker, ...
-
-    A branch runs its tools in order; each sees the results of those before it in
-    `segment.results`. A tool that does not apply to a segment returns nothing.
+class Listener:
+    """What listens: a tool, a detector, a describer. Its models load when they are first needed.
 
     Attributes:
-        branch, kind: of its results.
-        name: stands in each of its results.
+        name: stands in its results.
         packages: other packages whose version its results depend on.
-        config: its settings, None where there are none.
+        config: its settings, None where there are none; `defaults` makes them where none are given.
     """
 
-    branch: ClassVar[BranchName]
-    kind: ClassVar[str]
     name: str
     packages: ClassVar[tuple[str, ...]] = ()
+    defaults: ClassVar[type] = type(None)
     config: Any = None
 
     def __init__(self, config: Any = None) -> None:
-        self.config = config
+        self.config = self.defaults() if config is None else config
 
     @property
     def version(self) -> str:
@@ -104,13 +99,25 @@ class Tool:
         return self.load()
 
     def load(self) -> Any:
-        """The tool's models; None for a tool without any. Raises CheckpointError or
+        """The models; None where there are none. Raises CheckpointError or
         MissingDependencyError for what is not there."""
         return None
 
     def setup(self) -> None:
         """Load models: once a worker, before the first segment. May be called again."""
         _ = self.model
+
+
+class Tool(Listener):
+    """A recogniser, an aligner, a tempo tracker, ...
+
+    A branch runs its tools in order; each sees the results of those before it in
+    `segment.results`. A tool that does not apply to a segment returns nothing. `branch` and `kind`
+    are those of its results.
+    """
+
+    branch: ClassVar[BranchName]
+    kind: ClassVar[str]
 
     def annotate(self, samples: np.ndarray, segment: AudioSegment) -> list[ToolResult]:
         """Results for one segment.

@@ -74,7 +74,7 @@ def music_branch(
         ChordsTool(config.chords, features),
         SectionsTool(config.sections, features),
         DynamicsTool(config.dynamics),
-        InstrumentsTool(config.instruments, tagger),
+        InstrumentsTool(config.instruments, [tagger] if tagger else ()),
     )
     if recogniser is not None:
         tools += (LyricsTool(recogniser, config.lyrics_threshold),)

@@ -26,7 +26,7 @@ from moss_audio.annotate.detectors.bands import (
 )
 from moss_audio.annotate.detectors.base import (
     FRAMES_PER_SECOND,
-    Vocabulary,
+    Detector,
     blocks,
     check_samples,
     stretches,
@@ -75,21 +75,13 @@ class ActivityConfig:
     change: float = 3.0
 
 
-class ActivityDetector:
-    """`Detector` of sounds without names; the label is "sound"."""
+class ActivityDetector(Detector):
+    """Hears sounds without names; their label is "sound"."""
 
     name = "activity"
-    vocabulary: Vocabulary = "sound"
-
-    def __init__(self, config: ActivityConfig | None = None) -> None:
-        self.config = config or ActivityConfig()
-
-    @property
-    def version(self) -> str:
-        return f"1 {self.config}"
-
-    def setup(self) -> None:
-        """Nothing to load."""
+    vocabulary = "sound"
+    defaults = ActivityConfig
+    config: ActivityConfig
 
     def detect(self, samples: np.ndarray) -> list[Span]:
         check_samples(samples)

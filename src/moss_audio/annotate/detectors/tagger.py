@@ -10,14 +10,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from moss_audio import __version__
-from moss_audio.annotate.detectors.base import Vocabulary, check_samples, hysteresis, in_order
+from moss_audio.annotate.detectors.base import ModelDetector, check_samples, hysteresis, in_order
 from moss_audio.annotate.records import Span
 from moss_audio.errors import CheckpointError, MossAudioError, short_reason
 from moss_audio.files import folder_hash
@@ -52,59 +51,51 @@ class TaggerConfig:
             )
 
 
-class TaggerDetector:
-    """`Detector` with the labels of a model for audio classification, as a rule AudioSet's."""
+class TaggerDetector(ModelDetector):
+    """Hears the classes of a model for audio classification, as a rule AudioSet's."""
 
-    vocabulary: Vocabulary = "audioset"
-
-    def __init__(self, model: str, config: TaggerConfig | None = None, *, device: str = "") -> None:
-        self.model = model
-        self.config = config or TaggerConfig()
-        self._device = device
-
-    @property
-    def name(self) -> str:
-        return f"tagger:{self.model.rstrip('/').rsplit('/', 1)[-1]}"
+    kind = "tagger"
+    vocabulary = "audioset"
+    defaults = TaggerConfig
+    config: TaggerConfig
 
     @property
     def version(self) -> str:
         """Of the settings and weights; of a hub id its name."""
-        folder = Path(self.model)
-        mark = folder_hash(folder)[:16] if folder.is_dir() else self.model
+        folder = Path(self.source)
+        mark = folder_hash(folder)[:16] if folder.is_dir() else self.source
         return f"{__version__} {mark} {self.config}"
 
-    def setup(self) -> None:
-        """Raises CheckpointError if there is no such model, or it does not classify sound."""
-        _ = self._parts
-
-    @cached_property
-    def _parts(self) -> tuple[Any, Any]:
-        """The feature extractor and the model."""
+    def load(self) -> tuple[Any, Any]:
+        """The feature extractor and the model. Raises CheckpointError if there is no such model, or
+        it does not classify sound."""
         from transformers import AutoFeatureExtractor, AutoModelForAudioClassification
 
         from moss_audio.model.device import choose_device
 
         try:
-            extractor = AutoFeatureExtractor.from_pretrained(self.model, trust_remote_code=False)
+            extractor = AutoFeatureExtractor.from_pretrained(self.source, trust_remote_code=False)
             model = AutoModelForAudioClassification.from_pretrained(
-                self.model, trust_remote_code=False, use_safetensors=True
+                self.source, trust_remote_code=False, use_safetensors=True
             )
         except (OSError, ValueError, KeyError, ImportError) as error:
             detail = short_reason(error)
             raise CheckpointError(
-                f"{self.model}: no audio tagger to load ({detail}); give a folder or hub id with "
+                f"{self.source}: no audio tagger to load ({detail}); give a folder or hub id with "
                 "config.json, preprocessor_config.json and model.safetensors"
             ) from error
         rate = getattr(extractor, "sampling_rate", SAMPLE_RATE)
         if rate != SAMPLE_RATE:
-            raise CheckpointError(f"{self.model}: listens at {rate} Hz; one for 16000 Hz is needed")
-        return extractor, model.to(choose_device(self._device or None)).eval()
+            raise CheckpointError(
+                f"{self.source}: listens at {rate} Hz; one for 16000 Hz is needed"
+            )
+        return extractor, model.to(choose_device(self.device)).eval()
 
     def detect(self, samples: np.ndarray) -> list[Span]:
         check_samples(samples)
         if not len(samples):
             return []
-        labels = self._parts[1].config.id2label
+        labels = self.model[1].config.id2label
         kept = self._kept(samples)
         config = self.config
         duration_s = len(samples) / SAMPLE_RATE
@@ -143,7 +134,7 @@ class TaggerDetector:
         """Batches of windows: (number of the first, probabilities `[windows, classes]`)."""
         import torch
 
-        extractor, model = self._parts
+        extractor, model = self.model
         step, size = (round(s * SAMPLE_RATE) for s in (self.config.step_s, self.config.window_s))
         total = self._n_windows(len(samples))
         for first in range(0, total, self.config.batch):

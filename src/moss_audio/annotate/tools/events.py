@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 
@@ -51,35 +51,42 @@ class EventsConfig:
         check(self)
 
 
-class EventsTool(Tool):
-    """Kind `events`: from the segment's `activity` results and the configured detectors."""
+class DetectingTool(Tool):
+    """A tool that listens to the segment's `activity` and with detectors of its own."""
 
-    branch = "general"
-    kind = "events"
-    name = "general/events"
-
-    def __init__(self, config: EventsConfig, detectors: Sequence[Detector] = ()) -> None:
-        self.config = config
+    def __init__(self, config: Any = None, detectors: Sequence[Detector] = ()) -> None:
+        super().__init__(config)
         self.detectors = tuple(detectors)
 
     @property
     def version(self) -> str:
         """Of our method, the settings and the detectors."""
-        said = "; ".join(f"{one.name} {one.version}" for one in self.detectors)
-        return f"1 {self.config} {said}".strip()
+        return (
+            f"1 {self.config} {'; '.join(f'{d.name} {d.version}' for d in self.detectors)}".strip()
+        )
 
     def setup(self) -> None:
         """Loads the detectors."""
         for detector in self.detectors:
             detector.setup()
 
+    def heard(self, samples: np.ndarray, segment: AudioSegment) -> list[tuple[str, Span]]:
+        """What was heard by whom."""
+        known = [(found.tool, span) for found in segment.find("activity") for span in found.spans]
+        return known + [(d.name, span) for d in self.detectors for span in d.detect(samples)]
+
+
+class EventsTool(DetectingTool):
+    """Kind `events`: from the segment's `activity` results and the configured detectors."""
+
+    branch = "general"
+    kind = "events"
+    name = "general/events"
+    config: EventsConfig
+
     def annotate(self, samples: np.ndarray, segment: AudioSegment) -> list[ToolResult]:
         """Always one result: no spans means that nothing was heard."""
-        heard = [
-            (result.tool, span) for result in segment.find("activity") for span in result.spans
-        ]
-        for detector in self.detectors:
-            heard += [(detector.name, span) for span in detector.detect(samples)]
+        heard = self.heard(samples, segment)
         spans = merge_events(heard, samples.size / SAMPLE_RATE, self.config)
         return self.found(spans=spans)
 

@@ -186,8 +186,8 @@ class AgreementTool(SpeechTool):
     kind = "agreement"
     name = "agreement"
 
-    def __init__(self, config: AgreementConfig | None = None) -> None:
-        self.config = config or AgreementConfig()
+    defaults = AgreementConfig
+    config: AgreementConfig
 
     @property
     def version(self) -> str:

@@ -53,9 +53,10 @@ class CtcAligner(AlignerTool):
 
     name = "align-ctc"
     packages = ("transformers",)
+    config: CtcAlignConfig
 
     def __init__(self, config: CtcAlignConfig) -> None:
-        self.config = config
+        super().__init__(config)
         self._features: Any = None
         self._vocabulary: dict[str, int] = {}
         self._blank = 0

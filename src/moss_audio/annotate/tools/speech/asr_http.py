@@ -16,14 +16,14 @@ from moss_audio.text import single_line
 from moss_audio.units import SAMPLE_RATE
 
 
-def wav_bytes(samples: np.ndarray, sample_rate: int = SAMPLE_RATE) -> bytes:
-    """Mono float32 `[n]` as a 16-bit WAV file; what is beyond full scale is clipped."""
+def wav_bytes(samples: np.ndarray) -> bytes:
+    """Mono float32 `[n]` at 16 kHz as a 16-bit WAV file; what is beyond full scale is clipped."""
     pcm = np.clip(np.rint(samples * 32767.0), -32768, 32767).astype("<i2")
     buffer = io.BytesIO()
     with wave.open(buffer, "wb") as file:
         file.setnchannels(1)
         file.setsampwidth(2)
-        file.setframerate(sample_rate)
+        file.setframerate(SAMPLE_RATE)
         file.writeframes(pcm.tobytes())
     return buffer.getvalue()
 
@@ -45,20 +45,18 @@ class HttpTranscriber(SpeechTool):
 
     kind = "transcript"
     name = "http"
-
-    def __init__(self, server: SpeechServer) -> None:
-        self.server = server
+    config: SpeechServer
 
     @property
     def version(self) -> str:
-        return self.server.version
+        return self.config.version
 
     def load(self) -> EndpointClient:
-        return self.server.connect("Transcription by a server")
+        return self.config.connect("Transcription by a server")
 
     def annotate(self, samples: np.ndarray, segment: AudioSegment) -> list[ToolResult]:
         """One transcript. Raises MossAudioError when the server cannot be asked or refuses."""
         text = self.model.transcribe(
-            wav_bytes(samples), f"{segment.id}.wav", language=self.server.language
+            wav_bytes(samples), f"{segment.id}.wav", language=self.config.language
         )
         return self.found(text=single_line(text))

@@ -42,9 +42,8 @@ class WhisperTool(SpeechTool):
     kind = "transcript"
     name = "whisper"
     packages = ("faster-whisper",)
-
-    def __init__(self, config: WhisperConfig | None = None) -> None:
-        self.config = config or WhisperConfig()
+    defaults = WhisperConfig
+    config: WhisperConfig
 
     def weights(self) -> tuple[str, ...]:
         return (weights_digest(whisper_folder(self.config.folder)),)

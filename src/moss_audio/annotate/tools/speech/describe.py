@@ -8,7 +8,6 @@ from __future__ import annotations
 import base64
 import json
 import re
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -16,7 +15,7 @@ import numpy as np
 from moss_audio import settings
 from moss_audio.annotate.tools.speech.asr_http import SpeechServer, wav_bytes
 from moss_audio.annotate.tools.speech.moss import SharedMoss
-from moss_audio.annotate.tools.speech.speech_fields import ASKED_FIELDS
+from moss_audio.annotate.tools.speech.speech_fields import ASKED_FIELDS, Describer
 from moss_audio.endpoint import EndpointClient
 from moss_audio.text import single_line, split_thinking
 from moss_audio.units import SAMPLE_RATE
@@ -59,24 +58,22 @@ def fields_of(answer: str) -> dict[str, str]:
     return out
 
 
-class HttpDescriber:
+class HttpDescriber(Describer):
     """Any server with OpenAI's `/chat/completions` that takes `input_audio`."""
 
+    config: SpeechServer
+
     def __init__(self, server: SpeechServer) -> None:
-        self.server = server
+        super().__init__(server)
         self.name = f"describe-{server.model_name}"
 
     @property
     def version(self) -> str:
-        return settings.digest([self.server.version, PROMPT], 12)
+        return settings.digest([self.config.version, PROMPT], 12)
 
-    @cached_property
-    def _client(self) -> EndpointClient:
-        return self.server.connect("Description of speakers by a server")
-
-    def setup(self) -> None:
-        """Make the client; nothing is asked yet."""
-        _ = self._client
+    def load(self) -> EndpointClient:
+        """The client; nothing is asked yet."""
+        return self.config.connect("Description of speakers by a server")
 
     def describe(self, samples: np.ndarray) -> dict[str, str]:
         """Fields of the answer. Raises MossAudioError when the server cannot be asked."""
@@ -85,26 +82,23 @@ class HttpDescriber:
             {"type": "input_audio", "input_audio": {"data": sound, "format": "wav"}},
             {"type": "text", "text": PROMPT},
         ]
-        return fields_of(self._client.chat([{"role": "user", "content": content}]))
+        return fields_of(self.model.chat([{"role": "user", "content": content}]))
 
 
-class MossDescriber:
+class MossDescriber(Describer):
     """A MOSS-Audio checkpoint that was trained to describe speakers (the embedded one was not)."""
 
     name = "describe-moss"
-
-    def __init__(self, shared: SharedMoss) -> None:
-        self._shared = shared
+    config: SharedMoss
 
     @property
     def version(self) -> str:
-        return settings.digest([self._shared.version, LINES_PROMPT], 12)
+        return settings.digest([self.config.version, LINES_PROMPT], 12)
 
-    def setup(self) -> None:
-        """Load the checkpoint."""
-        _ = self._shared.model
+    def load(self) -> Any:
+        return self.config.model
 
     def describe(self, samples: np.ndarray) -> dict[str, str]:
         """Fields of the answer."""
-        answer: Any = self._shared.model.ask((samples, SAMPLE_RATE), LINES_PROMPT)
+        answer: Any = self.model.ask((samples, SAMPLE_RATE), LINES_PROMPT)
         return fields_of(answer.text)

@@ -11,7 +11,7 @@ import numpy as np
 
 from moss_audio import api, settings
 from moss_audio.annotate.records import AudioSegment, Span, ToolResult
-from moss_audio.annotate.tool import SpeechTool, package_version, weights_digest
+from moss_audio.annotate.tool import Listener, SpeechTool, package_version, weights_digest
 from moss_audio.annotate.tools.speech.agreement import agreed_text
 from moss_audio.engine.aligner import WordAligner
 from moss_audio.model.checkpoint import Checkpoint
@@ -27,19 +27,18 @@ class MossConfig:
     dtype: str | None = None
 
 
-class SharedMoss:
-    """Loads its checkpoint when it is first needed."""
+class SharedMoss(Listener):
+    """A checkpoint for several tools."""
 
-    def __init__(self, config: MossConfig) -> None:
-        self.config = config
+    defaults = MossConfig
+    config: MossConfig
 
-    @cached_property
-    def model(self) -> api.MossAudio:
+    def load(self) -> api.MossAudio:
         """The checkpoint. Raises CheckpointError if there is none of this name."""
         return api.load(self.config.name, device=self.config.device, dtype=self.config.dtype)
 
     @cached_property
-    def version(self) -> str:
+    def version(self) -> str:  # type: ignore[override]
         """Of the package, the weights and the settings."""
         weights = weights_digest(Checkpoint.open(self.config.name).folder)
         told = settings.digest([self.config, weights], 12)
@@ -47,12 +46,12 @@ class SharedMoss:
 
 
 class _SharedTool(SpeechTool):
-    def __init__(self, shared: SharedMoss | None = None) -> None:
-        self._shared = shared or SharedMoss(MossConfig())
+    defaults = SharedMoss
+    config: SharedMoss
 
     @property
     def version(self) -> str:
-        return self._shared.version
+        return self.config.version
 
 
 class MossTool(_SharedTool):
@@ -62,7 +61,7 @@ class MossTool(_SharedTool):
     name = "moss"
 
     def load(self) -> api.MossAudio:
-        return self._shared.model
+        return self.config.model
 
     def annotate(self, samples: np.ndarray, segment: AudioSegment) -> list[ToolResult]:
         """One transcript; what was repaired in the answer is in `warnings`."""
@@ -84,7 +83,7 @@ class MossAligner(_SharedTool):
     name = "align-moss"
 
     def load(self) -> WordAligner:
-        return WordAligner(self._shared.model.engine)
+        return WordAligner(self.config.model.engine)
 
     def annotate(self, samples: np.ndarray, segment: AudioSegment) -> list[ToolResult]:
         """Times of the agreed words; nothing for a segment without any."""
@@ -92,7 +91,5 @@ class MossAligner(_SharedTool):
         if not text:
             return []
         words = self.model(np.ascontiguousarray(samples, np.float32), text)
-        return self.found(
-            text=text,
-            spans=tuple(Span(word.text, word.start, word.end) for word in words),
-        )
+        spans = tuple(Span(word.text, word.start, word.end) for word in words)
+        return self.found(text=text, spans=spans)

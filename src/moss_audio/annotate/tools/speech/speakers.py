@@ -46,9 +46,8 @@ class SpeakersTool(SpeechTool):
     kind = "speakers"
     name = "speakers"
     packages = ("resemblyzer",)
-
-    def __init__(self, config: SpeakersConfig | None = None) -> None:
-        self.config = config or SpeakersConfig()
+    defaults = SpeakersConfig
+    config: SpeakersConfig
 
     def weights(self) -> tuple[str, ...]:
         return (weights_digest(weights_file(self.config.weights)),)

@@ -27,9 +27,8 @@ class PyannoteTool(SpeechTool):
     kind = "speakers"
     name = "pyannote"
     packages = ("pyannote.audio",)
-
-    def __init__(self, config: PyannoteConfig | None = None) -> None:
-        self.config = config or PyannoteConfig()
+    defaults = PyannoteConfig
+    config: PyannoteConfig
 
     def load(self) -> Any:
         """The pipeline. Raises MissingDependencyError without pyannote.audio, CheckpointError if
@@ -69,9 +68,7 @@ class PyannoteTool(SpeechTool):
             )
             for turn, _, label in found.itertracks(yield_label=True)
         )
-        if not spans:
-            return []
-        return self.found(spans=spans, values={"count": len(names)})
+        return self.found(spans=spans, values={"count": len(names)}) if spans else []
 
 
 class MissingPyannoteError(MissingDependencyError):

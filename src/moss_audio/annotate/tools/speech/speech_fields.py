@@ -10,13 +10,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
 from moss_audio import settings
 from moss_audio.annotate.records import AudioSegment, ToolResult
-from moss_audio.annotate.tool import SpeechTool, package_version
+from moss_audio.annotate.tool import Listener, SpeechTool, package_version
 from moss_audio.annotate.tools.speech.speech_measures import measure, speech_regions
 from moss_audio.annotate.tools.speech.timing import aligned_words
 from moss_audio.metrics.judge import FIELDS
@@ -62,22 +62,12 @@ class FieldsConfig:
     disfluencies: float = 3.0
 
 
-class Describer(Protocol):
+class Describer(Listener):
     """Says in words what cannot be measured."""
-
-    @property
-    def name(self) -> str:
-        """Stands in the result."""
-
-    @property
-    def version(self) -> str:
-        """Changes whenever its answers may."""
-
-    def setup(self) -> None:
-        """Load the model, or make the client."""
 
     def describe(self, samples: np.ndarray) -> dict[str, str]:
         """Texts of some of `ASKED_FIELDS`; those it does not know are left out."""
+        raise NotImplementedError
 
 
 class SpeechFieldsTool(SpeechTool):
@@ -85,11 +75,13 @@ class SpeechFieldsTool(SpeechTool):
 
     kind = "speech_fields"
     name = "speech-fields"
+    defaults = FieldsConfig
+    config: FieldsConfig
 
     def __init__(
         self, config: FieldsConfig | None = None, describer: Describer | None = None
     ) -> None:
-        self.config = config or FieldsConfig()
+        super().__init__(config)
         self._describer = describer
 
     @property
@@ -122,10 +114,7 @@ class SpeechFieldsTool(SpeechTool):
         several = bool(speakers) and int(speakers[-1].values.get("count", 1)) > 1
         ordered = {name: fields[name] for name in FIELDS if name in fields}
         values: dict[str, Any] = {**ordered, "measured": measured, "sources": sources}
-        return self.found(
-            values=values,
-            warnings=(SEVERAL,) if several else (),
-        )
+        return self.found(values=values, warnings=(SEVERAL,) if several else ())
 
 
 def in_words(measured: Mapping[str, float], config: FieldsConfig | None = None) -> dict[str, str]:

@@ -79,9 +79,8 @@ class SphinxTool(SpeechTool):
     kind = "transcript"
     name = "sphinx"
     packages = ("pocketsphinx",)
-
-    def __init__(self, config: SphinxConfig | None = None) -> None:
-        self.config = config or SphinxConfig()
+    defaults = SphinxConfig
+    config: SphinxConfig
 
     def load(self) -> Any:
         return decoder(**dict(self.config.options))
@@ -117,9 +116,11 @@ class SphinxAligner(AlignerTool):
 
     name = "align-sphinx"
     packages = ("pocketsphinx",)
+    defaults = SphinxAlignConfig
+    config: SphinxAlignConfig
 
     def __init__(self, config: SphinxAlignConfig | None = None) -> None:
-        self.config = config or SphinxAlignConfig()
+        super().__init__(config)
         self._sounds: LetterToSound | None = None
         self._learnt: set[str] = set()
 
