@@ -156,17 +156,19 @@ def build(kind: Any, values: Any, name: str, problems: list[str]) -> Any:
         return None
 
 
-def check(config: Any) -> None:
-    """What `__post_init__` of a dataclass may be, so that its bounds hold however it is made.
+def check(config: Any, more: Collection[str] = ()) -> None:
+    """What `__post_init__` of a dataclass may call, so that its bounds hold however it is made.
 
     Raises MossAudioError, all problems in one line, for fields that a `Literal`, `Between` or
-    `OneOf` does not allow.
+    `OneOf` does not allow, and for the problems in `more`.
     """
     problems: list[str] = []
     for name, kind in typing.get_type_hints(type(config), include_extras=True).items():
-        inner = typing.get_args(kind)[0] if typing.get_origin(kind) is tuple else kind
+        wraps = typing.get_origin(kind) in (tuple, Union, types.UnionType)
+        inner = typing.get_args(kind)[0] if wraps else kind
         if typing.get_origin(inner) in (Annotated, Literal):
             _value(kind, getattr(config, name), name, problems)
+    problems += more
     if problems:
         raise MossAudioError("; ".join(problems))
 

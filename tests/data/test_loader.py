@@ -268,10 +268,10 @@ def test_cached_features_are_found_again_and_damage_is_mended(tmp_path: Path) ->
     cache = FeatureCache(tmp_path, N_MELS)
     first, second = cache(clip), cache(clip)
     assert torch.equal(first, second)
-    assert (cache.misses, cache.hits) == (1, 1)
+    assert len(list(tmp_path.rglob("*.npy"))) == 1
     assert (first - log_mel(clip, N_MELS)).abs().max() < 1e-3
     cache(clip * 0.5)
-    assert cache.misses == 2
+    assert len(list(tmp_path.rglob("*.npy"))) == 2
     for path in tmp_path.rglob("*.npy"):
         path.write_bytes(path.read_bytes()[:50])
     assert torch.equal(cache(clip), first)

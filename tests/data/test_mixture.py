@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from moss_audio.data.augment import AugmentConfig
 from moss_audio.data.config import DataConfig, SourceConfig, read_data_config
 from moss_audio.data.mixture import make_sampler, mixture_weights
 from moss_audio.errors import MossAudioError
@@ -139,16 +140,28 @@ def test_everything_wrong_with_a_configuration_is_told_at_once(tmp_path: Path) -
     with pytest.raises(MossAudioError) as caught:
         data_config({
             "sources": [
-                {"kind": "wav", "path": "x/b.wav", "weight": 0},
-                {"kind": "scenes", "path": "b", "tasks": {"sing": 1}},
+                {"kind": "wav", "path": "x/b.wav", "weight": 0, "columns": {"sound": "a"}},
+                {"kind": "scenes", "path": "b", "tasks": {"sing": 1, "ask": -1}},
                 {"kind": "jsonl", "path": "x/b.jsonl", "split": "train", "group": "z"},
             ],
-            "groups": {"all": 1, "text": 1}, "layout": "round", "buckets": 0,
-            "features": "cache", "augment": {},
+            "batch_audio_s": 0, "layout": "round", "buckets": 0, "max_tokens": 0,
         })  # fmt: skip
     for piece in (
-        "kind is 'wav'", "weight is 0", "need a 'split'", "unknown task 'sing'", "'split' means",
-        "group 'z'", "group 'text' has no source", "'layout' is 'round'", "'buckets' is 0",
-        "one of 'batch_audio_s'", "needs a 'cache_dir'", "exclude each other", "same name: b",
+        "sources.0.kind: 'wav' is not one of scenes", "sources.0.weight: 0.0 must be",
+        "sources.0.columns: 'sound' is not one of", "need a 'split'", "unknown task 'sing'",
+        "sources.1: scenes need", "share of 'ask'", "sources.2: 'split' means",
+        "layout: 'round' is not one of packed", "buckets: 0 must be at least 1",
+        "max_tokens: 0 must be at least 1", "batch_audio_s: 0.0 must be",
+    ):  # fmt: skip
+        assert piece in str(caught.value), piece
+    with pytest.raises(MossAudioError) as caught:
+        DataConfig(
+            (SourceConfig("jsonl", "x/b.jsonl", group="z"), SourceConfig("csv", "b.csv")),
+            {"all": 0, "text": 1},
+            features="cache", augment=AugmentConfig(), max_tokens=0,
+        )  # fmt: skip
+    for piece in (
+        "group 'z'", "group 'text' has no source", "must be > 0", "one of 'batch_audio_s'",
+        "needs a 'cache_dir'", "exclude each other", "same name: b", "max_tokens: 0 must be",
     ):  # fmt: skip
         assert piece in str(caught.value), piece

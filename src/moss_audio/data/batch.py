@@ -72,17 +72,6 @@ class Batch:
         """Positions that are not padding."""
         return sum(map(sum, self.segments))
 
-    @property
-    def padding(self) -> float:
-        """Share of the positions that are padding."""
-        return 1.0 - self.num_tokens / max(1, self.input_ids.numel())
-
-    @property
-    def audio_padding(self) -> float:
-        """Share of the feature frames that are padding."""
-        clips, _, frames = self.audio_data.shape
-        return 1.0 - float(self.audio_data_seqlens.sum()) / max(1, clips * frames)
-
     def to(self, device: Any, *, non_blocking: bool = False) -> Batch:
         """The same batch with its tensors on `device`."""
         return self._each(lambda tensor: tensor.to(device, non_blocking=non_blocking))

@@ -24,18 +24,15 @@ class FeatureCache:
 
     def __init__(self, folder: Path | str, n_mels: int) -> None:
         self.folder, self.n_mels = Path(folder), n_mels
-        self.hits = self.misses = 0
 
     def __call__(self, samples: np.ndarray) -> torch.Tensor:
         path = self._path(samples)
         try:
             kept = np.load(path, allow_pickle=False)
             if kept.dtype == np.float16 and kept.shape == (self.n_mels, len(samples) // 160):
-                self.hits += 1
                 return torch.from_numpy(kept).float()
         except (OSError, ValueError, EOFError):
             pass
-        self.misses += 1
         features = log_mel(samples, self.n_mels).to(torch.float16)
         path.parent.mkdir(parents=True, exist_ok=True)
         with replaced(path, sync=False) as temporary, temporary.open("wb") as file:

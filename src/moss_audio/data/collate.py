@@ -7,14 +7,15 @@ Nothing is ever padded to a fixed length, and no answer is ever cut: an example 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from dataclasses import replace
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from moss_audio.data.batch import IGNORE, Batch, SetAside
+from moss_audio.data.config import Layout, OverLong
 from moss_audio.data.example import DOCUMENT, Example
 from moss_audio.data.overlong import shortened
 from moss_audio.dsp.mel import log_mel
@@ -24,16 +25,12 @@ from moss_audio.prompt import PromptSpec, Rendered, render
 from moss_audio.prompt.vocabulary import ChatVocabulary
 from moss_audio.units import SAMPLE_RATE, num_tokens_of_samples
 
-Layout = Literal["packed", "padded"]
-OverLong = Literal["drop", "truncate_audio", "error"]
-
 _END_OF_DOCUMENT = "<|endoftext|>"
 # What a rank is given when nothing of its share was usable: as many steps as the other ranks.
 _FILLER = [{"role": "user", "content": "."}, {"role": "assistant", "content": "."}]
 
 
-@dataclass(frozen=True)
-class _Sample:
+class _Sample(NamedTuple):
     example: Example
     rendered: Rendered
 
@@ -53,8 +50,7 @@ class Collator:
         features: samples [n] -> float32 [n_mels, n // 160]; `log_mel` by default.
 
     Raises:
-        MossAudioError: an unknown layout or rule; when called, an over-long example where
-            `over_long` is "error".
+        MossAudioError: when called, for an over-long example where `over_long` is "error".
     """
 
     def __init__(
@@ -67,10 +63,6 @@ class Collator:
         over_long: OverLong = "drop",
         features: Callable[[np.ndarray], Tensor] | None = None,
     ) -> None:
-        _choose("layout", layout, get_args(Layout))
-        _choose("over_long", over_long, get_args(OverLong))
-        if max_tokens is not None and max_tokens < 1:
-            raise MossAudioError(f"max_tokens is {max_tokens}: give at least 1, or null")
         self.tokenizer, self.spec, self.n_mels = tokenizer, spec, n_mels
         self.layout, self.max_tokens, self.over_long = layout, max_tokens, over_long
         self._features = features
@@ -135,9 +127,7 @@ class Collator:
 
     def _filler(self, aside: list[SetAside]) -> Batch:
         rendered = render(_FILLER, [], self.tokenizer, self.spec, add_generation_prompt=False)
-        silent = Rendered(
-            rendered.input_ids, rendered.audio_mask, [False] * len(rendered.loss_mask)
-        )
+        silent = replace(rendered, loss_mask=[False] * len(rendered.loss_mask))
         batch = self._batch([_Sample(Example("", [], ()), silent)], aside)
         batch.ids = []
         return batch
@@ -197,8 +187,3 @@ class Collator:
         for row, mel in zip(data, mels, strict=True):
             row[:, : mel.shape[1]] = mel
         return data, torch.tensor(lengths, dtype=torch.long)
-
-
-def _choose(name: str, value: str, known: Sequence[str]) -> None:
-    if value not in known:
-        raise MossAudioError(f"{name} is {value!r}: choose one of {', '.join(known)}")

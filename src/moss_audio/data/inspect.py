@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any
 
@@ -133,8 +133,12 @@ def _source(
             unusable.append(SetAside(drawn.id, "over_long", f"{length} tokens"))
         tokens.append(length)
         tasks[drawn.task] += 1
-    values = {**vars(report), "read_tokens": tuple(tokens), "unusable": tuple(unusable)}
-    return SourceReport(**{**values, "read_tasks": tuple(tasks.most_common())})
+    return replace(
+        report,
+        read_tokens=tuple(tokens),
+        read_tasks=tuple(tasks.most_common()),
+        unusable=tuple(unusable),
+    )
 
 
 def _batches(config: DataConfig, sources: Sequence[Source]) -> tuple[float, float, float, float]:
@@ -160,8 +164,6 @@ def _batches(config: DataConfig, sources: Sequence[Source]) -> tuple[float, floa
 
 
 def _of_read(source: SourceReport) -> str:
-    if not source.read_tokens and not source.unusable:
-        return ""
     text = ""
     if source.read_tokens:
         mean = sum(source.read_tokens) / len(source.read_tokens)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from lhotse.cut import Cut
@@ -33,8 +32,3 @@ class BatchLimit(TimeConstraint):  # type: ignore[misc]
         if self.concatenate_cuts:
             return bool(self.current + self.longest_seen > self.max_duration)
         return bool(super().close_to_exceeding())
-
-
-def batch_limit(most_s: float, packed: bool, edges_s: Sequence[float]) -> BatchLimit:
-    """The limit of a batch of `most_s` seconds; see `BatchLimit`."""
-    return BatchLimit(max_duration=most_s, concatenate_cuts=packed, edges_s=tuple(edges_s))

@@ -92,17 +92,11 @@ class Loader:
         self.rank, self.world_size = rank, world_size
         self.epoch, self.taken = 0, 0  # batches of this epoch
         self.report = LoaderReport(bad_lines=sum(len(s.bad) for s in sources))
-        cache = None
-        if config.features == "cache":
-            cache = FeatureCache(config.cache_dir or ".", n_mels)
-        layout, over_long = config.layout, config.over_long
+        cached = config.features == "cache"
+        cache = FeatureCache(config.cache_dir or ".", n_mels) if cached else None
         self._collator = Collator(
-            tokenizer, spec, n_mels,
-            "packed" if layout == "packed" else "padded",
-            config.max_tokens,
-            over_long,  # type: ignore[arg-type]  # checked by DataConfig
-            cache,
-        )  # fmt: skip
+            tokenizer, spec, n_mels, config.layout, config.max_tokens, config.over_long, cache
+        )
         if state is not None:
             self._load(state)
 

@@ -101,17 +101,19 @@ def make_sampler(
     Every rank goes through all batches and keeps its own. At the end of an epoch the last batches
     are divided among the ranks; if fewer examples are left than ranks, some come twice.
     """
-    _need_lhotse()
-    from lhotse import CutSet
-
+    try:
+        from lhotse import CutSet
+    except ImportError as error:
+        raise MissingDependencyError(error.name or "lhotse", "train", "mixing data") from None
+    seed = config.seed * 1_000_003 + epoch
     parts = [CutSet(_Cuts(sources, at, config, epoch)) for at in range(len(sources))]
     if len(parts) == 1:
         cuts = parts[0]
     else:
         weights = mixture_weights(config, [len(s) for s in sources])
-        cuts = CutSet.mux(*parts, weights=weights, seed=_seed(config, epoch))
-    sampler = _sampler(config, cuts, sources, _seed(config, epoch), rank, world_size)
-    return (_places(batch) for batch in sampler)
+        cuts = CutSet.mux(*parts, weights=weights, seed=seed)
+    sampler = _sampler(config, cuts, sources, seed, rank, world_size)
+    return ([Place(cut.id, *cut.custom["place"]) for cut in batch] for batch in sampler)
 
 
 def _sampler(
@@ -120,10 +122,10 @@ def _sampler(
     from lhotse.dataset import DynamicBucketingSampler, DynamicCutSampler
     from lhotse.dataset.sampling.dynamic_bucketing import estimate_duration_buckets
 
-    from moss_audio.data.limit import batch_limit
+    from moss_audio.data.limit import BatchLimit
 
     most_s = config.batch_audio_s or (config.batch_tokens or 0) / TOKENS_PER_SECOND
-    packed = config.layout == "packed"
+    limit = BatchLimit(max_duration=most_s, concatenate_cuts=config.layout == "packed")
     common = {"shuffle": False, "seed": seed, "rank": rank, "world_size": world_size}
     n_cuts = sum(len(s) for s in sources)
     if config.endless:
@@ -136,27 +138,11 @@ def _sampler(
         some = list(islice(cuts, min(n_cuts, _FOR_BINS)))
         bins = estimate_duration_buckets(some, min(buckets, len(some)))
     if not bins:
-        return DynamicCutSampler(cuts, constraint=batch_limit(most_s, packed, ()), **common)
-    longest_s = max(float(cost_s(s).max()) for s in sources)
-    limit = batch_limit(most_s, packed, [*bins, longest_s])
+        return DynamicCutSampler(cuts, constraint=limit, **common)
+    limit.edges_s = (*bins, max(float(cost_s(s).max()) for s in sources))
     with warnings.catch_warnings():
         # Lhotse takes a CutSet over our own iterable for one that is wholly in memory
         warnings.filterwarnings("ignore", message=".*eagerly read CutSet")
         return DynamicBucketingSampler(
             cuts, constraint=limit, duration_bins=bins, buffer_size=config.buffer, **common
         )
-
-
-def _places(batch: Any) -> list[Place]:
-    return [Place(cut.id, *cut.custom["place"]) for cut in batch]
-
-
-def _seed(config: DataConfig, epoch: int) -> int:
-    return config.seed * 1_000_003 + epoch
-
-
-def _need_lhotse() -> None:
-    try:
-        import lhotse  # noqa: F401
-    except ImportError as error:
-        raise MissingDependencyError(error.name or "lhotse", "train", "mixing data") from None
