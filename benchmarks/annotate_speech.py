@@ -297,7 +297,7 @@ def _labels(spans: Sequence[Span], middle: np.ndarray) -> np.ndarray:
 def _segment(scene: Scene) -> tuple[AudioSegment, np.ndarray]:
     recording = Recording(scene.id, f"{scene.id}.wav", scene.duration_s, _RATE, 1)
     segment = AudioSegment(scene.id, recording, 0.0, scene.duration_s, profile={"speech": 1.0})
-    return segment, scene.samples().astype(np.float32) / 32768.0
+    return segment, scene.load().samples
 
 
 def _draw(scenes: Sequence[Scene], count: int, seed: int) -> list[Scene]:

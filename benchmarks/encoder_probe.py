@@ -62,7 +62,7 @@ def tokens(encoder: MossAudioEncoder, scenes: Sequence[Scene]) -> list[torch.Ten
     found = []
     with torch.inference_mode():
         for scene in scenes:
-            samples = scene.samples().astype(np.float32) / 32768.0
+            samples = scene.load().samples
             mel = log_mel(samples, encoder.config.num_mel_bins)
             out = encoder(mel.unsqueeze(0), torch.tensor([mel.shape[1]]))
             found.append(out.tokens.float())

@@ -42,7 +42,8 @@ def test_normalize_is_idempotent(text):
 def test_number_to_words_range():
     assert number_to_words(9999) == "nine thousand nine hundred ninety nine"
     assert number_to_words(100) == "one hundred"
-    for bad in (-1, 10_000):
+    assert number_to_words(20_001_300) == "twenty million one thousand three hundred"
+    for bad in (-1, 10**9):
         with pytest.raises(ValueError, match=str(bad)):
             number_to_words(bad)
 

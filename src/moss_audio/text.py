@@ -29,6 +29,7 @@ SMALL_NUMBERS = (
 )
 # fmt: on
 TENS = ("twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety")
+_UNITS = {1_000_000: "million", 1000: "thousand", 100: "hundred"}
 _IRREGULAR_ORDINALS = {
     "one": "first",
     "two": "second",
@@ -108,17 +109,19 @@ def split_thinking(text: str) -> tuple[str | None, str, bool]:
 
 
 def number_to_words(number: int) -> str:
-    """0 to 9999 in English, without "and". Raises ValueError outside that range."""
-    if not 0 <= number <= 9999:
-        raise ValueError(f"number_to_words spells 0 to 9999, got {number}")
+    """0 to 999,999,999 in English, without "and". Raises ValueError outside that range."""
+    if not 0 <= number < 10**9:
+        raise ValueError(f"number_to_words spells 0 to 999999999, got {number}")
     if number < 20:
         return SMALL_NUMBERS[number]
     if number < 100:
         tens, ones = divmod(number, 10)
         return TENS[tens - 2] + (f" {SMALL_NUMBERS[ones]}" if ones else "")
-    unit, name = (1000, "thousand") if number >= 1000 else (100, "hundred")
+    unit = next(unit for unit in _UNITS if number >= unit)
     count, rest = divmod(number, unit)
-    return f"{number_to_words(count)} {name}" + (f" {number_to_words(rest)}" if rest else "")
+    return f"{number_to_words(count)} {_UNITS[unit]}" + (
+        f" {number_to_words(rest)}" if rest else ""
+    )
 
 
 def without_articles(words: Sequence[str]) -> list[str]:

@@ -12,8 +12,7 @@ from moss_audio.scenes.compose import Composer
 from moss_audio.scenes.config import ScenesConfig
 from moss_audio.scenes.effects import EffectsConfig
 from moss_audio.scenes.records import SpokenWord
-from moss_audio.scenes.voices import SynthesisedSpeech
-from moss_audio.scenes.voices.base import VoiceInfo
+from moss_audio.scenes.voices.base import SynthesisedSpeech
 from moss_audio.scenes.voices.people import person_of
 
 SR = 16_000
@@ -22,8 +21,6 @@ SPLITS = ("train", "val", "test", "test-unseen")
 
 class ToneVoice:
     """Every word is a tone of 0.2 s, the pitch that of its speaker."""
-
-    info = VoiceInfo("tones", "CC0-1.0", "made here")
 
     def speakers(self) -> tuple[str, ...]:
         return tuple(f"flite/{n}-0" for n in ("slt", "awb", "rms", "kal16"))

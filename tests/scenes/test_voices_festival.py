@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from moss_audio.scenes.voices import Voice, open_voice
+from moss_audio.scenes.voices import open_voice
+from moss_audio.scenes.voices.base import Voice
 
 _HELD_OUT = Path("/usr/share/festival/voices/english/ked_diphone")
 pytestmark = pytest.mark.skipif(

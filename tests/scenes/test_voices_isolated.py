@@ -11,17 +11,12 @@ import pytest
 
 from moss_audio.errors import MossAudioError
 from moss_audio.scenes.records import SpokenWord
-from moss_audio.scenes.voices import SynthesisedSpeech, UnalignedError
-from moss_audio.scenes.voices.base import VoiceInfo
+from moss_audio.scenes.voices.base import SynthesisedSpeech, UnalignedError
 from moss_audio.scenes.voices.isolated import IsolatedVoice
-
-INFO = VoiceInfo("noise", "CC0-1.0", "made here")
 
 
 class NoiseVoice:
     """Noise; the text may be a command: to be refused, to die once or always, or to stall once."""
-
-    info = INFO
 
     def __init__(self, seed: int = 0) -> None:
         if seed < 0:
@@ -44,7 +39,7 @@ class NoiseVoice:
 
 
 def test_isolated_is_the_same_and_outlives_a_crash(tmp_path: Path) -> None:
-    voice = IsolatedVoice(NoiseVoice, INFO, 0)
+    voice = IsolatedVoice(NoiseVoice, "noise", 0)
     try:
         assert voice.speakers() == ("noise/1",)
         here, there = np.random.default_rng(1), np.random.default_rng(1)
@@ -71,7 +66,7 @@ def test_a_stalled_voice_is_replaced_and_says_the_same(
 ) -> None:
     monkeypatch.setattr("moss_audio.scenes.voices.isolated._SPEAK_S", 3.0)
     monkeypatch.setattr("moss_audio.scenes.voices.isolated._LEAVE_S", 0.1)
-    voice = IsolatedVoice(NoiseVoice, INFO, 0)
+    voice = IsolatedVoice(NoiseVoice, "noise", 0)
     try:
         once = f"stall:{tmp_path / 'once'}"
         here, there = np.random.default_rng(2), np.random.default_rng(2)
@@ -83,4 +78,4 @@ def test_a_stalled_voice_is_replaced_and_says_the_same(
 
 def test_a_voice_that_cannot_be_opened_says_why() -> None:
     with pytest.raises(MossAudioError, match="nothing here"):
-        IsolatedVoice(NoiseVoice, INFO, -1)
+        IsolatedVoice(NoiseVoice, "noise", -1)

@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 
@@ -123,7 +122,7 @@ def batch_of(
     for number, scene in enumerate(scenes):
         rng = random.Random(seed + number)
         messages, task = converse(Truth(scene=scene), None, None, rng)
-        samples = scene.samples().astype(np.float32) / 32768.0
+        samples = scene.load().samples
         words = tuple(Word(w.text, w.start, w.end) for w in scene.words)
         sounds = tuple(Event(e.label, e.start, e.end) for e in scene.events)
         examples.append(Example(scene.id, messages, (samples,), (words,), (sounds,), task))

@@ -12,6 +12,8 @@ from itertools import pairwise
 from typing import Any
 
 from moss_audio.scenes.reader import Scene
+from moss_audio.scenes.tables import tables
+from moss_audio.text import number_to_words
 
 
 @dataclass(frozen=True)
@@ -29,27 +31,9 @@ class Question:
     truth: str | float | int | bool
 
 
-_WORDINGS: dict[str, tuple[str, ...]] = {
-    "presence": ("Is anyone speaking in this recording?", "Does anybody speak?"),
-    "what": ("What can be heard?", "What sounds are there?", "List the sounds."),
-    "first": ("What is heard first?", "Which sound comes first?"),
-    "last": ("What is heard last?", "Which sound comes last?"),
-    "at": ("What is heard at {at:.1f} seconds?", "What sounds at {at:.1f} s?"),
-    "when": ("When does the {label} start?", "At what time does the {label} begin?"),
-    "end": ("When does the {label} end?", "At what time does the {label} stop?"),
-    "duration": ("How long does the {label} last?", "For how long is the {label} heard?"),
-    "order": ("Which comes first, the {a} or the {b}?", "Is the {a} or the {b} heard first?"),
-    "after": ("What is heard right after the {a}?", "Which sound follows the {a}?"),
-    "count": ("How many sounds are heard?", "How many sound events are there?"),
-    "instrument": ("Which instrument plays?", "What instrument is playing?"),
-    "tempo": ("Is the music slow, medium or fast?", "How fast is the music?"),
-    "mode": ("Is the key major or minor?", "Is the music in major or minor?"),
-    "said": ("What is said?", "What does the voice say?"),
-    "word": ("What is the first word?", "Which word is spoken first?"),
-}
 _LEAST_GAP_S = 0.25  # two sounds that begin closer than this have no clear order
 
-_NUMBERS = ("zero", "one", "two", "three", "four", "five", "six")
+_MOST_COUNTED = 6  # sounds
 SPEECH = "speech"
 
 
@@ -99,7 +83,7 @@ def questions(scene: Scene, rng: random.Random | None = None) -> list[Question]:
     found: list[Question] = []
 
     def add(kind: str, answer: str, truth: str | float | int | bool, **slots: object) -> None:
-        wordings = _WORDINGS[kind]
+        wordings = tables("templates.toml")["questions"][kind]
         wording = wordings[0] if rng is None else rng.choice(wordings)
         kind = "order" if kind == "after" else kind
         found.append(Question(kind, wording.format(**slots), answer, truth))
@@ -121,8 +105,8 @@ def questions(scene: Scene, rng: random.Random | None = None) -> list[Question]:
             at = round((start + end) / 2, 1)
             if {other for other, begin, stop in heard if begin <= at <= stop} == {label}:
                 add("at", f"{label.capitalize()}.", label, at=at)
-    if not speaking and not scene.music and len(heard) < len(_NUMBERS):
-        add("count", f"{_NUMBERS[len(heard)].capitalize()}.", len(heard))
+    if not speaking and not scene.music and len(heard) <= _MOST_COUNTED:
+        add("count", f"{number_to_words(len(heard)).capitalize()}.", len(heard))
     if scene.music:
         for kind, fact in (
             ("instrument", str(scene.music["instrument"])),

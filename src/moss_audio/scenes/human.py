@@ -23,6 +23,7 @@ from moss_audio.scenes.corpora import prompt_lines
 from moss_audio.scenes.missing import MissingDebianPackageError
 from moss_audio.scenes.records import SpokenSentence
 from moss_audio.scenes.sounds.tones import fade
+from moss_audio.scenes.tables import tables
 from moss_audio.scenes.text import slot_split
 from moss_audio.units import SAMPLE_RATE
 
@@ -78,12 +79,8 @@ def _asterisk(language: str, folder: str, provenance: str) -> PromptSource:
 
 
 PROMPT_SOURCES = {
-    s.name: s
-    for s in (
-        _asterisk("fr", "fr_CA_f_June", "Recorded by June Wallack, French of Canada, 8 kHz"),
-        _asterisk("es", "es_MX_f_Allison", "Recorded by Allison Smith, Spanish of Mexico, 8 kHz"),
-        _asterisk("en", "en_US_f_Allison", "Recorded by Allison Smith, English, 8 kHz"),
-    )
+    f"asterisk-{language}": _asterisk(language, **terms)
+    for language, terms in tables("sources.toml")["prompts"].items()
 }
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from moss_audio.errors import MossAudioError
+from moss_audio.recordings import Audio
 from moss_audio.result import Segment, Word
 from moss_audio.scenes.records import SceneEvent
 from moss_audio.units import SAMPLE_RATE
@@ -55,6 +56,15 @@ class Scene:
     def text(self) -> str:
         """All that is said, sentence after sentence."""
         return " ".join(s.text for s in self.sentences)
+
+    @property
+    def identity(self) -> str:
+        """Id, length and seed: the same configuration gives the same bytes."""
+        return f"{self.id}:{self.num_samples}:{self.seed}"
+
+    def load(self) -> Audio:
+        """The sound as every other recording has it."""
+        return Audio(self.samples().astype(np.float32) / 32768.0, self.id)
 
     def samples(self) -> np.ndarray:
         """The sound: int16 [num_samples], mono, 16 kHz."""

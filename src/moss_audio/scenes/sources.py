@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from importlib import metadata
 from pathlib import Path
@@ -16,17 +16,10 @@ from moss_audio.scenes.config import ScenesConfig
 from moss_audio.scenes.human import HUMAN_EN, PROMPT_SOURCES, PromptSource, read_texts
 from moss_audio.scenes.sounds.packages import SoundSource
 from moss_audio.scenes.sounds.recorded import all_files, digest, name_of
-from moss_audio.scenes.voices import ENGINES, voice_info
+from moss_audio.scenes.tables import tables
+from moss_audio.scenes.voices import ENGINES
 
 SOURCES = "sources.json"
-_TEXTS = (
-    ("wamerican", "SCOWL (free, no conditions)", "American English words"),
-    ("wbritish", "SCOWL (free, no conditions)", "British English words"),
-    ("wordnet-base", "WordNet licence", "WordNet 3.0: glosses and examples"),
-    ("dict-gcide", "GPL-3+", "GCIDE: quotations and definitions"),
-    ("fortunes", "BSD-like", "Sentences of the fortune files"),
-    ("fortunes-min", "BSD-like", "Sentences of the fortune files"),
-)
 
 
 @dataclass(frozen=True)
@@ -46,7 +39,7 @@ class SceneSource:
 
 def collect(config: ScenesConfig) -> list[SceneSource]:
     """All sources that the configuration names, the missing ones too, in a fixed order."""
-    found = [_voice(name) for name in _engines(config)]
+    found = [_voice(name, **tables("sources.toml")["voices"][name]) for name in _engines(config)]
     found += [_sound(source) for source in config.sound_sources]
     found += [_prompts(source) for source in _prompt_sources(config)]
     if config.kinds.get("music", 0) > 0:
@@ -56,7 +49,10 @@ def collect(config: ScenesConfig) -> list[SceneSource]:
     found.append(
         SceneSource("templates", "text", "own", "Apache-2.0", "Sentences composed by this package")
     )
-    found += [SceneSource(n, "text", _versions((n,)), lic, prov) for n, lic, prov in _TEXTS]
+    found += [
+        SceneSource(name, "text", _versions([name]), **terms)
+        for name, terms in tables("sources.toml")["texts"].items()
+    ]
     return found
 
 
@@ -124,10 +120,14 @@ def _prompt_sources(config: ScenesConfig) -> list[PromptSource]:
     return [PROMPT_SOURCES[n] for n in names]
 
 
-def _voice(name: str) -> SceneSource:
-    info = voice_info(name)
-    version = _versions(info.debian, info.python)
-    return SceneSource(name, "voice", version, info.licence, info.provenance)
+def _voice(
+    name: str,
+    licence: str,
+    provenance: str,
+    debian: Sequence[str] = (),
+    python: Sequence[str] = (),
+) -> SceneSource:
+    return SceneSource(name, "voice", _versions(debian, python), licence, provenance)
 
 
 def _sound(source: SoundSource) -> SceneSource:
@@ -142,7 +142,7 @@ def _prompts(source: PromptSource) -> SceneSource:
     return SceneSource(source.name, "prompts", version, source.licence, source.provenance, files)
 
 
-def _versions(debian: tuple[str, ...], python: tuple[str, ...] = ()) -> str | None:
+def _versions(debian: Sequence[str], python: Sequence[str] = ()) -> str | None:
     """`name version, ...` of those installed; None if none is."""
     found = []
     for name in debian:

@@ -10,7 +10,8 @@ from moss_audio.scenes.composition import Composition
 from moss_audio.scenes.config import ScenesConfig
 from moss_audio.scenes.records import SpokenSentence
 from moss_audio.scenes.sounds.tones import fade
-from moss_audio.scenes.voices import SynthesisedSpeech, UnalignedError, Voice, open_voice
+from moss_audio.scenes.voices import open_voice
+from moss_audio.scenes.voices.base import SynthesisedSpeech, UnalignedError, Voice
 from moss_audio.scenes.voices.people import held_out_of, person_of
 from moss_audio.units import SAMPLE_RATE
 

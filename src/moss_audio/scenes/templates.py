@@ -1,38 +1,20 @@
-# ruff: noqa: SIM905  (word lists read best as running text)
 """Everyday, telephone-like, numeric and spelled sentences, composed from `templates.toml`."""
 
 from __future__ import annotations
 
 import random
 import re
-import tomllib
 from collections.abc import Callable, Mapping
 from functools import cache
-from importlib.resources import files
+
+from moss_audio.scenes.tables import tables
+from moss_audio.text import SMALL_NUMBERS, number_to_words
 
 # A text in pieces: literal text at even places, the name of a slot at odd ones.
 _Pieces = list[str]
 
-_ONES = "zero one two three four five six seven eight nine".split()
-_TEENS = "ten eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen nineteen".split()
-_TENS = "twenty thirty forty fifty sixty seventy eighty ninety".split()
 _NOTHING: Mapping[str, str] = {}
 _ASKING = ("could you", "can you please", "would you mind if we")
-
-
-def number(n: int) -> str:
-    """English words of 0 <= n < a thousand million, without hyphens."""
-    if n < 10:
-        return _ONES[n]
-    if n < 20:
-        return _TEENS[n - 10]
-    if n < 100:
-        return _TENS[n // 10 - 2] + (f" {_ONES[n % 10]}" if n % 10 else "")
-    for size, name in ((1_000_000, "million"), (1000, "thousand"), (100, "hundred")):
-        if n >= size:
-            rest = n % size
-            return f"{number(n // size)} {name}" + (f" {number(rest)}" if rest else "")
-    raise AssertionError(n)
 
 
 def draw(rng: random.Random) -> str:
@@ -49,13 +31,13 @@ def draw(rng: random.Random) -> str:
 @cache
 def _grammar() -> tuple[dict[str, list[str]], dict[str, list[_Pieces]]]:
     """Words and phrases by name; sentences by name, in pieces."""
-    tables = tomllib.loads((files(__package__) / "templates.toml").read_text(encoding="utf-8"))
-    words = {name: text.split() for name, text in tables["words"].items()}
+    grammar = tables("templates.toml")
+    words = {name: text.split() for name, text in grammar["words"].items()}
     sentences = {
         name: [re.split(r"[{}]", text) for text in texts]
-        for name, texts in tables["sentences"].items()
+        for name, texts in grammar["sentences"].items()
     }
-    return {**words, **tables["phrases"]}, sentences
+    return {**words, **grammar["phrases"]}, sentences
 
 
 def _pick(rng: random.Random, name: str, bound: Mapping[str, str] = _NOTHING) -> str:
@@ -84,7 +66,7 @@ def _slot(rng: random.Random, name: str, bound: Mapping[str, str]) -> str:
         return rng.choice(("", "", _pick(rng, "where"), _pick(rng, "when")))
     if name[0].isdigit():
         low, high = map(int, name.split("-"))
-        return number(rng.randint(low, high))
+        return number_to_words(rng.randint(low, high))
     return _pick(rng, name)
 
 
@@ -101,7 +83,7 @@ def _noun(rng: random.Random) -> str:
 
 
 def _digits(rng: random.Random) -> str:
-    said = [rng.choice(_ONES) for _ in range(rng.randint(2, 10))]
+    said = [rng.choice(SMALL_NUMBERS[:10]) for _ in range(rng.randint(2, 10))]
     if rng.random() < 0.3:
         said = ["oh" if digit == "zero" else digit for digit in said]
     if rng.random() < 0.4 and len(said) > 4:
@@ -112,14 +94,14 @@ def _digits(rng: random.Random) -> str:
 def _amount(rng: random.Random) -> str:
     n = int(10 ** rng.uniform(0, rng.choice((1, 2, 2, 3, 4, 6))))
     unit = _pick(rng, "unit")
-    return f"{_pick(rng, 'amount_lead')} {number(n)} {unit}"
+    return f"{_pick(rng, 'amount_lead')} {number_to_words(n)} {unit}"
 
 
 def _time(rng: random.Random) -> str:
     hour, minute = rng.randint(1, 12), rng.randint(1, 59)
     part = _pick(rng, "part_of_day")
-    said = f"oh {number(minute)}" if minute < 10 else number(minute)
-    clock = _pick(rng, "clock", {"hour": number(hour), "minute": said})
+    said = f"oh {number_to_words(minute)}" if minute < 10 else number_to_words(minute)
+    clock = _pick(rng, "clock", {"hour": number_to_words(hour), "minute": said})
     return f"{_pick(rng, 'time_lead')} {clock} {part}"
 
 
@@ -155,7 +137,7 @@ def _statement(rng: random.Random) -> str:
 
 
 def _phone(rng: random.Random) -> str:
-    return _pick(rng, "phone", {"n": number(rng.randint(1, 99))})
+    return _pick(rng, "phone", {"n": number_to_words(rng.randint(1, 99))})
 
 
 def _combination(rng: random.Random) -> str:
@@ -167,7 +149,7 @@ def _combination(rng: random.Random) -> str:
 def _menu(rng: random.Random) -> str:
     """As recorded menus and announcements speak."""
     bound = _bound(rng, verb="service_verb", other="service_verb", what="service")
-    return _pick(rng, "menu", {**bound, "n": number(rng.randint(1, 120))})
+    return _pick(rng, "menu", {**bound, "n": number_to_words(rng.randint(1, 120))})
 
 
 def _help_desk(rng: random.Random) -> str:

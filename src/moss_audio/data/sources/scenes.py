@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from moss_audio.data.config import SourceConfig
 from moss_audio.data.raw import Lines, RawExample, Truth
 from moss_audio.data.sources.base import ListedSource, existing
-from moss_audio.recordings import Audio
 from moss_audio.recordings.entry import Clip
 from moss_audio.scenes.reader import load_scenes
 
@@ -27,5 +24,4 @@ class ScenesSource(ListedSource):
 
     def read(self, number: int) -> RawExample:
         scene = self.scenes[number]
-        samples = scene.samples().astype(np.float32) / 32768.0
-        return RawExample((Clip(Audio(samples, scene.id)),), truth=Truth(scene.text, scene=scene))
+        return RawExample((Clip(scene.load()),), truth=Truth(scene.text, scene=scene))

@@ -4,7 +4,7 @@ captions or clips without speech."""
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,6 @@ from typing import Any
 from moss_audio.dsp.noise import COLOURS, rng_of
 from moss_audio.evaluate.item import Dataset, Item
 from moss_audio.evaluate.noise import NoiseClip, Noisy
-from moss_audio.recordings import Audio
 from moss_audio.result import Event
 from moss_audio.scenes.answers import Question, caption, questions, timeline
 from moss_audio.scenes.reader import Scene, load_scenes
@@ -24,23 +23,6 @@ QUESTIONS = 64  # of a kind
 NOISE_SECONDS, NOISE_LEVELS_DB, NOISE_CLIPS = 10.0, (-45.0, -20.0), 12
 
 
-@dataclass(frozen=True, eq=False)
-class SceneSound:
-    """The sound of a scene."""
-
-    scene: Scene
-
-    @property
-    def identity(self) -> str:
-        """Id, length and seed: the same configuration gives the same bytes."""
-        return f"{self.scene.id}:{self.scene.num_samples}:{self.scene.seed}"
-
-    def load(self) -> Audio:
-        """The samples."""
-        samples = self.scene.samples().astype("float32") / 32768.0
-        return Audio(samples, self.scene.id)
-
-
 def scenes(data: Path) -> list[Scene]:
     """The scenes of the held-out split in `data`, or in its folder `scenes`. Raises
     MossAudioError if there is none."""
@@ -49,7 +31,7 @@ def scenes(data: Path) -> list[Scene]:
 
 
 def _item(scene: Scene, **given: Any) -> Item:
-    return Item(id=scene.id, audio=(SceneSound(scene),), **given)
+    return Item(id=scene.id, audio=(scene,), **given)
 
 
 def speech(found: Sequence[Scene]) -> Dataset:
@@ -130,7 +112,7 @@ def asked(found: Sequence[Scene], kinds: Sequence[str]) -> Dataset:
     items = [
         Item(
             id=f"{scene.id}/{number}",
-            audio=(SceneSound(scene),),
+            audio=(scene,),
             question=question.question,
             choices=tuple(sorted(labels.get(question.kind, ()))),
             reference=question.answer,

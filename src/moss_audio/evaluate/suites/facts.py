@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from moss_audio.evaluate.loaders.scenes import SceneSound
 from moss_audio.evaluate.plan import Measure, Outcome, Share
 from moss_audio.metrics.caption import FactOutcome, Kind
 from moss_audio.metrics.mentions import find_mentions, label_key
 from moss_audio.result import Caption
+from moss_audio.scenes.reader import Scene
 from moss_audio.tasks.caption import Describe
 
 NAMED, INVENTED = "facts named", "facts invented"
@@ -36,10 +36,10 @@ def _scene(
 
     def share(outcome: Outcome) -> Share | None:
         sound = outcome.item.audio[0]
-        if not isinstance(outcome.result, Caption) or not isinstance(sound, SceneSound):
+        if not isinstance(outcome.result, Caption) or not isinstance(sound, Scene):
             return None
         known = outcome.item.choices
-        found = Describe().score(outcome.result, sound.scene, vocabulary=known).counts["facts"]
+        found = Describe().score(outcome.result, sound, vocabulary=known).counts["facts"]
         count = found.count(counted, kind)
         return count, count + found.count(beside, kind)
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import tomllib
 from dataclasses import dataclass
 from functools import cache
-from importlib.resources import files
 from pathlib import Path
+
+from moss_audio.scenes.tables import tables
 
 # Those that scenes are made of where none are named.
 DEFAULT = ("sonic-pi-samples", "sound-theme-freedesktop")
@@ -29,7 +29,6 @@ class SoundSource:
 @cache
 def sound_sources() -> dict[str, SoundSource]:
     """All packages that are known, installed or not, by name."""
-    tables = tomllib.loads((files(__package__) / "packages.toml").read_text(encoding="utf-8"))
     return {
         name: SoundSource(
             name,
@@ -38,5 +37,5 @@ def sound_sources() -> dict[str, SoundSource]:
             table["provenance"],
             tuple(table["labels"].items()),
         )
-        for name, table in tables.items()
+        for name, table in tables("sounds/packages.toml").items()
     }

@@ -2,22 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from moss_audio.errors import MossAudioError
-from moss_audio.scenes.voices.base import SynthesisedSpeech, UnalignedError, Voice, VoiceInfo
+from moss_audio.scenes.voices.base import Voice
 
 ENGINES = ("hibari", "piper", "flite", "espeak", "festival")
-
-__all__ = [
-    "ENGINES",
-    "SynthesisedSpeech",
-    "UnalignedError",
-    "Voice",
-    "VoiceInfo",
-    "open_voice",
-    "voice_info",
-]
 
 
 def open_voice(engine: str, seed: int = 0) -> Voice:
@@ -25,41 +13,26 @@ def open_voice(engine: str, seed: int = 0) -> Voice:
 
     Raises MissingDependencyError if what the engine needs is not installed.
     """
-    kind = _class_of(engine)
-    if engine == "flite":
-        from moss_audio.scenes.voices.isolated import IsolatedVoice
-
-        return IsolatedVoice(kind, kind.info, seed)
-    voice: Voice = kind(seed)
-    return voice
-
-
-def voice_info(engine: str) -> VoiceInfo:
-    """Where an engine comes from, whether it is installed or not."""
-    info: VoiceInfo = _class_of(engine).info
-    return info
-
-
-def _class_of(engine: str) -> Any:
     match engine:
         case "hibari":
             from moss_audio.scenes.voices.hibari import HibariVoice
 
-            return HibariVoice
+            return HibariVoice(seed)
         case "piper":
             from moss_audio.scenes.voices.piper import PiperVoice
 
-            return PiperVoice
+            return PiperVoice(seed)
         case "flite":
             from moss_audio.scenes.voices.flite import FliteVoice
+            from moss_audio.scenes.voices.isolated import IsolatedVoice
 
-            return FliteVoice
+            return IsolatedVoice(FliteVoice, engine, seed)
         case "espeak":
             from moss_audio.scenes.voices.espeak import EspeakVoice
 
-            return EspeakVoice
+            return EspeakVoice(seed)
         case "festival":
             from moss_audio.scenes.voices.festival import FestivalVoice
 
-            return FestivalVoice
+            return FestivalVoice(seed)
     raise MossAudioError(f"no voice engine {engine!r}; use one of {', '.join(ENGINES)}")

@@ -18,17 +18,6 @@ class UnalignedError(MossAudioError):
 
 
 @dataclass(frozen=True)
-class VoiceInfo:
-    """Where a voice comes from, under which terms its output may be used, and its packages."""
-
-    engine: str
-    licence: str
-    provenance: str
-    debian: tuple[str, ...] = ()
-    python: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
 class SynthesisedSpeech:
     """Speech of one sentence: samples float32 [n] at 16 kHz and its words in order."""
 
@@ -39,8 +28,6 @@ class SynthesisedSpeech:
 
 class Voice(Protocol):
     """A speech engine with one or more speakers."""
-
-    info: VoiceInfo
 
     def speakers(self) -> tuple[str, ...]:
         """Names of all speakers, in a fixed order."""

@@ -12,7 +12,6 @@ from moss_audio.scenes.missing import MissingDebianPackageError
 from moss_audio.scenes.voices.base import (
     SynthesisedSpeech,
     UnalignedError,
-    VoiceInfo,
     finish,
     seed_c_library,
     to_16k,
@@ -49,13 +48,6 @@ class EspeakVoice:
     The library's oscillators run on from sentence to sentence: the sound repeats exactly only in
     a new process that says the same sentences in the same order.
     """
-
-    info = VoiceInfo(
-        engine="espeak-ng 1.51",
-        licence="GPL-3.0-or-later (engine; its output is not covered)",
-        provenance="Debian libespeak-ng1, formant synthesis",
-        debian=("libespeak-ng1", "espeak-ng-data"),
-    )
 
     def __init__(self, seed: int = 0) -> None:
         try:

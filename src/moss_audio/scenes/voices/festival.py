@@ -14,7 +14,7 @@ import numpy as np
 
 from moss_audio.errors import MossAudioError
 from moss_audio.scenes.missing import MissingDebianPackageError
-from moss_audio.scenes.voices.base import SynthesisedSpeech, UnalignedError, VoiceInfo, finish
+from moss_audio.scenes.voices.base import SynthesisedSpeech, UnalignedError, finish
 
 # Name -> festival's voice, its Debian package, and a file that shows that it is installed.
 _VOICES = {
@@ -53,13 +53,6 @@ class FestivalVoice:
 
     slt and kal are the persons of flite's voices of these names; ked is nobody else here.
     """
-
-    info = VoiceInfo(
-        engine="festival 2.5",
-        licence="BSD-like (CSTR, CMU); the voices' own free licences are in their packages",
-        provenance="Debian festival with " + ", ".join(v[1] for v in _VOICES.values()),
-        debian=("festival", *(v[1] for v in _VOICES.values())),
-    )
 
     def __init__(self, seed: int = 0) -> None:
         program = shutil.which("festival")

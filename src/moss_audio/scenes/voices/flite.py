@@ -11,7 +11,6 @@ from moss_audio.scenes.missing import MissingDebianPackageError
 from moss_audio.scenes.voices.base import (
     SynthesisedSpeech,
     UnalignedError,
-    VoiceInfo,
     finish,
     seed_c_library,
 )
@@ -37,13 +36,6 @@ class _VoiceHead(c.Structure):
 
 class FliteVoice:
     """Speakers `flite/NAME-V`, NAME one of slt, awb, kal16, rms, V a pitch and tempo variant."""
-
-    info = VoiceInfo(
-        engine="flite 2.2",
-        licence="BSD-like (CMU)",
-        provenance="Debian libflite1: CMU Arctic slt, awb, rms and the diphone voice kal16",
-        debian=("libflite1",),
-    )
 
     def __init__(self, seed: int = 0) -> None:
         try:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from moss_audio.errors import MissingDependencyError
-from moss_audio.scenes.voices.base import SynthesisedSpeech, UnalignedError, VoiceInfo, finish
+from moss_audio.scenes.voices.base import SynthesisedSpeech, UnalignedError, finish
 from moss_audio.scenes.voices.onnx_outputs import open_graph
 
 # Name of the integer duration tensor in the released graph (after rounding and clipping at 1).
@@ -60,13 +60,6 @@ def speaker_warps(count: int) -> tuple[Warp, ...]:
 
 class HibariVoice:
     """Speakers `hibari/00` to `hibari/79`; deterministic for a given generator."""
-
-    info = VoiceInfo(
-        engine="hibari-tts",
-        licence="Apache-2.0",
-        provenance="hibari-tts, voice heart, distilled from Kokoro-82M (Apache-2.0)",
-        python=("hibari-tts",),
-    )
 
     def __init__(self, seed: int = 0) -> None:
         try:

