@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from moss_audio.engine.onnx.graph import Graph
-from moss_audio.engine.onnx.weights import Linear, LowRank, joined, linear, quantize
+from moss_audio.engine.onnx.weights import Blocks, Linear, LowRank, joined, linear, quantize
 
 RNG = np.random.default_rng(0)
 
@@ -18,10 +18,12 @@ def _normal(*shape: int) -> np.ndarray:
     return RNG.normal(size=shape).astype(np.float32)
 
 
-def _layer(n: int, k: int, bits: int, *, rank: int = 0, bias: bool = False) -> Linear:
+def _layer(
+    n: int, k: int, bits: int, *, rank: int = 0, bias: bool = False, block: int = 32
+) -> Linear:
     weight = _normal(n, k)
     return Linear(
-        weight if bits == 32 else quantize(weight, bits),
+        weight if bits == 32 else quantize(weight, bits, block),
         LowRank(_normal(rank, k), _normal(n, rank)) if rank else None,
         _normal(n) if bias else None,
     )
@@ -56,6 +58,15 @@ def test_a_graph_computes_what_the_weights_say(
     # in int8 each input is rounded to 1/127 of the largest of its block
     bound = 0.02 * np.sqrt(32 * blocks) + 1e-3
     assert np.abs(_run(layer, x, 4) - expected).max() < 3 * bound
+
+
+@pytest.mark.parametrize("bits", [4, 8])
+def test_blocks_may_be_larger(bits: int) -> None:
+    one = joined([_layer(n, 192, bits, block=64) for n in (16, 8)])
+    assert isinstance(one.weight, Blocks)
+    assert (one.weight.bits, one.shape, one.weight.scales.shape) == (bits, (24, 192), (24, 3))
+    x = _normal(5, 192)
+    np.testing.assert_allclose(_run(one, x, 1), x @ one.rows().T, atol=2e-4, rtol=1e-4)
 
 
 @pytest.mark.parametrize("bits", [4, 8, 32])

@@ -18,7 +18,7 @@ import numpy as np
 
 from moss_audio.engine.onnx.graph import MICROSOFT, Graph
 from moss_audio.engine.onnx.session import session
-from moss_audio.engine.onnx.source import Source
+from moss_audio.engine.onnx.source import WeightSource
 from moss_audio.engine.onnx.weights import linear
 from moss_audio.model.sizes import STACK, EncoderSizes, ModelSizes
 from moss_audio.units import num_tokens
@@ -48,7 +48,7 @@ class ClipFeatures:
 class OnnxEncoder:
     """Encodes one clip at a time: what comes out depends on nothing beside it."""
 
-    def __init__(self, sizes: ModelSizes, source: Source, threads: int) -> None:
+    def __init__(self, sizes: ModelSizes, source: WeightSource, threads: int) -> None:
         self._sizes = sizes.audio
         self._session = session(_encoder_graph(sizes, source), threads, arena=False)
 
@@ -93,7 +93,7 @@ def sinusoids(length: int, width: int) -> np.ndarray:
     return np.concatenate([np.sin(angles), np.cos(angles)], axis=1)
 
 
-def _encoder_graph(sizes: ModelSizes, source: Source) -> Graph:
+def _encoder_graph(sizes: ModelSizes, source: WeightSource) -> Graph:
     """mel `[C, M, F]` and positions `[S, D]` -> `[C * T, H]` for the decoder and each merger."""
     graph = Graph("encoder")
     mel = graph.input("mel", "float32", ["chunks", sizes.audio.num_mel_bins, "frames"])
@@ -122,7 +122,9 @@ class _EncoderLayers:
         places: positions `[S, D]` of a chunk.
     """
 
-    def __init__(self, graph: Graph, sizes: EncoderSizes, source: Source, places: str) -> None:
+    def __init__(
+        self, graph: Graph, sizes: EncoderSizes, source: WeightSource, places: str
+    ) -> None:
         self._graph = graph
         self._sizes = sizes
         self._source = source

@@ -16,7 +16,7 @@ from moss_audio.engine.onnx.weights import Linear
 from moss_audio.errors import CheckpointError, short_reason
 
 
-class Source(Protocol):
+class WeightSource(Protocol):
     """The weights of a model."""
 
     def array(self, name: str) -> np.ndarray:

@@ -1,6 +1,6 @@
-"""Linear layers of a graph: float32, or 4 or 8 bits in blocks of 32, each with a low-rank term.
+"""Linear layers of a graph: float32, or 4 or 8 bits in blocks, each with a low-rank term.
 
-Shapes: N outputs, K inputs (a multiple of 32 where there are blocks), R rank, T positions.
+Shapes: N outputs, K inputs, B blocks of a row, R rank, T positions.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import numpy as np
 
 from moss_audio.engine.onnx.graph import MICROSOFT, Graph
 
-BLOCK = 32  # weights that share a scale and a zero point
+BLOCK = 32  # weights that share a scale and a zero point, where nobody says otherwise
 # Candidate sizes of a block's range: clipping its extremes often lowers the error.
 _SHRINK = (1.0, 0.95, 0.9, 0.85, 0.8, 0.75)
 _ROWS_AT_ONCE = 2**20  # weights that are quantised at once: the intermediate arrays stay small
@@ -23,28 +23,30 @@ class Blocks:
     """A weight `[N, K]` in blocks: `(code - zero) * scale`, as MatMulNBits takes it.
 
     Attributes:
-        codes: uint8 `[N, K / 32, 32 * bits / 8]`, at 4 bits the low nibble first.
-        scales: float32 `[N, K / 32]`.
-        zeros: uint8 `[N, K / 32 * bits / 8]` (rounded up), packed like the codes; None: half of
-            all codes, 8 or 128.
+        codes: uint8 `[N, B, block * bits / 8]`, at 4 bits the low nibble first.
+        scales: float32 `[N, B]`.
+        zeros: uint8 `[N, B * bits / 8]` (rounded up), packed like the codes; None: half of all
+            codes, 8 or 128.
+        block: weights that share a scale and a zero point.
     """
 
     codes: np.ndarray
     scales: np.ndarray
     zeros: np.ndarray | None = None
+    block: int = BLOCK
 
     @property
     def bits(self) -> int:
-        return self.codes.shape[2] * 8 // BLOCK
+        return self.codes.shape[2] * 8 // self.block
 
     @property
     def shape(self) -> tuple[int, int]:
-        return self.codes.shape[0], self.codes.shape[1] * BLOCK
+        return self.codes.shape[0], self.codes.shape[1] * self.block
 
     def rows(self, index: np.ndarray | slice) -> np.ndarray:
         """The weights of some outputs, float32 `[n, K]`."""
         scales = self.scales[index].astype(np.float32)
-        codes = _unpacked(self.codes[index], self.bits).reshape(*scales.shape, BLOCK)
+        codes = _unpacked(self.codes[index], self.bits).reshape(*scales.shape, self.block)
         if self.zeros is None:
             zeros = np.full((1, 1), 2 ** (self.bits - 1), np.float32)
         else:
@@ -98,7 +100,7 @@ def joined(layers: Sequence[Linear]) -> Linear:
         if first.zeros is not None:
             zeros = np.concatenate([part.zeros for part in parts if part.zeros is not None])
         codes = np.concatenate([part.codes for part in parts])
-        weight = Blocks(codes, np.concatenate([part.scales for part in parts]), zeros)
+        weight = Blocks(codes, np.concatenate([part.scales for part in parts]), zeros, first.block)
     else:
         weight = np.concatenate([np.asarray(layer.weight) for layer in layers])
     biases = [layer.bias for layer in layers if layer.bias is not None]
@@ -146,7 +148,7 @@ def linear(graph: Graph, x: str, name: str, layer: Linear, *, accuracy_level: in
             K=k,
             N=n,
             bits=weight.bits,
-            block_size=BLOCK,
+            block_size=weight.block,
             accuracy_level=accuracy_level,
         )
     else:
@@ -159,23 +161,23 @@ def linear(graph: Graph, x: str, name: str, layer: Linear, *, accuracy_level: in
     return graph.op("Gemm", graph.op("Gemm", x, down, transB=1), up, out, transB=1)
 
 
-def quantize(weight: np.ndarray, bits: int) -> Blocks:
+def quantize(weight: np.ndarray, bits: int, block: int = BLOCK) -> Blocks:
     """A weight float32 `[N, K]` in blocks of 4 bits (with zero points) or 8.
 
     Raises:
-        ValueError: if K is no multiple of 32, or there is no such form.
+        ValueError: if K is no multiple of the block, or there is no such form.
     """
     n, k = weight.shape
-    if k % BLOCK or bits not in (4, 8):
+    if k % block or bits not in (4, 8):
         raise ValueError(f"a weight of {n} x {k} cannot be stored in blocks of {bits} bits")
     step = max(1, _ROWS_AT_ONCE // k)
     make = _quantized_4 if bits == 4 else _quantized_8
     parts = [
-        make(np.asarray(weight[first : first + step], np.float32).reshape(-1, k // BLOCK, BLOCK))
+        make(np.asarray(weight[first : first + step], np.float32).reshape(-1, k // block, block))
         for first in range(0, n, step)
     ]
     codes, scales, zeros = (np.concatenate(part) for part in zip(*parts, strict=True))
-    return Blocks(codes, scales, zeros if bits == 4 else None)
+    return Blocks(codes, scales, zeros if bits == 4 else None, block)
 
 
 def _quantized_8(blocks: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
