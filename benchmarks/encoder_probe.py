@@ -63,7 +63,7 @@ def tokens(encoder: MossAudioEncoder, scenes: Sequence[Scene]) -> list[torch.Ten
     with torch.inference_mode():
         for scene in scenes:
             samples = scene.load().samples
-            mel = log_mel(samples, encoder.config.num_mel_bins)
+            mel = torch.from_numpy(log_mel(samples, encoder.config.num_mel_bins))
             out = encoder(mel.unsqueeze(0), torch.tensor([mel.shape[1]]))
             found.append(out.tokens.float())
     return found

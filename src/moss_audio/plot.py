@@ -181,12 +181,12 @@ def mel_picture(samples: np.ndarray, bands: int, columns: int) -> np.ndarray:
     kept = np.empty((bands, 0), np.float32)  # frames that do not fill a column yet
     made = []
     for at in range(0, len(samples), block):
-        frames = stream.push(samples[at : at + block]).numpy()
+        frames = stream.push(samples[at : at + block])
         kept = np.concatenate([kept, frames], axis=1)
         full = kept.shape[1] // group * group
         made.append(kept[:, :full].reshape(bands, -1, group).max(2))
         kept = kept[:, full:]
-    kept = np.concatenate([kept, stream.finish().numpy()], axis=1)
+    kept = np.concatenate([kept, stream.finish()], axis=1)
     if kept.shape[1]:
         made.append(kept.max(1, keepdims=True))
     picture = np.concatenate(made, axis=1) if made else np.empty((bands, 0), np.float32)

@@ -267,14 +267,14 @@ def test_cached_features_are_found_again_and_damage_is_mended(tmp_path: Path) ->
     clip = rng.standard_normal(8000).astype(np.float32) * 0.1
     cache = FeatureCache(tmp_path, N_MELS)
     first, second = cache(clip), cache(clip)
-    assert torch.equal(first, second)
+    assert np.array_equal(first, second)
     assert len(list(tmp_path.rglob("*.npy"))) == 1
-    assert (first - log_mel(clip, N_MELS)).abs().max() < 1e-3
+    assert np.abs(first - log_mel(clip, N_MELS)).max() < 1e-3
     cache(clip * 0.5)
     assert len(list(tmp_path.rglob("*.npy"))) == 2
     for path in tmp_path.rglob("*.npy"):
         path.write_bytes(path.read_bytes()[:50])
-    assert torch.equal(cache(clip), first)
+    assert np.array_equal(cache(clip), first)
     assert not list(tmp_path.rglob("*.tmp"))
 
 

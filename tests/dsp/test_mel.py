@@ -12,9 +12,7 @@ from transformers import WhisperFeatureExtractor
 from moss_audio.dsp.mel import (
     DYNAMIC_RANGE,
     LogMelStream,
-    _filters,
-    _mel_energies,
-    _refine,
+    _bands,
     log_mel,
     mel_filters,
 )
@@ -67,16 +65,16 @@ def reference(samples: np.ndarray, n_mels: int) -> np.ndarray:
 def test_equals_the_reference_extractor(signal: tuple[str, int, int], n_mels: int) -> None:
     samples = make_signal(*signal)
     ours = log_mel(samples, n_mels)
-    assert ours.dtype == torch.float32
+    assert ours.dtype == np.float32
     assert ours.shape == (n_mels, len(samples) // 160)
     if len(samples) >= HOP_SAMPLES:  # the reference has no frame to take a maximum of below
-        np.testing.assert_allclose(ours.numpy(), reference(samples, n_mels), atol=1e-4, rtol=0)
+        np.testing.assert_allclose(ours, reference(samples, n_mels), atol=1e-5, rtol=0)
 
 
 @pytest.mark.parametrize("n_samples", [160, 199, 200, 201, 319, 320, 400, 16_000, 163_841, 250_007])
 def test_equals_the_reference_at_the_edges_and_over_block_borders(n_samples: int) -> None:
     samples = make_signal("noise", n_samples, seed=n_samples)
-    np.testing.assert_allclose(log_mel(samples).numpy(), reference(samples, 128), atol=1e-4, rtol=0)
+    np.testing.assert_allclose(log_mel(samples), reference(samples, 128), atol=1e-5, rtol=0)
 
 
 @pytest.mark.parametrize("n_mels", [80, 128])
@@ -89,42 +87,28 @@ def test_what_is_faint_beside_a_tone_equals_the_reference(n_mels: int) -> None:
         samples = 0.7 * np.sin(2 * np.pi * low * t) + 0.3 * np.sin(2 * np.pi * high * t)
         samples = samples.astype(np.float32)
         expected = reference(samples, n_mels)
-        np.testing.assert_allclose(log_mel(samples, n_mels).numpy(), expected, atol=5e-5, rtol=0)
-
-
-def test_faint_energies_are_computed_again_and_others_are_not() -> None:
-    tone = np.sin(2 * np.pi * 440.3 * np.arange(8000) / 16_000).astype(np.float32)
-    noise = make_signal("noise", 8000, seed=1)
-    for samples, again in ((tone, True), (noise, False)):
-        padded = torch.nn.functional.pad(torch.from_numpy(samples)[None], (200, 200), "reflect")[0]
-        energies = _mel_energies(padded, 50, 80)
-        before = energies.clone()
-        maximum = _refine(energies, padded, 0.0)
-        assert maximum == pytest.approx(float(before.max()))
-        assert (not torch.equal(energies, before)) is again
+        np.testing.assert_allclose(log_mel(samples, n_mels), expected, atol=1e-5, rtol=0)
 
 
 @pytest.mark.parametrize("n_mels", [1, 80, 128, 400])
 def test_bands_hold_every_filter_once(n_mels: int) -> None:
-    whole = torch.zeros(n_mels, 402)
-    for band in _filters(n_mels).bands:
-        assert not whole[band.mels].any()
-        whole[band.mels, band.parts] = band.weights
-    assert torch.equal(whole, mel_filters(n_mels).repeat_interleave(2, 0).T)
+    whole = np.zeros((402, n_mels), np.float32)
+    for mels, parts, weights in _bands(n_mels):
+        assert not whole[:, mels].any()
+        whole[parts, mels] = weights
+    assert np.array_equal(whole, np.repeat(mel_filters(n_mels), 2, 0))
 
 
 @pytest.mark.parametrize("n_mels", [80, 128])
 def test_mel_filters_equal_the_reference(n_mels: int) -> None:
-    np.testing.assert_allclose(
-        mel_filters(n_mels).numpy(), _EXTRACTORS[n_mels].mel_filters, atol=1e-7
-    )
+    np.testing.assert_allclose(mel_filters(n_mels), _EXTRACTORS[n_mels].mel_filters, atol=1e-7)
 
 
 def test_arrays_and_tensors_and_other_dtypes_give_the_same() -> None:
     samples = make_signal("noise", 3000, seed=1)
     expected = log_mel(samples)
-    assert torch.equal(log_mel(torch.from_numpy(samples)), expected)
-    assert torch.equal(log_mel(samples.astype(np.float64)), expected)
+    assert np.array_equal(log_mel(torch.from_numpy(samples)), expected)
+    assert np.array_equal(log_mel(samples.astype(np.float64)), expected)
 
 
 @pytest.mark.parametrize("shape", [(), (2, 800), (1, 800)])
@@ -150,13 +134,13 @@ def test_stream_blocks_concatenate_to_the_whole(
         assert num_frames(at) - sum(p.shape[1] for p in parts) <= 2
     parts.append(stream.push(samples[at:]))
     parts.append(stream.finish())
-    joined = torch.cat(parts, dim=1)
-    whole = (joined.clamp(min=float(stream.maximum) - DYNAMIC_RANGE) + 4.0) / 4.0
+    joined = np.concatenate(parts, axis=1)
+    whole = (np.maximum(joined, stream.maximum - DYNAMIC_RANGE) + 4.0) / 4.0
     expected = log_mel(samples, 80)
     assert whole.shape == expected.shape
-    torch.testing.assert_close(whole, expected, atol=2e-6, rtol=0)
+    np.testing.assert_allclose(whole, expected, atol=2e-6, rtol=0)
     if len(samples) >= HOP_SAMPLES:
-        assert stream.maximum == pytest.approx(float(torch.cat(parts, 1).max()))
+        assert stream.maximum == pytest.approx(float(joined.max()))
 
 
 def test_stream_keeps_no_more_than_a_window_of_a_long_clip() -> None:

@@ -71,7 +71,7 @@ def test_a_plain_question_gets_the_default_prompt(processor: MossAudioProcessor)
     assert out["audio_input_mask"].tolist() == [expected.audio_mask]
     assert out["audio_data_seqlens"].tolist() == [250]
     assert out["audio_data"].shape == (1, N_MELS, 250)
-    assert torch.equal(out["audio_data"][0], log_mel(samples, N_MELS))
+    assert np.array_equal(out["audio_data"][0].numpy(), log_mel(samples, N_MELS))
     assert set(out) == set(processor.model_input_names)
 
 

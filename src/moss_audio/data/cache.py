@@ -6,7 +6,6 @@ import hashlib
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from moss_audio.dsp.mel import log_mel
 from moss_audio.files import replaced
@@ -25,19 +24,19 @@ class FeatureCache:
     def __init__(self, folder: Path | str, n_mels: int) -> None:
         self.folder, self.n_mels = Path(folder), n_mels
 
-    def __call__(self, samples: np.ndarray) -> torch.Tensor:
+    def __call__(self, samples: np.ndarray) -> np.ndarray:
         path = self._path(samples)
         try:
             kept = np.load(path, allow_pickle=False)
             if kept.dtype == np.float16 and kept.shape == (self.n_mels, len(samples) // 160):
-                return torch.from_numpy(kept).float()
+                return kept.astype(np.float32)
         except (OSError, ValueError, EOFError):
             pass
-        features = log_mel(samples, self.n_mels).to(torch.float16)
+        features = log_mel(samples, self.n_mels).astype(np.float16)
         path.parent.mkdir(parents=True, exist_ok=True)
         with replaced(path, sync=False) as temporary, temporary.open("wb") as file:
-            np.save(file, features.numpy(), allow_pickle=False)
-        return features.float()
+            np.save(file, features, allow_pickle=False)
+        return features.astype(np.float32)
 
     def _path(self, samples: np.ndarray) -> Path:
         content = hashlib.blake2b(f"{_VERSION}/{self.n_mels}/".encode(), digest_size=20)

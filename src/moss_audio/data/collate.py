@@ -61,7 +61,7 @@ class Collator:
         layout: Layout = "packed",
         max_tokens: int | None = None,
         over_long: OverLong = "drop",
-        features: Callable[[np.ndarray], Tensor] | None = None,
+        features: Callable[[np.ndarray], np.ndarray] | None = None,
     ) -> None:
         self.tokenizer, self.spec, self.n_mels = tokenizer, spec, n_mels
         self.layout, self.max_tokens, self.over_long = layout, max_tokens, over_long
@@ -185,5 +185,5 @@ class Collator:
         lengths = [mel.shape[1] for mel in mels]
         data = torch.zeros(len(mels), self.n_mels, max(lengths, default=0))
         for row, mel in zip(data, mels, strict=True):
-            row[:, : mel.shape[1]] = mel
+            row[:, : mel.shape[1]] = torch.from_numpy(mel)
         return data, torch.tensor(lengths, dtype=torch.long)

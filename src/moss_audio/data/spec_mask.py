@@ -7,14 +7,10 @@ shift exact times. Masked values become the clip's mean, as there.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from moss_audio.units import FRAMES_PER_SECOND
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 # An example's seed also drives its waveform, which has to stay the same with masks and without.
 _STREAM = 0x5BEC
@@ -39,13 +35,13 @@ class SpecMask:
     time_s: float
     time_share: float
 
-    def __call__(self, mel: Tensor, clip: int) -> Tensor:
+    def __call__(self, mel: np.ndarray, clip: int) -> np.ndarray:
         """Features `[n_mels, frames]` of the example's clip of this number, masked (a copy)."""
         rng = np.random.default_rng([_STREAM, self.seed, clip])
         if rng.random() >= self.share:
             return mel
         n_mels, frames = mel.shape
-        mean, out = mel.mean(), mel.clone()
+        mean, out = mel.mean(), mel.copy()
         for _ in range(self.bands):
             first, width = _stretch(rng, n_mels, self.bins)
             out[first : first + width] = mean

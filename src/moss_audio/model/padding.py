@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 
 
@@ -24,11 +25,11 @@ def left_padded(
     return values, mask
 
 
-def padded_mels(mels: Sequence[torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
+def padded_mels(mels: Sequence[np.ndarray]) -> tuple[torch.Tensor, torch.Tensor]:
     """Features `[mels, frames]` of clips as `[clips, mels, frames]`, zeros behind each, and the
     frames of each `[clips]`."""
     frames = torch.tensor([mel.shape[-1] for mel in mels], dtype=torch.long)
     data = torch.zeros(len(mels), mels[0].shape[0], int(frames.max()))
     for row, mel in enumerate(mels):
-        data[row, :, : mel.shape[-1]] = mel
+        data[row, :, : mel.shape[-1]] = torch.from_numpy(mel)
     return data, frames

@@ -270,7 +270,7 @@ class MossAudioProcessor(ProcessorMixin):
             enable_thinking=enable_thinking,
         )
 
-    def _mel(self, clip: _Clip, sampling_rate: int | None) -> torch.Tensor:
+    def _mel(self, clip: _Clip, sampling_rate: int | None) -> np.ndarray:
         from moss_audio.recordings import load_audio
 
         value = clip.value
@@ -310,7 +310,7 @@ class MossAudioProcessor(ProcessorMixin):
         )
 
     def _batch(
-        self, rows: list[Rendered], mels: list[torch.Tensor], with_labels: bool
+        self, rows: list[Rendered], mels: list[np.ndarray], with_labels: bool
     ) -> BatchFeature:
         input_ids, attention_mask = left_padded([row.input_ids for row in rows], self._pad_id())
         data = {"input_ids": input_ids, "attention_mask": attention_mask}
