@@ -12,10 +12,13 @@ import pytest
 import tiny_models as tiny
 
 from moss_audio.errors import CheckpointError
-from moss_audio.model.checkpoint import Checkpoint
+from moss_audio.model.checkpoint import Checkpoint, embedded_folder
 from moss_audio.model.config import MossAudioConfig, MossAudioEncoderConfig
 from moss_audio.model.presets import PRESET_NAMES, preset
+from moss_audio.model.processing import MossAudioProcessor
 from moss_audio.model.sizes import ModelSizes
+from moss_audio.prompt import PromptSpec
+from moss_audio.testing.tokenizer import tiny_tokenizer
 
 CONFIGS = {
     **{name: lambda name=name: preset(name) for name in PRESET_NAMES},
@@ -101,9 +104,29 @@ def test_a_checkpoint_opens_without_torch(tmp_path: Path) -> None:
     code = (
         "import sys; from moss_audio.model.checkpoint import Checkpoint;"
         f"[Checkpoint.open(name).sizes for name in ('nano', {str(tmp_path)!r})];"
-        "print(sorted({'torch', 'transformers', 'huggingface_hub', 'numpy'} & set(sys.modules)))"
+        "print(sorted({'torch', 'transformers', 'huggingface_hub'} & set(sys.modules)))"
     )
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
     )
     assert done.stdout.strip() == "[]"
+
+
+def test_the_prompt_of_a_folder_is_known_without_transformers(tmp_path: Path) -> None:
+    for folder, processor in (
+        (embedded_folder(), MossAudioProcessor.from_pretrained("nano")),
+        (
+            tmp_path,
+            MossAudioProcessor(tiny_tokenizer(), None, 3, 400, 401, False, {"mel_dim": 16}, None),
+        ),
+    ):
+        if folder == tmp_path:
+            processor.save_pretrained(folder)
+            tiny.config().save_pretrained(folder)
+        assert Checkpoint.open(folder).prompt_spec == processor.prompt_spec
+    path = tmp_path / "processor_config.json"
+    path.write_text("{}")
+    assert Checkpoint.open(tmp_path).prompt_spec == PromptSpec(151654, 151669, 151670)
+    path.write_text('{"audio_token_id": "a"}')
+    with pytest.raises(CheckpointError, match=r"processor_config\.json: audio_token_id, .*'a'"):
+        _ = Checkpoint.open(tmp_path).prompt_spec

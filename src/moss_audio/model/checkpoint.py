@@ -16,7 +16,9 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from moss_audio.errors import CheckpointError, short_reason
 from moss_audio.files import MODEL_SUFFIXES, folder_hash
+from moss_audio.model.prompt_settings import prompt_spec
 from moss_audio.model.sizes import MODEL_TYPE, ModelSizes
+from moss_audio.prompt import PromptSpec
 
 if TYPE_CHECKING:
     from moss_audio.model.config import MossAudioConfig
@@ -58,7 +60,7 @@ class Checkpoint:
     Attributes:
         name: as it was asked for.
         folder: where its files are.
-        values: what config.json says, as it stands there.
+        values, processor: what config.json and processor_config.json say, as it stands there.
         sizes: the same, checked.
         parts: of an embedded checkpoint; None in the released layout.
         window_s: the longest clip in seconds that it handles well; None where nobody says.
@@ -69,6 +71,7 @@ class Checkpoint:
     name: str
     folder: Path
     values: Mapping[str, Any]
+    processor: Mapping[str, Any]
     sizes: ModelSizes
     parts: Parts | None
     window_s: float | None
@@ -110,6 +113,7 @@ class Checkpoint:
             name=str(source),
             folder=folder,
             values=values,
+            processor=processor,
             sizes=_sizes(folder, values),
             parts=parts,
             window_s=_window_s(folder, processor) if parts is None else parts.window_s,
@@ -122,6 +126,18 @@ class Checkpoint:
     def config(self) -> MossAudioConfig:
         """transformers' configuration, made anew at each call."""
         return _with_path(self.folder, lambda: _config(self.values))
+
+    @property
+    def prompt_spec(self) -> PromptSpec:
+        """What the renderer needs to know.
+
+        Raises:
+            CheckpointError: if processor_config.json holds what cannot be.
+        """
+        try:
+            return prompt_spec(self.processor)
+        except CheckpointError as error:
+            raise CheckpointError(f"{self.folder / PROCESSOR_FILE}: {error}") from error
 
     @property
     def layout(self) -> Literal["released", "embedded"]:

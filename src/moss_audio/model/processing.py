@@ -16,11 +16,14 @@ import numpy as np
 import torch
 from transformers import AutoProcessor, BatchFeature, ProcessorMixin
 
-from moss_audio.dsp.mel import N_FFT, log_mel
+from moss_audio.dsp.mel import log_mel
 from moss_audio.errors import CheckpointError, PromptError, short_reason
 from moss_audio.model.checkpoint import find_local
 from moss_audio.model.config import MossAudioConfig
 from moss_audio.model.padding import left_padded, padded_mels
+from moss_audio.model.prompt_settings import mel_config as checked_mel_config
+from moss_audio.model.prompt_settings import prompt_spec as read_prompt_spec
+from moss_audio.model.sizes import AUDIO_IDS
 from moss_audio.prompt import (
     AudioPart,
     PromptSpec,
@@ -32,14 +35,12 @@ from moss_audio.prompt import (
     render_raw,
 )
 from moss_audio.prompt import chat_template as template_text
-from moss_audio.units import HOP_SAMPLES, SAMPLE_RATE, num_tokens
+from moss_audio.units import SAMPLE_RATE, num_tokens
 
 IGNORE_INDEX = -100  # torch's cross entropy skips it
-DEFAULT_SYSTEM = "You are a helpful assistant."
 # Where an audio part of a message may hold its clip; whatever `load_audio` accepts.
 AUDIO_KEYS = ("audio", "path", "url")
 _AUDIO_PART_KEYS = frozenset(("type", "sampling_rate", "start", "end", *AUDIO_KEYS))
-_FIXED_MEL = {"mel_sr": SAMPLE_RATE, "mel_hop_length": HOP_SAMPLES, "mel_n_fft": N_FFT}
 
 Messages = Sequence[Mapping[str, Any]]
 
@@ -85,25 +86,20 @@ class MossAudioProcessor(ProcessorMixin):
         self,
         tokenizer: Any,
         chat_template: str | None = None,
-        audio_token_id: int = 151654,
-        audio_start_id: int = 151669,
-        audio_end_id: int = 151670,
+        audio_token_id: int = AUDIO_IDS["audio_token_id"],
+        audio_start_id: int = AUDIO_IDS["audio_start_id"],
+        audio_end_id: int = AUDIO_IDS["audio_end_id"],
         enable_time_marker: bool = True,
         mel_config: Mapping[str, int] | None = None,
-        default_system: str | None = DEFAULT_SYSTEM,
+        default_system: str | None = PromptSpec.default_system,
     ) -> None:
         self.audio_token_id = audio_token_id
         self.audio_start_id = audio_start_id
         self.audio_end_id = audio_end_id
         self.enable_time_marker = bool(enable_time_marker)
-        self.mel_config = _mel_config(mel_config)
+        self.mel_config = checked_mel_config(mel_config)
         self.default_system = default_system
-        ids = (audio_token_id, audio_start_id, audio_end_id)
-        if len(set(ids)) < 3 or any(type(i) is not int or i < 0 for i in ids):
-            raise CheckpointError(
-                f"audio_token_id, audio_start_id, audio_end_id are {ids}: "
-                "give three different token ids"
-            )
+        _ = self.prompt_spec  # refuses impossible ids
         super().__init__(tokenizer, chat_template=template_text(default_system))
 
     @classmethod
@@ -132,13 +128,7 @@ class MossAudioProcessor(ProcessorMixin):
     @property
     def prompt_spec(self) -> PromptSpec:
         """What the renderer needs to know about this checkpoint."""
-        return PromptSpec(
-            audio_token_id=self.audio_token_id,
-            audio_start_id=self.audio_start_id,
-            audio_end_id=self.audio_end_id,
-            time_markers=self.enable_time_marker,
-            default_system=self.default_system,
-        )
+        return read_prompt_spec(vars(self))
 
     @property
     def n_mels(self) -> int:
@@ -329,22 +319,6 @@ class MossAudioProcessor(ProcessorMixin):
             if token_id is not None:
                 return int(token_id)
         return 0
-
-
-def _mel_config(given: Mapping[str, int] | None) -> dict[str, int]:
-    config = {"mel_dim": 128, **_FIXED_MEL, **dict(given or {})}
-    for key, value in _FIXED_MEL.items():
-        if config[key] != value:
-            raise CheckpointError(
-                f"mel_config has {key}={config[key]!r}, but only {value} is supported"
-            )
-    mel_dim = config["mel_dim"]
-    if type(mel_dim) is not int or mel_dim < 1:
-        raise CheckpointError(f"mel_config has mel_dim={mel_dim!r}: give a positive number")
-    unknown = sorted(set(config) - {"mel_dim", *_FIXED_MEL})
-    if unknown:
-        raise CheckpointError(f"mel_config has unknown keys {unknown}")
-    return config
 
 
 def _is_list(audio: Any) -> bool:
