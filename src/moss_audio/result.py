@@ -8,11 +8,13 @@ Nothing is rounded here; writers and task renderers round once, on the way out.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import MISSING, Field, dataclass, fields, replace
-from typing import Any, ClassVar, Self
+from collections.abc import Callable, Mapping
+from dataclasses import MISSING, Field, dataclass, fields, is_dataclass, replace
+from typing import Any, ClassVar, Self, TypeVar, cast
 
 from moss_audio.errors import MossAudioError
+
+R = TypeVar("R")
 
 
 class _Record:
@@ -47,6 +49,22 @@ class _Record:
             names = ", ".join(sorted(map(repr, left)))
             raise MossAudioError(f"{cls.__name__}: unknown entries {names}")
         return cls(**values)
+
+    def shifted(self, offset_s: float) -> Self:
+        """The same record with all times in it later; `duration` stays that of the clip."""
+        return moved(self, lambda t: t + offset_s)
+
+
+def moved(record: R, move: Callable[[float], float]) -> R:
+    """A frozen record with `move` applied to every start and end in it, and in the records and
+    tuples of records that it holds."""
+    if isinstance(record, tuple):
+        return cast(R, tuple(moved(one, move) for one in record))
+    if not is_dataclass(record) or isinstance(record, type):
+        return record
+    values = {field.name: moved(getattr(record, field.name), move) for field in fields(record)}
+    values |= {name: move(values[name]) for name in ("start", "end") if name in values}
+    return replace(record, **values)
 
 
 def _declared(record: type) -> dict[str, Field[Any]]:
@@ -91,9 +109,6 @@ class Word(_Record):
     start: float
     end: float
 
-    def shifted(self, offset_s: float) -> Word:
-        return replace(self, start=self.start + offset_s, end=self.end + offset_s)
-
 
 @dataclass(frozen=True)
 class Segment(_Record):
@@ -104,14 +119,6 @@ class Segment(_Record):
     end: float
     words: tuple[Word, ...] = ()
 
-    def shifted(self, offset_s: float) -> Segment:
-        return replace(
-            self,
-            start=self.start + offset_s,
-            end=self.end + offset_s,
-            words=tuple(word.shifted(offset_s) for word in self.words),
-        )
-
 
 @dataclass(frozen=True)
 class Event(_Record):
@@ -120,9 +127,6 @@ class Event(_Record):
     label: str
     start: float
     end: float
-
-    def shifted(self, offset_s: float) -> Event:
-        return replace(self, start=self.start + offset_s, end=self.end + offset_s)
 
 
 @dataclass(frozen=True)
@@ -152,14 +156,6 @@ class Transcript(_Record):
     raw: str = ""
     warnings: tuple[str, ...] = ()
 
-    def shifted(self, offset_s: float) -> Transcript:
-        """The same transcript with all times moved; `duration` stays that of the clip."""
-        return replace(
-            self,
-            segments=tuple(segment.shifted(offset_s) for segment in self.segments),
-            words=tuple(word.shifted(offset_s) for word in self.words),
-        )
-
 
 @dataclass(frozen=True)
 class Timeline(_Record):
@@ -177,10 +173,6 @@ class Timeline(_Record):
     duration: float = 0.0
     raw: str = ""
     warnings: tuple[str, ...] = ()
-
-    def shifted(self, offset_s: float) -> Timeline:
-        """The same events with all times moved; `duration` stays that of the clip."""
-        return replace(self, events=tuple(event.shifted(offset_s) for event in self.events))
 
 
 @dataclass(frozen=True)

@@ -6,9 +6,12 @@ import dataclasses
 import hashlib
 import json
 import math
+import tomllib
 import types
 import typing
 from collections.abc import Collection, Mapping, Sequence
+from functools import cache
+from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, Union
 
@@ -79,6 +82,12 @@ def read_yaml(path: Path) -> dict[str, Any]:
     if not isinstance(values, dict):
         raise MossAudioError(f"{path}: expected fields and values, got {type(values).__name__}")
     return values
+
+
+@cache
+def packaged(package: str, name: str) -> dict[str, Any]:
+    """The tables of a TOML file that lies beside the code of a package."""
+    return tomllib.loads((files(package) / name).read_text(encoding="utf-8"))
 
 
 def override(values: dict[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:

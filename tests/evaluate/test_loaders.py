@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from moss_audio.errors import AudioError, MissingDependencyError
+from moss_audio.errors import AudioError, MissingDependencyError, MossAudioError
 from moss_audio.evaluate.item import SoundFile
 from moss_audio.evaluate.loaders import aishell1, choices, librispeech, lists, textgrid
 from moss_audio.evaluate.loaders.files import DataError
@@ -175,7 +175,7 @@ BROKEN: tuple[Case, ...] = (
 def test_what_is_wrong_is_said_in_one_line(tmp_path: Path, case: Case) -> None:
     name, text, _, load, message = case
     layouts.write(tmp_path / name, text)
-    with pytest.raises(DataError, match=message) as caught:
+    with pytest.raises(MossAudioError, match=message) as caught:
         load(tmp_path)
     assert "\n" not in str(caught.value)
 

@@ -7,11 +7,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from moss_audio.result import Word
 from moss_audio.scenes import speech
 from moss_audio.scenes.compose import Composer
 from moss_audio.scenes.config import ScenesConfig
 from moss_audio.scenes.effects import EffectsConfig
-from moss_audio.scenes.records import SpokenWord
+from moss_audio.scenes.records import place
 from moss_audio.scenes.voices.base import SynthesisedSpeech
 from moss_audio.scenes.voices.people import person_of
 
@@ -31,7 +32,7 @@ class ToneVoice:
             t = np.arange(3200) / SR
             hz = 200 + 150 * self.speakers().index(speaker) + rng.uniform(-5, 5)
             parts += [(0.5 * np.sin(2 * np.pi * hz * t)).astype(np.float32), np.zeros(800)]
-            words.append(SpokenWord(word, at, at + 0.2))
+            words.append(Word(word, at, at + 0.2))
             at += 0.25
         return SynthesisedSpeech(np.concatenate(parts).astype(np.float32), tuple(words), speaker)
 
@@ -128,7 +129,7 @@ def test_a_second_speaker_is_somebody_else_and_heard_where_it_is_said() -> None:
         names = ToneVoice().speakers()
         for sentence in scene.sentences:
             for word in sentence.words:
-                part = scene.samples[word.place]
+                part = scene.samples[place(word)]
                 spectrum = np.abs(np.fft.rfft(part * np.hanning(part.size), SR))
                 hz = 200 + 150 * names.index(str(sentence.voice))
                 own = spectrum[hz - 12 : hz + 13].max()

@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from moss_audio.result import Word
 from moss_audio.scenes.composition import Composition
 from moss_audio.scenes.effects import EffectsConfig, after_levelling, before_levelling
-from moss_audio.scenes.records import MusicFacts, SpokenSentence, SpokenWord
+from moss_audio.scenes.records import MusicFacts, SpokenSentence
 from moss_audio.settings import build
 
 SR = 16_000
@@ -31,7 +32,7 @@ def _clip(pitch_hz: float = 140.0) -> np.ndarray:
 
 
 def _scene() -> Composition:
-    words = tuple(SpokenWord(f"w{i}", at, at + LENGTH_S) for i, at in enumerate(STARTS_S))
+    words = tuple(Word(f"w{i}", at, at + LENGTH_S) for i, at in enumerate(STARTS_S))
     return Composition(_clip(), voice="x/1", sentences=(SpokenSentence.of(words),))
 
 

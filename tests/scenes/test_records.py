@@ -10,14 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from moss_audio.result import Event, Segment, Word
 from moss_audio.scenes.composition import Composition
 from moss_audio.scenes.records import (
     MusicFacts,
     MusicSection,
     SceneEvent,
     SpokenSentence,
-    SpokenWord,
-    TimedRecord,
 )
 
 SR = 16_000
@@ -32,7 +31,7 @@ def compositions(draw: st.DrawFn) -> Composition:
         words = []
         for i in range(count):
             length = draw(st.floats(0.05, 0.3))
-            words.append(SpokenWord(f"w{i}", at + PAUSE_S, at + PAUSE_S + length))
+            words.append(Word(f"w{i}", at + PAUSE_S, at + PAUSE_S + length))
             at += PAUSE_S + length
         sentences.append(SpokenSentence.of(tuple(words)))
     start = draw(st.floats(0, 4))
@@ -43,7 +42,7 @@ def compositions(draw: st.DrawFn) -> Composition:
     return Composition(samples, "x/1", tuple(sentences), (event,), facts)
 
 
-def _timed(scene: Composition) -> Iterator[TimedRecord]:
+def _timed(scene: Composition) -> Iterator[Word | Segment | Event]:
     yield from scene.words
     yield from scene.sentences
     yield from scene.events
@@ -80,7 +79,7 @@ def test_nothing_changes_the_scene_it_was_made_from(scene: Composition, seed: in
 
 
 def test_the_truth_is_inside_the_clip_in_order_and_says_only_what_is_known() -> None:
-    words = (SpokenWord("two", 0.50004, 0.9), SpokenWord("three.", 0.9, 1.2))
+    words = (Word("two", 0.50004, 0.9), Word("three.", 0.9, 1.2))
     late, early = SpokenSentence.of(words), SpokenSentence("One.", -0.01, 0.4)
     scene = Composition(np.zeros(SR, np.float32), "x/1", (late, early))
     truth = scene.truth()

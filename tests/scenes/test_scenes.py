@@ -15,8 +15,7 @@ from moss_audio.scenes import corpora, templates, text
 from moss_audio.scenes import make as making
 from moss_audio.scenes.config import read_config
 from moss_audio.scenes.reader import iter_scenes, load_scenes
-from moss_audio.scenes.sounds.packages import sound_sources
-from moss_audio.scenes.sounds.recorded import digest, files_by_label
+from moss_audio.scenes.sounds.recorded import digest, files_by_label, sound_sources
 from moss_audio.scenes.vocabulary import SHAPE, Vocabulary
 from moss_audio.scenes.voices.base import finish, tighten
 from moss_audio.scenes.voices.piper import share_out

@@ -19,7 +19,7 @@ from moss_audio.scenes.check import check
 from moss_audio.scenes.config import read_config
 from moss_audio.scenes.human import PROMPT_SOURCES, PromptSource, key_of, parts_of, prompts_of
 from moss_audio.scenes.sounds import recorded
-from moss_audio.scenes.sounds.packages import SoundSource, sound_sources
+from moss_audio.scenes.sounds.recorded import SoundSource, sound_sources
 from moss_audio.scenes.summary import summarise
 from moss_audio.scenes.voices.people import held_out_of, person_of
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from moss_audio.errors import MossAudioError
-from moss_audio.scenes.records import SpokenWord
+from moss_audio.result import Word
 from moss_audio.scenes.voices.base import SynthesisedSpeech, UnalignedError
 from moss_audio.scenes.voices.isolated import IsolatedVoice
 
@@ -35,7 +35,7 @@ class NoiseVoice:
             marker.touch()
             time.sleep(3600)
         samples = rng.standard_normal(200).astype(np.float32)
-        return SynthesisedSpeech(samples, (SpokenWord(text, 0.0, 0.01),), speaker)
+        return SynthesisedSpeech(samples, (Word(text, 0.0, 0.01),), speaker)
 
 
 def test_isolated_is_the_same_and_outlives_a_crash(tmp_path: Path) -> None:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import random
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import fields, is_dataclass, replace
-from typing import TYPE_CHECKING, Any, TypeVar
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 from moss_audio.data.raw import Truth
 from moss_audio.errors import MossAudioError
-from moss_audio.result import Caption, Event, Segment, Timeline, Transcript, Word
+from moss_audio.result import Caption, Event, Segment, Timeline, Transcript, moved
 from moss_audio.tasks import get_task
 from moss_audio.tasks.base import centiseconds
 
@@ -35,41 +35,16 @@ _STAMP = r"[0-9]+\.[0-9]{1,3}"
 # The two forms in which our tasks write times: [1.20]word[1.55], and 1.20 - 1.55: event
 _TIMES = re.compile(rf"(?<=\[)({_STAMP})(?=\])|^({_STAMP}) - ({_STAMP})(?=: )", re.MULTILINE)
 
-T = TypeVar("T", Word, Segment, Event)
 
-
-def moved(items: Sequence[T], factor: float) -> tuple[T, ...]:
-    """The items with their times multiplied by `factor`."""
-    return tuple(replace(i, start=i.start * factor, end=i.end * factor) for i in items)
-
-
-def _scaled(item: Any, factor: float) -> Any:
-    """A record with a start and an end at another speed, and all such records inside it."""
-    if isinstance(item, tuple):
-        return tuple(_scaled(i, factor) for i in item)
-    if not (is_dataclass(item) and hasattr(item, "start") and hasattr(item, "end")):
-        return item
-    values = {f.name: _scaled(getattr(item, f.name), factor) for f in fields(item)}
-    values.update(start=values["start"] * factor, end=values["end"] * factor)
-    return replace(item, **values)  # type: ignore[type-var]
-
-
-def stretched_scene(scene: Scene, factor: float) -> Scene:
-    """The scene's truth at another speed; its audio is not to be read through it any more."""
-    timed = {f.name: _scaled(getattr(scene, f.name), factor) for f in fields(scene)}
-    return replace(scene, **{**timed, "num_samples": round(scene.num_samples * factor)})
-
-
-def stretched_truth(truth: Truth, factor: float) -> Truth:
-    """The truth at another speed."""
+def stretched(truth: Truth, factor: float) -> Truth:
+    """The truth at another speed; a scene's audio is not to be read through it any more."""
     if factor == 1.0:
         return truth
-    return replace(
-        truth,
-        words=moved(truth.words, factor),
-        sentences=moved(truth.sentences, factor),
-        scene=stretched_scene(truth.scene, factor) if truth.scene else None,
-    )
+    truth = moved(truth, lambda t: t * factor)
+    if truth.scene is None:
+        return truth
+    num_samples = round(truth.scene.num_samples * factor)
+    return replace(truth, scene=replace(truth.scene, num_samples=num_samples))
 
 
 def may_stretch(messages: Sequence[Mapping[str, Any]]) -> bool:
@@ -174,7 +149,7 @@ def _about_scene(
         truth = Transcript(
             " ".join(s.text for s in scene.sentences),
             segments=tuple(Segment(s.text, s.start, s.end) for s in scene.sentences),
-            words=tuple(Word(w.text, w.start, w.end) for w in scene.words),
+            words=scene.words,
         )
     return name, task.prompt, task.render_answer(truth)
 

@@ -17,16 +17,15 @@ from moss_audio.data.batch import SetAside
 from moss_audio.data.conversation import (
     converse,
     may_stretch,
-    moved,
+    stretched,
     stretched_messages,
-    stretched_truth,
 )
 from moss_audio.data.example import Example
 from moss_audio.data.raw import RawExample, Source
 from moss_audio.errors import AudioError, MossAudioError
 from moss_audio.recordings import load_audio
 from moss_audio.recordings.entry import Clip
-from moss_audio.result import Event, Word
+from moss_audio.result import Event, Word, moved
 
 
 def draw_seed(seed: int, turn: int, source: str, id: str) -> int:
@@ -64,13 +63,13 @@ def _example(
         factors.append(factor)
     if entry.truth is not None:
         (factor,) = factors
-        truth = stretched_truth(entry.truth, factor)
+        truth = stretched(entry.truth, factor)
         messages, task = converse(truth, source.tasks, source.prompt, rng)
         words: tuple[tuple[Word, ...], ...] = (truth.words,) if truth.words else ()
         sounds: tuple[tuple[Event, ...], ...] = ()
         if truth.scene is not None:
             if truth.scene.words or not truth.scene.sentences:  # recorded prompts: no word times
-                words = (tuple(Word(w.text, w.start, w.end) for w in truth.scene.words),)
+                words = (truth.scene.words,)
             sounds = (tuple(Event(e.label, e.start, e.end) for e in truth.scene.events),)
         return Example(id, messages, tuple(clips), words, sounds, task)
     messages = list(entry.messages or ())
@@ -80,8 +79,8 @@ def _example(
         id,
         messages,
         tuple(clips),
-        tuple(moved(w, f) for w, f in zip(entry.words, factors, strict=False)),
-        tuple(moved(s, f) for s, f in zip(entry.sounds, factors, strict=False)),
+        moved(entry.words, lambda t: t * factors[0]),  # of several clips none changes its speed
+        moved(entry.sounds, lambda t: t * factors[0]),
         entry.task,
     )
 

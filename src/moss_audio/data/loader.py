@@ -169,11 +169,12 @@ class Loader:
         sampler = make_sampler(config, self.sources, self.epoch, self.rank, self.world_size)
         left = islice(sampler, self.taken, None)  # going over them costs no audio
         workers = config.workers
+        examples = _Examples(config, self.sources, self._collator)
         return iter(
             DataLoader(
-                _Examples(config, self.sources),
+                examples,
                 batch_sampler=left,  # type: ignore[arg-type]  # any iterable will do
-                collate_fn=_Collate(self._collator),
+                collate_fn=examples.collate,
                 num_workers=workers,
                 prefetch_factor=config.prefetch if workers else None,
                 worker_init_fn=_leave_signals,
@@ -192,24 +193,18 @@ def _leave_signals(_: int) -> None:
 
 
 class _Examples(Dataset[Example | SetAside]):
-    """Places -> examples, in a worker."""
+    """What workers do: places -> examples, and a batch of them."""
 
-    def __init__(self, config: DataConfig, sources: Sequence[Source]) -> None:
-        self.config, self.sources = config, sources
+    def __init__(self, config: DataConfig, sources: Sequence[Source], collator: Collator) -> None:
+        self.config, self.sources, self.collator = config, sources, collator
 
     def __getitem__(self, place: Place) -> Example | SetAside:  # type: ignore[override]
         source = self.sources[place.source]
         config = self.config
         return draw(source, place.number, place.id, place.turn, config.seed, config.augment)
 
-
-class _Collate:
-    """Collates in a worker; an error that ends the run travels as a value, to stay one line."""
-
-    def __init__(self, collator: Collator) -> None:
-        self.collator = collator
-
-    def __call__(self, drawn: Sequence[Example | SetAside]) -> Batch | MossAudioError:
+    def collate(self, drawn: Sequence[Example | SetAside]) -> Batch | MossAudioError:
+        """A batch; an error that ends the run travels as a value, to stay one line."""
         try:
             batch = self.collator([e for e in drawn if isinstance(e, Example)])
         except MossAudioError as error:

@@ -6,9 +6,9 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from moss_audio.evaluate.paper import reported
 from moss_audio.evaluate.plan import Mean, Measure, Outcome, Part, Plan
 from moss_audio.metrics.bootstrap import ratio_interval
+from moss_audio.settings import packaged
 
 ALL = "all"
 
@@ -48,9 +48,15 @@ def figures(plan: Plan, outcomes: Sequence[Sequence[Outcome]]) -> list[Figure]:
     ]
     found += [_mean(mean, found) for mean in plan.means]
     return [
-        replace(one, paper=reported(plan.suite, one.part, one.name)) if one.group == ALL else one
-        for one in found
+        replace(one, paper=_reported(plan.suite, one)) if one.group == ALL else one for one in found
     ]
+
+
+def _reported(suite: str, one: Figure) -> str:
+    """What the paper reports for a figure of ours; empty where it says nothing."""
+    parts = packaged(__package__, "paper.toml").get(suite, {})
+    of_part = parts.get(one.part.lower(), {})
+    return str(of_part.get(one.name, parts.get("*", {}).get(one.name, "")))
 
 
 def _of_measure(part: Part, measure: Measure, outcomes: Sequence[Outcome]) -> list[Figure]:

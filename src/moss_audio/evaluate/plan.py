@@ -3,19 +3,51 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
+from moss_audio.api import MossAudio
 from moss_audio.errors import MossAudioError
-from moss_audio.evaluate.calls import Call
 from moss_audio.evaluate.item import Dataset, Item, sha256
+from moss_audio.listen import Query
+from moss_audio.recordings import Audio
 from moss_audio.result import Result
+from moss_audio.tasks import get_task
 
 # (part, whole): a figure is the sum of the parts over the sum of the wholes, so that long items
 # weigh as much as they should and intervals can be drawn over items.
 Share = tuple[float, float]
 Better = Literal["higher", "lower"]
+
+
+Method = Literal["transcribe", "events", "caption", "ask"]
+
+
+@dataclass(frozen=True)
+class Call:
+    """A method of `MossAudio` and its options.
+
+    `prompt` gives an item's question to `ask`; the other methods have a wording of their own.
+    """
+
+    method: Method
+    options: dict[str, Any] = field(default_factory=dict)
+    prompt: Callable[[Item], str] = lambda item: item.question
+
+    def _options(self, item: Item) -> dict[str, Any]:
+        return {"question": self.prompt(item)} if self.method == "ask" else {}
+
+    def wording(self, item: Item) -> str:
+        """What the model is told about an item's recordings."""
+        settings = self._options(item)
+        if "timestamps" in self.options:
+            settings["timestamps"] = self.options["timestamps"]
+        return get_task(self.method, **settings).prompt
+
+    def query(self, model: MossAudio, item: Item, clips: Sequence[Audio]) -> Query:
+        """The ask about an item. Raises MossAudioError for one that cannot be put into words."""
+        return model.query(self.method, *clips, **self._options(item), **self.options)
 
 
 @dataclass(frozen=True)

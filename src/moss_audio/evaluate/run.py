@@ -8,9 +8,8 @@ from itertools import islice
 
 from moss_audio.api import MossAudio
 from moss_audio.errors import AudioError, MossAudioError
-from moss_audio.evaluate.calls import Call
 from moss_audio.evaluate.item import Item
-from moss_audio.evaluate.plan import Outcome, Part, Plan
+from moss_audio.evaluate.plan import Call, Outcome, Part, Plan
 from moss_audio.evaluate.store import AnswerFile
 from moss_audio.listen import Query
 from moss_audio.result import Answer, Result

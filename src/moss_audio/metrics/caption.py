@@ -40,26 +40,15 @@ from moss_audio.metrics.caption_claims import (
 )
 from moss_audio.metrics.counts import Counts, MatchCounts, ratio
 from moss_audio.metrics.mentions import Mention, find_mentions, label_key, told_order
-from moss_audio.result import Segment
+from moss_audio.result import Event, Segment
 from moss_audio.text import align, normalize_words
-
-
-class _Labelled(Protocol):
-    @property
-    def label(self) -> str: ...
-
-    @property
-    def start(self) -> float: ...
-
-    @property
-    def end(self) -> float: ...
 
 
 class SoundScene(Protocol):
     """What is known of a clip: its sounds, its sentences, and its music, if there is any."""
 
     @property
-    def events(self) -> Sequence[_Labelled]: ...
+    def events(self) -> Sequence[Event]: ...
 
     @property
     def sentences(self) -> Sequence[Segment]: ...

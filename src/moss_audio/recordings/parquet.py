@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -50,12 +50,14 @@ class ArrowRows:
     def rows(self, columns: Sequence[str]) -> Iterator[dict[str, Any]]:
         """All rows in order, with these columns."""
         for block in self._blocks:
-            yield from block.select(columns)
+            table = block.table(tuple(columns), keep=False) if columns else None
+            yield from [{}] * block.rows if table is None else table.to_pylist()
 
     def row(self, number: int, columns: Sequence[str]) -> dict[str, Any]:
         """One row, with these columns."""
         at = int(np.searchsorted(self.starts, number, side="right")) - 1
-        return self._blocks[at].row(number - int(self.starts[at]), tuple(columns))
+        table = self._blocks[at].table(tuple(columns), keep=True)
+        return dict(table.slice(number - int(self.starts[at]), 1).to_pylist()[0])
 
     def _find(self, split: str | None) -> list[_Block]:
         path = folder = self.path
@@ -86,35 +88,24 @@ class ArrowRows:
         return blocks
 
 
-class _Block:
+class _Block(NamedTuple):
     """Rows that are read together: a whole mapped Arrow file, or a row group of Parquet."""
 
-    def __init__(self, path: Path, group: int | None, rows: int) -> None:
-        self.path, self.group, self.rows = path, group, rows
+    path: Path
+    group: int | None
+    rows: int
 
     def names(self) -> list[str]:
         if self.group is None:
             return list(_arrow(self.path).column_names)
         return list(_parquet(self.path).schema_arrow.names)
 
-    def select(self, columns: Sequence[str]) -> list[dict[str, Any]]:
-        if not columns:
-            return [{}] * self.rows
-        return list(self._table(tuple(columns)).to_pylist())
-
-    def row(self, index: int, columns: tuple[str, ...]) -> dict[str, Any]:
-        table = (
-            _arrow(self.path).select(columns)
-            if self.group is None
-            else _row_group(self.path, self.group, columns)
-        )
-        row: dict[str, Any] = table.slice(index, 1).to_pylist()[0]
-        return row
-
-    def _table(self, columns: tuple[str, ...]) -> Any:
+    def table(self, columns: tuple[str, ...], keep: bool) -> Any:
+        """Its rows, with these columns; `keep` what was read of Parquet for the next time."""
         if self.group is None:
             return _arrow(self.path).select(columns)
-        return _parquet(self.path).read_row_group(self.group, columns=columns)
+        read = _row_group if keep else _row_group.__wrapped__
+        return read(self.path, self.group, columns)
 
 
 def _split_of(file: Path) -> str:

@@ -33,9 +33,9 @@ def open_source(x: Any, limits: FetchLimits) -> OpenedSource:
     """
     name = describe_bytes_source(x)
     if isinstance(x, (bytes, bytearray, memoryview)):
-        opened = _from_memory(bytes(x), name)
+        opened = OpenedSource(ByteReader(io.BytesIO(bytes(x)), name))
     elif isinstance(x, str) and is_data_uri(x):
-        opened = _from_memory(_decode_data_uri(x, name), name)
+        opened = OpenedSource(ByteReader(io.BytesIO(_decode_data_uri(x, name)), name))
     elif isinstance(x, str) and is_url(x):
         opened = download(x, name, limits)
     elif isinstance(x, (str, os.PathLike)):
@@ -48,21 +48,12 @@ def open_source(x: Any, limits: FetchLimits) -> OpenedSource:
             "file object, or a numpy array with its sample rate"
         )
     try:
-        size = opened.reader.size()
-    except AudioError:
+        if opened.reader.size() == 0:
+            raise AudioError(f"{name} is empty (0 bytes)")
+    except Exception:
         opened.close()
         raise
-    except Exception as error:
-        opened.close()
-        raise AudioError(f"{name}: cannot be read: {one_line(error)}") from error
-    if size == 0:
-        opened.close()
-        raise AudioError(f"{name} is empty (0 bytes)")
     return opened
-
-
-def _from_memory(data: bytes, name: str) -> OpenedSource:
-    return OpenedSource(ByteReader(io.BytesIO(data), name))
 
 
 def _decode_data_uri(uri: str, name: str) -> bytes:
@@ -142,7 +133,7 @@ def _open_path(x: str | os.PathLike[Any], name: str, limits: FetchLimits) -> Ope
     try:
         mode = Path(path).stat().st_mode
         unfit = not (stat.S_ISREG(mode) or stat.S_ISFIFO(mode))
-        handle = None if unfit else open(path, "rb")  # noqa: SIM115 - closed with the source
+        handle: Any = None if unfit else open(path, "rb")  # noqa: SIM115 - closed with the source
     except FileNotFoundError as error:
         raise AudioError(f"{name}: no such file") from error
     except PermissionError as error:
@@ -155,12 +146,8 @@ def _open_path(x: str | os.PathLike[Any], name: str, limits: FetchLimits) -> Ope
         raise AudioError(f"{name} is not a regular file (a device or a socket)")
     if stat.S_ISFIFO(mode):
         with handle:
-            return _from_copy(spool(handle, name, limits), name)
+            handle = spool(handle, name, limits)
     return OpenedSource(ByteReader(handle, name), close=handle.close)
-
-
-def _from_copy(copy: Any, name: str) -> OpenedSource:
-    return OpenedSource(ByteReader(copy, name), close=copy.close)
 
 
 def _can_seek(x: Any) -> bool:
@@ -171,7 +158,8 @@ def _open_file_object(x: Any, name: str, limits: FetchLimits) -> OpenedSource:
     """The whole object from its beginning, whatever its position; the position is put back."""
     try:
         if not _can_seek(x):
-            return _from_copy(spool(x, name, limits), name)
+            copy = spool(x, name, limits)
+            return OpenedSource(ByteReader(copy, name), close=copy.close)
         before = x.tell()
         x.seek(0)
     except AudioError:

@@ -12,7 +12,7 @@ from itertools import pairwise
 from typing import Any
 
 from moss_audio.scenes.reader import Scene
-from moss_audio.scenes.tables import tables
+from moss_audio.settings import packaged
 from moss_audio.text import number_to_words
 
 
@@ -83,7 +83,7 @@ def questions(scene: Scene, rng: random.Random | None = None) -> list[Question]:
     found: list[Question] = []
 
     def add(kind: str, answer: str, truth: str | float | int | bool, **slots: object) -> None:
-        wordings = tables("templates.toml")["questions"][kind]
+        wordings = packaged(__package__, "templates.toml")["questions"][kind]
         wording = wordings[0] if rng is None else rng.choice(wordings)
         kind = "order" if kind == "after" else kind
         found.append(Question(kind, wording.format(**slots), answer, truth))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from itertools import chain
 from typing import Any
@@ -11,12 +11,12 @@ import numpy as np
 
 from moss_audio.dsp.loudness import level_db, rms
 from moss_audio.dsp.noise import at_snr, background_noise
+from moss_audio.result import Event, Segment, Word, moved
 from moss_audio.scenes.records import (
     MusicFacts,
     SceneEvent,
     SpokenSentence,
-    SpokenWord,
-    TimedRecord,
+    place,
     written,
 )
 from moss_audio.units import SAMPLE_RATE
@@ -45,31 +45,23 @@ class Composition:
         return self.samples.size / SAMPLE_RATE
 
     @property
-    def words(self) -> tuple[SpokenWord, ...]:
+    def words(self) -> tuple[Word, ...]:
         """All words, sentence after sentence."""
         return tuple(chain.from_iterable(sentence.words for sentence in self.sentences))
 
     @property
     def voiced(self) -> np.ndarray:
         """The samples from the first sentence's start to the last one's end."""
-        first, last = self.sentences[0].place, self.sentences[-1].place
+        first, last = place(self.sentences[0]), place(self.sentences[-1])
         return self.samples[first.start : last.stop]
 
     def shifted(self, offset_s: float) -> Composition:
         """The same sound with all its times later."""
-        return self._moved(lambda t: t + offset_s)
+        return moved(self, lambda t: t + offset_s)
 
     def sped_up(self, speed: float) -> Composition:
         """The same sound with its times as they are when it is played `speed` times faster."""
-        return self._moved(lambda t: t / speed)
-
-    def _moved(self, move: Callable[[float], float]) -> Composition:
-        return replace(
-            self,
-            sentences=tuple(sentence.moved(move) for sentence in self.sentences),
-            events=tuple(event.moved(move) for event in self.events),
-            music=self.music and self.music.moved(move),
-        )
+        return moved(self, lambda t: t / speed)
 
     def padded(self, before: int, after: int) -> Composition:
         """The scene with so many samples of silence around it; its times follow."""
@@ -85,9 +77,9 @@ class Composition:
     def with_noise(self, snr_db: float, rng: np.random.Generator) -> Composition:
         """Steady noise `snr_db` below the mean power of what sounds (words, sentences, events)."""
         active = np.zeros(self.samples.size, bool)
-        heard: tuple[TimedRecord, ...] = self.words or self.sentences or self.events
+        heard: tuple[Word | Segment | Event, ...] = self.words or self.sentences or self.events
         for record in heard:
-            active[record.place] = True
+            active[place(record)] = True
         level = rms(self.samples[active]) if active.any() else 0.1
         noise = at_snr(background_noise(self.samples.size, rng), level, snr_db)
         return replace(self, samples=self.samples + noise, snr_db=snr_db)
@@ -99,9 +91,9 @@ class Composition:
     def measured(self) -> Composition:
         """How loud the scene is while each sentence and event sounds: RMS in dB of full scale."""
 
-        def level(record: TimedRecord) -> float:
-            place = record.place
-            return round(level_db(self.samples[place.start : place.stop + 1]), 1)
+        def level(record: Segment | Event) -> float:
+            at = place(record)
+            return round(level_db(self.samples[at.start : at.stop + 1]), 1)
 
         return replace(
             self,
@@ -114,7 +106,7 @@ class Composition:
 
         Where several voices speak, words stay in the order of their sentences.
         """
-        tidy = self._moved(lambda t: round(min(self.duration_s, max(0.0, t)), 3))
+        tidy = moved(self, lambda t: round(min(self.duration_s, max(0.0, t)), 3))
         words = [written(word) for word in tidy.words]
         sentences = [written(replace(sentence, words=())) for sentence in tidy.sentences]
         if not any(sentence.voice for sentence in self.sentences):
@@ -124,7 +116,7 @@ class Composition:
             "words": words,
             "sentences": sentences,
             "events": sorted((written(event) for event in tidy.events), key=_times),
-            "music": tidy.music and tidy.music.to_dict(),
+            "music": tidy.music and written(tidy.music),
             "snr_db": None if self.snr_db is None else round(self.snr_db, 1),
         }
         more = {

@@ -10,7 +10,7 @@ from moss_audio.errors import MossAudioError
 from moss_audio.scenes import text
 from moss_audio.scenes.effects import EffectsConfig
 from moss_audio.scenes.human import HUMAN_EN, PROMPT_SOURCES, require_allowed
-from moss_audio.scenes.sounds.packages import DEFAULT, SoundSource, sound_sources
+from moss_audio.scenes.sounds.recorded import DEFAULT, SoundSource, sound_sources
 from moss_audio.scenes.voices import ENGINES
 from moss_audio.scenes.voices.people import held_out_people, person_of
 from moss_audio.settings import Between, OneOf, Share, Weight, load_config

@@ -10,8 +10,7 @@ import numpy as np
 
 from moss_audio.dsp.loudness import audible_frames
 from moss_audio.scenes.sounds.noises import NOISES
-from moss_audio.scenes.sounds.packages import SoundSource
-from moss_audio.scenes.sounds.recorded import files_by_label, name_of, read
+from moss_audio.scenes.sounds.recorded import SoundSource, files_by_label, name_of, read
 from moss_audio.scenes.sounds.tones import TONES, fade
 from moss_audio.scenes.voices.base import to_16k
 from moss_audio.units import SAMPLE_RATE

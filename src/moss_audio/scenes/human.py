@@ -23,8 +23,8 @@ from moss_audio.scenes.corpora import prompt_lines
 from moss_audio.scenes.missing import MissingDebianPackageError
 from moss_audio.scenes.records import SpokenSentence
 from moss_audio.scenes.sounds.tones import fade
-from moss_audio.scenes.tables import tables
 from moss_audio.scenes.text import slot_split
+from moss_audio.settings import packaged
 from moss_audio.units import SAMPLE_RATE
 
 HUMAN_EN = "human-en"  # the only split of English recordings
@@ -80,7 +80,7 @@ def _asterisk(language: str, folder: str, provenance: str) -> PromptSource:
 
 PROMPT_SOURCES = {
     f"asterisk-{language}": _asterisk(language, **terms)
-    for language, terms in tables("sources.toml")["prompts"].items()
+    for language, terms in packaged(__package__, "sources.toml")["prompts"].items()
 }
 
 

@@ -14,10 +14,9 @@ from moss_audio.errors import MossAudioError
 from moss_audio.files import write_atomic
 from moss_audio.scenes.config import ScenesConfig
 from moss_audio.scenes.human import HUMAN_EN, PROMPT_SOURCES, PromptSource, read_texts
-from moss_audio.scenes.sounds.packages import SoundSource
-from moss_audio.scenes.sounds.recorded import all_files, digest, name_of
-from moss_audio.scenes.tables import tables
+from moss_audio.scenes.sounds.recorded import SoundSource, all_files, digest, name_of
 from moss_audio.scenes.voices import ENGINES
+from moss_audio.settings import packaged
 
 SOURCES = "sources.json"
 
@@ -39,7 +38,8 @@ class SceneSource:
 
 def collect(config: ScenesConfig) -> list[SceneSource]:
     """All sources that the configuration names, the missing ones too, in a fixed order."""
-    found = [_voice(name, **tables("sources.toml")["voices"][name]) for name in _engines(config)]
+    terms = packaged(__package__, "sources.toml")
+    found = [_voice(name, **terms["voices"][name]) for name in _engines(config)]
     found += [_sound(source) for source in config.sound_sources]
     found += [_prompts(source) for source in _prompt_sources(config)]
     if config.kinds.get("music", 0) > 0:
@@ -49,10 +49,7 @@ def collect(config: ScenesConfig) -> list[SceneSource]:
     found.append(
         SceneSource("templates", "text", "own", "Apache-2.0", "Sentences composed by this package")
     )
-    found += [
-        SceneSource(name, "text", _versions([name]), **terms)
-        for name, terms in tables("sources.toml")["texts"].items()
-    ]
+    found += [SceneSource(n, "text", _versions([n]), **t) for n, t in terms["texts"].items()]
     return found
 
 

@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Mapping
 from functools import cache
 
-from moss_audio.scenes.tables import tables
+from moss_audio.settings import packaged
 from moss_audio.text import SMALL_NUMBERS, number_to_words
 
 # A text in pieces: literal text at even places, the name of a slot at odd ones.
@@ -31,7 +31,7 @@ def draw(rng: random.Random) -> str:
 @cache
 def _grammar() -> tuple[dict[str, list[str]], dict[str, list[_Pieces]]]:
     """Words and phrases by name; sentences by name, in pieces."""
-    grammar = tables("templates.toml")
+    grammar = packaged(__package__, "templates.toml")
     words = {name: text.split() for name, text in grammar["words"].items()}
     sentences = {
         name: [re.split(r"[{}]", text) for text in texts]

@@ -1,4 +1,3 @@
-# ruff: noqa: SIM905  (word lists read best as running text)
 """Which texts can be said as they are written: known English words with one way to say them."""
 
 from __future__ import annotations
@@ -6,20 +5,10 @@ from __future__ import annotations
 import re
 
 from moss_audio.scenes.corpora import lemmas, listed_words
+from moss_audio.settings import packaged
 
 SHAPE = re.compile(r"[A-Za-z][A-Za-z']*,?(?: [A-Za-z][A-Za-z']*,?)*[.?!]?")
 _ROMAN = re.compile(r"(?=[ivxlcdm])m*(?:cm|cd|d?c*)(?:xc|xl|l?x*)(?:ix|iv|v?i*)")
-_NOT_ROMAN = frozenset(
-    "i mix dim did mill livid vivid civic mild ill mid lid mimic dill civil".split()
-)
-# Abbreviations (read out in full by some voices) and slurs.
-_BANNED = frozenset(
-    """mr mrs ms dr st etc vs jr sr inc ltd co no. vol fig esp cf ie eg viz jan feb mar apr jun jul
-    aug sept oct nov dec mon tues wed thurs fri sat ft lb lbs oz km cm mm kg hz khz mhz tv pm am
-    ave blvd dept gov lt sgt capt col gen prof rev hon pron pl obs var colloq u s t d ll re ve
-    nigger niggers nigga kike kikes spic spics chink chinks faggot faggots fag fags dyke coon
-    coons wetback gook gooks cunt cunts rape rapes raped rapist""".split()
-) - {"no.", "mar", "sat", "re"}
 
 
 class Vocabulary:
@@ -30,12 +19,15 @@ class Vocabulary:
         self.lemmas = lemmas()
         known = self.listed | {lemma for lemma in self.lemmas if " " not in lemma}
         self.words = {w for w in known if len(w) > 1 and re.fullmatch(r"[A-Za-z][a-z']*", w)}
+        banned = packaged(__package__, "templates.toml")["unspeakable"]
+        self._banned = {*banned["abbreviations"].split(), *banned["slurs"].split()}
+        self._not_roman = banned["not_roman"].split()
         self.words |= {"a", "A", "I", "O", "I'm", "I'll", "I've", "I'd"}
 
     def knows(self, word: str) -> bool:
         """Whether a written word (no punctuation) is an English word with one way to say it."""
         low = word.lower()
-        if low in _BANNED or (_ROMAN.fullmatch(low) and low not in _NOT_ROMAN):
+        if low in self._banned or (_ROMAN.fullmatch(low) and low not in self._not_roman):
             return False
         if not re.search(r"[aeiouy]", low):
             return False

@@ -16,11 +16,14 @@ import json
 import random
 import re
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file, save_file
 from torch.distributed.tensor import DTensor, distribute_tensor
 
 from moss_audio.errors import MossAudioError
@@ -191,8 +194,6 @@ def write(
         keep: how many checkpoints stay; the oldest go.
         barrier: returns when every process has come to it.
     """
-    from safetensors.torch import save_file
-
     path = folder / f"{PREFIX}{step}"
     temporary = path.with_name(f"{path.name}.tmp")
     text = loader_text(loader_state)
@@ -281,48 +282,39 @@ def final_weights(
 
 def read_tensors(checkpoint: Path) -> dict[str, torch.Tensor]:
     """Weights, optimiser state and moving average of a checkpoint."""
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
-    path = checkpoint / TENSORS
-    try:
+    with _read(checkpoint / TENSORS) as path:
         return load_file(path)
-    except (OSError, SafetensorError) as error:
-        raise _damaged(path, error) from error
 
 
 def read_state(checkpoint: Path) -> dict[str, Any]:
     """`state.json`."""
-    return _read_json(checkpoint / STATE)
+    with _read(checkpoint / STATE) as path:
+        return dict(json.loads(path.read_text(encoding="utf-8")))
 
 
 def read_history(checkpoint: Path) -> list[dict[str, float]]:
     """The figures of the log up to a checkpoint."""
-    return list(_read_json(checkpoint / HISTORY).get("log_history", []))
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        return dict(json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError) as error:
-        raise _damaged(path, error) from error
+    with _read(checkpoint / HISTORY) as path:
+        return list(dict(json.loads(path.read_text(encoding="utf-8"))).get("log_history", []))
 
 
 def read_rank(checkpoint: Path, rank: int) -> tuple[dict[str, torch.Tensor], Any]:
     """One process's random states and its data loader's state."""
-    from safetensors import SafetensorError, safe_open
+    with (
+        _read(checkpoint / f"rank-{rank}.safetensors") as path,
+        safe_open(path, framework="pt") as file,
+    ):
+        loader = json.loads((file.metadata() or {})["loader"])
+        return {name: file.get_tensor(name) for name in file.keys()}, loader  # noqa: SIM118
 
-    path = checkpoint / f"rank-{rank}.safetensors"
+
+@contextmanager
+def _read(path: Path) -> Iterator[Path]:
+    """The path; what fails on reading it is one line."""
     try:
-        with safe_open(path, framework="pt") as file:
-            loader = json.loads((file.metadata() or {})["loader"])
-            return {name: file.get_tensor(name) for name in file.keys()}, loader  # noqa: SIM118
-    except (OSError, SafetensorError, KeyError, ValueError) as error:
-        raise _damaged(path, error) from error
-
-
-def _damaged(path: Path, error: Exception) -> MossAudioError:
-    return MossAudioError(
-        f"{path}: damaged or missing ({error}); remove {path.parent} to resume from an older "
-        "checkpoint, or to start again"
-    )
+        yield path
+    except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
+        raise MossAudioError(
+            f"{path}: damaged or missing ({error}); remove {path.parent} to resume from an older "
+            "checkpoint, or to start again"
+        ) from error

@@ -40,7 +40,7 @@ from moss_audio.train.export import (
     write_result,
 )
 from moss_audio.train.loop import run
-from moss_audio.train.lora import DECODER_LAYERS, ENCODER_LAYERS, LoraConfig, add_lora
+from moss_audio.train.lora import DECODER_LAYERS, ENCODER_LAYERS, LoraConfig, add_lora, resume_lora
 from moss_audio.train.objective import mixed_precision
 from moss_audio.train.progress import log_to
 from moss_audio.train.setup import (
@@ -55,7 +55,6 @@ from moss_audio.train.setup import (
     trained_millions,
 )
 from moss_audio.train.stage import Stage, StageConfig
-from moss_audio.train.stored import resume_lora
 
 Way = Literal["frozen", "lora", "full"]
 Start = Literal["new", "stored"]

@@ -9,14 +9,14 @@ from moss_audio.evaluate.loaders.files import (
     DataError,
     DataRow,
     ParquetSound,
-    arrow_rows,
     first_of,
     folder,
-    json_rows,
-    jsonl_rows,
     parquet_rows,
+    rows_of,
     sound_file,
 )
+from moss_audio.recordings.parquet import ArrowRows
+from moss_audio.recordings.tables import read_json_list, read_objects
 
 _MMSU_LETTERS = "ABCD"
 _MMSU_AUDIO = "audio"
@@ -27,7 +27,8 @@ def load_mmau(directory: Path) -> Dataset:
     `mmau-test.json` (9000 items, whose answers are not published), with the recordings where
     `audio_id` points. Raises DataError."""
     path = first_of(directory, ("mmau-test-mini.json", "mmau-test.json"))
-    items = [_item(row, directory, "audio_id", "task", hidden=True) for row in json_rows(path)]
+    rows = rows_of(read_json_list(path))
+    items = [_item(row, directory, "audio_id", "task", hidden=True) for row in rows]
     return Dataset(items, f"MMAU v05.15.25, {path.name}: multiple choice")
 
 
@@ -35,7 +36,8 @@ def load_mmar(directory: Path) -> Dataset:
     """MMAR (arXiv 2505.13032) by `modality`, such as `mix-sound-speech`: `MMAR-meta.json` (1000
     items) with the recordings in `audio/`. Raises DataError."""
     path = first_of(directory, ("MMAR-meta.json", "MMAR.json"))
-    items = [_item(row, directory, "audio_path", "modality") for row in json_rows(path)]
+    rows = rows_of(read_json_list(path))
+    items = [_item(row, directory, "audio_path", "modality") for row in rows]
     return Dataset(items, f"MMAR, {path.name}: multiple choice")
 
 
@@ -96,7 +98,7 @@ def load_mmsu(directory: Path) -> Dataset:
         names = ", ".join(path.name for path in written[:4])
         raise DataError(f"{directory}: holds several JSONL files ({names}); leave one")
     if written:
-        items = [_mmsu_item(row, directory) for row in jsonl_rows(written[0])]
+        items = [_mmsu_item(row, directory) for row in rows_of(read_objects(written[0]))]
     elif tables:
         items = [item for path in tables for item in _mmsu_table(path, directory)]
     else:
@@ -108,7 +110,7 @@ def _mmsu_table(path: Path, directory: Path) -> list[Item]:
     rows = parquet_rows(path, without=[_MMSU_AUDIO])
     if rows and rows[0].get("audio_path") is not None:
         return [_mmsu_item(row, directory) for row in rows]
-    table = arrow_rows(path)
+    table = ArrowRows(path, extra="eval")
     return [
         _mmsu_item(row, directory, ParquetSound(table, _MMSU_AUDIO, i))
         for i, row in enumerate(rows)

@@ -10,13 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from moss_audio.errors import AudioError, MissingDependencyError, MossAudioError
+from moss_audio.errors import AudioError, MossAudioError
 from moss_audio.evaluate.item import SoundFile
 from moss_audio.recordings import Audio, load_audio
 from moss_audio.recordings.entry import Unread
 from moss_audio.recordings.folders import files_below
 from moss_audio.recordings.parquet import ArrowRows
-from moss_audio.recordings.tables import read_json_list, read_lines, read_objects
+from moss_audio.recordings.tables import Record, read_lines
 
 T = TypeVar("T")
 
@@ -112,15 +112,10 @@ def any_below(directory: Path, suffix: str) -> bool:
 
 def whole(read: Iterable[T | Unread]) -> Iterator[T]:
     """All that was read. Raises DataError at what could not be."""
-    try:
-        for one in read:
-            if isinstance(one, Unread):
-                raise DataError(str(one))
-            yield one
-    except MissingDependencyError:
-        raise
-    except MossAudioError as error:
-        raise DataError(str(error)) from error
+    for one in read:
+        if isinstance(one, Unread):
+            raise DataError(str(one))
+        yield one
 
 
 def spoken_lines(path: Path) -> Iterator[tuple[str, str]]:
@@ -133,14 +128,9 @@ def spoken_lines(path: Path) -> Iterator[tuple[str, str]]:
         yield name, words.strip()
 
 
-def json_rows(path: Path) -> list[DataRow]:
-    """Records of a JSON file that is a list of objects."""
-    return [DataRow(record.fields, record.where) for record in whole(read_json_list(path))]
-
-
-def jsonl_rows(path: Path) -> list[DataRow]:
-    """Records of a file with one JSON object a line."""
-    return [DataRow(record.fields, record.where) for record in whole(read_objects(path))]
+def rows_of(records: Iterable[Record | Unread]) -> list[DataRow]:
+    """The records of a file."""
+    return [DataRow(record.fields, record.where) for record in whole(records)]
 
 
 def sound_file(root: Path, name: str) -> SoundFile:
@@ -149,25 +139,12 @@ def sound_file(root: Path, name: str) -> SoundFile:
     return SoundFile(root / relative, relative)
 
 
-# ---------------------------------------------------------------------------------- parquet
-
-
 def parquet_rows(path: Path, without: Sequence[str] = ()) -> list[DataRow]:
-    """Records of a parquet file but for the columns `without`. Raises DataError if it is none,
+    """Records of a parquet file but for the columns `without`. Raises MossAudioError if it is none,
     MissingDependencyError without pyarrow."""
-    table = arrow_rows(path)
+    table = ArrowRows(path, extra="eval")
     names = [name for name in table.names if name not in without]
     return [DataRow(row, f"{path}[{i}]") for i, row in enumerate(whole(table.rows(names)))]
-
-
-def arrow_rows(path: Path) -> ArrowRows:
-    """A parquet file, of which single rows can be had. Raises as `parquet_rows`."""
-    try:
-        return ArrowRows(path, extra="eval")
-    except MissingDependencyError:
-        raise
-    except MossAudioError as error:
-        raise DataError(str(error)) from error
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,11 +10,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from moss_audio.evaluate.calls import Call
 from moss_audio.evaluate.item import Dataset, Item
 from moss_audio.evaluate.loaders import aishell1, librispeech, lists
 from moss_audio.evaluate.loaders.files import set_folders
-from moss_audio.evaluate.plan import Mean, Measure, Outcome, Part, Plan, Share
+from moss_audio.evaluate.plan import Call, Mean, Measure, Outcome, Part, Plan, Share
 from moss_audio.metrics.asr import counted_by_characters
 from moss_audio.result import Transcript
 from moss_audio.tasks.transcribe import Transcribe

@@ -11,11 +11,10 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from moss_audio.evaluate.calls import Call
 from moss_audio.evaluate.item import Dataset
 from moss_audio.evaluate.loaders import lists
 from moss_audio.evaluate.loaders.files import set_folders
-from moss_audio.evaluate.plan import Measure, Outcome, Part, Plan, Share
+from moss_audio.evaluate.plan import Call, Measure, Outcome, Part, Plan, Share
 from moss_audio.evaluate.suites import speaker
 from moss_audio.evaluate.suites.facts import list_measures
 from moss_audio.metrics.judge import SpeechCaptionJudge

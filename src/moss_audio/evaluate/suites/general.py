@@ -13,11 +13,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from moss_audio.errors import MossAudioError
-from moss_audio.evaluate.calls import Call
 from moss_audio.evaluate.item import Dataset, Item
 from moss_audio.evaluate.loaders import choices as sets
 from moss_audio.evaluate.loaders.files import DataError
-from moss_audio.evaluate.plan import Mean, Measure, Outcome, Part, Plan, Share
+from moss_audio.evaluate.plan import Call, Mean, Measure, Outcome, Part, Plan, Share
 from moss_audio.evaluate.suites.questions import uniform_chance
 from moss_audio.metrics.choice import mmau_official, mmsu_official
 from moss_audio.metrics.counts import AnswerCounts

@@ -12,12 +12,11 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from moss_audio.evaluate.calls import Call
 from moss_audio.evaluate.item import Dataset, Item
 from moss_audio.evaluate.loaders import prompts
 from moss_audio.evaluate.loaders import scenes as scene_items
 from moss_audio.evaluate.loaders.files import DataError
-from moss_audio.evaluate.plan import Measure, Outcome, Part, Plan, Share
+from moss_audio.evaluate.plan import Call, Measure, Outcome, Part, Plan, Share
 from moss_audio.evaluate.suites.asr import error_share
 from moss_audio.evaluate.suites.facts import scene_measures
 from moss_audio.evaluate.suites.questions import (

@@ -15,10 +15,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from moss_audio.evaluate.calls import Call
 from moss_audio.evaluate.item import Dataset, Item
 from moss_audio.evaluate.loaders.files import DataError
-from moss_audio.evaluate.plan import Measure, Outcome, Part, Share
+from moss_audio.evaluate.plan import Call, Measure, Outcome, Part, Share
 from moss_audio.metrics.judge import FIELDS, Ratings, SpeechCaptionJudge
 from moss_audio.result import Answer
 

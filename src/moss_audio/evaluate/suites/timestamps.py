@@ -10,10 +10,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from moss_audio.evaluate.calls import Call
 from moss_audio.evaluate.loaders import lists, textgrid
 from moss_audio.evaluate.loaders.files import set_folders
-from moss_audio.evaluate.plan import Measure, Outcome, Part, Plan, Share
+from moss_audio.evaluate.plan import Call, Measure, Outcome, Part, Plan, Share
 from moss_audio.evaluate.suites.asr import error_share, in_characters
 from moss_audio.metrics.timestamps import AasResult
 from moss_audio.result import Transcript

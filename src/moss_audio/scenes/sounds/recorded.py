@@ -1,18 +1,53 @@
-"""Recorded sounds from Debian packages, by label and split."""
+"""Recorded sounds from Debian packages: where they lie, on what terms, and which file is what, by
+label and split."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from dataclasses import dataclass
 from fnmatch import fnmatch
+from functools import cache
 from pathlib import Path
 
 import numpy as np
 
-from moss_audio.scenes.sounds.packages import DEFAULT, SoundSource
 from moss_audio.scenes.voices.base import to_16k
+from moss_audio.settings import packaged
 
 _SUFFIXES = frozenset({".flac", ".oga", ".ogg", ".wav"})
+
+# Those that scenes are made of where none are named.
+DEFAULT = ("sonic-pi-samples", "sound-theme-freedesktop")
+
+
+@dataclass(frozen=True)
+class SoundSource:
+    """A Debian package of sounds: where they lie, and on what terms they may be used.
+
+    `labels`: what is heard, and the patterns of the files in which it is, between spaces.
+    """
+
+    name: str
+    folders: tuple[Path, ...]
+    licence: str
+    provenance: str
+    labels: tuple[tuple[str, str], ...] = ()
+
+
+@cache
+def sound_sources() -> dict[str, SoundSource]:
+    """All packages that are known, installed or not, by name."""
+    return {
+        name: SoundSource(
+            name,
+            tuple(Path(folder) for folder in table["folders"]),
+            table["licence"],
+            table["provenance"],
+            tuple(table["labels"].items()),
+        )
+        for name, table in packaged(__package__, "packages.toml").items()
+    }
 
 
 def files_by_label(split: str, sources: Sequence[SoundSource]) -> dict[str, list[Path]]:

@@ -9,7 +9,7 @@ import numpy as np
 
 from moss_audio.dsp.loudness import audible_frames
 from moss_audio.errors import MossAudioError
-from moss_audio.scenes.records import SpokenWord
+from moss_audio.result import Word
 from moss_audio.units import SAMPLE_RATE
 
 
@@ -22,7 +22,7 @@ class SynthesisedSpeech:
     """Speech of one sentence: samples float32 [n] at 16 kHz and its words in order."""
 
     samples: np.ndarray
-    words: tuple[SpokenWord, ...]
+    words: tuple[Word, ...]
     speaker: str
 
 
@@ -88,7 +88,7 @@ def finish(
         end = min(end, limit)
         if end - start < 0.02:
             raise UnalignedError(f"{speaker}: the word {text!r} has no length")
-        words.append(SpokenWord(text, start, end))
+        words.append(Word(text, start, end))
         last = end
     return SynthesisedSpeech(out, tuple(words), speaker)
 
