@@ -17,6 +17,7 @@ import numpy as np
 
 from moss_audio.scenes.events import trim
 from moss_audio.scenes.music import compose_piece
+from moss_audio.scenes.records import written
 from moss_audio.scenes.sounds.noises import NOISES
 from moss_audio.scenes.sounds.tones import TONES
 from moss_audio.scenes.synthesizer import MusicPlayer
@@ -88,7 +89,7 @@ def main() -> None:
     truth = {
         "speech.wav": {"text": " ".join(SENTENCES), "words": words},
         "events.wav": {"events": events},
-        "music.wav": {"music": score.facts.to_dict()},
+        "music.wav": {"music": written(score.facts)},
     }
     (HERE / "examples.json").write_text(json.dumps(truth, indent=1) + "\n", encoding="utf-8")
 
