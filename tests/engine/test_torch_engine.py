@@ -15,6 +15,7 @@ from moss_audio.engine.prompts import similar_lengths
 from moss_audio.engine.torch_engine import TorchEngine
 from moss_audio.errors import AudioError, MossAudioError, PromptError
 from moss_audio.model.device import choose_device, choose_dtype, training_dtype
+from tests.engine.conftest import build_engine
 
 
 def noise(seconds: float, seed: int = 0) -> np.ndarray:
@@ -93,16 +94,13 @@ def test_prompts_prefilled_in_any_groups_give_the_same_tokens(
         assert [one.token_ids for one in engine.generate(mixed())] == expected
 
 
-def test_a_shuffled_batch_and_small_batches_give_the_same(
-    engine: TorchEngine, singles: list[Generation], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_shuffled_batch_and_small_batches_give_the_same(singles: list[Generation]) -> None:
     order = list(range(8))
     random.Random(3).shuffle(order)
     requests = mixed()
-    monkeypatch.setattr(engine, "batch_size", 3)
-    monkeypatch.setattr(engine, "batch_tokens", 150)
+    small = build_engine(batch_size=3, batch_tokens=150)
     done: list[int] = []
-    answers = engine.generate([requests[i] for i in order], lambda index, _: done.append(index))
+    answers = small.generate([requests[i] for i in order], lambda index, _: done.append(index))
     assert [a.token_ids for a in answers] == [singles[i].token_ids for i in order]
     assert sorted(done) == list(range(8))
 
@@ -165,18 +163,18 @@ def test_a_session_answers_without_encoding_again(
 
 
 def test_a_session_outlives_a_full_store_and_frees_it_at_its_end() -> None:
-    from tests.engine.conftest import build_engine
-
     engine = build_engine(reuse_bytes=1)
     session = engine.open(noise(1.0))
-    assert len(engine.runner._prefixes) == 1
+    assert session.ask("x", GenerationOptions(max_new_tokens=2)).token_ids
+    assert engine.scheduler.stats().prefixes == 1
     session.close()
-    assert len(engine.runner._prefixes) == 0
+    _settle(engine)
+    assert engine.scheduler.stats().prefixes == 0
 
 
 def test_requests_without_reuse_leave_nothing_behind(engine: TorchEngine) -> None:
     engine.generate([Request.question("x", noise(1.0), options=sampled(1), reuse=False)])
-    assert len(engine.runner._prefixes) == 0
+    assert engine.scheduler.stats().prefixes == 0
     assert len(engine.runner._encoded) == 0
 
 
@@ -231,8 +229,7 @@ def test_a_stop_string_ends_the_answer_and_never_shows(engine: TorchEngine) -> N
 
 
 def test_audio_ids_are_never_generated(engine: TorchEngine) -> None:
-    hidden = torch.zeros(1, 1, engine.model.config.hidden_size)
-    logits = engine.runner.next_logits(hidden)
+    logits = engine.runner.logits(torch.zeros(1, engine.model.config.hidden_size))
     audio_ids = sorted(engine.processor.prompt_spec.audio_ids)
     assert torch.isneginf(logits[0, audio_ids]).all()
     assert torch.isneginf(logits).sum() == len(audio_ids)
@@ -359,6 +356,11 @@ def test_inference_and_training_agree_on_the_fast_dtype(
     assert choose_dtype(torch.device("cpu")) == getattr(torch, fast)
     assert training_dtype("cpu") == getattr(torch, fast)
     assert training_dtype("mps") == torch.float32
+
+
+def _settle(engine: TorchEngine) -> None:
+    """Wait until the engine's thread has followed what it was told."""
+    engine.scheduler.call(lambda: None)
 
 
 def _forbid_encoding(engine: TorchEngine, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,6 +17,7 @@ ClipLike = Any
 
 _WHOLE_MAX = 2**31 - 1
 _SEED_MAX = 2**63 - 1
+_LOGPROBS_MAX = 20
 
 FinishReason = Literal["stop", "stop_string", "length", "repetition"]
 
@@ -36,6 +37,8 @@ class GenerationOptions:
         thinking_budget: tokens after which an open think block is closed; None is no bound.
         num_return_sequences: answers a request; the i-th is that of the seed `seed + i`.
         stop_repetition: end an answer that repeats the same tokens over and over.
+        logprobs: also give the log-probability of each token, and of the so many likeliest in its
+            place (0 to 20); None gives none.
 
     Raises:
         MossAudioError: naming the option and its value.
@@ -51,6 +54,7 @@ class GenerationOptions:
     thinking_budget: int | None = None
     num_return_sequences: int = 1
     stop_repetition: bool = False
+    logprobs: int | None = None
 
     def __post_init__(self) -> None:
         if isinstance(self.stop, str):
@@ -63,6 +67,8 @@ class GenerationOptions:
         _whole(self, "num_return_sequences", 1)
         if self.thinking_budget is not None:
             _whole(self, "thinking_budget", 0)
+        if self.logprobs is not None:
+            _whole(self, "logprobs", 0, _LOGPROBS_MAX)
         for name, top in (("temperature", math.inf), ("top_p", 1.0)):
             value = getattr(self, name)
             good = isinstance(value, int | float) and not isinstance(value, bool)
@@ -110,12 +116,21 @@ class Request:
         options: how to decode.
         reuse: keep the clips' encoding and prefill for later requests on the same clips. Not
             worth it for the windows of a long recording, which nobody asks about twice.
+        priority: of waiting requests the highest goes first; what is being decoded stays.
+        key: whose request it is, e.g. a user's name. Of equal priority, the key goes first for
+            which least was computed of late, so that many requests of one do not keep another
+            waiting.
+        draft: a guess of how the answer begins. It is checked in one pass and kept as far as
+            greedy decoding agrees: it saves time where it is right and never changes the answer.
     """
 
     messages: Messages
     clips: tuple[ClipLike, ...] = ()
     options: GenerationOptions = field(default_factory=GenerationOptions)
     reuse: bool = True
+    priority: int = 0
+    key: str = ""
+    draft: str = ""
 
     @classmethod
     def question(
@@ -132,6 +147,23 @@ class Request:
 
 
 @dataclass(frozen=True)
+class TokenLogprob:
+    """How likely a generated token was, before temperature and other bounds.
+
+    Attributes:
+        token_id: what was generated.
+        logprob: natural logarithm of its probability.
+        top: (token id, logprob) of the likeliest in its place, highest first.
+        end: characters of the answer's text after it.
+    """
+
+    token_id: int
+    logprob: float
+    top: tuple[tuple[int, float], ...]
+    end: int
+
+
+@dataclass(frozen=True)
 class Generation:
     """One answer.
 
@@ -141,6 +173,7 @@ class Generation:
         finish_reason: "stop" (the model ended it), "stop_string", "length", or "repetition".
         prompt_tokens: positions of the prompt, audio included.
         alternatives: the further answers where `num_return_sequences` is above 1.
+        logprobs: one for each token, where they were asked for.
     """
 
     text: str
@@ -148,6 +181,7 @@ class Generation:
     finish_reason: FinishReason
     prompt_tokens: int
     alternatives: tuple[Generation, ...] = ()
+    logprobs: tuple[TokenLogprob, ...] | None = None
 
 
 class Session(Protocol):
@@ -161,7 +195,8 @@ class Session(Protocol):
 
 
 class Engine(Protocol):
-    """Runs a model. One request at a time or thousands: the engine forms the batches."""
+    """Runs a model. One request at a time or thousands, from any number of threads: the engine
+    decodes them together."""
 
     @property
     def batch_size(self) -> int:

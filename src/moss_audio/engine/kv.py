@@ -1,20 +1,20 @@
-"""Keys and values: a cache that grows in place, and prefixes that are kept for further questions.
+"""Keys and values on torch: one cache a sequence, and the batch in which several are decoded.
 
 Shapes: B rows, H key-value heads, P positions, D width of a head.
 """
 
 from __future__ import annotations
 
-import threading
-from collections import Counter, OrderedDict
-from collections.abc import Hashable, Sequence
-from dataclasses import dataclass
-from typing import Generic, Protocol, TypeVar
+from collections.abc import Sequence
 
 import torch
 from transformers.cache_utils import Cache, DynamicLayer
 
+from moss_audio.errors import MossAudioError
+
 _GROWTH = 128  # positions that are added at once: one copy every so many tokens
+
+Layers = list[tuple[torch.Tensor, torch.Tensor]]  # keys and values `[1, H, P, D]` of each layer
 
 
 class _Layer(DynamicLayer):
@@ -26,17 +26,18 @@ class _Layer(DynamicLayer):
         self._value_room: torch.Tensor | None = None
         self._used = 0
 
-    def reserve(self, like: torch.Tensor, rows: int, length: int) -> None:
-        """Room for `length` positions of `rows` rows, zeros in the first `length`."""
-        shape = (rows, like.shape[1], length + _GROWTH, like.shape[3])
+    def reserve(self, like: torch.Tensor, rows: int, length: int, spare: int = _GROWTH) -> None:
+        """Room for `length` positions of `rows` rows and `spare` more, zeros at first."""
+        shape = (rows, like.shape[1], length + spare, like.shape[3])
         self.dtype, self.device = like.dtype, like.device
         # zeros, not rubbish: masked positions must not hold NaN, which masks do not silence
         self._key_room = torch.zeros(shape, dtype=like.dtype, device=like.device)
         self._value_room = torch.zeros_like(self._key_room)
         self.is_initialized = True
-        self._show(length)
+        self.show(length)
 
-    def _show(self, length: int) -> None:
+    def show(self, length: int) -> None:
+        """Let the first `length` positions be all there are."""
         assert self._key_room is not None
         assert self._value_room is not None
         self._used = length
@@ -47,7 +48,7 @@ class _Layer(DynamicLayer):
         self, key_states: torch.Tensor, value_states: torch.Tensor, *args: object, **kwargs: object
     ) -> tuple[torch.Tensor, torch.Tensor]:
         if not self.is_initialized:
-            self.reserve(key_states, key_states.shape[0], 0)
+            self.reserve(key_states, key_states.shape[0], 0, key_states.shape[2])
         assert self._key_room is not None
         assert self._value_room is not None
         end = self._used + key_states.shape[2]
@@ -59,132 +60,135 @@ class _Layer(DynamicLayer):
         first = end - key_states.shape[2]
         self._key_room[:, :, first:end] = key_states
         self._value_room[:, :, first:end] = value_states
-        self._show(end)
+        self.show(end)
         return self.keys, self.values
 
-    def keep_rows(self, rows: torch.Tensor) -> None:
-        assert self._key_room is not None
-        assert self._value_room is not None
-        self._key_room = self._key_room.index_select(0, rows)
-        self._value_room = self._value_room.index_select(0, rows)
-        self._show(self._used)
 
+class TorchKVCache:
+    """`KVCache` on torch.
 
-class GrowingCache(Cache):
-    """A transformers cache for one batch whose rows may leave."""
+    Its keys and values lie in `layers`, which is never written to, so that forks share it; or, of
+    a sequence that is being decoded, in a row of `batch`.
 
-    def __init__(self, n_layers: int) -> None:
-        super().__init__(layers=[_Layer() for _ in range(n_layers)])
+    Args:
+        position_bytes: memory of one position.
+    """
 
-    def keep_rows(self, rows: torch.Tensor) -> None:
-        """Keep only the rows `[k]`, in that order."""
-        for layer in self.layers:
-            layer.keep_rows(rows)
-
-
-@dataclass(frozen=True, eq=False)
-class Prefix:
-    """Keys and values of a prompt's beginning: a `[1, H, P, D]` pair a layer. Never written to."""
-
-    layers: tuple[tuple[torch.Tensor, torch.Tensor], ...]
-    length: int
+    def __init__(self, position_bytes: int, length: int = 0, layers: Layers | None = None) -> None:
+        self.length = length
+        self.layers = layers
+        self.batch: PaddedCache | None = None
+        self.closed = False
+        self._position_bytes = position_bytes
 
     @property
     def n_bytes(self) -> int:
-        return sum(t.numel() * t.element_size() for pair in self.layers for t in pair)
+        return self.length * self._position_bytes
 
-    def cloned(self) -> Prefix:
-        """A copy that shares no memory: kept alone, it holds on to no whole batch."""
-        return Prefix(tuple((k.clone(), v.clone()) for k, v in self.layers), self.length)
+    def crop(self, length: int) -> None:
+        """Forget all positions from `length` on."""
+        if length >= self.length:
+            return
+        if self.batch is not None and len(self.batch.members) == 1:
+            self.batch.crop(self.length - length)
+        else:
+            self.layers = [
+                (keys[:, :, :length], values[:, :, :length]) for keys, values in self.alone()
+            ]
+        self.length = length
 
+    def fork(self) -> TorchKVCache:
+        """A sequence with the same positions, which share their memory."""
+        layers = self.alone() if self.length else None
+        return TorchKVCache(self._position_bytes, self.length, layers)
 
-def split_rows(cache: Cache, lengths: Sequence[int]) -> list[Prefix]:
-    """A prefix a row of a left-padded cache, as views: the last `lengths[i]` positions of row i."""
-    return [
-        Prefix(
-            tuple(
-                (
-                    layer.keys[row : row + 1, :, layer.keys.shape[2] - length :],
-                    layer.values[row : row + 1, :, layer.values.shape[2] - length :],
-                )
-                for layer in cache.layers
-            ),
-            length,
-        )
-        for row, length in enumerate(lengths)
-    ]
+    def close(self) -> None:
+        batch, self.layers, self.batch, self.closed = self.batch, None, None, True
+        if batch is not None and all(member.closed for member in batch.members):
+            batch.release()
 
+    def alone(self) -> Layers:
+        """All positions, out of any batch."""
+        if self.batch is not None:
+            self.layers = [
+                (keys.clone(), values.clone())
+                for keys, values in map(self.view, range(len(self.batch.cache.layers)))
+            ]
+            self.batch = None
+        if self.layers is None:
+            raise MossAudioError("the keys and values of this sequence are gone")
+        return self.layers
 
-def join_rows(n_layers: int, prefixes: Sequence[Prefix | None]) -> GrowingCache:
-    """A left-padded cache whose row i begins with a copy of `prefixes[i]` (None: nothing)."""
-    cache = GrowingCache(n_layers)
-    present = [prefix for prefix in prefixes if prefix is not None]
-    if not present:
-        return cache
-    longest = max(prefix.length for prefix in present)
-    for index, layer in enumerate(cache.layers):
-        layer.reserve(present[0].layers[index][0], len(prefixes), longest)
-        for row, prefix in enumerate(prefixes):
-            if prefix is not None:
-                keys, values = prefix.layers[index]
-                layer.keys[row, :, longest - prefix.length :] = keys[0]
-                layer.values[row, :, longest - prefix.length :] = values[0]
-    return cache
-
-
-class _Sized(Protocol):
-    @property
-    def n_bytes(self) -> int: ...
+    def view(self, layer: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """Keys and values of a layer `[1, H, P, D]`, wherever they lie."""
+        if self.batch is None:
+            return self.alone()[layer]
+        return self.batch.view(self, layer)
 
 
-T = TypeVar("T", bound=_Sized)
+class PaddedCache:
+    """A left-padded cache in which sequences are decoded together, a row each.
 
+    Attributes:
+        mask: `[B, P]`, 1 where a row has a position.
+    """
 
-class LruStore(Generic[T]):
-    """Values by key, least recently used out first beyond `max_bytes`; pinned ones stay."""
+    def __init__(
+        self, n_layers: int, members: Sequence[TorchKVCache], spare: int, device: torch.device
+    ) -> None:
+        self.members = list(members)
+        self.width = max(member.length for member in members)
+        self.cache = Cache(layers=[_Layer() for _ in range(n_layers)])
+        for index, layer in enumerate(self.cache.layers if self.width else ()):
+            views = [member.view(index) if member.length else None for member in members]
+            like = next(view for view in views if view is not None)[0]
+            layer.reserve(like, len(members), self.width, spare)
+            for row, view in enumerate(views):
+                if view is not None:
+                    layer.keys[row, :, self.width - view[0].shape[2] :] = view[0][0]
+                    layer.values[row, :, self.width - view[1].shape[2] :] = view[1][0]
+        columns = torch.arange(self.width, device=device)
+        first = torch.tensor([self.width - member.length for member in members], device=device)
+        self.mask = (columns >= first[:, None]).long()
 
-    def __init__(self, max_bytes: int) -> None:
-        self.max_bytes = max_bytes
-        self._entries: OrderedDict[Hashable, T] = OrderedDict()
-        self._pins: Counter[Hashable] = Counter()
-        self._lock = threading.Lock()
+    def adopt(self) -> None:
+        """Let the sequences lie here from now on."""
+        for member in self.members:
+            member.batch, member.layers = self, None
 
-    def get(self, key: Hashable) -> T | None:
-        with self._lock:
-            value = self._entries.get(key)
-            if value is not None:
-                self._entries.move_to_end(key)
-            return value
+    def view(self, member: TorchKVCache, layer: int) -> tuple[torch.Tensor, torch.Tensor]:
+        row = self.members.index(member)
+        part = (slice(row, row + 1), slice(None), slice(self.width - member.length, self.width))
+        rows = self.cache.layers[layer]
+        return rows.keys[part], rows.values[part]
 
-    def put(self, key: Hashable, value: T) -> None:
-        with self._lock:
-            self._entries[key] = value
-            self._entries.move_to_end(key)
-            self._evict()
+    def crop(self, count: int) -> None:
+        """Take the last `count` columns away from all rows."""
+        self.width -= count
+        self.mask = self.mask[:, : self.width]
+        for layer in self.cache.layers:
+            if layer.is_initialized:
+                layer.show(self.width)
 
-    def pin(self, key: Hashable) -> None:
-        """Keep `key`, now or once it comes, until as many `unpin`."""
-        with self._lock:
-            self._pins[key] += 1
+    def release(self) -> None:
+        """Give the memory back."""
+        self.members, self.cache = [], Cache(layers=[])
 
-    def unpin(self, key: Hashable) -> None:
-        with self._lock:
-            self._pins[key] -= 1
-            if self._pins[key] <= 0:
-                del self._pins[key]
-            self._evict()
-
-    def clear(self) -> None:
-        with self._lock:
-            self._entries.clear()
-
-    def __len__(self) -> int:
-        return len(self._entries)
-
-    def _evict(self) -> None:
-        total = sum(value.n_bytes for value in self._entries.values())
-        for key in list(self._entries):
-            if total <= self.max_bytes:
-                return
-            if key not in self._pins:
-                total -= self._entries.pop(key).n_bytes
+    def split(self, lengths: Sequence[int]) -> list[Layers]:
+        """The layers of each row: its own positions before the last columns, and of those the
+        last `lengths[i]`. For a batch that is used once."""
+        grown = self.cache.layers[0].keys.shape[2]
+        out = []
+        for row, (member, length) in enumerate(zip(self.members, lengths, strict=True)):
+            old = slice(self.width - member.length, self.width)
+            new = slice(grown - length, grown)
+            layers: Layers = []
+            for layer in self.cache.layers:
+                both = layer.keys[row : row + 1], layer.values[row : row + 1]
+                if len(self.members) == 1:  # no padding: nothing to copy
+                    layers.append((both[0], both[1]))
+                else:
+                    keys, values = (torch.cat([t[:, :, old], t[:, :, new]], 2) for t in both)
+                    layers.append((keys, values))
+            out.append(layers)
+        return out

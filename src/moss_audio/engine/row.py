@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
-from moss_audio.engine.base import FinishReason, Generation, GenerationOptions
+import numpy as np
+
+from moss_audio.engine.base import FinishReason, Generation, GenerationOptions, TokenLogprob
 from moss_audio.engine.detokenize import Detokenizer
-from moss_audio.engine.sampling import TokenSampler
+from moss_audio.engine.runner import Logits
+from moss_audio.engine.sampling import TokenSampler, likeliest, log_probs
 from moss_audio.engine.thinking import ThinkIds
 from moss_audio.text import tail_loop
 
@@ -37,7 +41,7 @@ class AnswerRow:
         eos_ids: frozenset[int],
         think: ThinkIds | None,
     ) -> None:
-        self.sampler = TokenSampler(options, options.seed + member)
+        self._sampler = TokenSampler(options, options.seed + member)
         self.tokens: list[int] = []
         self.finish_reason: FinishReason | None = None
         self._options = options
@@ -48,17 +52,28 @@ class AnswerRow:
         self._think = think
         self._thinking = False
         self._thought_tokens = 0
+        self._logprobs: list[TokenLogprob] | None = None if options.logprobs is None else []
         self._forced: deque[int] = deque()
         if think is not None and options.thinking:
             self._forced.extend(think.opening)
 
     @property
-    def forced(self) -> int | None:
-        """The token that has to come next whatever the logits say."""
-        return self._forced[0] if self._forced else None
+    def greedy(self) -> bool:
+        return self._sampler.greedy
 
-    def push(self, token_id: int) -> None:
-        """Take the next token."""
+    def take(self, logits: Logits, position: int) -> int:
+        """Choose the next token from the logits at a position of a piece, and push it."""
+        if self._forced:
+            token_id = self._forced[0]
+        elif self.greedy:
+            token_id = logits.argmax()[position]
+        else:
+            token_id = self._sampler.pick(logits.row(position))
+        self.push(token_id, logits.row(position) if self._logprobs is not None else None)
+        return token_id
+
+    def push(self, token_id: int, logits: np.ndarray | None = None) -> None:
+        """Take the next token, chosen from `logits` `[V]` where log-probabilities are wanted."""
         was_forced = bool(self._forced)
         if was_forced:
             self._forced.popleft()
@@ -67,6 +82,11 @@ class AnswerRow:
             return
         self.tokens.append(token_id)
         self._text.push(token_id)
+        if self._logprobs is not None and logits is not None:
+            values, n_top = log_probs(logits), self._options.logprobs or 0
+            top = tuple((one, float(values[one])) for one in likeliest(values, n_top))
+            end = len(self._text.text)
+            self._logprobs.append(TokenLogprob(token_id, float(values[token_id]), top, end))
         self._watch_thinking(token_id, counted=not was_forced)
         if self._text.stopped:
             self._finish("stop_string")
@@ -90,7 +110,11 @@ class AnswerRow:
         """The finished answer."""
         assert self.finish_reason is not None
         return Generation(
-            self._text.text, tuple(self.tokens), self.finish_reason, self._prompt_tokens
+            self._text.text,
+            tuple(self.tokens),
+            self.finish_reason,
+            self._prompt_tokens,
+            logprobs=None if self._logprobs is None else tuple(self._logprobs),
         )
 
     def _finish(self, reason: FinishReason) -> None:
@@ -120,8 +144,4 @@ class AnswerRow:
 def members(generations: Sequence[Generation]) -> Generation:
     """The answers of one request as one: the first, with the others as its alternatives."""
     first, *others = generations
-    if not others:
-        return first
-    return Generation(
-        first.text, first.token_ids, first.finish_reason, first.prompt_tokens, tuple(others)
-    )
+    return replace(first, alternatives=tuple(others))

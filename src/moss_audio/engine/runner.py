@@ -1,68 +1,115 @@
-"""What runs the model under an engine: encoder, prefill, decode step, and all that is kept of them.
+"""What runs the model under an engine: encoder, prefill, decode step, and keys and values.
 
-An engine owns requests, batches and rows; a runner owns weights, keys and values and audio
-encodings, and knows nothing of options, texts or the queue.
+A runner owns weights and knows nothing of options, texts or the queue; the scheduler owns
+requests, rows and prefixes. One thread at a time calls a runner.
+
+Shapes: L positions of a piece, V vocabulary, H decoder width.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
 
-from moss_audio.engine.prompts import EncodedClip, HashedClip, Prompt
+from moss_audio.engine.prompts import EncodedClip, HashedClip
 
 
-class Decoding(Protocol):
-    """The rows of one batch, after their prompts. Rows leave as they finish.
+class KVCache(Protocol):
+    """Keys and values of one sequence."""
 
-    Shapes: B rows that are left, V vocabulary.
-    """
+    @property
+    def length(self) -> int:
+        """Positions it holds."""
 
-    def likeliest(self) -> list[int]:
-        """The likeliest next token of each row `[B]`."""
+    @property
+    def n_bytes(self) -> int: ...
 
-    def logits(self, row: int) -> Any:
-        """Float32 logits `[V]` of a row's next token as a tensor on the CPU; ids that cannot be
-        generated are at -inf."""
+    def crop(self, length: int) -> None:
+        """Forget all positions from `length` on."""
 
-    def advance(self, tokens: Sequence[int]) -> None:
-        """Append a token to each row `[B]` and compute what comes next."""
+    def fork(self) -> KVCache:
+        """A copy that grows by itself."""
 
-    def keep(self, rows: Sequence[int]) -> None:
-        """Drop all rows but these, in this order."""
+    def close(self) -> None:
+        """Give the memory back; it is of no use afterwards."""
+
+
+@dataclass(frozen=True)
+class ClipRows:
+    """Some tokens of a clip: rows `first` to `end` of its features."""
+
+    clip: EncodedClip
+    first: int
+    end: int
+
+
+@dataclass(frozen=True, eq=False)
+class AudioRows:
+    """Where audio stands in a piece: the rows of `parts`, in order, at the positions whose `mask`
+    `[L]` is True."""
+
+    mask: Sequence[bool]
+    parts: tuple[ClipRows, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Piece:
+    """Positions to append to a sequence: ids `[L]`, and the audio among them. With `all_logits`
+    there are logits after every position, otherwise only after the last."""
+
+    ids: Sequence[int]
+    audio: AudioRows | None = None
+    all_logits: bool = False
+
+
+class Logits(Protocol):
+    """The logits after a piece, in which ids that cannot be generated are at -inf. To be read
+    before the next pass."""
+
+    def argmax(self) -> list[int]:
+        """The likeliest next token after each position that has logits."""
+
+    def row(self, position: int = -1) -> np.ndarray:
+        """Float32 `[V]`, on the CPU."""
 
 
 class Runner(Protocol):
     """Runs a model.
 
     Attributes:
-        batch_size, batch_tokens: rows, and prompt positions with padding, that suit the device.
+        max_rows: sequences decoded at once that suit the device.
+        prefill_tokens: positions of a prompt that go into one pass.
+        batch_tokens: positions of all sequences together, padding included, that fit into memory.
         max_positions: of a prompt and its answer together.
         chunk_frames: mel frames that the encoder sees at once.
         eos_ids: tokens that end an answer, as the checkpoint says.
+        description: what it is, e.g. "torch bfloat16 on cpu".
     """
 
-    batch_size: int
+    max_rows: int
+    prefill_tokens: int
     batch_tokens: int
     max_positions: int
     chunk_frames: int
     eos_ids: frozenset[int]
+    description: str
 
     def encode(self, clips: Sequence[HashedClip], *, keep: bool) -> list[EncodedClip]:
         """Encodings of clips, kept from before or computed; `keep` them for later calls."""
 
-    def start(self, prompts: Sequence[Prompt]) -> Decoding:
-        """Run prompts up to their last position, a row each."""
+    def cache(self) -> KVCache:
+        """A new sequence without positions."""
 
-    def hold(self, prompt: Prompt) -> Callable[[], None]:
-        """Run the part of a prompt that only depends on its clips, and keep it for later prompts
-        until the returned function is called."""
+    def forward(self, batch: Sequence[tuple[Any, Piece]]) -> Sequence[Logits]:
+        """Append a piece to each of several sequences (its own `cache()`s), of whatever lengths.
+        Where it raises, the sequences hold what they held before."""
 
     def piece_scores(self, clip: EncodedClip, scale: float) -> np.ndarray:
         """Log-probabilities `[audio tokens, V]` of the word piece that each audio token says: of
         `scale` times the cosine between its embedding and that of the piece."""
 
     def forget(self) -> None:
-        """Give the memory of everything that is kept back."""
+        """Give the memory of kept encodings back."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import torch
+import numpy as np
 
 from moss_audio.engine.base import GenerationOptions
 
@@ -17,24 +17,49 @@ class TokenSampler:
     def __init__(self, options: GenerationOptions, seed: int) -> None:
         self.greedy = options.temperature == 0 or options.top_k == 1
         self._options = options
-        self._generator = torch.Generator().manual_seed(seed)
+        self._random = np.random.default_rng(seed)
 
-    def pick(self, logits: torch.Tensor) -> int:
-        """The next token from float32 logits `[V]` on the CPU, audio ids already at -inf."""
+    def pick(self, logits: np.ndarray) -> int:
+        """The next token from float32 logits `[V]`, audio ids already at -inf."""
         if self.greedy:
             return int(logits.argmax())
         options = self._options
-        scores = logits.double() / options.temperature
-        if 0 < options.top_k < scores.shape[0]:
-            values, ids = torch.topk(scores, options.top_k)
-        else:
-            values, ids = torch.sort(scores, descending=True, stable=True)
-        probabilities = torch.softmax(values, dim=0)
+        scores = logits.astype(np.float64) / options.temperature
+        ids = _top(scores, options.top_k) if 0 < options.top_k < len(scores) else None
+        weights = np.exp((scores if ids is None else scores[ids]) - scores.max())
         if options.top_p < 1.0:
+            bound = options.top_p * weights.sum()
+            # what is below this all together cannot reach beyond the bound: no need to sort it
+            (likely,) = np.nonzero(weights * len(weights) >= weights.sum() - bound)
+            order = likely[np.argsort(-weights[likely], kind="stable")]
             # the token that crosses the bound stays in, so there is always one
-            before = probabilities.cumsum(0) - probabilities
-            probabilities = probabilities[before < options.top_p]
-        cumulative = probabilities.cumsum(0)
-        drawn = torch.rand((), generator=self._generator, dtype=torch.float64) * cumulative[-1]
-        place = int(torch.searchsorted(cumulative, drawn, right=True))
-        return int(ids[min(place, cumulative.shape[0] - 1)])
+            before = np.cumsum(weights[order]) - weights[order]
+            order = order[before < bound]
+            weights, ids = weights[order], order if ids is None else ids[order]
+        cumulative = np.cumsum(weights)
+        drawn = self._random.random() * cumulative[-1]
+        # (where rounding would go past the end, the last that is possible)
+        last = np.searchsorted(cumulative, cumulative[-1])
+        place = int(min(np.searchsorted(cumulative, drawn, side="right"), last))
+        return place if ids is None else int(ids[place])
+
+
+def _top(scores: np.ndarray, k: int) -> np.ndarray:
+    """The places of the `k` highest, the first of equal ones."""
+    least = np.partition(scores, -k)[-k]
+    (above,) = np.nonzero(scores > least)
+    (equal,) = np.nonzero(scores == least)
+    return np.concatenate([above, equal[: k - len(above)]])
+
+
+def log_probs(logits: np.ndarray) -> np.ndarray:
+    """Natural logarithms of the probabilities of logits `[V]`."""
+    top = logits.max()
+    shifted: np.ndarray = logits - top
+    return shifted - np.log(np.exp(shifted, dtype=np.float64).sum()).astype(np.float32)
+
+
+def likeliest(values: np.ndarray, n: int) -> list[int]:
+    """The places of the `n` highest of `values` `[V]`, highest first."""
+    found = _top(values, min(n, len(values))) if n else np.zeros(0, int)
+    return [int(place) for place in found[np.argsort(-values[found], kind="stable")]]

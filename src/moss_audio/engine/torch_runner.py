@@ -1,33 +1,32 @@
-"""The runner on torch: passes through a `MossAudioModel`, and reuse of a clip over many questions.
+"""The runner on torch: passes through a `MossAudioModel`.
 
-A prompt is split after its last clip. The part before (system turn, clips) is the *prefix*: its
-keys and values depend on the clips alone, so requests on the same clips share it, in one batch
-and across calls. Every prompt takes the same two passes, prefix and rest, whether or not the
-prefix was there already: reuse cannot change an answer.
-
-Shapes: B rows of a batch, L positions, V vocabulary.
+Shapes: B rows of a pass, L positions of a piece, N positions with logits, V vocabulary.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Hashable, Sequence
-from functools import cached_property, partial
+from collections.abc import Collection, Sequence
+from functools import cached_property
 
 import numpy as np
 import torch
 from torch.nn import functional as F
 
 from moss_audio.dsp.mel import log_mel
-from moss_audio.engine.kv import GrowingCache, LruStore, Prefix, join_rows, split_rows
-from moss_audio.engine.prompts import EncodedClip, HashedClip, Prompt, similar_lengths
+from moss_audio.engine.kv import PaddedCache, TorchKVCache
+from moss_audio.engine.lru import LruStore
+from moss_audio.engine.prompts import EncodedClip, HashedClip, similar_lengths
+from moss_audio.engine.runner import Piece
 from moss_audio.model.features import AudioFeatures
 from moss_audio.model.modeling import MossAudioModel
 from moss_audio.model.padding import left_padded, padded_mels
 
-_FEATURE_BYTES = 128 * 2**20  # encoded clips kept beside keys and values
-# Prompt positions of a batch, padding included: bounds its memory.
+_FEATURE_BYTES = 128 * 2**20  # encoded clips kept for later calls
+_MAX_ROWS = {"cuda": 16, "cpu": 8, "mps": 8}
+# Positions of one pass of prefill: what others wait for between two of their tokens.
+_PREFILL_TOKENS = {"cuda": 8192, "cpu": 1024, "mps": 2048}
 _BATCH_TOKENS = {"cuda": 65_536, "cpu": 16_384, "mps": 16_384}
-_BATCH_SIZE = {"cuda": 16, "cpu": 8, "mps": 8}
+_SPARE = 128  # positions that a batch has room for before it is copied
 # What a pass through the decoder costs beside its positions, in positions: on a CPU it soon
 # computes all the time, so a second pass is cheaper than padding; a GPU has room to spare.
 _PASS_COST = {"cuda": 4096, "cpu": 16, "mps": 512}
@@ -39,29 +38,36 @@ _FEW_ROWS = 8
 class TorchRunner:
     """`Runner` on a `MossAudioModel` in this process.
 
+    Sequences that get a token each are decoded in one batch, which stays as long as they do.
+
     Args:
         model: on its device, in its dtype; put into evaluation mode.
         suppressed: ids that are never generated: those of audio.
-        reuse_bytes: memory for the prefixes of clips, least recently used out first.
     """
 
-    def __init__(
-        self, model: MossAudioModel, suppressed: Collection[int], *, reuse_bytes: int
-    ) -> None:
+    def __init__(self, model: MossAudioModel, suppressed: Collection[int]) -> None:
         self.model = model.eval()
         self.device: torch.device = model.device
         self.dtype: torch.dtype = model.dtype
-        self.batch_size = _BATCH_SIZE.get(self.device.type, 8)
-        self.batch_tokens = _BATCH_TOKENS.get(self.device.type, 16_384)
+        kind = self.device.type
+        self.max_rows = _MAX_ROWS.get(kind, 8)
+        self.prefill_tokens = _PREFILL_TOKENS.get(kind, 1024)
+        self.batch_tokens = _BATCH_TOKENS.get(kind, 16_384)
+        self.description = f"torch {str(self.dtype).removeprefix('torch.')} on {self.device}"
         decoder, encoder = model.config.language_config, model.config.audio_config
         self.max_positions: int = decoder.max_position_embeddings
         self.chunk_frames: int = encoder.chunk_frames
         self.eos_ids = _eos_ids(model)
         self._n_layers: int = decoder.num_hidden_layers
         self._n_mels: int = encoder.num_mel_bins
+        heads = decoder.num_attention_heads
+        head_dim = getattr(decoder, "head_dim", None) or decoder.hidden_size // heads
+        self._position_bytes: int = (
+            2 * self._n_layers * decoder.num_key_value_heads * head_dim * self.dtype.itemsize
+        )
         self._suppressed = torch.tensor(sorted(suppressed), device=self.device)
-        self._prefixes: LruStore[Prefix] = LruStore(reuse_bytes)
-        self._encoded: LruStore[EncodedClip] = LruStore(min(reuse_bytes, _FEATURE_BYTES))
+        self._encoded: LruStore[EncodedClip] = LruStore(_FEATURE_BYTES)
+        self._decoding: PaddedCache | None = None
 
     @torch.inference_mode()
     def encode(self, clips: Sequence[HashedClip], *, keep: bool) -> list[EncodedClip]:
@@ -81,21 +87,37 @@ class TorchRunner:
                     self._encoded.put(one.encoding_key, one)
         return [known[clip.encoding_key] for clip in clips]
 
-    @torch.inference_mode()
-    def start(self, prompts: Sequence[Prompt]) -> TorchDecoding:
-        """Rows after their prompts: the prefixes, each different one once, then the rest."""
-        prefixes = self._prefill(prompts)
-        _, mask = left_padded([[0] * (prefix.length if prefix else 0) for prefix in prefixes])
-        decoding = TorchDecoding(self, join_rows(self._n_layers, prefixes), mask.to(self.device))
-        decoding.extend([prompt.input_ids[prompt.prefix_length :] for prompt in prompts])
-        return decoding
+    def cache(self) -> TorchKVCache:
+        """A new sequence without positions."""
+        return TorchKVCache(self._position_bytes)
 
     @torch.inference_mode()
-    def hold(self, prompt: Prompt) -> Callable[[], None]:
-        """Prefill a prompt's prefix and keep it; the returned function lets it go."""
-        self._prefixes.pin(prompt.prefix_key)
-        self._prefill([prompt])
-        return partial(self._prefixes.unpin, prompt.prefix_key)
+    def forward(self, batch: Sequence[tuple[TorchKVCache, Piece]]) -> list[TorchLogits]:
+        """Single tokens in one pass, longer pieces in passes of similar length: little of them is
+        padding."""
+        before = [cache.length for cache, _ in batch]
+        try:
+            return self._passes(batch)
+        except BaseException:
+            for (cache, _), length in zip(batch, before, strict=True):
+                cache.crop(length)
+            raise
+
+    def _passes(self, batch: Sequence[tuple[TorchKVCache, Piece]]) -> list[TorchLogits]:
+        out: dict[int, TorchLogits] = {}
+        single = [place for place, (_, piece) in enumerate(batch) if _is_step(piece)]
+        if len(batch) == 1 and batch[0][0].batch is not None and not batch[0][1].audio:
+            single = [0]  # a guess about the one row that is decoded
+        if single:
+            found = self._step([batch[place] for place in single])
+            out.update(zip(single, found, strict=True))
+        left = [place for place in range(len(batch)) if place not in out]
+        cost = _PASS_COST.get(self.device.type, 512)
+        for group in similar_lengths([len(batch[place][1].ids) for place in left], cost):
+            places = [left[index] for index in group]
+            found = self._one_pass([batch[place] for place in places])
+            out.update(zip(places, found, strict=True))
+        return [out[place] for place in range(len(batch))]
 
     @torch.inference_mode()
     def piece_scores(self, clip: EncodedClip, scale: float) -> np.ndarray:
@@ -105,18 +127,16 @@ class TorchRunner:
         return scores
 
     def forget(self) -> None:
-        """Give the memory of reusable clips back."""
-        self._prefixes.clear()
+        """Give the memory of encoded clips back."""
         self._encoded.clear()
 
-    def next_logits(self, hidden: torch.Tensor) -> torch.Tensor:
-        """Float32 logits `[B, V]` after the last of `hidden` `[B, L, H]`; suppressed ids are at
-        -inf."""
-        last = hidden[:, -1]
-        if self.device.type == "cpu" and 1 < last.shape[0] <= _FEW_ROWS:
-            logits = torch.mm(self.model.lm_head.weight, last.T).T.float()
+    @torch.inference_mode()
+    def logits(self, hidden: torch.Tensor) -> torch.Tensor:
+        """Float32 logits `[N, V]` after `hidden` `[N, H]`; suppressed ids are at -inf."""
+        if self.device.type == "cpu" and 1 < hidden.shape[0] <= _FEW_ROWS:
+            logits = torch.mm(self.model.lm_head.weight, hidden.T).T.float()
         else:
-            logits = self.model.lm_head(last).float()
+            logits = self.model.lm_head(hidden).float()
         return logits.index_fill_(1, self._suppressed, float("-inf"))
 
     @cached_property
@@ -151,117 +171,128 @@ class TorchRunner:
             )
         return out
 
-    def _prefill(self, prompts: Sequence[Prompt]) -> list[Prefix | None]:
-        """The prefix of each prompt: kept from before, or computed, each different one once."""
-        found: dict[Hashable, Prefix] = {}
-        missing: dict[Hashable, Prompt] = {}
-        for prompt in prompts:
-            kept = self._prefixes.get(prompt.prefix_key)
-            if kept is not None:
-                found[prompt.prefix_key] = kept
-            elif prompt.prefix_length:
-                missing.setdefault(prompt.prefix_key, prompt)
-        if missing:
-            reused = {prompt.prefix_key for prompt in prompts if prompt.request.reuse}
-            for key, prefix in self._compute_prefixes(list(missing.values()), reused):
-                found[key] = prefix.cloned() if key in reused else prefix
-                if key in reused:
-                    self._prefixes.put(key, found[key])
-        return [found.get(prompt.prefix_key) for prompt in prompts]
-
-    def _compute_prefixes(
-        self, prompts: Sequence[Prompt], reused: Collection[Hashable]
-    ) -> list[tuple[Hashable, Prefix]]:
-        """The prefixes of prompts, those of similar length in one pass: little of it is padding."""
-        clips = [clip for prompt in prompts for clip in prompt.clips]
-        left = iter(self.encode(clips, keep=any(p.prefix_key in reused for p in prompts)))
-        encoded = [[next(left) for _ in prompt.clips] for prompt in prompts]
-        cost = _PASS_COST.get(self.device.type, 512)
-        out = []
-        for group in similar_lengths([prompt.prefix_length for prompt in prompts], cost):
-            prefixes = self._one_pass(
-                [prompts[index] for index in group],
-                [one for index in group for one in encoded[index]],
+    def _step(self, batch: Sequence[tuple[TorchKVCache, Piece]]) -> list[TorchLogits]:
+        """A pass of the sequences that are being decoded, each with as many ids."""
+        caches = [cache for cache, _ in batch]
+        decoding = self._decoding
+        there = decoding is not None and decoding.members == caches
+        if decoding is None or not there or any(one.batch is not decoding for one in caches):
+            for member in decoding.members if decoding is not None else ():
+                if member.batch is decoding and member not in caches:
+                    member.alone()
+            decoding = PaddedCache(self._n_layers, caches, _SPARE, self.device)
+            decoding.adopt()
+            self._decoding = decoding
+        n_new = len(batch[0][1].ids)
+        mask = torch.cat([decoding.mask, decoding.mask.new_ones(len(batch), n_new)], dim=1)
+        ids = torch.tensor([list(piece.ids) for _, piece in batch], device=self.device)
+        try:
+            outputs = self.model.hidden_states(
+                input_ids=ids,
+                attention_mask=mask,
+                position_ids=_positions(mask)[:, -n_new:],
+                past_key_values=decoding.cache,
+                use_cache=True,
+                audio_input_mask=None if n_new == 1 else torch.zeros_like(ids, dtype=torch.bool),
             )
-            keys = [prompts[index].prefix_key for index in group]
-            out += list(zip(keys, prefixes, strict=True))
-        return out
+        except BaseException:
+            decoding.crop(0)  # layers that were written already forget it
+            raise
+        decoding.mask, decoding.width = mask, decoding.width + n_new
+        for cache in caches:
+            cache.length += n_new
+        hidden = outputs.last_hidden_state
+        return self._kept(hidden, [piece for _, piece in batch])
 
-    def _one_pass(self, prompts: Sequence[Prompt], encoded: Sequence[EncodedClip]) -> list[Prefix]:
-        """The prefixes of the prompts, in one pass; `encoded`: all their clips, in order."""
-        n_streams = len(encoded[0].features.deepstack)
-        features = AudioFeatures(
-            torch.cat([one.features.embeds for one in encoded]),
-            tuple(
-                torch.cat([one.features.deepstack[i] for one in encoded]) for i in range(n_streams)
-            ),
-            tuple(one.n_tokens for one in encoded),
+    def _one_pass(self, batch: Sequence[tuple[TorchKVCache, Piece]]) -> list[TorchLogits]:
+        """A pass of pieces of similar length, left-padded to the longest."""
+        caches = [cache for cache, _ in batch]
+        pieces = [piece for _, piece in batch]
+        ids, new = left_padded([piece.ids for piece in pieces])
+        past = PaddedCache(self._n_layers, caches, ids.shape[1], self.device)
+        mask = torch.cat([past.mask, new.to(self.device)], dim=1)
+        features = _features(pieces)
+        audio, _ = left_padded(
+            [piece.audio.mask if piece.audio else [False] * len(piece.ids) for piece in pieces]
         )
-        lengths = [prompt.prefix_length for prompt in prompts]
-        ids, mask = left_padded([p.input_ids[: p.prefix_length] for p in prompts])
-        audio, _ = left_padded([p.audio_mask[: p.prefix_length] for p in prompts])
-        mask = mask.to(self.device)
-        cache = GrowingCache(self._n_layers)
-        self.model.hidden_states(
+        outputs = self.model.hidden_states(
             input_ids=ids.to(self.device),
             attention_mask=mask,
-            position_ids=_positions(mask),
-            past_key_values=cache,
+            position_ids=_positions(mask)[:, -ids.shape[1] :],
+            past_key_values=past.cache,
             use_cache=True,
             audio_features=features,
             audio_input_mask=audio.bool().to(self.device),
         )
-        return split_rows(cache, lengths)
+        grown = past.split([len(piece.ids) for piece in pieces])
+        for cache, piece, layers in zip(caches, pieces, grown, strict=True):
+            cache.batch, cache.layers = None, layers
+            cache.length += len(piece.ids)
+        return self._kept(outputs.last_hidden_state, pieces)
+
+    def _kept(self, hidden: torch.Tensor, pieces: Sequence[Piece]) -> list[TorchLogits]:
+        """The logits that pieces want of a pass's `hidden` `[B, L, H]`, computed together."""
+        counts = [len(piece.ids) if piece.all_logits else 1 for piece in pieces]
+        rows = torch.cat([hidden[row, -count:] for row, count in enumerate(counts)])
+        shared = _PassLogits(self, rows)
+        ends = np.cumsum(counts).tolist()
+        return [
+            TorchLogits(shared, end - count, end) for end, count in zip(ends, counts, strict=True)
+        ]
 
 
-class TorchDecoding:
-    """`Decoding` of a `TorchRunner`: a left-padded cache and the logits after it.
+class _PassLogits:
+    """The logits of one pass, computed when the first of them is looked at."""
 
-    Args:
-        mask: `[B, L]`, 1 where the cache holds a position.
-    """
+    def __init__(self, runner: TorchRunner, hidden: torch.Tensor) -> None:
+        self._runner, self._hidden = runner, hidden
 
-    def __init__(self, runner: TorchRunner, cache: GrowingCache, mask: torch.Tensor) -> None:
-        self._runner = runner
-        self._cache = cache
-        self._mask = mask
-        self._logits = torch.empty(0)
+    @cached_property
+    def values(self) -> torch.Tensor:
+        """Float32 `[N, V]`."""
+        return self._runner.logits(self._hidden)
 
-    @torch.inference_mode()
-    def extend(self, ids: Sequence[Sequence[int]]) -> None:
-        """Append ids to each row and compute the logits after them."""
-        runner = self._runner
-        values, mask = left_padded(ids)
-        self._mask = torch.cat([self._mask, mask.to(runner.device)], dim=1)
-        outputs = runner.model.hidden_states(
-            input_ids=values.to(runner.device),
-            attention_mask=self._mask,
-            position_ids=_positions(self._mask)[:, -values.shape[1] :],
-            past_key_values=self._cache,
-            use_cache=True,
-        )
-        self._logits = runner.next_logits(outputs.last_hidden_state)
-
-    def advance(self, tokens: Sequence[int]) -> None:
-        """Append a token to each row `[B]` and compute what comes next."""
-        self.extend([[token] for token in tokens])
-
+    @cached_property
     def likeliest(self) -> list[int]:
-        """The likeliest next token of each row `[B]`."""
-        tokens: list[int] = self._logits.argmax(dim=1).tolist()
-        return tokens
+        """`[N]`, fetched from the device at once."""
+        ids: list[int] = self.values.argmax(dim=1).tolist()
+        return ids
 
-    def logits(self, row: int) -> torch.Tensor:
-        """Float32 logits `[V]` of a row's next token, on the CPU."""
-        return self._logits[row].cpu()
 
-    @torch.inference_mode()
-    def keep(self, rows: Sequence[int]) -> None:
-        """Drop all rows but these, in this order."""
-        index = torch.tensor(rows, device=self._mask.device)
-        self._cache.keep_rows(index)
-        self._mask = self._mask.index_select(0, index)
-        self._logits = self._logits.index_select(0, index)
+class TorchLogits:
+    """`Logits` of one piece: rows `first` to `end` of its pass."""
+
+    def __init__(self, shared: _PassLogits, first: int, end: int) -> None:
+        self._shared, self._first, self._end = shared, first, end
+
+    def argmax(self) -> list[int]:
+        return self._shared.likeliest[self._first : self._end]
+
+    def row(self, position: int = -1) -> np.ndarray:
+        place = range(self._first, self._end)[position]
+        values: np.ndarray = self._shared.values[place].cpu().numpy()
+        return values
+
+
+def _is_step(piece: Piece) -> bool:
+    return len(piece.ids) == 1 and piece.audio is None
+
+
+def _features(pieces: Sequence[Piece]) -> AudioFeatures | None:
+    """The audio of pieces, one after the other."""
+    parts = [part for piece in pieces if piece.audio for part in piece.audio.parts]
+    if not parts:
+        return None
+    found = [part.clip.features for part in parts]
+    cut = [slice(part.first, part.end) for part in parts]
+    return AudioFeatures(
+        torch.cat([one.embeds[rows] for one, rows in zip(found, cut, strict=True)]),
+        tuple(
+            torch.cat([one.deepstack[i][rows] for one, rows in zip(found, cut, strict=True)])
+            for i in range(len(found[0].deepstack))
+        ),
+        tuple(part.end - part.first for part in parts),
+    )
 
 
 def _positions(mask: torch.Tensor) -> torch.Tensor:

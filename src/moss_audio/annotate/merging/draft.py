@@ -103,14 +103,14 @@ _DETERMINER = re.compile(r"\b(?:(?P<article>an?)|the|this|that|its|their|another
 
 
 @dataclass(frozen=True)
-class Piece:
+class DraftPiece:
     """Words of the model's own, or the id of a slot."""
 
     text: str = ""
     slot: str = ""
 
 
-Sentences = Sequence[Sequence[Piece]]
+Sentences = Sequence[Sequence[DraftPiece]]
 
 
 def draft_schema(slots: Mapping[str, Slot]) -> dict[str, Any]:
@@ -140,7 +140,7 @@ def read_draft(reply: str) -> Sentences:
         known = isinstance(piece, dict) and len(piece) == 1 and {*piece} <= {"text", "slot"}
         if not known or not all(isinstance(value, str) for value in piece.values()):
             raise MossAudioError('a piece of a sentence must be {"text": ...} or {"slot": ...}')
-    return [[Piece(**piece) for piece in sentence] for sentence in sentences if sentence]
+    return [[DraftPiece(**piece) for piece in sentence] for sentence in sentences if sentence]
 
 
 def draft_faults(

@@ -1,0 +1,108 @@
+"""A runner that is no model: what it says is a function of what a sequence holds, nothing else."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from moss_audio.engine.prompts import EncodedClip, HashedClip
+from moss_audio.engine.runner import Piece
+from moss_audio.testing.tokenizer import tiny_tokenizer
+
+TOKENIZER = tiny_tokenizer()
+END = TOKENIZER.convert_tokens_to_ids("<|im_end|>")
+LETTERS = [TOKENIZER.encode(c, add_special_tokens=False)[0] for c in "abcdefghijkl"]
+
+
+class FakeCache:
+    """What a sequence holds: ids, and of audio the clip's key."""
+
+    def __init__(self, runner: FakeRunner, held: Sequence[object] = ()) -> None:
+        self._runner, self.held = runner, list(held)
+        runner.caches.add(self)
+
+    @property
+    def length(self) -> int:
+        return len(self.held)
+
+    @property
+    def n_bytes(self) -> int:
+        return len(self.held)
+
+    def crop(self, length: int) -> None:
+        self.held = self.held[:length]
+
+    def fork(self) -> FakeCache:
+        assert self in self._runner.caches
+        return FakeCache(self._runner, self.held)
+
+    def close(self) -> None:
+        self._runner.caches.remove(self)
+
+
+class FakeLogits:
+    def __init__(self, runner: FakeRunner, told: list[list[object]]) -> None:
+        self._runner, self._told = runner, told
+
+    def argmax(self) -> list[int]:
+        return [self._runner.next_id(one) for one in self._told]
+
+    def row(self, position: int = -1) -> np.ndarray:
+        likeliest = self._runner.next_id(self._told[position])
+        row = np.full(len(TOKENIZER) + 2, -np.inf, np.float32)
+        row[[*LETTERS, END]] = 0.0
+        row[likeliest] = 1.0
+        return row
+
+
+class FakeRunner:
+    max_rows, prefill_tokens, batch_tokens = 4, 16, 400
+    max_positions, chunk_frames = 500, 400
+    eos_ids: frozenset[int] = frozenset()
+    description = "fake"
+
+    def __init__(self) -> None:
+        self.caches: set[FakeCache] = set()  # open ones
+        self.passes: list[list[int]] = []  # lengths of the pieces of each
+        self.encoded: list[str] = []
+        self.watch: Callable[[Sequence[tuple[FakeCache, Piece]]], None] = lambda batch: None
+
+    def next_id(self, held: list[object]) -> int:
+        """An answer ends after about twelve letters."""
+        state = int.from_bytes(hashlib.blake2b(repr(held).encode(), digest_size=4).digest())
+        return END if state % 13 == 0 else LETTERS[state % len(LETTERS)]
+
+    def encode(self, clips: Sequence[HashedClip], *, keep: bool) -> list[EncodedClip]:
+        self.encoded += [clip.key for clip in clips]
+        return [
+            EncodedClip(c.key, c.n_tokens, None, 0, c.n_frames, c.longest, c.samples) for c in clips
+        ]
+
+    def cache(self) -> FakeCache:
+        return FakeCache(self)
+
+    def forward(self, batch: Sequence[tuple[FakeCache, Piece]]) -> list[FakeLogits]:
+        self.watch(batch)
+        self.passes.append([len(piece.ids) for _, piece in batch])
+        out = []
+        for cache, piece in batch:
+            assert cache in self.caches, "a closed sequence"
+            new: list[object] = list(piece.ids)
+            if piece.audio is not None:
+                rows = [(p.clip.key, i) for p in piece.audio.parts for i in range(p.first, p.end)]
+                places = [place for place, is_audio in enumerate(piece.audio.mask) if is_audio]
+                for place, row in zip(places, rows, strict=True):
+                    new[place] = row
+            cache.held += new
+            first = cache.length - (len(new) if piece.all_logits else 1)
+            out.append(
+                FakeLogits(self, [cache.held[: end + 1] for end in range(first, cache.length)])
+            )
+        return out
+
+    def piece_scores(self, clip: EncodedClip, scale: float) -> np.ndarray:
+        return np.full((clip.n_tokens, 2), scale)
+
+    def forget(self) -> None: ...
