@@ -194,7 +194,7 @@ def test_instruments_only_where_a_detector_heard_them():
     assert [(s.label, s.start_s, s.end_s, s.score) for s in found.spans] == [
         ("violin", 0.0, 5.0, 0.5)
     ]
-    own = InstrumentsTool(InstrumentsConfig(), Tagger())
+    own = InstrumentsTool(InstrumentsConfig(), [Tagger()])
     own.setup()
     [found] = own.annotate(samples, segment(samples))
     assert [span.label for span in found.spans] == ["flute"]

@@ -1,15 +1,16 @@
-"""Sound -> FLAC bytes, 16 bits, mono, 16 kHz: the same samples give the same bytes."""
+"""Sound -> bytes of FLAC or another codec, mono, 16 kHz: equal samples give equal bytes."""
 
 from __future__ import annotations
 
 import io
+from fractions import Fraction
+from typing import Any
 
 import numpy as np
 
 from moss_audio.units import SAMPLE_RATE
 
 _FULL_SCALE = 32768.0  # what the loader divides 16-bit samples by: PCM at 16 kHz passes unchanged
-_FRAME_SAMPLES = 4096
 
 
 def pcm(samples: np.ndarray) -> np.ndarray:
@@ -20,17 +21,28 @@ def pcm(samples: np.ndarray) -> np.ndarray:
 
 def encode(samples: np.ndarray) -> bytes:
     """A FLAC file of mono float32 samples [n] at 16 kHz."""
+    return encoded(pcm(samples), "flac", "flac", block=4096)
+
+
+def encoded(whole: np.ndarray, container: str, codec: str, *, block: int, bits: int = 0) -> bytes:
+    """A file of mono int16 samples [n] at 16 kHz, the same for the same samples.
+
+    `block` samples are handed over at a time; `bits` a second, where the codec takes a rate.
+    """
     import av
 
-    whole = pcm(samples)
     file = io.BytesIO()
-    with av.open(file, "w", format="flac", options={"fflags": "+bitexact"}) as container:
-        stream = container.add_stream("flac", rate=SAMPLE_RATE, layout="mono", format="s16")
-        stream.codec_context.options = {"flags": "+bitexact"}
-        for start in range(0, len(whole), _FRAME_SAMPLES):
-            part = np.ascontiguousarray(whole[start : start + _FRAME_SAMPLES])
-            frame = av.AudioFrame.from_ndarray(part[None], format="s16", layout="mono")
+    # Without "bitexact" FFmpeg draws a random stream number and writes its version.
+    with av.open(file, "w", format=container, options={"fflags": "+bitexact"}) as out:
+        stream: Any = out.add_stream(codec, rate=SAMPLE_RATE, layout="mono", format="s16")
+        stream.codec_context.flags |= av.codec.context.Flags.bitexact
+        if bits:
+            stream.bit_rate = bits
+        for start in range(0, len(whole), block):
+            part = np.ascontiguousarray(whole[None, start : start + block])
+            frame = av.AudioFrame.from_ndarray(part, "s16", "mono")
             frame.sample_rate, frame.pts = SAMPLE_RATE, start
-            container.mux(stream.encode(frame))
-        container.mux(stream.encode(None))
+            frame.time_base = Fraction(1, SAMPLE_RATE)
+            out.mux(stream.encode(frame))
+        out.mux(stream.encode(None))
     return file.getvalue()

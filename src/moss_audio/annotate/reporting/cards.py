@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,7 @@ from moss_audio.annotate.records import AudioSegment
 from moss_audio.annotate.reporting.counting import fair_limit
 from moss_audio.annotate.reporting.drawing import opus_uri, spectrogram_uri, waveform_path
 from moss_audio.annotate.reporting.statistics import group_of
-from moss_audio.annotate.reporting.timeline import Lane, Tick, lanes, ticks
+from moss_audio.annotate.reporting.timeline import lanes, ticks
 from moss_audio.errors import MossAudioError
 from moss_audio.recordings import load_audio
 from moss_audio.units import SAMPLE_RATE
@@ -26,32 +25,9 @@ MAX_RESULTS = 60
 Talk = tuple[str, tuple[tuple[str, str], ...]]  # task, turns as (role, content)
 
 
-@dataclass(frozen=True)
-class Card:
-    """A segment, and what the template cannot take from it as it is.
-
-    `sound` is empty where it could not be read: `problem` says why. `shown_s` is how much of it is
-    played and drawn, `most_spans` how many of a result's spans its table shows.
-    """
-
-    number: int
-    segment: AudioSegment
-    title: str
-    shown_s: float
-    sound: str
-    wave: str
-    picture: str
-    problem: str
-    ticks: tuple[Tick, ...]
-    lanes: tuple[Lane, ...]
-    most_spans: int
-    talks: tuple[Talk, ...]
-    search: str
-
-
 def make_card(
     out: Path, segment: AudioSegment, number: int, *, most_s: float, most_items: int, most_rows: int
-) -> Card:
+) -> dict[str, Any]:
     """Reads and draws the sound of a segment and lays out its results.
 
     Args:
@@ -59,27 +35,30 @@ def make_card(
         most_s: of the sound, from its start; the rest is neither drawn nor played.
         most_items: on all lanes together.
         most_rows: in all tables together.
+
+    Returns what the template cannot take from the segment as it is. `sound` is empty where it
+    could not be read: `problem` says why. `shown_s` is how much of it is played and drawn,
+    `most_spans` how many of a result's spans its table shows.
     """
     samples, problem = _load(out, segment, most_s)
     shown_s = len(samples) / SAMPLE_RATE if len(samples) else min(segment.duration_s, most_s)
     title = _title(segment)
-    return Card(
-        number=number,
-        segment=segment,
-        title=title,
-        shown_s=shown_s,
-        sound=opus_uri(samples) if len(samples) else "",
-        wave=waveform_path(samples),
-        picture=spectrogram_uri(samples) if len(samples) else "",
-        problem=problem,
-        ticks=tuple(ticks(shown_s)),
-        lanes=tuple(lanes(segment, shown_s, most_items)) if shown_s > 0 else (),
-        most_spans=int(
-            fair_limit([len(r.spans) for r in segment.results[:MAX_RESULTS]], most_rows)
-        ),
-        talks=_talks(segment.conversations),
-        search=_search_text(segment, title),
-    )
+    sizes = [len(result.spans) for result in segment.results[:MAX_RESULTS]]
+    return {
+        "number": number,
+        "segment": segment,
+        "title": title,
+        "shown_s": shown_s,
+        "sound": opus_uri(samples) if len(samples) else "",
+        "wave": waveform_path(samples),
+        "picture": spectrogram_uri(samples) if len(samples) else "",
+        "problem": problem,
+        "ticks": ticks(shown_s),
+        "lanes": lanes(segment, shown_s, most_items) if shown_s > 0 else (),
+        "most_spans": int(fair_limit(sizes, most_rows)),
+        "talks": _talks(segment.conversations),
+        "search": _search_text(segment, title),
+    }
 
 
 def readable(value: Any) -> str:
@@ -102,14 +81,13 @@ def short(text: str, most: int = _TEXT_CHARS) -> str:
 
 def _load(out: Path, segment: AudioSegment, most_s: float) -> tuple[np.ndarray, str]:
     """Samples, or none and why."""
-    empty = np.empty(0, np.float32)
     if not segment.audio:
-        return empty, "This segment has no sound file of its own."
+        return np.empty(0, np.float32), "This segment has no sound file of its own."
     try:
         return load_audio(out / segment.audio, end=most_s).samples, ""
     except MossAudioError:
         # The message would name the folder, and equal runs in two places shall give equal pages.
-        return empty, f"The sound could not be read: {segment.audio}"
+        return np.empty(0, np.float32), f"The sound could not be read: {segment.audio}"
 
 
 def _title(segment: AudioSegment) -> str:

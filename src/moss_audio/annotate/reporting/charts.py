@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import Any
 
 from moss_audio.annotate.reporting.counting import Bin, Histogram, round_width
 
@@ -14,54 +14,40 @@ LEFT, RIGHT, TOP, PLOT, BOTTOM = 40, 16, 10, 150, 40
 _LETTER = 6.6  # of a tick label, with room beside the label
 
 
-@dataclass(frozen=True)
-class Column:
-    """A stack of a histogram: what it stands for, its counts, and a rectangle (style, x, y, width,
-    height) for each that is not 0."""
-
-    range: str
-    counts: tuple[int, ...]
-    total: int
-    parts: tuple[tuple[str, float, float, float, float], ...]
-
-
-@dataclass(frozen=True)
-class HistogramChart:
-    """`ticks`: (height, text) of the counts; `edges`: (x, text) of the values."""
-
-    names: tuple[str, ...]
-    ticks: tuple[tuple[float, str], ...]
-    columns: tuple[Column, ...]
-    edges: tuple[tuple[float, str], ...]
-
-
-def histogram(found: Histogram, styles: Sequence[str], unit: str) -> HistogramChart | None:
+def histogram(found: Histogram, styles: Sequence[str], unit: str) -> dict[str, Any] | None:
     """Stacked columns, a style class for each series. None without values.
 
-    `unit` is that of the values, below the horizontal axis.
+    `unit` is that of the values, below the horizontal axis. Returns `names` of the series, `ticks`
+    (height, text) of the counts, `edges` (x, text) of the values, and `columns`: what each stands
+    for (`range`), its `counts`, and a rectangle (style, x, y, width, height) for each that is not 0
+    (`parts`).
     """
     bins = found.bins()
     if not bins:
         return None
-    ticks = _count_ticks(max(one.total for one in bins))
+    width = round_width(max(one.total for one in bins) / 4)  # four or five whole numbers
+    highest = -(-max(one.total for one in bins) // width) * width
     step = (WIDTH - LEFT - RIGHT) / len(bins)
     # Where the last bin is open, its label belongs to its left edge like all the others.
     lows = [one.low for one in bins] + [bins[-1].high] * math.isfinite(bins[-1].high)
-    every = _label_every(bins, step)
-    return HistogramChart(
-        names=tuple(name or "segments" for name in found.series),
-        ticks=tuple((TOP + PLOT * (1 - tick / ticks[-1]), f"{tick:,}") for tick in ticks),
-        columns=tuple(
-            Column(
-                _range(one, unit), one.counts, one.total,
-                _stack(one, LEFT + at * step, step, ticks[-1], styles),
-            )
-            for at, one in enumerate(bins)
-        ),
-        edges=tuple(
-            (LEFT + at * step, number(lows[at])) for at in range(0, len(lows), every)
-        ),
-    )  # fmt: skip
+    labelled = range(0, len(lows), _label_every(bins, step))
+    columns = [
+        {
+            "range": _range(one, unit),
+            "counts": one.counts,
+            "parts": _stack(one, LEFT + at * step, step, highest, styles),
+        }
+        for at, one in enumerate(bins)
+    ]
+    return {
+        "names": [name or "segments" for name in found.series],
+        "ticks": [
+            (TOP + PLOT * (1 - tick / highest), f"{tick:,}")
+            for tick in range(0, highest + 1, width)
+        ],
+        "columns": columns,
+        "edges": [(LEFT + at * step, number(lows[at])) for at in labelled],
+    }
 
 
 def number(value: float) -> str:
@@ -75,14 +61,14 @@ def number(value: float) -> str:
 
 def _stack(
     one: Bin, x: float, step: float, highest: int, styles: Sequence[str]
-) -> tuple[tuple[str, float, float, float, float], ...]:
+) -> list[tuple[str, float, float, float, float]]:
     y, parts = float(TOP + PLOT), []
     for count, style in zip(one.counts, styles, strict=True):
         height = PLOT * count / highest
         y -= height
         if count:
             parts.append((style, x + 0.75, y, max(step - 1.5, 0.75), height))
-    return tuple(parts)
+    return parts
 
 
 def _label_every(bins: Sequence[Bin], step: float) -> int:
@@ -97,9 +83,3 @@ def _range(one: Bin, unit: str) -> str:
     if math.isinf(one.high):
         return f"{number(one.low)} and more {unit}"
     return f"{number(one.low)} – {number(one.high)} {unit}"
-
-
-def _count_ticks(highest: int) -> list[int]:
-    """Whole numbers from 0 to at least `highest`, four or five of them."""
-    width = round_width(highest / 4)
-    return list(range(0, -(-highest // width) * width + 1, width))

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import math
 import re
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import count
+
+import numpy as np
 
 _MAX_NAMES = 1000
 _OTHERS = "(others)"
 _NAME_CHARS = 300
 _NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
-_NICE = (1, 2, 5)
 _TAIL = 0.99  # of the values lie in bins of their own; the last bin takes the rest
 
 
@@ -95,21 +96,15 @@ class Histogram:
     """
 
     def __init__(self, resolution: float, highest: float, series: Sequence[str] = ("",)) -> None:
-        self.resolution = resolution
-        self.series = tuple(series)
-        self._last = round(highest / resolution)
-        self._counts: dict[str, Counter[int]] = {name: Counter() for name in self.series}
+        self.resolution, self.series = resolution, tuple(series)
+        self.counts = np.zeros((round(highest / resolution) + 1, len(self.series)), int)
 
     def add(self, value: float, series: str = "") -> None:
         """Count a value; one that is not finite, negative or of another series is left out."""
-        if math.isfinite(value) and value >= 0 and series in self._counts:
+        if math.isfinite(value) and value >= 0 and series in self.series:
             # The small part keeps 0.15 in the bin that begins there, whatever binary makes of it.
-            fine = min(int(value / self.resolution + 1e-6), self._last)
-            self._counts[series][fine] += 1
-
-    @property
-    def total(self) -> int:
-        return sum(counts.total() for counts in self._counts.values())
+            fine = min(int(value / self.resolution + 1e-6), len(self.counts) - 1)
+            self.counts[fine, self.series.index(series)] += 1
 
     def quantile(self, share: float) -> float:
         """The value below which about `share` of all lie, to the resolution; 0 without values."""
@@ -118,46 +113,27 @@ class Histogram:
     def bins(self, most: int = 20) -> list[Bin]:
         """At most `most` bins of a round width from 0 on; the last one is open where a few values
         lie far above the others."""
-        if not self.total:
+        if not self.counts.any():
             return []
-        top = max(max(counts, default=0) for counts in self._counts.values())
+        top = int(np.flatnonzero(self.counts.any(axis=1))[-1])
         # A tail is cut off only where it would squeeze all others together.
         tail = self._fine_quantile(_TAIL)
         reach = tail if top > 2 * tail + 1 else top
         width = round_width((reach + 1) / most)
         number = reach // width + 1
-        is_open = top >= number * width or top == self._last
-        totals = [[0] * len(self.series) for _ in range(number)]
-        for at, name in enumerate(self.series):
-            for fine, count in self._counts[name].items():
-                totals[min(fine // width, number - 1)][at] += count
-        size = width * self.resolution
-        return [
-            Bin(
-                k * size,
-                math.inf if is_open and k == number - 1 else (k + 1) * size,
-                tuple(counts),
-            )
-            for k, counts in enumerate(totals)
-        ]
+        is_open = top >= number * width or top == len(self.counts) - 1
+        totals = np.zeros((number, len(self.series)), int)
+        np.add.at(totals, np.minimum(np.arange(len(self.counts)) // width, number - 1), self.counts)
+        edges = [k * width * self.resolution for k in range(number + 1)]
+        edges[-1] = math.inf if is_open else edges[-1]
+        return [Bin(edges[k], edges[k + 1], tuple(totals[k].tolist())) for k in range(number)]
 
     def _fine_quantile(self, share: float) -> int:
-        merged: Counter[int] = Counter()
-        for counts in self._counts.values():
-            merged.update(counts)
-        seen, wanted = 0, share * merged.total()
-        for fine in sorted(merged):
-            seen += merged[fine]
-            if seen >= wanted:
-                return fine
-        return 0
+        reached = self.counts.sum(axis=1).cumsum()
+        return int(np.searchsorted(reached, share * reached[-1]))
 
 
 def round_width(least: float) -> int:
     """The smallest of 1, 2, 5, 10, 20, ... that is not below `least`."""
-    scale = 1
-    while True:
-        for step in _NICE:
-            if step * scale >= least:
-                return step * scale
-        scale *= 10
+    widths = (step * 10**power for power in count() for step in (1, 2, 5))
+    return next(width for width in widths if width >= least)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import base64
-import io
 from fractions import Fraction
 
 import av
 import numpy as np
 
+from moss_audio.annotate.flac import encoded
 from moss_audio.plot import mel_picture
 from moss_audio.units import SAMPLE_RATE
 
@@ -32,23 +32,9 @@ _RAMP = (
 
 def opus_uri(samples: np.ndarray) -> str:
     """Mono float32 at 16 kHz [n] as a `data:` URI of Opus in Ogg; equal samples, equal text."""
-    buffer = io.BytesIO()
-    # Without "bitexact" FFmpeg draws a random stream number and writes its version.
-    with av.open(buffer, "w", format="ogg", options={"fflags": "+bitexact"}) as container:
-        stream = container.add_stream("libopus", rate=SAMPLE_RATE)
-        stream.layout = "mono"  # type: ignore[attr-defined]
-        stream.bit_rate = OPUS_BITS_PER_S  # type: ignore[attr-defined]
-        stream.codec_context.flags |= av.codec.context.Flags.bitexact
-        pcm = np.round(np.clip(samples, -1, 1) * 32767).astype(np.int16)
-        for at in range(0, len(pcm), SAMPLE_RATE):
-            frame = av.AudioFrame.from_ndarray(
-                np.ascontiguousarray(pcm[None, at : at + SAMPLE_RATE]), "s16", "mono"
-            )
-            frame.sample_rate, frame.pts = SAMPLE_RATE, at
-            frame.time_base = Fraction(1, SAMPLE_RATE)
-            container.mux(stream.encode(frame))  # type: ignore[attr-defined]
-        container.mux(stream.encode(None))  # type: ignore[attr-defined]
-    return _uri("audio/ogg; codecs=opus", buffer.getvalue())
+    whole = np.round(np.clip(samples, -1, 1) * 32767).astype(np.int16)
+    data = encoded(whole, "ogg", "libopus", block=SAMPLE_RATE, bits=OPUS_BITS_PER_S)
+    return _uri("audio/ogg; codecs=opus", data)
 
 
 def waveform_path(samples: np.ndarray) -> str:

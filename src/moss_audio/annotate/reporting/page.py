@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib import resources
+from typing import Any
 
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
@@ -13,7 +14,7 @@ from markupsafe import Markup
 from moss_audio import __version__
 from moss_audio.annotate.records import COARSE_CLASSES
 from moss_audio.annotate.reporting import charts
-from moss_audio.annotate.reporting.cards import Card, readable, short
+from moss_audio.annotate.reporting.cards import readable, short
 from moss_audio.annotate.reporting.statistics import (
     DECISIONS,
     GROUPS,
@@ -28,7 +29,7 @@ from moss_audio.plot import mel_height
 _HERTZ = (("4 kHz", 4000.0), ("2 kHz", 2000.0), ("1 kHz", 1000.0), ("500 Hz", 500.0))
 
 
-def render_page(statistics: Statistics, cards: Sequence[Card], *, seed: int) -> str:
+def render_page(statistics: Statistics, cards: Sequence[Mapping[str, Any]], *, seed: int) -> str:
     """The whole HTML file, the same for the same arguments."""
     script, style = _resource("script.js"), _resource("style.css")
     # The browser itself then refuses the network, and every script but ours.
@@ -53,7 +54,7 @@ def render_page(statistics: Statistics, cards: Sequence[Card], *, seed: int) -> 
         decisions=DECISIONS,
         present=PRESENT,
         cards=cards,
-        groups=[name for name in GROUPS if any(group_of(c.segment) == name for c in cards)],
+        groups=[name for name in GROUPS if any(group_of(c["segment"]) == name for c in cards)],
         hertz=[(text, round(100 * mel_height(hz), 1)) for text, hz in _HERTZ],
         seed=seed,
     )

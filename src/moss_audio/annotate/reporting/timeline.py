@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 from moss_audio.annotate.records import AudioSegment, Span, ToolResult
 from moss_audio.annotate.reporting.counting import fair_limit
@@ -20,33 +22,17 @@ _TICKS = 8
 
 
 @dataclass(frozen=True)
-class Placed:
-    """An item on a lane; left and width in percent of the time shown."""
-
-    label: str
-    times: str
-    start_s: float
-    end_s: float
-    left: float
-    width: float
-    row: int
-    tint: int  # equal labels of a lane have equal tints
-
-
-@dataclass(frozen=True)
 class Lane:
-    """The spans of one tool's result."""
+    """The spans of one tool's result, each an item; `left` and `width` in percent of the time
+    shown, equal labels with equal tints."""
 
-    name: str
-    tool: str
-    branch: str
+    result: ToolResult
     rows: int
-    items: tuple[Placed, ...]
+    items: tuple[Mapping[str, Any], ...]
     left_out: int
 
 
-@dataclass(frozen=True)
-class Tick:
+class Tick(NamedTuple):
     """A mark of the time axis; a minor one is labelled only where the axis is enlarged."""
 
     text: str
@@ -60,11 +46,8 @@ def lanes(segment: AudioSegment, shown_s: float, most_items: int) -> list[Lane]:
     timed.sort(key=lambda one: _ORDER.index(one.kind) if one.kind in _ORDER else len(_ORDER))
     inside = [_inside(result, shown_s) for result in timed]
     most = int(fair_limit([len(spans) for spans in inside], most_items))
-    return [
-        _lane(result, spans, shown_s, most)
-        for result, spans in zip(timed, inside, strict=True)
-        if spans
-    ]
+    pairs = zip(timed, inside, strict=True)
+    return [_lane(result, spans, shown_s, most) for result, spans in pairs if spans]
 
 
 def ticks(shown_s: float) -> list[Tick]:
@@ -93,8 +76,7 @@ def clock(seconds: float, precision_s: float = 0.1) -> str:
         return "–"
     tenths = round(max(seconds, 0.0) * 10**digits)
     whole, fraction = divmod(tenths, 10**digits)
-    minutes, rest = divmod(whole, 60)
-    text = f"{minutes}:{rest:02d}"
+    text = f"{whole // 60}:{whole % 60:02d}"
     return f"{text}.{fraction}" if digits else text
 
 
@@ -119,26 +101,17 @@ def _lane(result: ToolResult, spans: list[Span], shown_s: float, most: int) -> L
         row = _row(free_from, start, end)
         label = " ".join(span.label.split()) or "(no label)"
         score = "" if span.score is None else f", score {span.score:.2f}"
-        items.append(
-            Placed(
-                label=label if len(label) <= _LABEL_CHARS else f"{label[:_LABEL_CHARS]}…",
-                times=f"{clock(start)} – {clock(end)}{score}",
-                start_s=round(start, 3),
-                end_s=round(end, 3),
-                left=round(100 * start / shown_s, 3),
-                width=round(100 * (end - start) / shown_s, 3),
-                row=row,
-                tint=tints.setdefault(label, len(tints)) % _TINTS,
-            )
-        )
-    return Lane(
-        name=result.kind,
-        tool=result.tool,
-        branch=result.branch,
-        rows=max(len(free_from), 1),
-        items=tuple(items),
-        left_out=len(spans) - len(items),
-    )
+        items.append({
+            "label": label if len(label) <= _LABEL_CHARS else f"{label[:_LABEL_CHARS]}…",
+            "times": f"{clock(start)} – {clock(end)}{score}",
+            "start_s": round(start, 3),
+            "end_s": round(end, 3),
+            "left": round(100 * start / shown_s, 3),
+            "width": round(100 * (end - start) / shown_s, 3),
+            "row": row,
+            "tint": tints.setdefault(label, len(tints)) % _TINTS,
+        })  # fmt: skip
+    return Lane(result, max(len(free_from), 1), tuple(items), len(spans) - len(items))
 
 
 def _row(free_from: list[float], start: float, end: float) -> int:

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from moss_audio.annotate.flac import pcm
 from moss_audio.annotate.records import AudioSegment, Span, ToolResult
 from moss_audio.annotate.tool import SpeechTool
 from moss_audio.annotate.tools.speech.pronounce import LetterToSound, read_dictionary
@@ -55,10 +56,9 @@ def decode(search: Any, samples: np.ndarray) -> list[tuple[str, float, float]]:
     The front end is started afresh, since it adapts to what it hears: the words of a clip must
     not depend on the clips before it.
     """
-    pcm = np.clip(np.rint(samples * 32768.0), -32768, 32767).astype("<i2").tobytes()
     search.reinit_feat()
     search.start_utt()
-    search.process_raw(pcm, full_utt=True)
+    search.process_raw(pcm(samples).tobytes(), full_utt=True)
     search.end_utt()
     return [
         (s.word, s.start_frame / FRAMES_PER_S, (s.end_frame + 1) / FRAMES_PER_S)
