@@ -88,9 +88,14 @@ class Pipeline:
     steps: tuple[Step, ...]
 
     @property
+    def names(self) -> tuple[str, ...]:
+        """Of the cutter and the steps, in order."""
+        return ("segment", *(step.name for step in self.steps))
+
+    @property
     def last(self) -> str:
         """The step whose segments are the result."""
-        return self.steps[-1].name if self.steps else "segment"
+        return self.names[-1]
 
 
 def build_pipeline(

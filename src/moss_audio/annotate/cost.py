@@ -32,17 +32,18 @@ class CostMeter:
         self._wall += took_s
         self._cpu += time.process_time() - cpu
 
-    def row(self, audio_s: float, items: int, asides: Sequence[Aside]) -> dict[str, Any]:
+    def row(self, audio_s: float, done: Sequence[object]) -> dict[str, Any]:
         """Until now: `audio_s` heard (of recordings in ingest and segment, of segments in the
-        others), `items`, times, this process's memory at its peak, reasons of what is aside."""
+        others), how many of `done`, times, this process's memory at its peak, reasons of what is
+        aside."""
         return {
             "audio_s": round(audio_s, 3),
-            "items": items,
+            "items": len(done),
             "wall_s": round(time.perf_counter() - self._wall, 4),
             "cpu_s": round(time.process_time() - self._cpu, 4),
             "setup_s": round(self._setup_s, 4),
             "peak_mib": round(peak_mib(), 1),
-            "asides": [aside.reason for aside in asides],
+            "asides": [one.reason for one in done if isinstance(one, Aside)],
             "trace": self.trace,
         }
 

@@ -86,9 +86,8 @@ def _groups(work: Work, config: RunConfig) -> list[tuple[Work, RayPool]]:
     shared = RayPool(actors=config.workers)
     if not isinstance(work, Steps):
         return [(work, shared)]
-    names = ["segment", *(step.name for step in work.pipeline.steps)]
     runs: list[tuple[list[str], RayPool]] = []
-    for name in names:
+    for name in work.pipeline.names:
         own = config.ray_pools.get(name)
         if own is None and runs and runs[-1][1] is shared:
             runs[-1][0].append(name)

@@ -8,10 +8,11 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from moss_audio import settings
 from moss_audio.annotate.plan import Shard
 from moss_audio.annotate.records import Aside
 from moss_audio.annotate.sft.talk import with_audio
-from moss_audio.annotate.store import AnnotationStore, key_of, line_of
+from moss_audio.annotate.store import AnnotationStore, line_of
 from moss_audio.annotate.work import Ingest, Steps
 from moss_audio.errors import MossAudioError
 
@@ -62,8 +63,10 @@ class Finish:
         """
         store, mark = self.store, self.store.mark
         keys = {shard.number: self.steps.keys(shard.number) for shard in self.shards}
-        known = key_of(sorted(keys.items()), [asdict(a) for a in self.inputs], self._names())
-        whole = (store.train, store.aside, store.root / "summary.json")
+        known = settings.digest(
+            [sorted(keys.items()), [asdict(a) for a in self.inputs], self._names()]
+        )
+        whole = (store.train, store.aside, store.summary)
         if mark.exists() and all(path.exists() for path in whole):
             kept = json.loads(mark.read_text(encoding="utf-8"))
             if kept["key"] == known and all(store.segments(n).exists() for n in keys):
@@ -76,7 +79,7 @@ class Finish:
         self._withdraw(keys)
         row = count.to_dict()
         text = json.dumps(row, ensure_ascii=False, indent=2) + "\n"
-        store.put(store.root / "summary.json", text)
+        store.put(store.summary, text)
         store.put(mark, json.dumps({"key": known, "summary": row}) + "\n")
         return Summary(**row)
 
@@ -100,28 +103,26 @@ class Finish:
                 if "aside" in row:
                     continue
                 count.segments += 1
-                count.segments_s += row["end_s"] - row["start_s"]
+                duration_s = row["end_s"] - row["start_s"]
+                count.segments_s += duration_s
                 lines.append(line_of(row))
                 for conversation in row["conversations"]:
                     count.conversations += 1
-                    duration_s = row["end_s"] - row["start_s"]
                     yield line_of(with_audio(conversation, row["audio"], duration_s))
             self.store.put_lines(self.store.segments(number), lines)
 
     def _asides(self, keys: dict[int, dict[str, str]], count: Summary) -> Iterator[Aside]:
         """Inputs, then shard by shard in the order of the steps."""
-        for aside in self.inputs:
-            count.asides[aside.reason] = count.asides.get(aside.reason, 0) + 1
-            yield aside
+        found = list(self.inputs)
         for shard in self.shards:
             rows = list(self.store.rows(self.store.sorted_out(shard.number)))
             for step, key in keys[shard.number].items():
                 file = self.store.step(step, shard.number, key)
                 rows += [row["aside"] for row in self.store.rows(file) if "aside" in row]
-            for row in rows:
-                aside = Aside(**row)
-                count.asides[aside.reason] = count.asides.get(aside.reason, 0) + 1
-                yield aside
+            found += [Aside(**row) for row in rows]
+        for aside in found:
+            count.asides[aside.reason] = count.asides.get(aside.reason, 0) + 1
+            yield aside
 
     def _withdraw(self, keys: dict[int, dict[str, str]]) -> None:
         """Shards of an earlier run with other inputs are kept as work, not as result."""
@@ -147,7 +148,7 @@ class Finish:
                 f"{self.store.root / 'audio'}: {gone} sound files are missing; run the same "
                 "command again to recreate them"
             )
-        for name in ("segment", *(step.name for step in self.steps.pipeline.steps)):
+        for name in self.steps.pipeline.names:
             for folder in (self.store.work / name, self.store.work / "stats" / name):
                 for path in folder.glob("*") if folder.is_dir() else ():
                     shard_number, _, key = path.stem.partition("-")

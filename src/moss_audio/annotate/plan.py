@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from moss_audio import settings
 from moss_audio.annotate.config import IngestConfig
 from moss_audio.annotate.inputs import InputFile
-from moss_audio.annotate.store import AnnotationStore, key_of
+from moss_audio.annotate.store import AnnotationStore
 
 
 @dataclass(frozen=True)
@@ -72,4 +73,4 @@ def _divide(entries: Sequence[InputFile], config: IngestConfig) -> list[list[Inp
 
 
 def _key(entry: InputFile) -> str:
-    return key_of(asdict(entry))
+    return settings.digest([asdict(entry)])

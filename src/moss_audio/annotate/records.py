@@ -129,11 +129,12 @@ class AudioSegment:
 
     def find(self, kind: str, branch: BranchName | None = None) -> tuple[ToolResult, ...]:
         """Results of a kind (and of a branch), in the order in which they came."""
-        return tuple(
-            one
-            for one in self.results
-            if one.kind == kind and (branch is None or one.branch == branch)
-        )
+        found = (one for one in self.results if one.kind == kind)
+        return tuple(one for one in found if branch in (None, one.branch))
+
+    def last(self, kind: str, branch: BranchName | None = None) -> ToolResult | None:
+        """The last result of a kind (and of a branch), if there is any."""
+        return next(reversed(self.find(kind, branch)), None)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values."""

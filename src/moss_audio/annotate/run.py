@@ -127,17 +127,15 @@ class _AnnotationRun:
         sort_out_shards(self.store, self.ingest, active)
         missing = {s.number: self.steps.missing(s.number) for s in active}
         self._explain(missing)
-        counts = {
-            name: sum(name in steps for steps in missing.values())
-            for name in ("segment", *(step.name for step in self.steps.pipeline.steps))
-        }
+        names = self.steps.pipeline.names
+        counts = {name: sum(name in steps for steps in missing.values()) for name in names}
         self._work("steps", self.steps, [n for n, steps in missing.items() if steps], counts)
         return finish.run()
 
     def _explain(self, missing: Mapping[int, Sequence[str]]) -> None:
         """Say why steps that an earlier run has done are done again."""
         again = []
-        for name in ("segment", *(step.name for step in self.steps.pipeline.steps)):
+        for name in self.steps.pipeline.names:
             made = {path.name.split("-")[0] for path in (self.store.work / name).glob("*.jsonl")}
             if any(name in steps and f"{n:05d}" in made for n, steps in missing.items()):
                 again.append(name)

@@ -26,16 +26,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from moss_audio import settings
 from moss_audio.errors import MossAudioError
 from moss_audio.files import swapped
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
-
-
-def key_of(*parts: Any) -> str:
-    """A short name for the JSON values `parts`."""
-    return settings.digest(parts)
 
 
 def line_of(row: Mapping[str, Any]) -> str:
@@ -66,28 +60,12 @@ class AnnotationStore:
     def __init__(self, root: Path) -> None:
         self.root = Path(os.path.abspath(root))
         self.work = self.root / "work"
-
-    # ------------------------------------------------------------------------------ places
-
-    @property
-    def plan(self) -> Path:
-        """Folder of the shards' entries."""
-        return self.work / "plan"
-
-    @property
-    def train(self) -> Path:
-        """The conversations."""
-        return self.root / "train.jsonl"
-
-    @property
-    def aside(self) -> Path:
-        """What was set aside."""
-        return self.root / "aside.jsonl"
-
-    @property
-    def mark(self) -> Path:
-        """Of what the outputs were last made; absent while they are not of what is done."""
-        return self.work / "finished.json"
+        self.plan = self.work / "plan"
+        self.train = self.root / "train.jsonl"
+        self.aside = self.root / "aside.jsonl"
+        self.summary = self.root / "summary.json"
+        # Of what the outputs were last made; absent while they are not of what is done.
+        self.mark = self.work / "finished.json"
 
     def recordings(self, shard: int) -> Path:
         """The recordings of a shard that are used, each with the entry that it came from."""
@@ -112,8 +90,6 @@ class AnnotationStore:
     def audio(self, shard: int) -> Path:
         """Folder of a shard's sounds."""
         return self.root / "audio" / f"{shard:05d}"
-
-    # --------------------------------------------------------------------- reading, writing
 
     def put(self, path: Path, data: bytes | str) -> None:
         """Write a file whole or not at all. Raises StoreError, one line with the remedy."""
@@ -162,8 +138,6 @@ class AnnotationStore:
                         f"{path}:{number}: damaged; delete the file and run again"
                     ) from error
                 yield row
-
-    # ---------------------------------------------------------------------------- the folder
 
     def make(self) -> None:
         """Create the folder. Raises MossAudioError, before any work."""

@@ -16,6 +16,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from moss_audio import settings
 from moss_audio.annotate import flac
 from moss_audio.annotate.build import Pipeline, Step
 from moss_audio.annotate.config import IngestConfig
@@ -26,7 +27,7 @@ from moss_audio.annotate.inputs import InputFile
 from moss_audio.annotate.plan import entries_of
 from moss_audio.annotate.records import Aside, AudioSegment, Recording
 from moss_audio.annotate.stage import StageItem, StepFault, check_step, join
-from moss_audio.annotate.store import FULL, AnnotationStore, StoreError, key_of, line_of
+from moss_audio.annotate.store import FULL, AnnotationStore, StoreError, line_of
 from moss_audio.errors import MissingDependencyError, MossAudioError
 from moss_audio.recordings import load_audio, stream_audio
 
@@ -55,7 +56,7 @@ class Ingest:
         return self.store.step(self.name, shard, self._key(entries))
 
     def _key(self, entries: Sequence[InputFile]) -> str:
-        return key_of(self._fingerprint, [asdict(entry) for entry in entries])
+        return settings.digest([self._fingerprint, [asdict(entry) for entry in entries]])
 
     def do(self, shard: int) -> None:
         entries = entries_of(self.store, shard)
@@ -64,13 +65,9 @@ class Ingest:
             return
         meter = CostMeter()
         found = [read_recording(entry, self.config) for entry in entries]
-        self.store.put_lines(
-            path, map(_line, (vars(o) if isinstance(o, Recording) else o for o in found))
-        )
-        heard = sum(o.duration_s for o in found if isinstance(o, Recording))
-        asides = [o for o in found if isinstance(o, Aside)]
-        row = meter.row(heard, len(found), asides)
-        _note(self.store, self.name, shard, self._key(entries), row)
+        heard = sum(one.duration_s for one in found if isinstance(one, Recording))
+        self.store.put_lines(path, map(_line, found))
+        _note(self.store, self.name, shard, self._key(entries), meter.row(heard, found))
 
 
 class Steps:
@@ -101,11 +98,12 @@ class Steps:
         """Step -> the key of its results for a shard, in order."""
         recordings = [r["recording"] for r in self.store.rows(self.store.recordings(shard))]
         cutter = self.pipeline.cutter
-        first = key_of("segment", _CUT_VERSION, cutter.fingerprint, self.block_s, recordings)
-        keys = {"segment": first}
+        first = ["segment", _CUT_VERSION, cutter.fingerprint, self.block_s, recordings]
+        keys = {"segment": settings.digest(first)}
         for step in self.pipeline.steps:
             before = [keys[name] for name in step.after]
-            keys[step.name] = key_of(step.name, step.stage.fingerprint, self.batch, before)
+            after = [step.name, step.stage.fingerprint, self.batch, before]
+            keys[step.name] = settings.digest(after)
         return keys
 
     def missing(self, shard: int) -> list[str]:
@@ -126,10 +124,8 @@ class Steps:
                 else:
                     (step,) = (step for step in self.pipeline.steps if step.name == name)
                     done, heard = self._step(step, shard, keys, meter)
-                lines = (one if isinstance(one, str) else _line(one) for one in done)
-                self.store.put_lines(self.store.step(name, shard, keys[name]), lines)
-                asides = [one for one in done if isinstance(one, Aside)]
-                _note(self.store, name, shard, keys[name], meter.row(heard, len(done), asides))
+                self.store.put_lines(self.store.step(name, shard, keys[name]), map(_line, done))
+                _note(self.store, name, shard, keys[name], meter.row(heard, done))
 
     # -------------------------------------------------------------------------------- cutting
 
@@ -231,15 +227,10 @@ class Steps:
 
 def _raise_fatal(error: Exception) -> None:
     """Raise again what would strike every other segment as well."""
-    full = isinstance(error, OSError) and error.errno in FULL
-    if full:
+    if isinstance(error, OSError) and error.errno in FULL:
         raise StoreError("the disk is full: free some space; the same command resumes") from error
     if isinstance(error, MissingDependencyError | MemoryError | StoreError | StepFault):
         raise error
-
-
-def _line(one: Aside | dict[str, Any]) -> str:
-    return line_of({"aside": asdict(one)} if isinstance(one, Aside) else one)
 
 
 def _reason(error: Exception) -> str:
@@ -250,3 +241,9 @@ def _reason(error: Exception) -> str:
 def _note(store: AnnotationStore, step: str, shard: int, key: str, row: dict[str, Any]) -> None:
     text = json.dumps({**row, "shard": shard, "pid": os.getpid()})
     store.put_lines(store.stats(step, shard, key), [text + "\n"], sync=False)
+
+
+def _line(one: Recording | str | Aside) -> str:
+    if isinstance(one, str):
+        return one
+    return line_of(vars(one) if isinstance(one, Recording) else {"aside": asdict(one)})

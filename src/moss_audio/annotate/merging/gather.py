@@ -84,8 +84,8 @@ class _Gathering:
 
     def _last(self, kind: str) -> list[Span]:
         """Spans of the last result of a kind."""
-        found = self.segment.find(kind)
-        return self._inside(found[-1].spans) if found else []
+        found = self.segment.last(kind)
+        return self._inside(found.spans) if found else []
 
     def _inside(self, spans: Iterable[Span]) -> list[Span]:
         """Spans in order, clipped to the segment; those outside of it go."""
@@ -101,8 +101,7 @@ class _Gathering:
     def _agreed(self) -> tuple[str, str]:
         """The decision on the transcript, and its text. A lone recogniser was never contradicted,
         and never confirmed: it is flagged."""
-        if agreements := self.segment.find("agreement"):
-            last = agreements[-1]
+        if last := self.segment.last("agreement"):
             decision = str(last.values.get("decision", "drop"))
             return (decision, last.text) if decision in ("keep", "flag") else ("drop", "")
         texts = [one.text for one in self.segment.find("transcript") if one.text.strip()]
@@ -116,8 +115,8 @@ class _Gathering:
         if not decision:
             return []
         timed: list[tuple[str, float | None, float | None]]
-        found = self.segment.find("sentences")
-        if found and found[-1].spans:
+        found = self.segment.last("sentences")
+        if found and found.spans:
             timed = [(s.label, s.start_s, s.end_s) for s in self._last("sentences")]
         elif words := self._words():
             timed = [(s.text, s.start, s.end) for s in segments_from_words(words)]
@@ -139,10 +138,9 @@ class _Gathering:
         return tuple(word for word in words if word.text)
 
     def _sung(self) -> list[SaidText]:
-        found = self.segment.find("lyrics")
         timed: list[tuple[str, float | None, float | None]]
         timed = [(s.label, s.start_s, s.end_s) for s in self._last("lyrics")]
-        timed = timed or [(one.text, None, None) for one in found[-1:]]
+        timed = timed or [(one.text, None, None) for one in self.segment.find("lyrics")[-1:]]
         return [
             SaidText(single_line(text), start, end, sung=True)
             for text, start, end in timed
@@ -164,8 +162,8 @@ class _Gathering:
         return single_line(ranked[0][0]).translate(_MARKS)
 
     def _speakers(self) -> int | None:
-        found = self.segment.find("speakers")
-        count = found[-1].values.get("count") if found else None
+        found = self.segment.last("speakers")
+        count = found.values.get("count") if found else None
         if isinstance(count, int) and not isinstance(count, bool) and count > 0:
             return count
         return len({turn.label for turn in self.turns}) or None

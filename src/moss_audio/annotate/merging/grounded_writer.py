@@ -29,6 +29,7 @@ from moss_audio.annotate.merging.evidence import Evidence, HeardSound
 from moss_audio.annotate.merging.free_text import contradictions
 from moss_audio.annotate.merging.phrases import language_name, music_sentences, voice_clauses
 from moss_audio.annotate.merging.plan import CaptionItem, CaptionPlan, other_than_music
+from moss_audio.annotate.words import words
 
 # Two starts closer than this have no order to speak of.
 _CLEAR_S = 0.25
@@ -63,7 +64,9 @@ class GroundedWriter:
         """One to three paragraphs that name all `items`; equal seeds give equal words."""
         rng = random.Random(f"caption {seed}")
         if evidence.empty:
-            return WrittenCaption(_nothing(evidence, rng), frozenset())
+            return WrittenCaption(
+                _worded(rng, "nothing", length=seconds(evidence.duration_s)), frozenset()
+            )
         timeline, cited = self._timeline(evidence, items, rng)
         body = " ".join([*timeline, *_voice(evidence, rng)])
         music = _music(evidence, rng)
@@ -107,9 +110,9 @@ class GroundedWriter:
         return out, {item.id for item in (*background, *(item for item, _ in told))}
 
     def _wordless(self, item: CaptionItem, rng: random.Random) -> str:
-        subject = rng.choice(("someone speaks", "a voice speaks", "speech is heard"))
+        subject = _worded(rng, "wordless")
         if item.kind == "singing":  # drawn twice, so that a seed still gives the same words
-            subject = rng.choice(("singing is heard", "a voice sings"))
+            subject = _worded(rng, "singing")
         few = len(item.spans) <= self.list_at_most
         return f"{subject} {spans_text(item.spans) if few else on_and_off(item.spans)}"
 
@@ -117,13 +120,9 @@ class GroundedWriter:
         label, count = item.sounds[0].label, len(item.sounds)
         name, verb = noun(label), be(label)
         if count == 1:
-            wording = rng.choice(("from {a} to {b} seconds", "between {a} and {b} seconds"))
+            wording = rng.choice(words("wordings")["span"])
             when = span_text(item.start_s, item.end_s, wording)
-            return rng.choice((
-                f"{name} {verb} heard {when}",
-                f"{name} can be heard {when}",
-                f"there {verb} {name} {when}",
-            ))  # fmt: skip
+            return _worded(rng, "heard", name=name, be=verb, when=when)
         if count <= self.list_at_most:
             return f"{name} {verb} heard {times_word(count)}, {spans_text(item.spans)}"
         when = span_text(item.start_s, item.end_s, "between {a} and {b} seconds")
@@ -133,10 +132,15 @@ class GroundedWriter:
 def usable(text: str, evidence: Evidence) -> str:
     """A sentence that another tool wrote, if nothing in it goes against the evidence; or ""."""
     text = text.strip()
-    if not text:
-        return ""
-    text = text if text.endswith((".", "!", "?")) else f"{text}."
-    return "" if contradictions(text, evidence) else text
+    text = f"{text}." if text and not text.endswith((".", "!", "?")) else text
+    return "" if not text or contradictions(text, evidence) else text
+
+
+def _worded(rng: random.Random, kind: str, /, **slots: str) -> str:
+    """One of the wordings of `words.toml`; a slot with a capital name is filled in with one."""
+    capitals = {key.capitalize(): capital(text) for key, text in slots.items()}
+    wording: str = rng.choice(words("wordings")[kind])
+    return wording.format(**slots, **capitals)
 
 
 def _lasts(item: CaptionItem, duration_s: float) -> bool:
@@ -149,23 +153,18 @@ def _lead_in(previous: CaptionItem | None, item: CaptionItem, rng: random.Random
     if previous is None or not item.spans or not previous.spans:
         return ""
     if item.start_s >= previous.end_s and item.start_s - previous.start_s >= _CLEAR_S:
-        return rng.choice(("then ", "after that, ", "next, ", "then ", ""))
+        return _worded(rng, "next")
     together = any(
         a <= item.start_s <= b - _OVERLAP_S for a, b in previous.spans
     )  # a sound that comes and goes may be pausing just then
     if item.start_s - previous.start_s >= _CLEAR_S and together:
-        return rng.choice(("meanwhile, ", "while this goes on, ", "", ""))
+        return _worded(rng, "together")
     return ""
 
 
 def _throughout(sound: HeardSound, rng: random.Random) -> str:
     when = span_text(sound.start_s, sound.end_s)
-    name, verb = noun(sound.label), be(sound.label)
-    return rng.choice((
-        f"Nearly throughout, {when}, {name} {verb} heard.",
-        f"{capital(name)} {verb} heard almost all along, {when}.",
-        f"Nearly all along, {when}, there {verb} {name}.",
-    ))  # fmt: skip
+    return _worded(rng, "throughout", when=when, name=noun(sound.label), be=be(sound.label))
 
 
 # ---------------------------------------------------------------------------------- speech
@@ -173,22 +172,18 @@ def _throughout(sound: HeardSound, rng: random.Random) -> str:
 
 def _said(item: CaptionItem, who: str | None, rng: random.Random) -> str:
     first = item.said[0]
-    words = quoted(" ".join(one.text for one in item.said))
-    who = who or rng.choice(("a voice", "someone"))
+    spoken = quoted(" ".join(one.text for one in item.said))
+    who = who or _worded(rng, "voice")
     if first.sung:
         who, verb = "a voice", "sings"
     else:
-        verb = rng.choice(("says", "says", "is heard saying"))
+        verb = _worded(rng, "says")
     if not first.sure and not first.sung:
         verb = f"{verb} what sounds like"
     if not item.spans:
-        return f"{who} {verb} {words}"
+        return f"{who} {verb} {spoken}"
     when = span_text(item.spans[0][0], item.spans[-1][1])
-    return rng.choice((
-        f"{when}, {who} {verb}: {words}",
-        f"{when} {who} {verb}, {words}",
-        f"{who} {verb} {when}: {words}",
-    ))  # fmt: skip
+    return _worded(rng, "said", when=when, who=who, says=verb, words=spoken)
 
 
 def _voice(evidence: Evidence, rng: random.Random) -> list[str]:
@@ -198,8 +193,7 @@ def _voice(evidence: Evidence, rng: random.Random) -> list[str]:
     clauses = list(voice_clauses(evidence.fields, evidence.measured).values())
     out = []
     for at in range(0, len(clauses), 4):
-        leads = ("Of the voice: ", "As for the voice, ", "About the speech: ")
-        lead = "" if at else rng.choice(leads)
+        lead = "" if at else _worded(rng, "qualities")
         out.append(capital(lead + listed(clauses[at : at + 4])) + ".")
     if summary := usable(evidence.fields.get("summary", ""), evidence):
         out.append(summary)
@@ -212,7 +206,7 @@ def _voice(evidence: Evidence, rng: random.Random) -> list[str]:
 def _music(evidence: Evidence, rng: random.Random) -> str:
     if evidence.music is None:
         return ""
-    subject = rng.choice(("the music", "the piece of music"))
+    subject = _worded(rng, "music")
     sentences = music_sentences(evidence.music, rng, subject=subject)
     if not sentences or not sentences[0].startswith(subject):
         sentences.insert(0, "There is music.")  # what the rest is about
@@ -232,30 +226,10 @@ def _opening(evidence: Evidence, plan: CaptionPlan, rng: random.Random) -> str:
     if "speech" in plan.order and evidence.speakers and evidence.speakers > 1:
         parts[plan.order.index("speech")] += f" of {count_word(evidence.speakers)} speakers"
     lead, rest = parts[0], listed(parts[1:])
-    if rest:
-        return rng.choice((
-            f"This recording of {length} seconds holds mainly {lead}, with {rest} besides.",
-            f"Mainly {lead} and, less prominently, {rest} make up these {length} seconds of audio.",
-            f"A recording of {length} seconds: {lead} above all, and {rest}.",
-        ))  # fmt: skip
-    return rng.choice((
-        f"This recording of {length} seconds holds {lead}.",
-        f"A recording of {length} seconds with {lead}.",
-        f"{capital(lead)} can be heard in these {length} seconds of audio.",
-    ))  # fmt: skip
+    return _worded(rng, "mixed" if rest else "single", length=length, lead=lead, rest=rest)
 
 
 def _sounds(sounds: Sequence[HeardSound]) -> str:
     if sounds and all("music" in sound.label.lower().split() for sound in sounds):
         return "music"
     return "sounds" if len(sounds) > 1 else "a sound"
-
-
-def _nothing(evidence: Evidence, rng: random.Random) -> str:
-    length = seconds(evidence.duration_s)
-    return rng.choice((
-        f"Nothing distinct was found in these {length} seconds: no speech, no music and no "
-        "particular sound.",
-        f"A recording of {length} seconds in which no speech, no music and no particular sound "
-        "was found.",
-    ))  # fmt: skip

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -57,20 +58,13 @@ class DynamicsTool(Tool):
         heard = level_db[level_db > level_db.max() - _GATE_DB]
         low_db, high_db = np.percentile(heard, (10, 95))
         spans = _bands(level_db - float(np.median(heard)), samples.size / SAMPLE_RATE, self.config)
-        config = self.config
-        energy = "medium"
-        if loudness_lufs < config.low_energy_lufs:
-            energy = "low"
-        elif loudness_lufs >= config.high_energy_lufs:
-            energy = "high"
-        return self.found(
-            spans=spans,
-            values={
-                "energy": energy,
-                "loudness_lufs": loudness_lufs,
-                "range_db": float(high_db - low_db),
-            },
-        )
+        bounds = (self.config.low_energy_lufs, self.config.high_energy_lufs)
+        values = {
+            "energy": ("low", "medium", "high")[int(np.digitize(loudness_lufs, bounds))],
+            "loudness_lufs": loudness_lufs,
+            "range_db": float(high_db - low_db),
+        }
+        return self.found(spans=spans, values=values)
 
 
 def short_term_level_db(samples: np.ndarray) -> np.ndarray:
@@ -90,15 +84,10 @@ def short_term_level_db(samples: np.ndarray) -> np.ndarray:
 def _bands(relative_db: np.ndarray, duration_s: float, config: DynamicsConfig) -> tuple[Span, ...]:
     """Runs of one level; a run that is too short joins the one before it."""
     level = np.digitize(relative_db, (-config.step_db, config.step_db))
-    runs: list[list[int]] = []  # level, first frame, frame after the last
-    for i, value in enumerate(level):
-        if runs and runs[-1][0] == value:
-            runs[-1][2] = i + 1
-        else:
-            runs.append([int(value), i, i + 1])
+    changes = [0, *(np.flatnonzero(np.diff(level)) + 1).tolist(), len(level)]
     shortest = config.min_span_s / _HOP_S
-    kept: list[list[int]] = []
-    for run in runs:
+    kept: list[list[int]] = []  # level, first frame, frame after the last
+    for run in ([int(level[a]), a, b] for a, b in pairwise(changes)):
         if kept and (run[0] == kept[-1][0] or run[2] - run[1] < shortest):
             kept[-1][2] = run[2]
         elif kept and len(kept) == 1 and kept[0][2] - kept[0][1] < shortest:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from functools import cached_property
 from itertools import pairwise
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 
+from moss_audio.annotate.records import AudioSegment, ToolResult
 from moss_audio.annotate.tool import Tool, import_librosa
 from moss_audio.dsp.loudness import rms
 from moss_audio.units import SAMPLE_RATE
@@ -144,12 +145,25 @@ class LibrosaTool(Tool, Generic[Config]):
 
     branch = "music"
     packages = ("librosa",)
+    shortest_s = SHORTEST_S  # of less sound it says nothing
     config: Config
 
     def __init__(self, config: Config, features: MusicFeatureCache) -> None:
-        self.config = config
+        super().__init__(config)
         self._features = features
 
-    def setup(self) -> None:
+    def load(self) -> Any:
         """Says at the start what is missing."""
-        import_librosa(PURPOSE)
+        return import_librosa(PURPOSE)
+
+    def annotate(self, samples: np.ndarray, segment: AudioSegment) -> list[ToolResult]:
+        """At most one result; nothing for too little sound."""
+        features = self._features.of(samples)
+        if not features.is_usable or features.duration_s < self.shortest_s:
+            return []
+        found = self.hear(features)
+        return self.found(**found) if found else []
+
+    def hear(self, features: MusicFeatures) -> dict[str, Any] | None:
+        """The fields of the result; None where there is nothing to say."""
+        raise NotImplementedError

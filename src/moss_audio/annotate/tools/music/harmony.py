@@ -7,14 +7,20 @@ found late, or half as often as it should be, takes the chords with it.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
 
 import numpy as np
 
-from moss_audio.annotate.records import AudioSegment, Span, ToolResult
-from moss_audio.annotate.tools.music.features import PITCH_CLASSES, LibrosaTool, block_means
+from moss_audio.annotate.records import Span
+from moss_audio.annotate.tools.music.features import (
+    PITCH_CLASSES,
+    LibrosaTool,
+    MusicFeatures,
+    block_means,
+)
 from moss_audio.errors import MossAudioError
 
-_SHORTEST_KEY_S = 3.0
 MODES = ("major", "minor")
 # How often each pitch class comes in pieces of a key, from its tonic up: Albrecht and Shanahan
 # (2013), "The use of large corpora to train a new type of key-finding algorithm", Music
@@ -32,25 +38,16 @@ class KeyTool(LibrosaTool[None]):
 
     kind = "key"
     name = "music/key"
+    shortest_s = 3.0
 
-    def annotate(self, samples: np.ndarray, segment: AudioSegment) -> list[ToolResult]:
-        """Nothing for less than three seconds, or where no pitch class stands out."""
-        features = self._features.of(samples)
-        if not features.is_usable or features.duration_s < _SHORTEST_KEY_S:
-            return []
+    def hear(self, features: MusicFeatures) -> dict[str, Any] | None:
+        """None where no pitch class stands out."""
         found = estimate_key(features.chroma.mean(axis=1))
         if found is None:
-            return []
+            return None
         tonic, mode, confidence, fit = found
-        return self.found(
-            score=confidence,
-            values={
-                "tonic": tonic,
-                "mode": mode,
-                "fit": fit,
-                "tuning_semitones": features.tuning,
-            },
-        )
+        values = {"tonic": tonic, "mode": mode, "fit": fit, "tuning_semitones": features.tuning}
+        return {"score": confidence, "values": values}
 
 
 def estimate_key(pitch_classes: np.ndarray) -> tuple[str, str, float, float] | None:
@@ -75,7 +72,6 @@ def estimate_key(pitch_classes: np.ndarray) -> tuple[str, str, float, float] | N
     return PITCH_CLASSES[tonic], MODES[mode], confidence, float(first)
 
 
-_SHORTEST_CHORDS_S = 2.0
 CHORDS = (*PITCH_CLASSES, *(f"{name} minor" for name in PITCH_CLASSES))
 
 
@@ -104,19 +100,15 @@ class ChordsTool(LibrosaTool[ChordsConfig]):
 
     kind = "chords"
     name = "music/chords"
+    shortest_s = 2.0
 
-    def annotate(self, samples: np.ndarray, segment: AudioSegment) -> list[ToolResult]:
-        """Nothing for less than two seconds or where no chord is heard."""
-        features = self._features.of(samples)
-        if not features.is_usable or features.duration_s < _SHORTEST_CHORDS_S:
-            return []
+    def hear(self, features: MusicFeatures) -> dict[str, Any] | None:
+        """None where no chord is heard."""
         blocks = round(features.duration_s / self.config.block_s)
         edges_s = np.linspace(0.0, features.duration_s, blocks + 1)
         chroma = block_means(features.chord_chroma, edges_s)
         spans = fit_chords(chroma, edges_s, self.config)
-        if not spans:
-            return []
-        return self.found(spans=spans)
+        return {"spans": spans} if spans else None
 
 
 def fit_chords(chroma: np.ndarray, edges_s: np.ndarray, config: ChordsConfig) -> tuple[Span, ...]:
@@ -126,27 +118,24 @@ def fit_chords(chroma: np.ndarray, edges_s: np.ndarray, config: ChordsConfig) ->
     fits = _templates() @ (chroma / np.maximum(np.linalg.norm(chroma, axis=0), 1e-9))
     states = np.vstack([fits, np.full(fits.shape[1], config.no_chord_fit)])
     path = _smooth(config.sharpness * states, config.stay)
-    spans: list[Span] = []
-    begin = 0
-    for i in range(1, len(path) + 1):
-        if i == len(path) or path[i] != path[begin]:
-            if path[begin] < len(CHORDS):
-                fit = float(fits[path[begin], begin:i].mean())
-                label, start_s, end_s = CHORDS[path[begin]], edges_s[begin], edges_s[i]
-                spans.append(Span(label, float(start_s), float(end_s), min(1.0, max(0.0, fit))))
-            begin = i
-    return tuple(spans)
+    changes = [0, *(np.flatnonzero(np.diff(path)) + 1), len(path)]
+    return tuple(
+        Span(
+            CHORDS[path[begin]],
+            float(edges_s[begin]),
+            float(edges_s[end]),
+            min(1.0, max(0.0, float(fits[path[begin], begin:end].mean()))),
+        )
+        for begin, end in pairwise(changes)
+        if path[begin] < len(CHORDS)
+    )
 
 
 def _templates() -> np.ndarray:
     """[24, 12] of length 1: the three notes of each triad."""
-    rows = []
-    for third in (4, 3):
-        for root in range(12):
-            row = np.zeros(12)
-            row[[root, (root + third) % 12, (root + 7) % 12]] = 1 / np.sqrt(3)
-            rows.append(row)
-    return np.stack(rows)
+    triads = np.zeros((2, 12))
+    triads[[[0], [1]], [[0, 4, 7], [0, 3, 7]]] = 1 / np.sqrt(3)
+    return np.stack([np.roll(triad, root) for triad in triads for root in range(12)])
 
 
 def _smooth(log_fit: np.ndarray, stay: float) -> np.ndarray:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import string
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 
-from moss_audio.annotate.records import AudioSegment, Span, ToolResult
+from moss_audio.annotate.records import Span
 from moss_audio.annotate.tools.music.features import LibrosaTool, MusicFeatures, block_means
 from moss_audio.settings import Between, Share, check
 
@@ -37,13 +37,10 @@ class SectionsTool(LibrosaTool[SectionsConfig]):
     kind = "sections"
     name = "music/sections"
 
-    def annotate(self, samples: np.ndarray, segment: AudioSegment) -> list[ToolResult]:
-        """Nothing where there is too little sound; one section in a short segment."""
-        features = self._features.of(samples)
-        if not features.is_usable:
-            return []
+    def hear(self, features: MusicFeatures) -> dict[str, Any]:
+        """One section in a short segment."""
         spans = find_sections(features, self.config)
-        return self.found(spans=spans, values={"form": " ".join(span.label for span in spans)})
+        return {"spans": spans, "values": {"form": " ".join(span.label for span in spans)}}
 
 
 def find_sections(features: MusicFeatures, config: SectionsConfig) -> tuple[Span, ...]:
@@ -55,8 +52,7 @@ def find_sections(features: MusicFeatures, config: SectionsConfig) -> tuple[Span
     edges_s = np.linspace(0.0, duration_s, blocks + 1)
     described = _describe(features, edges_s, config.harmony)
     novelty = checkerboard_novelty(described, round(config.reach_s / _BLOCK_S))
-    cuts = _peaks(novelty, config)
-    bounds = [0, *cuts, blocks]
+    bounds = [0, *_peaks(novelty, config), blocks]
     labels = letters(described, bounds, config.alike)
     return tuple(
         Span(
@@ -65,7 +61,7 @@ def find_sections(features: MusicFeatures, config: SectionsConfig) -> tuple[Span
             float(edges_s[b]),
             float(np.clip(novelty[a], 0.0, 1.0)) if a else None,
         )
-        for label, a, b in zip(labels, bounds[:-1], bounds[1:], strict=True)
+        for label, (a, b) in zip(labels, pairwise(bounds), strict=True)
     )
 
 

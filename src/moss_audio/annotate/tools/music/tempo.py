@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
-from moss_audio.annotate.records import AudioSegment, Span, ToolResult
+from moss_audio.annotate.records import Span
 from moss_audio.annotate.tool import import_librosa
 from moss_audio.annotate.tools.music.features import (
     ONSET_HOP_SAMPLES,
     ONSET_RATE,
     PURPOSE,
     LibrosaTool,
+    MusicFeatures,
 )
 from moss_audio.errors import MossAudioError
 from moss_audio.units import SAMPLE_RATE
 
-_SHORTEST_S = 4.0  # a slow beat four times
 _STEP_OCTAVES = 0.005  # of the tempo grid: 0.35 %
 _LOCAL_MEAN_S = 1.0
 _SAME_TEMPO_OCTAVES = 0.1
@@ -55,6 +56,7 @@ class TempoTool(LibrosaTool[TempoConfig]):
 
     kind = "tempo"
     name = "music/tempo"
+    shortest_s = 4.0  # a slow beat four times
 
     def setup(self) -> None:
         """Has librosa's beat tracker compiled: seconds, once a worker."""
@@ -62,24 +64,18 @@ class TempoTool(LibrosaTool[TempoConfig]):
         pulse[::50] = 1.0
         _track_beats(pulse, 120.0, self.config.tightness)
 
-    def annotate(self, samples: np.ndarray, segment: AudioSegment) -> list[ToolResult]:
-        """Nothing for less than four seconds or without a pulse."""
-        features = self._features.of(samples)
-        if not features.is_usable or features.duration_s < _SHORTEST_S:
-            return []
+    def hear(self, features: MusicFeatures) -> dict[str, Any] | None:
+        """None without a pulse."""
         found = estimate_tempo(features.onset_strength, self.config)
         if found is None:
-            return []
+            return None
         bpm, confidence = found
         beats_s = _track_beats(features.onset_strength, bpm, self.config.tightness)
         beats_s = beats_s[beats_s < features.duration_s]
         if beats_s.size < 4:
-            return []
-        return self.found(
-            score=confidence,
-            spans=tuple(Span("beat", float(t), float(t)) for t in beats_s),
-            values={"bpm": _steady_bpm(beats_s, bpm)},
-        )
+            return None
+        beats = tuple(Span("beat", float(at_s), float(at_s)) for at_s in beats_s)
+        return {"score": confidence, "spans": beats, "values": {"bpm": _steady_bpm(beats_s, bpm)}}
 
 
 def estimate_tempo(onset_strength: np.ndarray, config: TempoConfig) -> tuple[float, float] | None:

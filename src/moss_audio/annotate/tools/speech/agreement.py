@@ -215,5 +215,5 @@ class AgreementTool(SpeechTool):
 
 def agreed_text(segment: AudioSegment) -> str:
     """What the recognisers agreed on; empty if it was dropped or nothing was compared."""
-    found = segment.find("agreement", "speech")
-    return found[-1].text if found else ""
+    found = segment.last("agreement", "speech")
+    return found.text if found else ""

@@ -110,8 +110,8 @@ class SpeechFieldsTool(SpeechTool):
             sources |= dict.fromkeys(told, self._describer.name)
         if not fields:
             return []
-        speakers = segment.find("speakers", "speech")
-        several = bool(speakers) and int(speakers[-1].values.get("count", 1)) > 1
+        speakers = segment.last("speakers", "speech")
+        several = speakers is not None and int(speakers.values.get("count", 1)) > 1
         ordered = {name: fields[name] for name in FIELDS if name in fields}
         values: dict[str, Any] = {**ordered, "measured": measured, "sources": sources}
         return self.found(values=values, warnings=(SEVERAL,) if several else ())

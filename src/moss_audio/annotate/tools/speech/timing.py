@@ -40,9 +40,8 @@ class AlignerTool(SpeechTool):
         times, marks = self.align(samples, text)
         if not times:
             return self.found(text=text, warnings=(UNALIGNED,))
-        return self.found(
-            text=text, spans=spans_of(text.split(), times, len(samples) / SAMPLE_RATE, marks)
-        )
+        spans = spans_of(text.split(), times, len(samples) / SAMPLE_RATE, marks)
+        return self.found(text=text, spans=spans)
 
     def align(self, samples: np.ndarray, text: str) -> tuple[Times, Marks]:
         """Times of the words of `text` (split at white space), empty if it cannot be aligned;
@@ -100,13 +99,10 @@ class SentencesTool(SpeechTool):
         if not words:
             return []
         spans = tuple(Span(s.text, s.start, s.end) for s in segments_from_words(words))
-        return self.found(
-            text=" ".join(span.label for span in spans),
-            spans=spans,
-        )
+        return self.found(text=" ".join(span.label for span in spans), spans=spans)
 
 
 def aligned_words(segment: AudioSegment) -> list[Word]:
     """The aligned words of a segment's speech, in order."""
-    found = segment.find("words", "speech")
-    return [Word(s.label, s.start_s, s.end_s) for s in found[-1].spans] if found else []
+    found = segment.last("words", "speech")
+    return [Word(s.label, s.start_s, s.end_s) for s in found.spans] if found else []
