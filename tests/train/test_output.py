@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from moss_audio.errors import MossAudioError
+from moss_audio.model import output
 from moss_audio.model.checkpoint import (
     INDEX_FILE,
     PARTS_FILE,
@@ -19,9 +20,9 @@ from moss_audio.model.checkpoint import (
     weight_files,
 )
 from moss_audio.model.modeling import MossAudioModel
+from moss_audio.model.output import replaced_folder
 from moss_audio.settings import load_config
-from moss_audio.train import export, output, sft
-from moss_audio.train.output import replaced_folder
+from moss_audio.train import export, sft
 from tests.train.helpers import Live, killed_at
 
 WriteConfig = Callable[..., Path]

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from moss_audio.errors import CheckpointError, short_reason
+from moss_audio.model.sizes import EncoderSizes, ModelSizes
+from moss_audio.units import num_tokens
 
 Shapes = Mapping[str, tuple[int, ...]]
 
@@ -67,3 +69,63 @@ def listed(names: list[str]) -> str:
     """The first few names, and how many more there are."""
     more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
     return ", ".join(names[:_SHOWN]) + more
+
+
+def expected_shapes(sizes: ModelSizes) -> dict[str, tuple[int, ...]]:
+    """Name -> shape of every weight of a model; a tied head is listed like any other."""
+    decoder, width = sizes.decoder, sizes.decoder.hidden_size
+    shapes = dict(_encoder_shapes(sizes.audio))
+    mergers = (f"deepstack_audio_merger_list.{i}." for i in range(sizes.n_deepstack))
+    for prefix in ("audio_adapter.", *mergers):
+        shapes |= _mlp_shapes(prefix, sizes.audio.output_dim, sizes.adapter_hidden_size, width)
+    shapes["language_model.embed_tokens.weight"] = (decoder.vocab_size, width)
+    queries, keys = (n * decoder.head_dim for n in (decoder.heads, decoder.kv_heads))
+    for index in range(decoder.layers):
+        prefix = f"language_model.layers.{index}."
+        attention: dict[str, tuple[int, ...]] = dict.fromkeys(("k_proj", "v_proj"), (keys, width))
+        attention |= {"q_proj": (queries, width), "o_proj": (width, queries)}
+        if decoder.family == "qwen3":
+            attention |= {"q_norm": (decoder.head_dim,), "k_norm": (decoder.head_dim,)}
+        shapes |= {f"{prefix}self_attn.{name}.weight": shape for name, shape in attention.items()}
+        shapes |= _mlp_shapes(f"{prefix}mlp.", width, decoder.intermediate_size, width)
+        shapes[f"{prefix}input_layernorm.weight"] = (width,)
+        shapes[f"{prefix}post_attention_layernorm.weight"] = (width,)
+    shapes["language_model.norm.weight"] = (width,)
+    shapes["lm_head.weight"] = (decoder.vocab_size, width)
+    return shapes
+
+
+def _encoder_shapes(sizes: EncoderSizes) -> Iterator[tuple[str, tuple[int, ...]]]:
+    width, channels = sizes.d_model, sizes.downsample_hidden_size
+    if sizes.stem == "conv2d":
+        stem: dict[str, tuple[int, ...]] = {
+            "conv1": (channels, 1, 3, 3),
+            "conv2": (channels, channels, 3, 3),
+            "conv3": (channels, channels, 3, 3),
+            "stem_proj": (width, channels * num_tokens(sizes.num_mel_bins)),
+        }
+    else:
+        stem = {"conv1": (width, sizes.num_mel_bins, 3), "conv2": (width, width, 3)}
+    layer = {f"self_attn.{part}_proj": (width, width) for part in ("q", "k", "v", "out")}
+    layer |= {"fc1": (sizes.ffn_dim, width), "fc2": (width, sizes.ffn_dim)}
+    norms: dict[str, tuple[int, ...]] = {
+        "self_attn_layer_norm": (width,),
+        "final_layer_norm": (width,),
+    }
+    parts = {**stem, "layer_norm": (width,)}
+    parts |= {
+        f"layers.{i}.{name}": s
+        for i in range(sizes.layers)
+        for name, s in {**layer, **norms}.items()
+    }
+    for name, shape in parts.items():
+        yield f"audio_encoder.{name}.weight", shape
+        if not name.endswith("k_proj"):
+            yield f"audio_encoder.{name}.bias", shape[:1]
+    if sizes.stem == "conv2d" and sizes.output_dim != width:
+        yield "audio_encoder.out_proj.weight", (sizes.output_dim, width)
+
+
+def _mlp_shapes(prefix: str, k: int, hidden: int, n: int) -> dict[str, tuple[int, ...]]:
+    shapes = {"gate_proj": (hidden, k), "up_proj": (hidden, k), "down_proj": (n, hidden)}
+    return {f"{prefix}{name}.weight": shape for name, shape in shapes.items()}

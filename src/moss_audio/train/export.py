@@ -27,8 +27,8 @@ from moss_audio.model.nano.parts import (
     load_trained,
 )
 from moss_audio.model.nano.quantize import BITS, save_packed
+from moss_audio.model.output import replaced_folder
 from moss_audio.train.lora import is_lora, pairs, plain_name
-from moss_audio.train.output import replaced_folder
 
 ROWS = "rows"  # an objective's parameter: embeddings of the audio ids [3, H]
 MODEL = "model."  # prefix of an objective's model

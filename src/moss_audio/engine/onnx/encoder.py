@@ -140,7 +140,7 @@ class _EncoderLayers:
         return self._graph.give(name, self._source.array(name))
 
     def _linear(self, x: str, name: str) -> str:
-        layer = self._source.linear(name)
+        layer = self._source.linear(f"{name}.weight")
         return linear(self._graph, x, name, layer, accuracy_level=_ACCURACY_LEVEL)
 
     def rows(self, x: str) -> str:

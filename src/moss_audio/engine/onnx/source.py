@@ -23,7 +23,7 @@ class WeightSource(Protocol):
         """A tensor as float32."""
 
     def linear(self, name: str) -> Linear:
-        """The layer `name`: its weight, and its bias where it has one."""
+        """The layer of a weight `[N, K]`, with its bias where it has one."""
 
 
 class Tensors:
@@ -79,8 +79,8 @@ class FloatSource:
         return self._tensors.floats(name)
 
     def linear(self, name: str) -> Linear:
-        bias = f"{name}.bias"
+        bias = name.removesuffix("weight") + "bias"
         return Linear(
-            self._tensors.floats(f"{name}.weight"),
+            self._tensors.floats(name),
             bias=self._tensors.floats(bias) if bias in self._tensors else None,
         )
