@@ -65,6 +65,9 @@ def load(
         CheckpointError: one line, if there is no such checkpoint or it is incomplete.
         MossAudioError: for a device or dtype that is not possible.
     """
+    from moss_audio.engine.threads import use_threads_of_torch
+
+    use_threads_of_torch()
     from moss_audio.engine.torch_engine import TorchEngine
     from moss_audio.model.checkpoint import Checkpoint
     from moss_audio.model.device import choose_device, choose_dtype
