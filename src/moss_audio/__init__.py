@@ -66,6 +66,9 @@ def __getattr__(name: str) -> Any:
     elif name.endswith("Error"):
         import moss_audio.errors as home
     elif name.startswith("MossAudio"):
+        from moss_audio.errors import require
+
+        require("torch", "transformers", extra="torch", purpose=name)
         from moss_audio.model import config, modeling, processing  # all: each registers its own
 
         home = {"Config": config, "Model": modeling}.get(name.removeprefix("MossAudio"), processing)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -31,7 +30,7 @@ if TYPE_CHECKING:
     import torch
 
     from moss_audio.engine.aligner import WordAligner
-    from moss_audio.engine.torch_engine import TorchEngine
+    from moss_audio.engine.local import LocalEngine
     from moss_audio.model.checkpoint import Checkpoint
 
 TIMES = ("written", "alignment", "refined")
@@ -43,6 +42,8 @@ Several = list[str] | tuple[str, ...]
 def load(
     name: str | Path = "nano",
     *,
+    engine: str | None = None,
+    threads: int | None = None,
     device: str | torch.device | None = None,
     dtype: str | torch.dtype | None = None,
     batch_size: int | None = None,
@@ -54,8 +55,12 @@ def load(
     Args:
         name: "nano" (the embedded one), a folder, or a hub id "owner/name". A folder called nano
             is `./nano`, or a `Path`.
-        device: cuda, mps, cpu; None takes the best there is.
-        dtype: bfloat16, float16, float32; None takes what the device computes fast.
+        engine: "onnx", which needs no torch and runs nano and exported checkpoints on a CPU, or
+            "torch"; None takes onnx where it can, but for a GPU, or where `device` or `dtype` asks
+            for what torch alone has.
+        threads: processor threads; None takes as many as this process may use.
+        device: of torch: cuda, mps, cpu; None takes the best there is.
+        dtype: of torch: bfloat16, float16, float32; None takes what the device computes fast.
         batch_size: prompts decoded at once; None chooses by device.
         revision: of a hub id.
         window_s: seconds of the windows in which recordings are transcribed; None takes the
@@ -63,32 +68,24 @@ def load(
 
     Raises:
         CheckpointError: one line, if there is no such checkpoint or it is incomplete.
-        MossAudioError: for a device or dtype that is not possible.
+        MissingDependencyError: if it takes torch, which is not installed.
+        MossAudioError: for an engine, device or dtype that is not possible.
     """
-    from moss_audio.engine.threads import use_threads_of_torch
-
-    use_threads_of_torch()
-    from moss_audio.engine.torch_engine import TorchEngine
+    from moss_audio.engine.open import open_engine
     from moss_audio.model.checkpoint import Checkpoint
-    from moss_audio.model.device import choose_device, choose_dtype
-    from moss_audio.model.modeling import MossAudioModel
-    from moss_audio.model.processing import MossAudioProcessor
 
     _check_load(name, batch_size, window_s)
-    chosen = choose_device(device)
-    chosen_dtype = choose_dtype(chosen, dtype)
     checkpoint = Checkpoint.open(name, revision=revision)
-    with _quiet():
-        processor = MossAudioProcessor.from_pretrained(checkpoint.folder)
-        model = MossAudioModel.from_pretrained(checkpoint, dtype=chosen_dtype).to(chosen)
-    engine = TorchEngine(
-        model,
-        processor,
+    opened = open_engine(
+        checkpoint,
+        engine=engine,
+        threads=threads,
+        device=device,
+        dtype=dtype,
         batch_size=batch_size,
-        window_s=window_s if window_s is not None else checkpoint.window_s,
-        thinks=checkpoint.thinks,
+        window_s=window_s,
     )
-    return MossAudio(engine, checkpoint)
+    return MossAudio(opened, checkpoint)
 
 
 def _check_load(name: Any, batch_size: Any, window_s: Any) -> None:
@@ -98,22 +95,6 @@ def _check_load(name: Any, batch_size: Any, window_s: Any) -> None:
         raise MossAudioError(f"batch_size={batch_size!r}: give a whole number, 1 or more")
     if window_s is not None:
         check_window(window_s)
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """No progress bar and no notes of transformers on the terminal while loading."""
-    from transformers.utils import logging
-
-    verbosity, bar = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        logging.set_verbosity(verbosity)
-        if bar:
-            logging.enable_progress_bar()
 
 
 class MossAudio:
@@ -137,13 +118,13 @@ class MossAudio:
     that does not exist.
     """
 
-    def __init__(self, engine: TorchEngine, checkpoint: Checkpoint) -> None:
+    def __init__(self, engine: LocalEngine, checkpoint: Checkpoint) -> None:
         self.engine = engine
         self.checkpoint = checkpoint
         self._aligner: WordAligner | None = None
 
     def __repr__(self) -> str:
-        return f"MossAudio({self.checkpoint.name!r}, device={str(self.engine.device)!r})"
+        return f"MossAudio({self.checkpoint.name!r}, {self.engine.description!r})"
 
     @property
     def fingerprint(self) -> str:
@@ -153,7 +134,7 @@ class MossAudio:
         Raises:
             CheckpointError: if the files have changed since they were loaded.
         """
-        parts = [self.checkpoint.fingerprint, str(self.engine.dtype), f"{self.window_s:g}"]
+        parts = [self.checkpoint.fingerprint, self.engine.precision, f"{self.window_s:g}"]
         parts += [self.checkpoint.times, __version__]
         return settings.digest("\n".join(parts), 64)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
+
 
 class MossAudioError(ValueError):
     """Base of every error that a caller's input or environment can cause."""
@@ -22,11 +24,22 @@ class PromptError(MossAudioError):
 class MissingDependencyError(MossAudioError, ImportError):
     """An optional package is needed; the message names the extra that installs it."""
 
-    def __init__(self, package: str, extra: str, purpose: str) -> None:
+    def __init__(self, package: str, extra: str, purpose: str, otherwise: str = "") -> None:
         super().__init__(
             f"{purpose} needs the package {package!r}: install the extra {extra!r}, in a clone by "
-            f"pip install '.[{extra}]'"
+            f"pip install '.[{extra}]'{otherwise}"
         )
+
+
+def require(*packages: str, extra: str, purpose: str, otherwise: str = "") -> None:
+    """Nothing where all `packages` are installed. `otherwise` tells what else would help.
+
+    Raises:
+        MissingDependencyError: naming the first that is not, and the extra that brings it.
+    """
+    for package in packages:
+        if find_spec(package) is None:
+            raise MissingDependencyError(package, extra, purpose, otherwise)
 
 
 def short_reason(error: BaseException) -> str:

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from moss_audio.errors import MissingDependencyError, MossAudioError
+from moss_audio.errors import MossAudioError, require
 from moss_audio.files import write_atomic
 from moss_audio.recordings import Audio
 from moss_audio.result import Timeline, Transcript, Word
@@ -47,10 +47,7 @@ def check_plot(path: str | os.PathLike[str]) -> None:
         MissingDependencyError: if matplotlib is not installed.
         MossAudioError: if the extension is not one of png, svg, pdf.
     """
-    import importlib.util
-
-    if importlib.util.find_spec("matplotlib") is None:
-        raise MissingDependencyError("matplotlib", "plot", "drawing a picture")
+    require("matplotlib", extra="plot", purpose="drawing a picture")
     if Path(path).suffix.lower() not in IMAGE_SUFFIXES:
         raise MossAudioError(
             f"{os.fspath(path)}: give a file name that ends in {', '.join(IMAGE_SUFFIXES)}"

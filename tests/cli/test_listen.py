@@ -33,12 +33,14 @@ def test_text_goes_to_stdout_and_nothing_else_does(run: Run, model: Any, clips: 
 
 def test_options_reach_the_model(run: Run, model: Any, clips: Path) -> None:
     done = run(
-        "transcribe", clips / "a.wav", "--model", "some/where", "--device", "cpu", "--dtype",
-        "float32", "--batch-size", 3, "--start", 0.1, "--end", 0.3, "--track", 2,
-        "--temperature", 0.7, "--seed", 5, "--max-new-tokens", 9, "-t", "word",
+        "transcribe", clips / "a.wav", "--model", "some/where", "--engine", "torch", "--threads", 2,
+        "--device", "cpu", "--dtype", "float32", "--batch-size", 3, "--start", 0.1,
+        "--end", 0.3, "--track", 2, "--temperature", 0.7, "--seed", 5,
+        "--max-new-tokens", 9, "-t", "word",
     )  # fmt: skip
     assert done.code == 0
-    assert model.loads == [("some/where", {"device": "cpu", "dtype": "float32", "batch_size": 3})]
+    options = {"engine": "torch", "threads": 2, "device": "cpu", "dtype": "float32"}
+    assert model.loads == [("some/where", {**options, "batch_size": 3})]
     (task, source, options) = model.calls[0]
     assert (task, source) == ("transcribe", str(clips / "a.wav"))
     assert options == {

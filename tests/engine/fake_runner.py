@@ -61,7 +61,7 @@ class FakeRunner:
     max_rows, prefill_tokens, batch_tokens = 4, 16, 400
     max_positions, chunk_frames = 500, 400
     eos_ids: frozenset[int] = frozenset()
-    description = "fake"
+    description = precision = "counting"
 
     def __init__(self) -> None:
         self.caches: set[FakeCache] = set()  # open ones

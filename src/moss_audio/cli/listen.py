@@ -166,13 +166,6 @@ def _run(
     output = _output(common, rendering, found)
     draw = _drawing(plot, found, common)
 
-    def load() -> Any:
-        from moss_audio import api
-
-        return api.load(
-            common.model, device=common.device, dtype=common.dtype, batch_size=common.batch_size
-        )
-
     def query(model: Any, source: Any) -> Any:
         return model.query(
             task,
@@ -187,7 +180,7 @@ def _run(
     # Of a transcript without times, a part has none that a format of timed text could show.
     timed = arguments.get("timestamps") is not None or rendering.formats == (PLAIN,)
     parts = timed and common.output_dir is None
-    work = Listening(load, query, draw, (common.start, common.end), parts)
+    work = Listening(common.load, query, draw, (common.start, common.end), parts)
     # A terminal that shows results needs no summary of them.
     raise typer.Exit(listen(found, output, work, tell=common.output_dir is not None))
 

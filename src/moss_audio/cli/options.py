@@ -29,17 +29,38 @@ Model = Annotated[
         "--model", "-m", help="nano (built in), a folder, or a hub id.", rich_help_panel=_MODEL
     ),
 ]
+Engine = Annotated[
+    str | None,
+    typer.Option(
+        "--engine",
+        help="onnx (on a CPU, without torch) or torch. Default: onnx where it can run the model, "
+        "unless there is a GPU.",
+        rich_help_panel=_MODEL,
+    ),
+]
+Threads = Annotated[
+    int | None,
+    typer.Option(
+        "--threads",
+        min=1,
+        help="Processor threads. Default: MOSS_AUDIO_THREADS, or as many as this process may use.",
+        rich_help_panel=_MODEL,
+    ),
+]
 Device = Annotated[
     str | None,
     typer.Option(
-        "--device", help="cuda, mps or cpu. Default: the best available.", rich_help_panel=_MODEL
+        "--device",
+        help="cuda, mps or cpu, for the engine torch. Default: the best available.",
+        rich_help_panel=_MODEL,
     ),
 ]
 Dtype = Annotated[
     str | None,
     typer.Option(
         "--dtype",
-        help="bfloat16, float16 or float32. Default: the fastest that the device supports.",
+        help="bfloat16, float16 or float32, for the engine torch. Default: the fastest that the "
+        "device supports.",
         rich_help_panel=_MODEL,
     ),
 ]
@@ -141,12 +162,27 @@ class Common:
     output_dir: OutputDir = None
     overwrite: Overwrite = None
     model: Model = "nano"
+    engine: Engine = None
+    threads: Threads = None
     device: Device = None
     dtype: Dtype = None
     batch_size: BatchSize = None
     temperature: Temperature = 0.0
     seed: Seed = 0
     max_new_tokens: MaxNewTokens = None
+
+    def load(self) -> Any:
+        """The model, a `MossAudio`."""
+        from moss_audio import api
+
+        return api.load(
+            self.model,
+            engine=self.engine,
+            threads=self.threads,
+            device=self.device,
+            dtype=self.dtype,
+            batch_size=self.batch_size,
+        )
 
     @property
     def decoding(self) -> dict[str, Any]:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from importlib import util
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from moss_audio.cli.messages import INTERRUPTED
-from moss_audio.errors import MissingDependencyError, MossAudioError
+from moss_audio.errors import MossAudioError, require
 
 Config = Annotated[
     Path, typer.Option("--config", "-c", help="YAML file with the stage's settings.")
@@ -97,6 +96,7 @@ def average(
     encoder_bits: Annotated[int | None, typer.Option(help=_BITS.format("encoder"))] = None,
 ) -> None:
     """Write the weighted mean of checkpoints, e.g. of those before and after a training stage."""
+    require("torch", extra="train", purpose="averaging checkpoints")
     from moss_audio.train.average import average as write
     from moss_audio.train.export import SHIPPED_BITS
     from moss_audio.train.setup import source_folder
@@ -110,8 +110,7 @@ def average(
 
 
 def _overrides(changes: Sequence[str] | None) -> dict[str, Any]:
-    if util.find_spec("yaml") is None:
-        raise MissingDependencyError("pyyaml", "train", "training")
+    require("yaml", "torch", "transformers", extra="train", purpose="training")
     return parse_changes(changes or ())
 
 

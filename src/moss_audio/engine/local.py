@@ -55,6 +55,7 @@ class LocalEngine:
         self.scheduler = Scheduler(
             runner, max_rows=batch_size, batch_tokens=batch_tokens, reuse_bytes=reuse_bytes
         )
+        self.description, self.precision = runner.description, runner.precision
         self.prompts = PromptMaker(
             tokenizer, spec, chunk_frames=runner.chunk_frames, max_positions=runner.max_positions
         )

@@ -87,6 +87,7 @@ class Runner(Protocol):
         chunk_frames: mel frames that the encoder sees at once.
         eos_ids: tokens that end an answer, as the checkpoint says.
         description: what it is, e.g. "torch bfloat16 on cpu".
+        precision: the numbers it computes in, on which answers depend, e.g. "torch.bfloat16".
     """
 
     max_rows: int
@@ -96,6 +97,7 @@ class Runner(Protocol):
     chunk_frames: int
     eos_ids: frozenset[int]
     description: str
+    precision: str
 
     def encode(self, clips: Sequence[HashedClip], *, keep: bool) -> list[EncodedClip]:
         """Encodings of clips, kept from before or computed; `keep` them for later calls."""

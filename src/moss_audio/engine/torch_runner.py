@@ -53,7 +53,8 @@ class TorchRunner:
         self.max_rows = _MAX_ROWS.get(kind, 8)
         self.prefill_tokens = _PREFILL_TOKENS.get(kind, 1024)
         self.batch_tokens = _BATCH_TOKENS.get(kind, 16_384)
-        self.description = f"torch {str(self.dtype).removeprefix('torch.')} on {self.device}"
+        self.precision = str(self.dtype)
+        self.description = f"torch {self.precision.removeprefix('torch.')} on {self.device}"
         decoder, encoder = model.config.language_config, model.config.audio_config
         self.max_positions: int = decoder.max_position_embeddings
         self.chunk_frames: int = encoder.chunk_frames

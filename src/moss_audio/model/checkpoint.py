@@ -14,7 +14,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
-from moss_audio.errors import CheckpointError, short_reason
+from moss_audio.errors import (
+    CheckpointError,
+    MissingDependencyError,
+    require,
+    short_reason,
+)
 from moss_audio.files import MODEL_SUFFIXES, folder_hash
 from moss_audio.model.prompt_settings import prompt_spec
 from moss_audio.model.sizes import MODEL_TYPE, ModelSizes
@@ -205,6 +210,7 @@ def _read_config(folder: Path) -> dict[str, Any]:
 
 
 def _config(values: Mapping[str, Any]) -> MossAudioConfig:
+    require("transformers", extra="torch", purpose="MossAudioConfig")
     from moss_audio.model.config import MossAudioConfig
 
     return MossAudioConfig.from_dict(deepcopy(dict(values)))
@@ -225,6 +231,8 @@ def _with_path(folder: Path, read: Callable[[], T]) -> T:
         return read()
     except CheckpointError as error:
         raise CheckpointError(f"{path}: {str(error).removeprefix('config.json: ')}") from error
+    except MissingDependencyError:
+        raise
     except Exception as error:  # a field of a type that nothing can be made of
         raise CheckpointError(f"{path}: {short_reason(error)}") from error
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from moss_audio.errors import MissingDependencyError, MossAudioError
+from moss_audio.errors import MossAudioError, require
 from moss_audio.train.stage import LoopConfig
 
 if TYPE_CHECKING:
@@ -27,9 +27,7 @@ def start_accelerator(config: LoopConfig) -> Accelerator:
     Raises:
         MossAudioError: if a package that training or a tracker needs is not installed.
     """
-    for package in ("accelerate", "peft"):
-        if util.find_spec(package) is None:
-            raise MissingDependencyError(package, "train", "training")
+    require("accelerate", "peft", extra="train", purpose="training")
     for package in config.report_to:
         if util.find_spec(package) is None:
             raise MossAudioError(

@@ -1,0 +1,66 @@
+"""Which engine opens a checkpoint, and what is said where that cannot be."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import moss_audio
+from moss_audio.engine import open as opening
+from moss_audio.errors import MissingDependencyError, MossAudioError
+from moss_audio.model.checkpoint import Checkpoint
+from moss_audio.model.presets import preset
+
+
+@pytest.fixture
+def released(tmp_path: Path) -> Path:
+    preset("micro").save_pretrained(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def without_torch(monkeypatch: pytest.MonkeyPatch) -> None:
+    find = importlib.util.find_spec
+    hidden = ("torch", "transformers")
+
+    def found(name: str, *more: Any) -> Any:
+        return None if name in hidden else find(name, *more)
+
+    monkeypatch.setattr("moss_audio.errors.find_spec", found)
+    monkeypatch.setattr(opening, "find_spec", found)
+
+
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [
+        ({"engine": "tensorflow"}, "engine='tensorflow': give one of onnx, torch"),
+        ({"threads": 0}, "threads=0"),
+        ({"threads": True}, "threads=True"),
+        ({"threads": "2"}, "threads='2'"),
+        ({"engine": "onnx", "device": "cuda"}, "engine='onnx' runs on the CPU"),
+        ({"engine": "onnx", "dtype": "bfloat16"}, "engine='onnx' runs on the CPU"),
+    ],
+)
+def test_what_cannot_be_is_one_line(options: dict[str, Any], named: str) -> None:
+    with pytest.raises(MossAudioError) as caught:
+        moss_audio.load("nano", **options)
+    assert named in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.usefixtures("without_torch")
+def test_a_checkpoint_that_takes_torch_names_the_extra_and_the_export(released: Path) -> None:
+    with pytest.raises(MissingDependencyError) as caught:
+        moss_audio.load(released)
+    message = str(caught.value)
+    assert "install the extra 'torch'" in message
+    assert f"moss-audio export {released} FOLDER" in message
+    assert "\n" not in message
+    with pytest.raises(MissingDependencyError, match="the extra 'torch'") as caught:
+        moss_audio.load("nano", engine="torch")
+    assert "export" not in str(caught.value)
+    with pytest.raises(MissingDependencyError, match="the extra 'torch'"):
+        _ = Checkpoint.open(released).config
