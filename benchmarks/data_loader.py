@@ -53,6 +53,7 @@ def main() -> int:
     from moss_audio.data.config import DataConfig, SourceConfig, read_data_config
     from moss_audio.data.loader import Loader, open_sources
     from moss_audio.errors import MossAudioError
+    from moss_audio.model.device import training_dtype
 
     try:
         if given.config:
@@ -60,8 +61,8 @@ def main() -> int:
         else:
             source = SourceConfig("scenes", given.scenes, split="train")
             config = DataConfig((source,), batch_audio_s=given.batch_audio_s, seed=1)
-        engine = moss_audio.load(given.model).engine
-        processor = engine.processor
+        model = moss_audio.MossAudioModel.from_pretrained(given.model, dtype=training_dtype("cpu"))
+        processor = moss_audio.MossAudioProcessor.from_pretrained(given.model)
         began = time.perf_counter()
         sources = open_sources(config)
         opened_s = time.perf_counter() - began
@@ -79,7 +80,7 @@ def main() -> int:
     need = given.need
     if need is None:
         some = list(islice(loader(replace(config, workers=0)), 3))
-        need = step_rate(engine.model, some, now)
+        need = step_rate(model, some, now)
         print(f"the step takes {need:.0f} s of audio a second", flush=True)
     with tempfile.TemporaryDirectory() as folder:
         kinds = [

@@ -24,7 +24,7 @@ def measure(model: MossAudio, clock: str) -> list[Row]:
     """Two lengths, three ways to call the extractor."""
     from transformers import WhisperFeatureExtractor
 
-    n_mels = model.engine.processor.n_mels
+    n_mels = model.checkpoint.sizes.audio.num_mel_bins
     extractor = WhisperFeatureExtractor(feature_size=n_mels)
     rows = []
     for seconds in (10, 30):

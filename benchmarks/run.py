@@ -62,10 +62,10 @@ def main() -> int:
         torch.set_num_threads(given.threads)
     console = Console(stderr=True)
     try:
-        model = moss_audio.load(given.model)
+        model = moss_audio.load(given.model, engine="torch")
     except MossAudioError as error:
         parser.error(str(error))
-    about = measure.machine(model.engine.dtype)
+    about = measure.machine(model.engine.precision)
     rows: list[measure.Row] = []
     for name in given.only:
         began = time.perf_counter()
