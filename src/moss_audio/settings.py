@@ -52,6 +52,7 @@ class OneOf:
 
 
 Share = Annotated[float, Between(0, 1)]
+AtLeastOne = Annotated[int, Between(1)]
 Weight = Annotated[float, Between(0)]  # how often, beside the others of a table
 
 

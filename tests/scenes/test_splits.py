@@ -17,7 +17,7 @@ from moss_audio.errors import MossAudioError
 from moss_audio.scenes import human, text
 from moss_audio.scenes.check import check
 from moss_audio.scenes.config import read_config
-from moss_audio.scenes.human import PROMPT_SOURCES, PromptSource, key_of, parts_of, prompts_of
+from moss_audio.scenes.human import PromptSource, key_of, parts_of, prompt_sources, prompts_of
 from moss_audio.scenes.sounds import recorded
 from moss_audio.scenes.sounds.recorded import SoundSource, sound_sources
 from moss_audio.scenes.summary import summarise
@@ -45,9 +45,9 @@ def test_english_recordings_are_refused_in_every_split_but_their_own(tmp_path: P
         read_config(_config(tmp_path, "asterisk-fr", "asterisk-en"))
     for split in ("train", "val", "test", "test-unseen"):
         with pytest.raises(MossAudioError, match="test only"):
-            prompts_of(PROMPT_SOURCES["asterisk-en"], split, with_test=True, held_out=False)
+            prompts_of(prompt_sources()["asterisk-en"], split, with_test=True, held_out=False)
     with pytest.raises(MossAudioError, match="English recordings only"):
-        prompts_of(PROMPT_SOURCES["asterisk-fr"], "human-en", with_test=True, held_out=False)
+        prompts_of(prompt_sources()["asterisk-fr"], "human-en", with_test=True, held_out=False)
 
 
 def test_the_spanish_speaker_is_the_english_one(tmp_path: Path) -> None:

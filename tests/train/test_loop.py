@@ -104,9 +104,11 @@ def test_a_bound_may_be_infinite_but_no_number_is_too_large(tmp_path: Path) -> N
 
 def test_a_class_that_checks_itself_is_heard(tmp_path: Path) -> None:
     path = tmp_path / "config.yaml"
-    path.write_text("steps: 0\noutput_dir: x\nema: 1\n")
-    with pytest.raises(MossAudioError, match=r"steps 0 must be at least 1; ema 1.0 must be in"):
+    path.write_text("steps: 1\noutput_dir: x\nema: 1\nclip_norm: 0\n")
+    with pytest.raises(MossAudioError, match=r"clip_norm 0.0 must be above 0; ema 1.0 must be in"):
         load_config(path, LoopConfig)
+    with pytest.raises(MossAudioError, match=r"steps: 0 must be at least 1; ema 1.0 must be in"):
+        LoopConfig(0, "x", ema=1.0)
 
 
 @pytest.mark.parametrize("value", ["2.5", "true", "abc", "null"])

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 
 from moss_audio import settings
 from moss_audio.data.augment import AugmentConfig
-from moss_audio.settings import Between, OneOf
+from moss_audio.settings import AtLeastOne, Between, OneOf
 
 _SPLIT = ("scenes", "hf")  # the kinds that know splits
 _COLUMNS = ("audio", "text", "question", "messages", "duration", "id")
@@ -37,7 +37,7 @@ class SourceConfig:
     # csv, hf: audio, text, question... -> column name
     columns: Mapping[Annotated[str, OneOf(_COLUMNS)], str] | None = None
     # plain documents are learnt in pieces of at most this length
-    document_chars: Annotated[int, Between(1)] = 4000
+    document_chars: AtLeastOne = 4000
 
     def __post_init__(self) -> None:
         settings.check(self, _source_problems(self))
@@ -54,16 +54,16 @@ class DataConfig:
     # True: no end, a source that ran out starts again in a new order, so shares hold for ever.
     endless: bool = False
     batch_audio_s: Annotated[float, _POSITIVE] | None = None
-    batch_tokens: Annotated[int, Between(1)] | None = None
+    batch_tokens: AtLeastOne | None = None
     layout: Layout = "packed"
-    buckets: Annotated[int, Between(1)] = 30  # at most, of about equal hours; 1: no bucketing
-    buffer: Annotated[int, Between(1)] = 20_000  # examples among which a bucket finds its batch
+    buckets: AtLeastOne = 30  # at most, of about equal hours; 1: no bucketing
+    buffer: AtLeastOne = 20_000  # examples among which a bucket finds its batch
     shuffle: bool = True
     workers: Annotated[int, Between(0)] = 0
-    prefetch: Annotated[int, Between(1)] = 4  # batches a worker makes ahead
+    prefetch: AtLeastOne = 4  # batches a worker makes ahead
     seed: Annotated[int, Between(0)] = 0
     augment: AugmentConfig | None = None
-    max_tokens: Annotated[int, Between(1)] | None = None  # of one example
+    max_tokens: AtLeastOne | None = None  # of one example
     over_long: OverLong = "drop"
     bad_lines: Literal["error", "skip"] = "error"  # of manifests
     features: Literal["compute", "cache"] = "compute"

@@ -9,7 +9,7 @@ from typing import Annotated
 from moss_audio.errors import MossAudioError
 from moss_audio.scenes import text
 from moss_audio.scenes.effects import EffectsConfig
-from moss_audio.scenes.human import HUMAN_EN, PROMPT_SOURCES, require_allowed
+from moss_audio.scenes.human import HUMAN_EN, prompt_sources, require_allowed
 from moss_audio.scenes.sounds.recorded import DEFAULT, SoundSource, sound_sources
 from moss_audio.scenes.voices import ENGINES
 from moss_audio.scenes.voices.people import held_out_people, person_of
@@ -74,8 +74,9 @@ class ScenesConfig:
     def _contradictions(self) -> list[str]:
         """What does not go together, though each part is well formed."""
         wrong = []
-        heard = {person_of(PROMPT_SOURCES[n].speaker): n for n, s in self.prompts.items() if s > 0}
-        english = person_of(PROMPT_SOURCES["asterisk-en"].speaker)
+        known = prompt_sources()
+        heard = {person_of(known[n].speaker): n for n, s in self.prompts.items() if s > 0}
+        english = person_of(known["asterisk-en"].speaker)
         if self.hours.get(HUMAN_EN, 0) > 0 and english in heard:
             wrong.append(
                 f"{heard[english]} and the split {HUMAN_EN!r} have the same speaker, who would be "
@@ -101,7 +102,7 @@ class ScenesConfig:
 
     def is_held_out(self, prompt_source: str) -> bool:
         """Whether the speaker of a set of recorded prompts is for test-unseen alone."""
-        speaker = PROMPT_SOURCES[prompt_source].speaker
+        speaker = prompt_sources()[prompt_source].speaker
         return person_of(speaker) in held_out_people(self.held_out_speakers)
 
     def prompts_for(self, split: str) -> dict[str, float]:

@@ -12,6 +12,7 @@ import re
 import unicodedata
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -78,18 +79,19 @@ def _asterisk(language: str, folder: str, provenance: str) -> PromptSource:
     )
 
 
-PROMPT_SOURCES = {
-    f"asterisk-{language}": _asterisk(language, **terms)
-    for language, terms in packaged(__package__, "sources.toml")["prompts"].items()
-}
+@cache
+def prompt_sources() -> dict[str, PromptSource]:
+    """All sets of recorded prompts, installed or not, by name."""
+    listed = packaged(__package__, "sources.toml")["prompts"]
+    return {f"asterisk-{language}": _asterisk(language, **t) for language, t in listed.items()}
 
 
 def require_allowed(name: str, split: str) -> None:
     """Raises MossAudioError if a source may not be heard in a split: English trains nowhere."""
-    source = PROMPT_SOURCES.get(name)
+    source = prompt_sources().get(name)
     if source is None:
         raise MossAudioError(
-            f"no recorded prompts {name!r}; there are {', '.join(sorted(PROMPT_SOURCES))}"
+            f"no recorded prompts {name!r}; there are {', '.join(sorted(prompt_sources()))}"
         )
     if (source.language == "en") != (split == HUMAN_EN):
         raise MossAudioError(
@@ -211,7 +213,7 @@ class PromptDeck:
         loud = np.flatnonzero(np.abs(body) > 0.02 * float(np.max(np.abs(body)) + 1e-9))
         first, last = (int(loud[0]), int(loud[-1]) + 1) if loud.size else (0, body.size)
         start, end = (lead + first) / SAMPLE_RATE, (lead + last) / SAMPLE_RATE
-        source = PROMPT_SOURCES[name]
+        source = prompt_sources()[name]
         return Composition(
             np.pad(body, (lead, tail)),
             voice=source.speaker,
@@ -224,7 +226,7 @@ class PromptDeck:
         key = (name, split)
         if key not in self._prompts:
             self._prompts[key] = prompts_of(
-                PROMPT_SOURCES[name],
+                prompt_sources()[name],
                 split,
                 with_test=self._with_test,
                 held_out=self._is_held_out(name),

@@ -13,7 +13,7 @@ from typing import Any
 from moss_audio.errors import MossAudioError
 from moss_audio.files import write_atomic
 from moss_audio.scenes.config import ScenesConfig
-from moss_audio.scenes.human import HUMAN_EN, PROMPT_SOURCES, PromptSource, read_texts
+from moss_audio.scenes.human import HUMAN_EN, PromptSource, prompt_sources, read_texts
 from moss_audio.scenes.sounds.recorded import SoundSource, all_files, digest, name_of
 from moss_audio.scenes.voices import ENGINES
 from moss_audio.settings import packaged
@@ -114,7 +114,7 @@ def _prompt_sources(config: ScenesConfig) -> list[PromptSource]:
     names = [n for n, share in sorted(config.prompts.items()) if share > 0]
     if config.hours.get(HUMAN_EN, 0) > 0:
         names.append("asterisk-en")
-    return [PROMPT_SOURCES[n] for n in names]
+    return [prompt_sources()[n] for n in names]
 
 
 def _voice(

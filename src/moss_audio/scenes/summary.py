@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,7 @@ def summarise(root: Path) -> dict[str, Any]:
     by: dict[str, dict[str, float]] = {
         name: defaultdict(float) for name in ("split", "kind", "voice", "source", "effect")
     }
-    labels: dict[str, int] = defaultdict(int)
+    labels: Counter[str] = Counter()
     for scene in iter_scenes(root):
         count, seconds = count + 1, seconds + scene.duration_s
         by["split"][scene.split] += scene.duration_s
@@ -44,7 +44,7 @@ def summarise(root: Path) -> dict[str, Any]:
         "hours": round(seconds / 3600, 4),
         "shards": {"complete": complete, "total": _total(root)},
         **{name: _hours(table) for name, table in by.items()},
-        "labels": dict(sorted(labels.items(), key=lambda item: -item[1])),
+        "labels": dict(labels.most_common()),
         "sources": sources.read(listed)["sources"] if listed.exists() else [],
     }
 

@@ -19,13 +19,15 @@ _ASKING = ("could you", "can you please", "would you mind if we")
 
 def draw(rng: random.Random) -> str:
     """One sentence or phrase; may repeat or be one the caller excludes."""
-    kinds: tuple[tuple[Callable[[random.Random], str], int], ...] = (
-        (_digits, 6), (_amount, 6), (_time, 5), (_date, 5), (_spelled, 5), (_counted, 2),
-        (_request, 12), (_question, 12), (_statement, 14), (_phone, 10), (_combination, 8),
-        (_menu, 14), (_help_desk, 16), (_talk, 16),
-    )  # fmt: skip
-    makers, weights = zip(*kinds, strict=True)
-    return _finish(rng.choices(makers, weights)[0](rng), rng)
+    shares = packaged(__package__, "templates.toml")["kinds"]
+    (kind,) = rng.choices(list(shares), list(shares.values()))
+    composed: dict[str, Callable[[random.Random], str]] = {
+        "digits": _digits, "amount": _amount, "time": _time, "spelled": _spelled,
+        "request": _request, "question": _question, "statement": _statement,
+        "combination": _combination, "talk": _talk,
+    }  # fmt: skip
+    made = composed[kind](rng) if kind in composed else _pick(rng, kind, _bound(rng, kind))
+    return _finish(made, rng)
 
 
 @cache
@@ -105,20 +107,11 @@ def _time(rng: random.Random) -> str:
     return f"{_pick(rng, 'time_lead')} {clock} {part}"
 
 
-def _date(rng: random.Random) -> str:
-    bound = _bound(rng, day="day", year="year", month="month", weekday="weekday")
-    return _pick(rng, "date", bound)
-
-
 def _spelled(rng: random.Random) -> str:
     if rng.random() < 0.3:
         return " ".join(_pick(rng, "nato") for _ in range(rng.randint(2, 6)))
     letters = [_pick(rng, "letter") for _ in range(rng.randint(2, 6))]
     return _pick(rng, "spelled", {"joined": ", ".join(letters), "first": letters[0]})
-
-
-def _counted(rng: random.Random) -> str:
-    return _pick(rng, "counted", _bound(rng, o="ordinal"))
 
 
 def _request(rng: random.Random) -> str:
@@ -132,12 +125,8 @@ def _question(rng: random.Random) -> str:
 
 
 def _statement(rng: random.Random) -> str:
-    text = _pick(rng, "statement", _bound(rng, who="people"))
+    text = _pick(rng, "statement", _bound(rng, "statement"))
     return " ".join(text.split()) + rng.choice((".", ".", "!"))
-
-
-def _phone(rng: random.Random) -> str:
-    return _pick(rng, "phone", {"n": number_to_words(rng.randint(1, 99))})
 
 
 def _combination(rng: random.Random) -> str:
@@ -146,26 +135,16 @@ def _combination(rng: random.Random) -> str:
     return " ".join(_pick(rng, rng.choice(pools)) for _ in range(rng.randint(2, 4)))
 
 
-def _menu(rng: random.Random) -> str:
-    """As recorded menus and announcements speak."""
-    bound = _bound(rng, verb="service_verb", other="service_verb", what="service")
-    return _pick(rng, "menu", {**bound, "n": number_to_words(rng.randint(1, 120))})
-
-
-def _help_desk(rng: random.Random) -> str:
-    """As people at a counter or a help desk speak."""
-    return _pick(rng, "help_desk", _bound(rng, verb="service_verb", what="service", name="name"))
-
-
 def _talk(rng: random.Random) -> str:
     """Small talk, stories and exclamations."""
-    bound = _bound(rng, who="person", hedge="hedge", past="past", other="past")
+    bound = _bound(rng, "talk")
     past = bound["past"]
     tagged = past in _grammar()[0]["participle"]
     gossip = f"they have {past}, haven't they?" if tagged else f"they {past} it, or so I heard."
     return _pick(rng, "talk", {**bound, "who": f"the {bound['who']}", "gossip": gossip})
 
 
-def _bound(rng: random.Random, **slots: str) -> dict[str, str]:
-    """A draw for each slot, by the name of what it is, in this order."""
-    return {slot: _pick(rng, name) for slot, name in slots.items()}
+def _bound(rng: random.Random, kind: str) -> dict[str, str]:
+    """What is said in several places of a sentence, by slot: drawn before it, in this order."""
+    slots = packaged(__package__, "templates.toml")["bound"][kind]
+    return {slot: _slot(rng, name, _NOTHING) for slot, name in slots.items()}

@@ -30,7 +30,7 @@ from moss_audio.model.config import MossAudioConfig
 from moss_audio.model.encoder import MossAudioEncoder
 from moss_audio.model.modeling import MossAudioModel
 from moss_audio.prompt import PromptSpec
-from moss_audio.settings import load_config
+from moss_audio.settings import AtLeastOne, check, load_config
 from moss_audio.train.align import SpokenPieces
 from moss_audio.train.answers import AnswerObjective
 from moss_audio.train.checkpoint import latest
@@ -59,10 +59,10 @@ class EncoderConfig(StageConfig):
     """Encoder pretraining, from random weights in the sizes of `model`'s encoder."""
 
     output: str  # gets the files of `model` with the trained encoder in place of its own
-    head_layers: int = 2  # of the small decoder
+    head_layers: AtLeastOne = 2  # of the small decoder
     head_width: int = 192
     ctc_weight: float = 0.3
-    ctc_steps: int = 2  # output steps a token of 80 ms: more where pieces are letters
+    ctc_steps: AtLeastOne = 2  # output steps a token of 80 ms: more where pieces are letters
     pieces_weight: float = 0.3
     learning_rate: float = 1e-3
 
@@ -71,8 +71,7 @@ class EncoderConfig(StageConfig):
             raise MossAudioError(
                 f"head_width {self.head_width} must be a positive multiple of {_HEAD_DIM}"
             )
-        if self.head_layers < 1 or self.ctc_steps < 1:
-            raise MossAudioError("head_layers and ctc_steps must be at least 1")
+        check(self)
 
 
 def headed(model: MossAudioModel, layers: int, width: int) -> MossAudioModel:

@@ -6,12 +6,12 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
-from typing import Any, Literal, Protocol
+from typing import Annotated, Any, Literal, Protocol
 
 import torch
 
 from moss_audio.data.config import DataConfig
-from moss_audio.errors import MossAudioError
+from moss_audio.settings import AtLeastOne, Between, check
 from moss_audio.train.objective import Objective
 
 
@@ -19,11 +19,11 @@ from moss_audio.train.objective import Objective
 class LoopConfig:
     """How long, how fast, and where to."""
 
-    steps: int
+    steps: AtLeastOne
     output_dir: str  # checkpoints and log; the same folder resumes
-    accumulate: int = 1  # micro-batches a step
+    accumulate: AtLeastOne = 1  # micro-batches a step
     schedule: Literal["cosine", "wsd"] = "cosine"  # wsd: warm-up, stable, decay
-    warmup_steps: int = 50
+    warmup_steps: Annotated[int, Between(0)] = 50
     decay_share: float = 0.2  # wsd: the share of the steps on which the rate falls, linearly
     final_lr_share: float = 0.05  # the schedule ends at this share of the peak
     clip_norm: float = 1.0
@@ -31,9 +31,9 @@ class LoopConfig:
     weight_decay: float = 0.0  # of matrices
     ema: float = 0.0  # of the moving average, which is then what is exported; 0: none
     gradient_checkpointing: bool = False
-    log_every: int = 20
+    log_every: AtLeastOne = 20
     save_every_s: float = 180.0
-    keep: int = 2  # checkpoints
+    keep: AtLeastOne = 2  # checkpoints
     report_to: tuple[str, ...] = ()  # tensorboard, wandb
     peak_tflops: float | None = None  # of one device, for the MFU; None: measured at the start
 
@@ -41,19 +41,13 @@ class LoopConfig:
         wrong = [
             f"{name} {getattr(self, name)} must be {what}"
             for name, what, good in (
-                ("steps", "at least 1", self.steps >= 1),
-                ("accumulate", "at least 1", self.accumulate >= 1),
-                ("warmup_steps", "at least 0", self.warmup_steps >= 0),
                 ("decay_share", "in (0, 1]", 0 < self.decay_share <= 1),
                 ("clip_norm", "above 0", self.clip_norm > 0),
                 ("ema", "in [0, 1)", 0 <= self.ema < 1),
-                ("log_every", "at least 1", self.log_every >= 1),
-                ("keep", "at least 1", self.keep >= 1),
             )
             if not good
         ]
-        if wrong:
-            raise MossAudioError("; ".join(wrong))
+        check(self, wrong)
 
     def arithmetic(self) -> dict[str, Any]:
         """The fields that decide the weights; the others may differ when a run resumes."""

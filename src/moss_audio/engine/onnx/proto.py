@@ -107,6 +107,12 @@ def value_info(name: str, dtype: np.dtype | type | str, shape: Sequence[Dim]) ->
     return _bytes(1, name) + _bytes(2, _bytes(1, tensor_type))
 
 
+def with_output(model: bytes, tensor: str) -> bytes:
+    """A `ModelProto` with one of its graph's tensors as one more, last output: protocol buffers
+    merge a message that comes twice, so a second graph adds its outputs to those of the first."""
+    return model + _bytes(7, _bytes(12, _bytes(1, tensor)))
+
+
 def model(
     name: str,
     *,
