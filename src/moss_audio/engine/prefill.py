@@ -8,7 +8,7 @@ whether or not the prefix was there already: neither reuse nor company can chang
 
 from __future__ import annotations
 
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Hashable, Sequence
 
 from moss_audio.engine.prompts import EncodedClip, HashedClip, Prompt
@@ -78,15 +78,23 @@ class Prefix(Fill):
 
 
 class Prefixes:
-    """Those that are held or kept; of the kept ones, the least recently used go first beyond
-    `max_bytes`."""
+    """Those that are held, or kept for requests that wait or may come; of the kept ones, the least
+    recently used go first beyond `max_bytes`."""
 
     def __init__(self, max_bytes: int) -> None:
         self._max_bytes = max_bytes
+        self._wanted: Counter[Hashable] = Counter()
         self._entries: OrderedDict[Hashable, Prefix] = OrderedDict()
 
     def __len__(self) -> int:
         return len(self._entries)
+
+    def want(self, prompt: Prompt, change: int) -> None:
+        """One more request, or one fewer (-1), waits for its turn with this prompt."""
+        self._wanted[prompt.prefix_key] += change
+        if not self._wanted[prompt.prefix_key]:
+            del self._wanted[prompt.prefix_key]
+            self._evict()
 
     def acquire(self, prompt: Prompt) -> Prefix:
         """The prefix of a prompt, computed already or not, held until `release`."""
@@ -103,7 +111,7 @@ class Prefixes:
     def fork(self, prefix: Prefix) -> KVCache:
         """A sequence that begins with a computed prefix; that itself where nobody else wants it."""
         assert prefix.cache is not None
-        if prefix.holders > 1 or prefix.reuse:
+        if prefix.holders > 1 or prefix.reuse or prefix.key in self._wanted:
             return prefix.cache.fork()
         cache, prefix.cache = prefix.cache, None
         return cache
@@ -117,7 +125,8 @@ class Prefixes:
     def _evict(self) -> None:
         total = sum(prefix.n_bytes for prefix in self._entries.values())
         for key, prefix in list(self._entries.items()):
-            kept = prefix.reuse and prefix.ready and total <= self._max_bytes
+            wanted = prefix.reuse or key in self._wanted
+            kept = wanted and prefix.ready and total <= self._max_bytes
             if not prefix.holders and not kept:
                 total -= prefix.n_bytes
                 if prefix.cache is not None:

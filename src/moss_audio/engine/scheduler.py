@@ -12,6 +12,7 @@ All state belongs to the thread; the others put commands into its inbox.
 from __future__ import annotations
 
 import atexit
+import contextlib
 import os
 import threading
 import time
@@ -295,24 +296,28 @@ class _DecodedRow:
     def __init__(self, task: _Task, answer: AnswerRow, cache: KVCache) -> None:
         self.task, self.answer, self.cache = task, answer, cache
         self._guess = list(task.draft[1:]) if task.draft[:1] == answer.tokens[:1] else []
+        self._tried: list[int] = []  # as much of it as is in the pass
 
     def piece(self, longest: int) -> Piece:
         """The last token, and the guess of what follows."""
-        self._guess = self._guess[: max(0, longest - 1)]
-        return Piece((self.answer.tokens[-1], *self._guess), all_logits=bool(self._guess))
+        self._tried = self._guess[: longest - 1]
+        return Piece((self.answer.tokens[-1], *self._tried), all_logits=bool(self._tried))
 
     def take(self, logits: Logits) -> int:
         """Choose tokens as long as the guess is right; how many."""
-        count = 0
-        for place in range(len(self._guess) + 1):
+        tried, count = self._tried, 0
+        for place in range(len(tried) + 1):
             token = self.answer.take(logits, place)
             count += 1
-            right = place < len(self._guess) and token == self._guess[place]
+            right = place < len(tried) and token == tried[place]
             if self.answer.finish_reason is not None or not right:
                 break
-        if self._guess:
-            self.cache.crop(self.cache.length - len(self._guess) - 1 + count)
-            self._guess = []
+        if tried:
+            self.cache.crop(self.cache.length - len(tried) - 1 + count)
+            # (the token after the last that was tried has to be right as well)
+            guess = self._guess[count - 1 :]
+            goes_on = count > len(tried) and guess[:1] == [token]
+            self._guess = guess[1:] if goes_on else []
         return count
 
 
@@ -368,6 +373,7 @@ class _Loop:
     def add(self, task: _Task) -> None:
         self._tasks[task.handle] = task
         self._waiting.add(task, task.priority, task.key)
+        self._prefixes.want(task.prompt, 1)
 
     def cancel(self, handle: Handle) -> None:
         if (task := self._tasks.get(handle)) is not None:
@@ -426,6 +432,7 @@ class _Loop:
             task.admitted = True
             if task.prompt.prefix_length:
                 task.prefix = self._prefixes.acquire(task.prompt)
+            self._prefixes.want(task.prompt, -1)
             self._filling.append(task)
 
     def _decode(self) -> None:
@@ -435,16 +442,26 @@ class _Loop:
         batch = [(row.cache, row.piece(longest)) for row in rows]
         for place, logits in _passes(self._runner.forward, batch):
             row = rows[place]
-            if row.task.handle not in self._tasks:
-                continue
-            if isinstance(logits, Exception):
-                self._end(row.task, logits)
-                continue
-            n_tokens = row.take(logits)
-            if row.answer.finish_reason is not None:
-                row.cache.close()
-                self._rows.remove(row)
-            self._said(row.task, row.answer, n_tokens)
+            if row.task.handle in self._tasks:
+                with self._concerning(row.task):
+                    self._take(row, logits)
+
+    def _take(self, row: _DecodedRow, logits: Logits | Exception) -> None:
+        if isinstance(logits, Exception):
+            raise logits
+        n_tokens = row.take(logits)
+        if row.answer.finish_reason is not None:
+            self._rows.remove(row)
+            row.cache.close()
+        self._said(row.task, row.answer, n_tokens)
+
+    @contextlib.contextmanager
+    def _concerning(self, task: _Task) -> Iterator[None]:
+        """What is raised ends this request alone."""
+        try:
+            yield
+        except Exception as error:
+            self._end(task, error)
 
     def _fill(self) -> None:
         """One pass of prefill: a chunk each of as many prompts as the budget allows."""
@@ -452,7 +469,9 @@ class _Loop:
         budget = size * (1 if self._rows else _IDLE_CHUNKS)
         chosen: dict[Fill, _Task] = {}
         for task in list(self._filling):
-            fill = self._next_fill(task)
+            fill = None
+            with self._concerning(task):
+                fill = self._next_fill(task)
             if fill is None or fill in chosen:
                 continue
             first, end = fill.chunk(size)
@@ -473,7 +492,9 @@ class _Loop:
             if fill.ready:
                 fill.encoded = ()
                 if fill is task.rest:
-                    self._begin(task, logits)
+                    with self._concerning(task):
+                        self._begin(task, logits)
+        self._start_rows()
 
     def _next_fill(self, task: _Task) -> Fill | None:
         """What has to be computed next of a request's prompt; nothing if only its prefix was."""
@@ -522,18 +543,20 @@ class _Loop:
             self._forking.append(task)
         for answer in task.answers:
             self._said(task, answer, 1)
-        self._start_rows()
 
     def _start_rows(self) -> None:
         while self._forking and self._room(self._forking[0].length):
-            task = self._forking[0]
-            assert task.rest is not None
-            assert task.rest.cache is not None
-            cache = task.rest.cache.fork() if len(task.pending) > 1 else task.rest.cache
-            self._rows.append(_DecodedRow(task, task.pending.pop(0), cache))
-            if not task.pending:
-                task.rest.cache = None
-                self._forking.pop(0)
+            with self._concerning(self._forking[0]):
+                self._start_row(self._forking[0])
+
+    def _start_row(self, task: _Task) -> None:
+        assert task.rest is not None
+        assert task.rest.cache is not None
+        cache = task.rest.cache.fork() if len(task.pending) > 1 else task.rest.cache
+        self._rows.append(_DecodedRow(task, task.pending.pop(0), cache))
+        if not task.pending:
+            task.rest.cache = None
+            self._forking.remove(task)
 
     def _said(self, task: _Task, answer: AnswerRow, n_tokens: int) -> None:
         """An answer has new tokens, which may be its last."""
@@ -559,6 +582,7 @@ class _Loop:
             return
         if not task.admitted:
             self._waiting.remove(task, task.priority, task.key)
+            self._prefixes.want(task.prompt, -1)
         for place in (self._filling, self._forking):
             if task in place:
                 place.remove(task)
