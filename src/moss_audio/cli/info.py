@@ -58,20 +58,20 @@ def info(
 
 def describe(checkpoint: Checkpoint) -> dict[str, Any]:
     """The facts of a checkpoint as JSON types. Sizes follow from the configuration alone."""
-    from moss_audio.model.modeling import expected_shapes
+    from moss_audio.model.weights import expected_shapes
     from moss_audio.units import FRAMES_PER_SECOND, TOKENS_PER_SECOND
 
-    config = checkpoint.config
-    audio, decoder = config.audio_config, config.language_config
+    sizes = checkpoint.sizes
+    audio, decoder = sizes.audio, sizes.decoder
     parameters = dict.fromkeys(_PARTS.values(), 0)
-    for name, shape in expected_shapes(config).items():
-        if name == "lm_head.weight" and config.tie_word_embeddings:
+    for name, shape in expected_shapes(sizes).items():
+        if name == "lm_head.weight" and sizes.tied:
             continue  # the embedding, counted with the decoder
         parameters[_PARTS[name.split(".", 1)[0]]] += math.prod(shape)
     return {
         "folder": str(checkpoint.folder),
         "layout": checkpoint.layout,
-        "architecture": (config.architectures or ["MossAudioModel"])[0],
+        "architecture": (checkpoint.values.get("architectures") or ["MossAudioModel"])[0],
         "parameters": {**parameters, "total": sum(parameters.values())},
         "weight_bytes": sum(
             path.stat().st_size for path in checkpoint.folder.glob("*.safetensors")
@@ -79,29 +79,29 @@ def describe(checkpoint: Checkpoint) -> dict[str, Any]:
         "encoder": {
             "stem": audio.stem,
             "mel_bins": audio.num_mel_bins,
-            "layers": audio.encoder_layers,
+            "layers": audio.layers,
             "width": audio.d_model,
             "token_width": audio.output_dim,
-            "heads": audio.encoder_attention_heads,
+            "heads": audio.heads,
             "chunk_s": audio.chunk_frames / FRAMES_PER_SECOND,
-            "taps": list(audio.deepstack_encoder_layer_indexes),
+            "taps": list(audio.taps),
         },
-        "mergers": config.num_deepstack,
+        "mergers": sizes.n_deepstack,
         "decoder": {
-            "family": decoder.model_type,
-            "layers": decoder.num_hidden_layers,
+            "family": decoder.family,
+            "layers": decoder.layers,
             "width": decoder.hidden_size,
-            "heads": decoder.num_attention_heads,
-            "kv_heads": decoder.num_key_value_heads,
+            "heads": decoder.heads,
+            "kv_heads": decoder.kv_heads,
             "vocabulary": decoder.vocab_size,
-            "max_positions": decoder.max_position_embeddings,
-            "tied_head": bool(config.tie_word_embeddings),
+            "max_positions": decoder.max_positions,
+            "tied_head": sizes.tied,
         },
         "tokens": {
             "per_second": TOKENS_PER_SECOND,
-            "audio": config.audio_token_id,
-            "start": config.audio_start_id,
-            "end": config.audio_end_id,
+            "audio": sizes.audio_token_id,
+            "start": sizes.audio_start_id,
+            "end": sizes.audio_end_id,
         },
     }
 
@@ -109,7 +109,7 @@ def describe(checkpoint: Checkpoint) -> dict[str, Any]:
 def check(checkpoint: Checkpoint) -> None:
     """Raises CheckpointError, one line, unless every weight is there, readable and in shape, and
     the tokenizer's files are, too."""
-    from moss_audio.model.modeling import check_weights
+    from moss_audio.model.weights import check_weights
 
     check_weights(checkpoint)
     for name in ("tokenizer.json", "processor_config.json"):

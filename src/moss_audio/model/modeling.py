@@ -5,7 +5,6 @@ Shapes: B prompts, L positions, H decoder width, V vocabulary, N audio tokens of
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +28,7 @@ from moss_audio.model.encoder import EncoderOutput, MossAudioEncoder, longest_be
 from moss_audio.model.features import AudioFeatures, check_count, clips_of_prompts
 from moss_audio.model.generation import AudioGenerationMixin
 from moss_audio.model.nano.parts import load_parts
-from moss_audio.model.weights import compare_shapes, listed, stored_shapes
+from moss_audio.model.weights import check_weights, compare_shapes, expected_shapes, listed
 
 _HUB_OPTIONS = ("revision", "cache_dir", "token", "local_files_only")
 
@@ -91,7 +90,7 @@ class MossAudioModel(PreTrainedModel, AudioGenerationMixin):
             kwargs["config"] = checkpoint.config
         if checkpoint.parts is not None:
             return cls._from_parts(checkpoint.folder, **kwargs)
-        _check_released(checkpoint, kwargs["config"])
+        check_weights(checkpoint, kwargs["config"].sizes)
         return super().from_pretrained(checkpoint.folder, *args, **kwargs)
 
     @classmethod
@@ -111,7 +110,9 @@ class MossAudioModel(PreTrainedModel, AudioGenerationMixin):
         config.dtype = dtype
         with torch.device("meta"):
             model = cls(config)
-        compare_shapes(folder, _shapes(state), _shapes(model.state_dict()), tied=_tied(config))
+        stored = {name: tuple(tensor.shape) for name, tensor in state.items()}
+        sizes = config.sizes
+        compare_shapes(folder, stored, expected_shapes(sizes), tied=sizes.tied)
         model.load_state_dict(state, strict=False, assign=True)
         model.tie_weights()
         # the rotary table is the one thing that no file holds; it is made anew, off the meta device
@@ -315,39 +316,6 @@ class MossAudioModel(PreTrainedModel, AudioGenerationMixin):
             past_key_values=outputs.past_key_values,
             hidden_states=outputs.hidden_states,
         )
-
-
-def expected_shapes(config: MossAudioConfig) -> dict[str, tuple[int, ...]]:
-    """Name -> shape of every weight that a model of `config` has."""
-    with torch.device("meta"):
-        return _shapes(MossAudioModel(config).state_dict())
-
-
-def check_weights(checkpoint: Checkpoint) -> None:
-    """Whether every weight of a checkpoint is there, readable and in shape.
-
-    Raises:
-        CheckpointError: one line that names what is wrong.
-    """
-    config = checkpoint.config
-    if checkpoint.parts is None:
-        _check_released(checkpoint, config)
-    else:
-        stored = _shapes(load_parts(checkpoint.folder))
-        compare_shapes(checkpoint.folder, stored, expected_shapes(config), tied=_tied(config))
-
-
-def _check_released(checkpoint: Checkpoint, config: MossAudioConfig) -> None:
-    stored = stored_shapes(checkpoint.weight_files)
-    compare_shapes(checkpoint.folder, stored, expected_shapes(config), tied=_tied(config))
-
-
-def _shapes(state: Mapping[str, torch.Tensor]) -> dict[str, tuple[int, ...]]:
-    return {name: tuple(tensor.shape) for name, tensor in state.items()}
-
-
-def _tied(config: MossAudioConfig) -> bool:
-    return bool(config.tie_word_embeddings)
 
 
 def _lengths(audio_data: torch.Tensor, given: torch.Tensor | None) -> torch.Tensor:

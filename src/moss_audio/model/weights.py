@@ -1,4 +1,4 @@
-"""Whether stored weights are those that a model has, by their names and shapes."""
+"""Whether stored weights are those that a model has, by their names and shapes; without torch."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from moss_audio.errors import CheckpointError, short_reason
+from moss_audio.model.checkpoint import Checkpoint
+from moss_audio.model.nano.parts import part_shapes
 from moss_audio.model.sizes import EncoderSizes, ModelSizes
 from moss_audio.units import num_tokens
 
@@ -25,7 +27,7 @@ def stored_shapes(files: list[Path]) -> dict[str, tuple[int, ...]]:
     shapes: dict[str, tuple[int, ...]] = {}
     for path in files:
         try:
-            with safe_open(str(path), framework="pt") as file:
+            with safe_open(str(path), framework="np") as file:
                 for name in file.keys():  # noqa: SIM118 (not a dict)
                     shapes[name] = tuple(file.get_slice(name).get_shape())
         except Exception as error:
@@ -34,6 +36,23 @@ def stored_shapes(files: list[Path]) -> dict[str, tuple[int, ...]]:
                 f"{path}: not a readable safetensors file ({reason}); download it again"
             ) from error
     return shapes
+
+
+def check_weights(checkpoint: Checkpoint, sizes: ModelSizes | None = None) -> None:
+    """Whether every weight of a checkpoint is there, readable and in shape.
+
+    Args:
+        sizes: of the model that it is to fill; None takes what its config.json says.
+
+    Raises:
+        CheckpointError: one line that names what is wrong.
+    """
+    sizes = sizes or checkpoint.sizes
+    if checkpoint.parts is None:
+        stored = stored_shapes(checkpoint.weight_files)
+    else:
+        stored = part_shapes(checkpoint.folder)
+    compare_shapes(checkpoint.folder, stored, expected_shapes(sizes), tied=sizes.tied)
 
 
 def compare_shapes(folder: Path, stored: Shapes, expected: Shapes, *, tied: bool) -> None:

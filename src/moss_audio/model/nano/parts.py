@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from moss_audio.errors import CheckpointError
 from moss_audio.model.checkpoint import read_parts
+from moss_audio.model.nano.packed import read_packed
 
 if TYPE_CHECKING:  # the names below are also for those who have no torch
     import torch
@@ -18,6 +19,7 @@ TRAINED_FILE = "trained.safetensors"
 EMBEDDING = "language_model.embed_tokens.weight"
 HEAD = "lm_head.weight"
 AUDIO_ROWS = "audio_token_rows"  # embeddings of the audio ids, appended to the public table
+Shapes = Mapping[str, tuple[int, ...]]
 LORA_DOWN, LORA_UP = ".lora_down", ".lora_up"  # weight += up @ down
 
 
@@ -54,40 +56,73 @@ def load_trained(folder: Path) -> dict[str, torch.Tensor]:
     return load_packed(folder / read_parts(folder).trained, torch.float32)
 
 
+def assembled_shapes(fixed: Shapes, trained: Shapes) -> dict[str, tuple[int, ...]]:
+    """Name -> shape of the weights that fixed and trained parts of these shapes give together.
+
+    Raises:
+        CheckpointError: if they do not fit each other.
+    """
+    shapes = dict(fixed)
+    for name, shape in trained.items():
+        if name.endswith(LORA_UP):
+            target = name.removesuffix(LORA_UP)
+            if target not in fixed:
+                raise CheckpointError(f"{TRAINED_FILE}: {name} has no weight to be added to")
+            down = trained.get(target + LORA_DOWN)
+            if down is None:
+                raise CheckpointError(f"{TRAINED_FILE}: {name} has no {target}{LORA_DOWN}")
+            if shape[1] != down[0] or (shape[0], down[1]) != tuple(fixed[target]):
+                raise CheckpointError(
+                    f"{TRAINED_FILE}: {name} {list(shape)} times {list(down)} does not fit a "
+                    f"weight of {list(fixed[target])}"
+                )
+        elif name == AUDIO_ROWS:
+            if EMBEDDING not in fixed:
+                raise CheckpointError(f"{DECODER_FILE}: missing {EMBEDDING}")
+            rows, width = fixed[EMBEDDING]
+            if len(shape) != 2 or shape[1] != width:
+                raise CheckpointError(
+                    f"{TRAINED_FILE}: {name} has shape {list(shape)}, expected [ids, {width}]"
+                )
+            shapes[EMBEDDING] = (rows + shape[0], width)
+        elif not name.endswith(LORA_DOWN):
+            shapes[name] = shape  # also of a fixed weight that was trained further
+    if EMBEDDING in shapes:  # its absence is reported with everything else that is missing
+        shapes[HEAD] = shapes[EMBEDDING]
+    return shapes
+
+
+def part_shapes(folder: Path) -> dict[str, tuple[int, ...]]:
+    """Name -> shape of the weights of an embedded checkpoint, read whole but without torch.
+
+    Raises:
+        CheckpointError: if a part is missing, damaged, or does not fit the others.
+    """
+    parts = read_parts(folder)
+    fixed: dict[str, tuple[int, ...]] = {}
+    for file in parts.fixed:
+        fixed |= {name: t.shape for name, t in read_packed(folder / file).items()}
+    trained = {name: t.shape for name, t in read_packed(folder / parts.trained).items()}
+    return assembled_shapes(fixed, trained)
+
+
 def assemble(
     fixed: Mapping[str, torch.Tensor], trained: Mapping[str, torch.Tensor], dtype: torch.dtype
 ) -> dict[str, torch.Tensor]:
     """One state dict under the model's names: LoRA merged, audio rows appended, head tied."""
     import torch
 
+    assembled_shapes(*({n: tuple(t.shape) for n, t in part.items()} for part in (fixed, trained)))
     state = {name: tensor.to(dtype) for name, tensor in fixed.items()}
     for name, tensor in trained.items():
         if name.endswith(LORA_UP):
             target = name.removesuffix(LORA_UP)
-            if target not in state:
-                raise CheckpointError(f"{TRAINED_FILE}: {name} has no weight to be added to")
-            down = trained.get(target + LORA_DOWN)
-            if down is None:
-                raise CheckpointError(f"{TRAINED_FILE}: {name} has no {target}{LORA_DOWN}")
-            shape = (tensor.shape[0], down.shape[1])
-            if tensor.shape[1] != down.shape[0] or shape != tuple(fixed[target].shape):
-                raise CheckpointError(
-                    f"{TRAINED_FILE}: {name} {list(tensor.shape)} times {list(down.shape)} does "
-                    f"not fit a weight of {list(fixed[target].shape)}"
-                )
-            delta = tensor.float() @ down.float()
+            delta = tensor.float() @ trained[target + LORA_DOWN].float()
             state[target] = (fixed[target].float() + delta).to(dtype)
         elif name == AUDIO_ROWS:
-            if EMBEDDING not in fixed:
-                raise CheckpointError(f"{DECODER_FILE}: missing {EMBEDDING}")
-            if tensor.ndim != 2 or tensor.shape[1] != fixed[EMBEDDING].shape[1]:
-                raise CheckpointError(
-                    f"{TRAINED_FILE}: {name} has shape {list(tensor.shape)}, expected "
-                    f"[ids, {fixed[EMBEDDING].shape[1]}]"
-                )
             state[EMBEDDING] = torch.cat([fixed[EMBEDDING].to(dtype), tensor.to(dtype)])
         elif not name.endswith(LORA_DOWN):
             state[name] = tensor.to(dtype)  # also a fixed weight that was trained further
-    if EMBEDDING in state:  # its absence is reported with everything else that is missing
+    if EMBEDDING in state:
         state[HEAD] = state[EMBEDDING]
     return state
