@@ -12,6 +12,7 @@ from moss_audio.cli import (
     annotate,
     build_nano,
     evaluate,
+    export,
     info,
     listen,
     scenes,
@@ -78,7 +79,7 @@ def build() -> typer.Typer:
     ) -> None:
         """From a sound file to a transcript with times, a timeline of events, or an answer."""
 
-    for group in (listen, info, build_nano, scenes, annotate, train, evaluate):
+    for group in (listen, info, export, build_nano, scenes, annotate, train, evaluate):
         group.register(app)
     return app
 

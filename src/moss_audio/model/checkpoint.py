@@ -33,6 +33,7 @@ SINGLE_FILE = "model.safetensors"
 INDEX_FILE = "model.safetensors.index.json"
 PARTS_FILE = "parts.json"
 PROCESSOR_FILE = "processor_config.json"
+EXPORTED = "exported"  # the key of config.json that tells what an exported folder holds
 _CONFIG_FILE, _GENERATION_FILE = "config.json", "generation_config.json"
 # A chat template whose generation prompt opens the think block, as Qwen3's Thinking models do.
 _OPENS_THINKING = re.compile(r"assistant\\n<think>\\n(?!\\n</think>)")
@@ -145,15 +146,23 @@ class Checkpoint:
             raise CheckpointError(f"{self.folder / PROCESSOR_FILE}: {error}") from error
 
     @property
-    def layout(self) -> Literal["released", "embedded"]:
-        """Whole weights under the released names, or nano's quantised parts."""
-        return "released" if self.parts is None else "embedded"
+    def layout(self) -> Literal["released", "embedded", "exported"]:
+        """Whole weights under the released names, nano's quantised parts, or what
+        `moss-audio export` made of either."""
+        if self.parts is not None:
+            return "embedded"
+        return "exported" if self.exported else "released"
+
+    @property
+    def exported(self) -> Mapping[str, Any]:
+        """What config.json says of an exported folder: format, bits, size of a block; else {}."""
+        return self.values.get(EXPORTED) or {}
 
     @property
     def times(self) -> str:
         """How word times are best found: "written", by "alignment" or "refined" (see
         `MossAudio.transcribe`)."""
-        return "written" if self.parts is None else self.parts.times
+        return self.exported.get("times", "written") if self.parts is None else self.parts.times
 
     @property
     def weight_files(self) -> list[Path]:

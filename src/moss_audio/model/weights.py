@@ -16,8 +16,11 @@ Shapes = Mapping[str, tuple[int, ...]]
 _SHOWN = 4  # names shown of a long list of wrong weights
 
 
-def stored_shapes(files: list[Path]) -> dict[str, tuple[int, ...]]:
+def stored_shapes(files: list[Path], block: int = 0) -> dict[str, tuple[int, ...]]:
     """Name -> shape of every weight in safetensors files, from their headers alone.
+
+    Args:
+        block: inputs of a block, where `NAME:scales` tell the shape of a weight in blocks.
 
     Raises:
         CheckpointError: naming the file that is not readable.
@@ -35,6 +38,11 @@ def stored_shapes(files: list[Path]) -> dict[str, tuple[int, ...]]:
             raise CheckpointError(
                 f"{path}: not a readable safetensors file ({reason}); download it again"
             ) from error
+    for name in [name for name in shapes if ":" in name]:
+        weight, _, part = name.partition(":")
+        shape = shapes.pop(name)
+        if part == "scales":
+            shapes[weight] = (shape[0], shape[1] * block)
     return shapes
 
 
@@ -49,7 +57,7 @@ def check_weights(checkpoint: Checkpoint, sizes: ModelSizes | None = None) -> No
     """
     sizes = sizes or checkpoint.sizes
     if checkpoint.parts is None:
-        stored = stored_shapes(checkpoint.weight_files)
+        stored = stored_shapes(checkpoint.weight_files, checkpoint.exported.get("block", 0))
     else:
         stored = part_shapes(checkpoint.folder)
     compare_shapes(checkpoint.folder, stored, expected_shapes(sizes), tied=sizes.tied)

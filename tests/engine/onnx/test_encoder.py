@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from safetensors.torch import save_file
 
 from moss_audio.engine.onnx.encoder import ClipFeatures, OnnxEncoder
-from moss_audio.engine.onnx.source import FloatSource
+from moss_audio.engine.onnx.source import FileSource
 from moss_audio.model.modeling import MossAudioModel
 from moss_audio.model.presets import preset
 from moss_audio.model.sizes import ModelSizes
@@ -51,7 +51,7 @@ def pair(folder: Path, dtype: torch.dtype = torch.float32, **changes: Any) -> Pa
     save_file({name: tensor.to(dtype) for name, tensor in model.state_dict().items()}, path)
     sizes = ModelSizes.read(json.loads(model.config.to_json_string(use_diff=False)))
     model.load_state_dict({n: t.to(dtype).float() for n, t in model.state_dict().items()})
-    return OnnxEncoder(sizes, FloatSource([path]), threads=1), model
+    return OnnxEncoder(sizes, FileSource([path]), threads=1), model
 
 
 @pytest.fixture(scope="module", params=STEMS)

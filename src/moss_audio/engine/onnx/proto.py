@@ -149,7 +149,10 @@ def places(path: Path) -> dict[str, StoredTensor]:
         OSError, ValueError, KeyError: if it is no such file, or holds a type that no graph uses.
     """
     with path.open("rb") as file:
-        (length,) = struct.unpack("<Q", file.read(8))
+        head = file.read(8)
+        length = int.from_bytes(head, "little")
+        if len(head) < 8 or length > path.stat().st_size - 8:
+            raise ValueError("it has no header")
         header = json.loads(file.read(length))
     header.pop("__metadata__", None)
     out = {}

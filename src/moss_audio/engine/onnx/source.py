@@ -12,7 +12,7 @@ from typing import Protocol
 import numpy as np
 
 from moss_audio.engine.onnx import proto
-from moss_audio.engine.onnx.weights import Linear
+from moss_audio.engine.onnx.weights import BLOCK, Blocks, Linear
 from moss_audio.errors import CheckpointError, short_reason
 
 
@@ -35,52 +35,76 @@ class Tensors:
 
     def __init__(self, files: Sequence[Path]) -> None:
         self._places: dict[str, proto.StoredTensor] = {}
-        self._bytes: dict[str, np.ndarray] = {}
+        self._files = {path.name: path for path in files}
         for path in files:
             try:
-                self._places.update(proto.places(path))
-                self._bytes[path.name] = np.memmap(path, np.uint8, "r")
+                places = proto.places(path)
+                end = max((place.offset + place.size for place in places.values()), default=0)
+                if path.stat().st_size < end:
+                    raise ValueError(f"{end} bytes expected, but it has {path.stat().st_size}")
             except (OSError, ValueError, KeyError) as error:
                 raise CheckpointError(
                     f"{path}: not a readable safetensors file ({short_reason(error)})"
                 ) from error
+            self._places |= places
 
     def __contains__(self, name: str) -> bool:
         return name in self._places
 
-    def place(self, name: str) -> proto.StoredTensor:
+    @property
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """Shape of each tensor, by name."""
+        return {name: place.shape for name, place in self._places.items()}
+
+    def _place(self, name: str) -> proto.StoredTensor:
         """Where a tensor lies. Raises CheckpointError where there is none of that name."""
         if name not in self._places:
-            raise CheckpointError(f"no weight {name} in {', '.join(sorted(self._bytes))}")
+            raise CheckpointError(f"no weight {name} in {', '.join(self._files)}")
         return self._places[name]
 
     def raw(self, name: str) -> np.ndarray:
         """A tensor as it is stored; bfloat16, which numpy lacks, as the uint16 of its bits."""
-        place = self.place(name)
-        data = self._bytes[place.file][place.offset : place.offset + place.size]
+        place = self._place(name)
         dtype = "uint16" if place.dtype == "bfloat16" else place.dtype
-        return data.view(dtype).reshape(place.shape)
+        # mapped anew at each call: what is no longer used counts no longer as memory
+        return np.memmap(self._files[place.file], dtype, "r", place.offset, place.shape)
 
     def floats(self, name: str, rows: slice | Sequence[int] = slice(None)) -> np.ndarray:
         """Rows of a tensor as float32, a copy unless it is stored so."""
         part = self.raw(name)[rows]
-        if self.place(name).dtype == "bfloat16":
+        if self._place(name).dtype == "bfloat16":
             return (part.astype(np.uint32) << 16).view(np.float32)
         return part.astype(np.float32, copy=False)
 
 
-class FloatSource:
-    """Weights in 16 or 32 bits in files of the released layout, computed with in float32."""
+class FileSource:
+    """Weights in files of the released layout (16 or 32 bits, computed with in float32), or in
+    those of an exported folder (blocks, taken as they are stored).
 
-    def __init__(self, files: Sequence[Path]) -> None:
+    Args:
+        block: inputs of a block.
+    """
+
+    def __init__(self, files: Sequence[Path], block: int = BLOCK) -> None:
         self._tensors = Tensors(files)
+        self._block = block
 
     def array(self, name: str) -> np.ndarray:
+        """A tensor as float32."""
         return self._tensors.floats(name)
 
     def linear(self, name: str) -> Linear:
+        """The layer of a weight `[N, K]`, with its bias where it has one."""
         bias = name.removesuffix("weight") + "bias"
-        return Linear(
-            self._tensors.floats(name),
-            bias=self._tensors.floats(bias) if bias in self._tensors else None,
+        return Linear(self._weight(name), bias=self.array(bias) if bias in self._tensors else None)
+
+    def _weight(self, name: str) -> np.ndarray | Blocks:
+        codes, scales, zeros = (f"{name}:{part}" for part in ("codes", "scales", "zeros"))
+        if codes not in self._tensors:
+            return self.array(name)
+        return Blocks(
+            self._tensors.raw(codes),
+            self._tensors.raw(scales),
+            self._tensors.raw(zeros) if zeros in self._tensors else None,
+            block=self._block,
         )
