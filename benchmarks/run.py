@@ -81,18 +81,19 @@ def main() -> int:
             else:
                 rows += sft_step.measure(clock=given.clock)
         console.print(f"{name}: {time.perf_counter() - began:.0f} s", style="dim")
-    _print(rows, about, given.clock)
+    print_rows(rows, f"{about}; medians, {given.clock} time")
     if given.write:
         _write(given.write, rows, about, given.clock)
         console.print(f"written to {given.write}")
     return 0
 
 
-def _print(rows: list, about: str, clock: str) -> None:
+def print_rows(rows: list, about: str) -> None:
+    """The table on the terminal, with what was measured on beneath it."""
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(title="Benchmarks: ours / peer", caption=f"{about}; medians, {clock} time")
+    table = Table(title="Benchmarks: ours / peer", caption=about)
     for heading in ("what", "ours", "peer", "ratio", "aim"):
         table.add_column(heading, justify="left" if heading == "what" else "right")
     for row in rows:
