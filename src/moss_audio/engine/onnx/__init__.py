@@ -1,1 +1,44 @@
 """The light engine: ONNX graphs made from our own weights, run by ONNX Runtime without torch."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from moss_audio.engine.threads import choose_threads
+from moss_audio.errors import MossAudioError
+from moss_audio.model.checkpoint import Checkpoint
+
+if TYPE_CHECKING:
+    from moss_audio.engine.onnx.runner import OnnxRunner
+
+
+def open_runner(
+    checkpoint: Checkpoint, *, bits: int | None = None, threads: int | None = None
+) -> OnnxRunner:
+    """The runner of a checkpoint on this machine's CPU.
+
+    Args:
+        bits: of the weights; None takes them as they are stored. Nano is stored in 4 bits; in 8,
+            or in 32 for float32, it is there to compare.
+        threads: how many compute together; None takes as many as this process may use.
+
+    Raises:
+        MossAudioError: for bits that the checkpoint cannot be had in, or no number of threads.
+        CheckpointError: if a file is missing or damaged.
+    """
+    from moss_audio.engine.onnx.nano import NanoSource
+    from moss_audio.engine.onnx.runner import OnnxRunner
+    from moss_audio.engine.onnx.source import FloatSource, InBits, WeightSource
+
+    stored = 4 if checkpoint.layout == "embedded" else 32
+    wanted = stored if bits is None else bits
+    if wanted not in ((4, 8, 32) if stored == 4 else (stored,)):
+        raise MossAudioError(f"bits={bits!r}: {checkpoint.name} is stored in {stored} bits")
+    source: WeightSource
+    if checkpoint.layout == "embedded":
+        source = NanoSource(checkpoint.folder)
+    else:
+        source = FloatSource(checkpoint.weight_files)
+    if wanted != stored:
+        source = InBits(source, wanted)
+    return OnnxRunner(checkpoint.sizes, source, threads=choose_threads(threads), bits=wanted)

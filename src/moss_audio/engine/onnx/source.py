@@ -108,3 +108,16 @@ class FileSource:
             self._tensors.raw(zeros) if zeros in self._tensors else None,
             block=self._block,
         )
+
+
+class InBits:
+    """The weights of a source, each linear layer in 4, 8 or 32 bits without a low-rank term."""
+
+    def __init__(self, source: WeightSource, bits: int) -> None:
+        self._source, self._bits = source, bits
+
+    def array(self, name: str) -> np.ndarray:
+        return self._source.array(name)
+
+    def linear(self, name: str) -> Linear:
+        return self._source.linear(name).as_bits(self._bits)

@@ -20,19 +20,22 @@ _ROWS_AT_ONCE = 2**20  # weights that are quantised at once: the intermediate ar
 
 @dataclass(frozen=True, eq=False)
 class Blocks:
-    """A weight `[N, K]` in blocks: `(code - zero) * scale`, as MatMulNBits takes it.
+    """A weight `[N, K]` in blocks: `(code - zero) * scale + offset`.
 
     Attributes:
         codes: uint8 `[N, B, block * bits / 8]`, at 4 bits the low nibble first.
         scales: float32 `[N, B]`.
         zeros: uint8 `[N, B * bits / 8]` (rounded up), packed like the codes; None: half of all
             codes, 8 or 128.
-        block: weights that share a scale and a zero point.
+        offsets: float32 `[N, B]`; None: 0. MatMulNBits has none: they join the low-rank term, on
+            the sums of the blocks of an input.
+        block: weights that share a scale, a zero point and an offset.
     """
 
     codes: np.ndarray
     scales: np.ndarray
     zeros: np.ndarray | None = None
+    offsets: np.ndarray | None = None
     block: int = BLOCK
 
     @property
@@ -52,7 +55,10 @@ class Blocks:
         else:
             unpacked = _unpacked(self.zeros[index], self.bits)
             zeros = unpacked[:, : scales.shape[1]].astype(np.float32)
-        return ((codes - zeros[..., None]) * scales[..., None]).reshape(len(scales), -1)
+        weights = (codes - zeros[..., None]) * scales[..., None]
+        if self.offsets is not None:
+            weights += self.offsets[index][..., None]
+        return weights.reshape(len(scales), -1)
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,17 +98,21 @@ class Linear:
 
 def joined(layers: Sequence[Linear]) -> Linear:
     """One layer whose outputs are those of several on the same inputs, one after the other."""
-    first = layers[0].weight
+    weights = [layer.weight for layer in layers]
+    blocks = [weight for weight in weights if isinstance(weight, Blocks)]
     weight: np.ndarray | Blocks
-    if isinstance(first, Blocks):
-        parts = [layer.weight for layer in layers if isinstance(layer.weight, Blocks)]
-        zeros = None
-        if first.zeros is not None:
-            zeros = np.concatenate([part.zeros for part in parts if part.zeros is not None])
-        codes = np.concatenate([part.codes for part in parts])
-        weight = Blocks(codes, np.concatenate([part.scales for part in parts]), zeros, first.block)
+    if blocks:
+        zeros = [part.zeros for part in blocks if part.zeros is not None]
+        offsets = [part.offsets for part in blocks if part.offsets is not None]
+        weight = Blocks(
+            np.concatenate([part.codes for part in blocks]),
+            np.concatenate([part.scales for part in blocks]),
+            np.concatenate(zeros) if zeros else None,
+            np.concatenate(offsets) if offsets else None,
+            blocks[0].block,
+        )
     else:
-        weight = np.concatenate([np.asarray(layer.weight) for layer in layers])
+        weight = np.concatenate([part for part in weights if isinstance(part, np.ndarray)])
     biases = [layer.bias for layer in layers if layer.bias is not None]
     return Linear(
         weight,
@@ -154,11 +164,23 @@ def linear(graph: Graph, x: str, name: str, layer: Linear, *, accuracy_level: in
     else:
         bias = () if layer.bias is None else (graph.give(f"{name}.bias", layer.bias),)
         out = graph.op("Gemm", x, graph.give(f"{name}.weight", weight), *bias, transB=1)
-    if layer.low_rank is None:
+    term = _with_offsets(layer)
+    if term is None:
         return out
-    down = graph.give(f"{name}.down", layer.low_rank.down)
-    up = graph.give(f"{name}.up", layer.low_rank.up)
+    down, up = graph.give(f"{name}.down", term.down), graph.give(f"{name}.up", term.up)
     return graph.op("Gemm", graph.op("Gemm", x, down, transB=1), up, out, transB=1)
+
+
+def _with_offsets(layer: Linear) -> LowRank | None:
+    """The low-rank term of a layer, with the offsets of its blocks."""
+    term = layer.low_rank
+    if not isinstance(layer.weight, Blocks) or layer.weight.offsets is None:
+        return term
+    offsets = layer.weight.offsets
+    sums = np.eye(offsets.shape[1], dtype=np.float32).repeat(layer.weight.block, 1)
+    if term is None:
+        return LowRank(sums, offsets)
+    return LowRank(np.concatenate([sums, term.down]), np.concatenate([offsets, term.up], 1))
 
 
 def quantize(weight: np.ndarray, bits: int, block: int = BLOCK) -> Blocks:
@@ -177,7 +199,7 @@ def quantize(weight: np.ndarray, bits: int, block: int = BLOCK) -> Blocks:
         for first in range(0, n, step)
     ]
     codes, scales, zeros = (np.concatenate(part) for part in zip(*parts, strict=True))
-    return Blocks(codes, scales, zeros if bits == 4 else None, block)
+    return Blocks(codes, scales, zeros if bits == 4 else None, block=block)
 
 
 def _quantized_8(blocks: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

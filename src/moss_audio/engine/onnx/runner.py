@@ -1,0 +1,234 @@
+"""The runner on ONNX Runtime: a decoder and an encoder whose weights may be in 4 or 8 bits.
+
+Shapes: B sequences, L positions of a piece, P of them with logits, H decoder width, V vocabulary.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import onnxruntime as ort
+
+from moss_audio.dsp.mel import log_mel
+from moss_audio.engine.lru import LruStore
+from moss_audio.engine.onnx import decoder
+from moss_audio.engine.onnx.decoder import decoder_graph
+from moss_audio.engine.onnx.encoder import ClipFeatures, OnnxEncoder
+from moss_audio.engine.onnx.kv import OnnxCache, Room, Table
+from moss_audio.engine.onnx.session import session
+from moss_audio.engine.onnx.source import WeightSource
+from moss_audio.engine.prompts import EncodedClip, HashedClip
+from moss_audio.engine.runner import AudioRows, Piece
+from moss_audio.model.nano.parts import AUDIO_ROWS, EMBEDDING
+from moss_audio.model.sizes import ModelSizes
+
+_FEATURE_BYTES = 128 * 2**20  # encoded clips that are kept
+_ACCURACY_LEVEL = 4  # of layers in 4 and 8 bits: they are multiplied in int8
+_ROWS_AT_ONCE = 4096  # of the embedding, read for `piece_scores`
+
+
+class OnnxRunner:
+    """`Runner` on ONNX Runtime.
+
+    Args:
+        sizes: of the model.
+        source: its weights.
+        threads: how many compute together.
+        bits: of the weights, for the description.
+    """
+
+    max_rows = 8
+    prefill_tokens = 512
+    batch_tokens = 16_384
+
+    def __init__(
+        self,
+        sizes: ModelSizes,
+        source: WeightSource,
+        *,
+        threads: int,
+        bits: int,
+    ) -> None:
+        self._sizes = sizes
+        self.max_positions = sizes.decoder.max_positions
+        self.chunk_frames = sizes.audio.chunk_frames
+        self.eos_ids = sizes.decoder.eos_ids
+        self.description = f"onnx {bits} bits, {threads} thread{'s' * (threads > 1)}"
+        graph = decoder_graph(sizes, source, accuracy_level=_ACCURACY_LEVEL)
+        self._decoder = session(graph, threads)
+        self._encoder = OnnxEncoder(sizes, source, threads)
+        self._embedding = _Embedding(sizes, source)
+        self._table = Table(self._decoder, sizes.decoder)
+        self._encoded: LruStore[EncodedClip] = LruStore(_FEATURE_BYTES)
+        self._suppressed = [sizes.audio_token_id, sizes.audio_start_id, sizes.audio_end_id]
+
+    def encode(self, clips: Sequence[HashedClip], *, keep: bool) -> list[EncodedClip]:
+        """Encodings of clips, kept from before or computed; `keep` them for later calls."""
+        out = []
+        for clip in clips:
+            encoded = clip.encoded or self._encoded.get(clip.encoding_key)
+            if encoded is None:
+                encoded = self._encode(clip)
+                if keep:
+                    self._encoded.put(clip.encoding_key, encoded)
+            out.append(encoded)
+        return out
+
+    def cache(self) -> OnnxCache:
+        """A new sequence without positions."""
+        return OnnxCache(self._decoder, self._sizes.decoder)
+
+    def forward(self, batch: Sequence[tuple[OnnxCache, Piece]]) -> list[OnnxLogits]:
+        """Append a piece to each of several sequences. Single tokens go in one step, longer pieces
+        one after the other: ONNX Runtime has no attention for several of them."""
+        out: list[OnnxLogits | None] = [None] * len(batch)
+        step = [i for i, (_, piece) in enumerate(batch) if len(piece.ids) == 1 and not piece.audio]
+        if len(step) > 1:
+            caches = [batch[i][0] for i in step]
+            ids = [batch[i][1].ids[0] for i in step]
+            for i, logits in zip(step, self._step(caches, ids), strict=True):
+                out[i] = logits
+        for i, (cache, piece) in enumerate(batch):
+            if out[i] is None:
+                out[i] = self._append(cache, piece)
+        for cache, piece in batch:
+            cache.grown(len(piece.ids))
+        return [logits for logits in out if logits is not None]
+
+    def piece_scores(self, clip: EncodedClip, scale: float) -> np.ndarray:
+        """Log-probabilities `[audio tokens, V]`, float32."""
+        features: ClipFeatures = clip.features
+        unit = _normalized(features.embeds)
+        parts = []
+        for first in range(0, self._sizes.decoder.vocab_size, _ROWS_AT_ONCE):
+            end = min(first + _ROWS_AT_ONCE, self._sizes.decoder.vocab_size)
+            parts.append(unit @ _normalized(self._embedding.rows(np.arange(first, end))).T)
+        scores = np.concatenate(parts, 1) * np.float32(scale)
+        scores -= scores.max(1, keepdims=True)
+        scores -= np.log(np.exp(scores).sum(1, keepdims=True))
+        return scores
+
+    def forget(self) -> None:
+        """Give the memory of kept encodings back."""
+        self._encoded.clear()
+
+    def _encode(self, clip: HashedClip) -> EncodedClip:
+        assert clip.samples is not None
+        mel = log_mel(clip.samples, self._sizes.audio.num_mel_bins)
+        features = self._encoder.encode(np.asarray(mel), clip.longest)
+        samples = clip.samples if clip.n_frames < self.chunk_frames else None
+        n_bytes = features.n_bytes + (0 if samples is None else samples.nbytes)
+        return EncodedClip(
+            clip.key, clip.n_tokens, features, n_bytes, clip.n_frames, clip.longest, samples
+        )
+
+    def _step(self, caches: Sequence[OnnxCache], ids: Sequence[int]) -> list[OnnxLogits]:
+        """A token `[B]` to each sequence, in one run."""
+        n = len(caches)
+        room = self._table.arrange(caches)
+        by_slot = sorted(range(n), key=lambda i: caches[i].slot)
+        embeds = self._embedding.rows(np.array([ids[i] for i in by_slot]))[:, None]
+        lengths = np.array([caches[i].length for i in by_slot], np.int32)
+        values = self._run(room, (0, n), embeds, None, lengths, np.arange(n))
+        return [self._logits(values[caches[i].slot, None]) for i in range(n)]
+
+    def _append(self, cache: OnnxCache, piece: Piece) -> OnnxLogits:
+        """A piece to one sequence."""
+        n = len(piece.ids)
+        embeds = self._embedding.rows(np.asarray(piece.ids))
+        deepstack = None
+        if piece.audio is not None:
+            deepstack = self._with_audio(embeds, piece.audio)
+        room = cache.reserve(cache.length + n)
+        lengths = np.array([cache.length + n - 1], np.int32)
+        wanted = np.arange(0 if piece.all_logits else n - 1, n)
+        slots = cache.slot, cache.slot + 1
+        return self._logits(self._run(room, slots, embeds[None], deepstack, lengths, wanted))
+
+    def _with_audio(self, embeds: np.ndarray, audio: AudioRows) -> np.ndarray:
+        """Put the audio into `embeds` `[L, H]`; the DeepStack streams `[n, 1, L, H]`."""
+        mask = np.asarray(audio.mask, bool)
+        features = [(part.clip.features, part.first, part.end) for part in audio.parts]
+        embeds[mask] = np.concatenate([one.embeds[first:end] for one, first, end in features])
+        deepstack = np.zeros((self._sizes.n_deepstack, 1, *embeds.shape), np.float32)
+        for i, stream in enumerate(deepstack):
+            rows = [one.deepstack[i][first:end] for one, first, end in features]
+            stream[0, mask] = np.concatenate(rows)
+        return deepstack
+
+    def _run(
+        self,
+        room: Room,
+        slots: tuple[int, int],
+        embeds: np.ndarray,
+        deepstack: np.ndarray | None,
+        lengths: np.ndarray,
+        wanted: np.ndarray,
+    ) -> np.ndarray:
+        """Logits `[P, V]` at the `wanted` of the positions of `embeds` `[B, L, H]`."""
+        binding = room.binding(*slots)
+        inputs = {
+            decoder.EMBEDS: embeds,
+            decoder.LENGTHS: lengths,
+            decoder.TOTAL: np.array(lengths.max() + 1, np.int32),
+            decoder.WANTED: wanted.astype(np.int64),
+        }
+        if self._sizes.n_deepstack:
+            none = np.zeros((self._sizes.n_deepstack, 1, 1, 1), np.float32)
+            inputs[decoder.DEEPSTACK] = none if deepstack is None else deepstack
+        logits = np.empty((len(wanted), self._embedding.n_rows), np.float32)
+        for name, value in inputs.items():
+            binding.bind_ortvalue_input(name, ort.OrtValue.ortvalue_from_numpy(value))
+        binding.bind_ortvalue_output(decoder.LOGITS, ort.OrtValue.ortvalue_from_numpy(logits))
+        self._decoder.run_with_iobinding(binding)
+        return logits
+
+    def _logits(self, values: np.ndarray) -> OnnxLogits:
+        ids = [one for one in self._suppressed if one < values.shape[1]]
+        values[:, ids] = -np.inf
+        return OnnxLogits(values, self._sizes.decoder.vocab_size)
+
+
+class OnnxLogits:
+    """`Logits` `[P, n]` of a vocabulary `V >= n`, whose last ids cannot be generated."""
+
+    def __init__(self, values: np.ndarray, vocab_size: int) -> None:
+        self._values = values
+        self._vocab_size = vocab_size
+
+    def argmax(self) -> list[int]:
+        """The likeliest next token after each position that has logits."""
+        tokens: list[int] = self._values.argmax(1).tolist()
+        return tokens
+
+    def row(self, position: int = -1) -> np.ndarray:
+        """Float32 `[V]`."""
+        out = np.full(self._vocab_size, -np.inf, np.float32)
+        out[: self._values.shape[1]] = self._values[position]
+        return out
+
+
+class _Embedding:
+    """Embeddings of ids. Nano keeps those of the audio ids apart, behind the public table."""
+
+    def __init__(self, sizes: ModelSizes, source: WeightSource) -> None:
+        self._table = source.linear(EMBEDDING)
+        self.n_rows = self._table.shape[0]
+        self._beyond = None
+        if self.n_rows < sizes.decoder.vocab_size:
+            self._beyond = source.array(AUDIO_ROWS)
+
+    def rows(self, ids: np.ndarray) -> np.ndarray:
+        """Float32 `[n, H]` of ids `[n]`."""
+        if self._beyond is None:
+            return np.array(self._table.rows(ids))
+        rows = self._table.rows(np.minimum(ids, self.n_rows - 1))
+        beyond = ids >= self.n_rows
+        rows[beyond] = self._beyond[ids[beyond] - self.n_rows]
+        return rows
+
+
+def _normalized(rows: np.ndarray) -> np.ndarray:
+    norms = np.linalg.norm(rows, axis=-1, keepdims=True)
+    return rows / np.maximum(norms, np.float32(1e-12))
