@@ -58,7 +58,7 @@ def open_engine(
     options |= {"window_s": options.get("window_s") or checkpoint.window_s}
     options |= {"thinks": checkpoint.thinks}
     if engine == "onnx":
-        from moss_audio.engine.onnx import open_runner  # type: ignore[attr-defined]
+        from moss_audio.engine.onnx import open_runner
 
         runner = open_runner(checkpoint, threads=threads)
         return LocalEngine(

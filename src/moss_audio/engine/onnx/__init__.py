@@ -28,17 +28,19 @@ def open_runner(
     """
     from moss_audio.engine.onnx.nano import NanoSource
     from moss_audio.engine.onnx.runner import OnnxRunner
-    from moss_audio.engine.onnx.source import FloatSource, InBits, WeightSource
+    from moss_audio.engine.onnx.source import FileSource, InBits, WeightSource
+    from moss_audio.engine.onnx.weights import BLOCK
 
-    stored = 4 if checkpoint.layout == "embedded" else 32
-    wanted = stored if bits is None else bits
-    if wanted not in ((4, 8, 32) if stored == 4 else (stored,)):
-        raise MossAudioError(f"bits={bits!r}: {checkpoint.name} is stored in {stored} bits")
+    stored = {"bits": 32} | checkpoint.exported
     source: WeightSource
     if checkpoint.layout == "embedded":
-        source = NanoSource(checkpoint.folder)
+        stored, source = {"bits": 4}, NanoSource(checkpoint.folder)
     else:
-        source = FloatSource(checkpoint.weight_files)
-    if wanted != stored:
+        source = FileSource(checkpoint.weight_files, stored.get("block", BLOCK))
+    wanted = stored["bits"] if bits is None else bits
+    if wanted != stored["bits"]:
+        if checkpoint.layout != "embedded" or wanted not in (4, 8, 32):
+            said = f"bits={bits!r}: {checkpoint.name} is stored in {stored['bits']}"
+            raise MossAudioError(f"{said}; moss-audio export writes others")
         source = InBits(source, wanted)
     return OnnxRunner(checkpoint.sizes, source, threads=choose_threads(threads), bits=wanted)

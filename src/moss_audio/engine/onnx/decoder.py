@@ -6,6 +6,9 @@ C positions that the memory of keys and values has room for.
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
+
 import numpy as np
 
 from moss_audio.engine.onnx.graph import MICROSOFT, Graph
@@ -18,6 +21,9 @@ from moss_audio.model.sizes import DecoderSizes, ModelSizes
 EMBEDS, DEEPSTACK, LENGTHS, TOTAL, WANTED, LOGITS = (
     "embeds", "deepstack", "lengths", "total", "wanted", "logits",
 )  # fmt: skip
+# Small layers on the same inputs are computed as one, for which their weights are copied; of large
+# ones an operator has enough to do.
+_JOINED_WEIGHTS = 2**22
 
 
 def past(kind: str, layer: int) -> str:
@@ -126,17 +132,11 @@ class _Layers:
     def _attention(self, index: int, x: str) -> str:
         graph, sizes = self._graph, self._sizes
         prefix = f"language_model.layers.{index}.self_attn"
-        parts = [self._source.linear(f"{prefix}.{part}_proj.weight") for part in "qkv"]
-        rows = self._linear(x, f"{prefix}.qkv_proj", joined(parts))
+        queries, keys, values = self._parallel(x, prefix, ("q_proj", "k_proj", "v_proj"))
         if sizes.family == "qwen3":
-            widths = graph.constant(np.array([part.shape[0] for part in parts]), "qkv_widths")
-            names = [f"{prefix}.{part}" for part in "qkv"]
-            graph.ops("Split", [rows, widths], names, axis=-1)
-            queries = self._head_norm(names[0], f"{prefix}.q_norm.weight")
-            keys = self._head_norm(names[1], f"{prefix}.k_norm.weight")
-            inputs = [self._wide(queries), self._wide(keys), self._wide(names[2])]
-        else:
-            inputs = [self._wide(rows), "", ""]
+            queries = self._head_norm(queries, f"{prefix}.q_norm.weight")
+            keys = self._head_norm(keys, f"{prefix}.k_norm.weight")
+        inputs = [self._wide(rows) for rows in (queries, keys, values)]
         memory = [past("keys", index), past("values", index)]
         for name in memory:
             shape: list[Dim] = ["batch", sizes.kv_heads, "room", sizes.head_dim]
@@ -159,15 +159,24 @@ class _Layers:
 
     def _mlp(self, prefix: str, x: str) -> str:
         graph, prefix = self._graph, f"{prefix}.mlp"
-        parts = [self._source.linear(f"{prefix}.{part}_proj.weight") for part in ("gate", "up")]
-        both = self._linear(x, f"{prefix}.gate_up_proj", joined(parts))
-        gate, up = f"{prefix}.gate", f"{prefix}.up"
-        graph.ops("Split", [both], [gate, up], axis=-1, num_outputs=2)
+        gate, up = self._parallel(x, prefix, ("gate_proj", "up_proj"))
         opened = graph.op("QuickGelu", gate, domain=MICROSOFT, alpha=1.0)  # x * sigmoid(x)
         product = graph.op("Mul", opened, up)
         return self._linear(
             product, f"{prefix}.down_proj", self._source.linear(f"{prefix}.down_proj.weight")
         )
+
+    def _parallel(self, x: str, prefix: str, names: Sequence[str]) -> list[str]:
+        """The outputs of several layers on `x`."""
+        graph, labels = self._graph, [f"{prefix}.{name}" for name in names]
+        layers = [self._source.linear(f"{label}.weight") for label in labels]
+        if sum(math.prod(layer.shape) for layer in layers) > _JOINED_WEIGHTS:
+            pairs = zip(labels, layers, strict=True)
+            return [self._linear(x, label, layer) for label, layer in pairs]
+        together = self._linear(x, f"{prefix}.{'+'.join(names)}", joined(layers))
+        widths = graph.constant(np.array([layer.shape[0] for layer in layers]))
+        graph.ops("Split", [together, widths], labels, axis=-1)
+        return labels
 
     def _head_norm(self, x: str, name: str) -> str:
         """Each head `[.., head_dim]` normed alone."""

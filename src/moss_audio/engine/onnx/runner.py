@@ -54,6 +54,7 @@ class OnnxRunner:
         self.max_positions = sizes.decoder.max_positions
         self.chunk_frames = sizes.audio.chunk_frames
         self.eos_ids = sizes.decoder.eos_ids
+        self.precision = f"onnx.{bits}"
         self.description = f"onnx {bits} bits, {threads} thread{'s' * (threads > 1)}"
         graph = decoder_graph(sizes, source, accuracy_level=_ACCURACY_LEVEL)
         self._decoder = session(graph, threads)
