@@ -31,7 +31,7 @@ def open_runner(
     from moss_audio.engine.onnx.source import FileSource, InBits, WeightSource
     from moss_audio.engine.onnx.weights import BLOCK
 
-    stored = {"bits": 32} | checkpoint.exported
+    stored = {"bits": 32, **checkpoint.exported}
     source: WeightSource
     if checkpoint.layout == "embedded":
         stored, source = {"bits": 4}, NanoSource(checkpoint.folder)
