@@ -13,18 +13,7 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import Any
 
-from moss_audio.annotate.english import (
-    capital,
-    count_word,
-    full_stop,
-    noun,
-    on_and_off,
-    quoted,
-    seconds,
-    span_text,
-    spans_text,
-    times_word,
-)
+from moss_audio.annotate import english
 from moss_audio.annotate.merging.evidence import Evidence
 from moss_audio.annotate.merging.free_text import outside_faults
 from moss_audio.annotate.merging.grounded_writer import usable
@@ -52,11 +41,11 @@ def caption_slots(
     evidence: Evidence, items: Sequence[CaptionItem], *, list_at_most: int
 ) -> dict[str, Slot]:
     """All slots by their ids. Sounds heard more than `list_at_most` times are told by extent."""
-    found = [Slot("length", f"{seconds(evidence.duration_s)} seconds")]
+    found = [Slot("length", f"{english.seconds(evidence.duration_s)} seconds")]
     if evidence.spoken and (name := language_name(evidence.language)):
         found.append(Slot("language", name))
     if evidence.speakers and evidence.speakers > 1:
-        found.append(Slot("speakers", f"{count_word(evidence.speakers)} speakers"))
+        found.append(Slot("speakers", f"{english.count_word(evidence.speakers)} speakers"))
     if evidence.speaks:
         clauses = voice_clauses(evidence.fields, evidence.measured)
         found += [Slot(f"voice.{name}", clause) for name, clause in clauses.items()]
@@ -73,11 +62,11 @@ def caption_slots(
 
 def _name(item: CaptionItem) -> str:
     if item.kind == "sound":
-        return noun(item.sounds[0].label)
+        return english.noun(item.sounds[0].label)
     if item.kind != "said":
         return item.kind
     doubt = "" if item.said[0].sure or item.said[0].sung else "what sounds like "
-    return doubt + quoted(" ".join(one.text for one in item.said))
+    return doubt + english.quoted(" ".join(one.text for one in item.said))
 
 
 def _details(item: CaptionItem, evidence: Evidence, list_at_most: int) -> Iterator[tuple[str, str]]:
@@ -85,12 +74,12 @@ def _details(item: CaptionItem, evidence: Evidence, list_at_most: int) -> Iterat
         alone = evidence.speakers == 1 and not item.said[0].sung
         yield "who", "the speaker" if alone else item.said[0].speaker or "a voice"
         if item.spans:
-            yield "when", span_text(item.spans[0][0], item.spans[-1][1])
+            yield "when", english.span_text(item.spans[0][0], item.spans[-1][1])
     elif item.spans:
         few = len(item.spans) <= list_at_most
-        yield "when", spans_text(item.spans) if few else on_and_off(item.spans)
+        yield "when", english.spans_text(item.spans) if few else english.on_and_off(item.spans)
     if (count := len(item.sounds)) > 1:
-        yield "times", times_word(count) if count <= list_at_most else f"{count} times"
+        yield "times", english.times_word(count) if count <= list_at_most else f"{count} times"
     if item.kind == "music" and evidence.music is not None:
         yield from music_facts(evidence.music).items()
 
@@ -248,5 +237,5 @@ def draft_text(sentences: Sentences, slots: Mapping[str, Slot]) -> str:
                 part = _ARTICLE.sub("", part, count=1) if _ARTICLE.match(part) else part
             glued = not text or not part or part[0] in ",.;:!?)'\u2019" or text[-1] in "(\u201c"
             text += part if glued else f" {part}"
-        told.append(capital(text) + full_stop(text))
+        told.append(english.capital(text) + english.full_stop(text))
     return " ".join(told)

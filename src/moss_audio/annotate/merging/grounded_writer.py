@@ -11,20 +11,7 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from moss_audio.annotate.english import (
-    be,
-    capital,
-    count_word,
-    full_stop,
-    listed,
-    noun,
-    on_and_off,
-    quoted,
-    seconds,
-    span_text,
-    spans_text,
-    times_word,
-)
+from moss_audio.annotate import english
 from moss_audio.annotate.merging.evidence import Evidence, HeardSound
 from moss_audio.annotate.merging.free_text import contradictions
 from moss_audio.annotate.merging.phrases import language_name, music_sentences, voice_clauses
@@ -65,7 +52,7 @@ class GroundedWriter:
         rng = random.Random(f"caption {seed}")
         if evidence.empty:
             return WrittenCaption(
-                _worded(rng, "nothing", length=seconds(evidence.duration_s)), frozenset()
+                _worded(rng, "nothing", length=english.seconds(evidence.duration_s)), frozenset()
             )
         timeline, cited = self._timeline(evidence, items, rng)
         body = " ".join([*timeline, *_voice(evidence, rng)])
@@ -105,7 +92,9 @@ class GroundedWriter:
         out = [_throughout(item.sounds[0], rng) for item in background]
         previous: CaptionItem | None = None
         for item, text in told:
-            out.append(capital(_lead_in(previous, item, rng) + text) + full_stop(text))
+            out.append(
+                english.capital(_lead_in(previous, item, rng) + text) + english.full_stop(text)
+            )
             previous = item
         return out, {item.id for item in (*background, *(item for item, _ in told))}
 
@@ -114,18 +103,22 @@ class GroundedWriter:
         if item.kind == "singing":  # drawn twice, so that a seed still gives the same words
             subject = _worded(rng, "singing")
         few = len(item.spans) <= self.list_at_most
-        return f"{subject} {spans_text(item.spans) if few else on_and_off(item.spans)}"
+        return (
+            f"{subject} {english.spans_text(item.spans) if few else english.on_and_off(item.spans)}"
+        )
 
     def _heard(self, item: CaptionItem, rng: random.Random) -> str:
         label, count = item.sounds[0].label, len(item.sounds)
-        name, verb = noun(label), be(label)
+        name, verb = english.noun(label), english.be(label)
         if count == 1:
             wording = rng.choice(words("wordings")["span"])
-            when = span_text(item.start_s, item.end_s, wording)
+            when = english.span_text(item.start_s, item.end_s, wording)
             return _worded(rng, "heard", name=name, be=verb, when=when)
         if count <= self.list_at_most:
-            return f"{name} {verb} heard {times_word(count)}, {spans_text(item.spans)}"
-        when = span_text(item.start_s, item.end_s, "between {a} and {b} seconds")
+            return (
+                f"{name} {verb} heard {english.times_word(count)}, {english.spans_text(item.spans)}"
+            )
+        when = english.span_text(item.start_s, item.end_s, "between {a} and {b} seconds")
         return f"{name} {verb} heard {count} times {when}"
 
 
@@ -138,7 +131,7 @@ def usable(text: str, evidence: Evidence) -> str:
 
 def _worded(rng: random.Random, kind: str, /, **slots: str) -> str:
     """One of the wordings of `words.toml`; a slot with a capital name is filled in with one."""
-    capitals = {key.capitalize(): capital(text) for key, text in slots.items()}
+    capitals = {key.capitalize(): english.capital(text) for key, text in slots.items()}
     wording: str = rng.choice(words("wordings")[kind])
     return wording.format(**slots, **capitals)
 
@@ -163,8 +156,10 @@ def _lead_in(previous: CaptionItem | None, item: CaptionItem, rng: random.Random
 
 
 def _throughout(sound: HeardSound, rng: random.Random) -> str:
-    when = span_text(sound.start_s, sound.end_s)
-    return _worded(rng, "throughout", when=when, name=noun(sound.label), be=be(sound.label))
+    when = english.span_text(sound.start_s, sound.end_s)
+    return _worded(
+        rng, "throughout", when=when, name=english.noun(sound.label), be=english.be(sound.label)
+    )
 
 
 # ---------------------------------------------------------------------------------- speech
@@ -172,7 +167,7 @@ def _throughout(sound: HeardSound, rng: random.Random) -> str:
 
 def _said(item: CaptionItem, who: str | None, rng: random.Random) -> str:
     first = item.said[0]
-    spoken = quoted(" ".join(one.text for one in item.said))
+    spoken = english.quoted(" ".join(one.text for one in item.said))
     who = who or _worded(rng, "voice")
     if first.sung:
         who, verb = "a voice", "sings"
@@ -182,7 +177,7 @@ def _said(item: CaptionItem, who: str | None, rng: random.Random) -> str:
         verb = f"{verb} what sounds like"
     if not item.spans:
         return f"{who} {verb} {spoken}"
-    when = span_text(item.spans[0][0], item.spans[-1][1])
+    when = english.span_text(item.spans[0][0], item.spans[-1][1])
     return _worded(rng, "said", when=when, who=who, says=verb, words=spoken)
 
 
@@ -194,7 +189,7 @@ def _voice(evidence: Evidence, rng: random.Random) -> list[str]:
     out = []
     for at in range(0, len(clauses), 4):
         lead = "" if at else _worded(rng, "qualities")
-        out.append(capital(lead + listed(clauses[at : at + 4])) + ".")
+        out.append(english.capital(lead + english.listed(clauses[at : at + 4])) + ".")
     if summary := usable(evidence.fields.get("summary", ""), evidence):
         out.append(summary)
     return out
@@ -210,11 +205,11 @@ def _music(evidence: Evidence, rng: random.Random) -> str:
     sentences = music_sentences(evidence.music, rng, subject=subject)
     if not sentences or not sentences[0].startswith(subject):
         sentences.insert(0, "There is music.")  # what the rest is about
-    return " ".join(capital(one) for one in sentences)
+    return " ".join(english.capital(one) for one in sentences)
 
 
 def _opening(evidence: Evidence, plan: CaptionPlan, rng: random.Random) -> str:
-    length = seconds(evidence.duration_s)
+    length = english.seconds(evidence.duration_s)
     language = language_name(evidence.language)
     kind = language if language and language != "English" else ""
     names = {
@@ -224,8 +219,8 @@ def _opening(evidence: Evidence, plan: CaptionPlan, rng: random.Random) -> str:
     }
     parts = [names[part] for part in plan.order]
     if "speech" in plan.order and evidence.speakers and evidence.speakers > 1:
-        parts[plan.order.index("speech")] += f" of {count_word(evidence.speakers)} speakers"
-    lead, rest = parts[0], listed(parts[1:])
+        parts[plan.order.index("speech")] += f" of {english.count_word(evidence.speakers)} speakers"
+    lead, rest = parts[0], english.listed(parts[1:])
     return _worded(rng, "mixed" if rest else "single", length=length, lead=lead, rest=rest)
 
 

@@ -10,13 +10,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from moss_audio.annotate.merging.draft import (
-    Slot,
-    draft_faults,
-    draft_schema,
-    draft_text,
-    read_draft,
-)
+from moss_audio.annotate.merging import draft
 from moss_audio.annotate.merging.evidence import Evidence
 from moss_audio.annotate.merging.plan import CaptionItem, CaptionPlan
 from moss_audio.annotate.words import words
@@ -79,7 +73,7 @@ class LlmWriter:
         evidence: Evidence,
         plan: CaptionPlan,
         items: Sequence[CaptionItem],
-        slots: Mapping[str, Slot],
+        slots: Mapping[str, draft.Slot],
     ) -> Structured[str]:
         """A caption that passed the check; or none, and what was wrong with the last answer.
 
@@ -88,10 +82,10 @@ class LlmWriter:
         """
 
         def caption(reply: str) -> str:
-            sentences = read_draft(reply)
-            if faults := draft_faults(sentences, slots, items, evidence):
+            sentences = draft.read_draft(reply)
+            if faults := draft.draft_faults(sentences, slots, items, evidence):
                 raise MossAudioError("; ".join(faults[:20]))
-            return draft_text(sentences, slots)
+            return draft.draft_text(sentences, slots)
 
         return self.setup().ask(
             [
@@ -100,13 +94,13 @@ class LlmWriter:
             ],
             caption,
             attempts=self.config.attempts,
-            schema=draft_schema(slots),
+            schema=draft.draft_schema(slots),
             max_tokens=self.config.max_tokens,
             seed=self.config.seed,
         )
 
 
-def request_text(slots: Mapping[str, Slot], plan: CaptionPlan) -> str:
+def request_text(slots: Mapping[str, draft.Slot], plan: CaptionPlan) -> str:
     """Plan and slots as the model reads them."""
     must = [slot.id for slot in slots.values() if slot.required]
     shown = json.dumps(
