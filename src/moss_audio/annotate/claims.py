@@ -11,7 +11,8 @@ import os
 import shutil
 import socket
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -33,8 +34,12 @@ class Claims:
         self.folder.mkdir(parents=True)
         (self.folder / _STOP).write_bytes(b" " * _ROOM)
 
-    def end(self) -> None:
-        """Tidy up, once no worker is left."""
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """For as long as the workers of this process's run work: checks them at the end."""
+        self.begin()
+        yield
+        self.check()
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def take(self, shard: int) -> bool:

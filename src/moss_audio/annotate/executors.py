@@ -23,17 +23,13 @@ _TERMINATED = 128 + signal.SIGTERM  # what a worker exits with that was told to 
 def run_local(work: Work, shards: Sequence[int], claims: Claims, workers: int) -> None:
     """Do `work` on all shards with up to `workers` processes; a single one needs none.
 
-    Raises MossAudioError where a worker had to give up, or died; KeyboardInterrupt.
+    What made a worker give up is in `claims`. Raises MossAudioError where one died;
+    KeyboardInterrupt.
     """
-    if not shards:
-        return
-    claims.begin()
     if min(workers, len(shards)) == 1:
         claims.work(work.do, shards)
     else:
         _in_processes(work, shards, claims, min(workers, len(shards)))
-    claims.check()
-    claims.end()
 
 
 def _in_processes(work: Work, shards: Sequence[int], claims: Claims, workers: int) -> None:

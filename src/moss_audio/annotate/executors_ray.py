@@ -29,13 +29,11 @@ def run_ray(work: Work, shards: Sequence[int], claims: Claims, config: RunConfig
     share a pool of `config.workers` actors. A shard goes from pool to pool, so that all are busy
     at once; Ray holds shards back where the next pool is slower.
 
-    Raises MossAudioError where an actor had to give up, or the cluster has no room for the pools.
+    What made an actor give up is in `claims`. Raises MossAudioError where the cluster has no room
+    for the pools, or Ray gives up.
     """
     import ray.data
 
-    if not shards:
-        return
-    claims.begin()
     groups = _groups(work, config)
     _check_room([pool for _, pool in groups])
     rows = [{"shard": shard} for shard in shards]
@@ -59,8 +57,6 @@ def run_ray(work: Work, shards: Sequence[int], claims: Claims, config: RunConfig
             f"Ray gave up ({reason[-1] if reason else type(error).__name__}); the same command "
             "resumes"
         ) from error
-    claims.check()
-    claims.end()
 
 
 class _Actor:

@@ -29,12 +29,11 @@ except ModuleNotFoundError as error:
 
 @dataclass(frozen=True)
 class SlurmPhase:
-    """A job, or an array of them: either `work` on `shards`, or one call."""
+    """A job that makes a call, or an array of jobs that do work on `shards`."""
 
     name: str
-    work: Work | None = None
+    work: Work | Callable[[], Any]
     shards: Sequence[int] = ()
-    call: Callable[[], Any] | None = None
 
 
 class _Jobs(SlurmPipelineExecutor):
@@ -74,26 +73,21 @@ def submit(phases: Sequence[SlurmPhase], folder: Path, config: SlurmConfig) -> l
     before: _Jobs | None = None
     ids: list[str] = []
     for phase in phases:
-        if phase.work is not None:
+        call = phase.work
+        if not callable(call):
             claims = Claims(folder / "claims" / phase.name)
             claims.begin()
-            call: Callable[[], Any] = partial(_take_shards, phase.work, list(phase.shards), claims)
-        elif phase.call is not None:
-            call = phase.call
-        else:
-            continue
+            call = partial(_take_shards, call, list(phase.shards), claims)
+        fields = vars(config) | {
+            "tasks": min(config.tasks, max(1, len(phase.shards))),
+            "gpus_per_task": config.gpus_per_task if phase.name == "steps" else 0,
+            "env_command": config.env_command or None,
+            "sbatch_args": dict(config.sbatch_args),
+        }
         jobs = _Jobs(
             [_Call(call)],
-            tasks=min(config.tasks, max(1, len(phase.shards))),
-            time=config.time,
-            partition=config.partition,
-            cpus_per_task=config.cpus_per_task,
-            mem_per_cpu_gb=config.mem_per_cpu_gb,
-            gpus_per_task=config.gpus_per_task if phase.name == "steps" else 0,
+            **fields,
             job_name=f"moss-audio-{phase.name}",
-            qos=config.qos,
-            env_command=config.env_command or None,
-            sbatch_args=dict(config.sbatch_args),
             logging_dir=str(folder / "logs" / f"slurm-{phase.name}"),
             skip_completed=False,
             depends=before,

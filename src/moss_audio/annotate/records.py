@@ -143,17 +143,10 @@ class AudioSegment:
     @classmethod
     def from_dict(cls, row: Mapping[str, Any]) -> AudioSegment:
         """The segment that `to_dict` gave."""
-        fields = dict(row)
-        return cls(
-            **fields
-            | {
-                "recording": Recording(**fields["recording"]),
-                "flags": tuple(fields.get("flags", ())),
-                "results": tuple(_result(one) for one in fields.get("results", ())),
-                "caption": _caption(fields.get("caption")),
-                "conversations": tuple(fields.get("conversations", ())),
-            }
-        )
+        lists = {name: tuple(row.get(name, ())) for name in ("flags", "conversations")}
+        results = tuple(_result(one) for one in row.get("results", ()))
+        made = {"recording": Recording(**row["recording"]), "results": results}
+        return cls(**{**row, **lists, **made, "caption": _caption(row.get("caption"))})
 
 
 def _result(row: Mapping[str, Any]) -> ToolResult:

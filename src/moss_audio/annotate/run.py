@@ -92,9 +92,9 @@ def submit(
         sort = partial(sort_out_shards, store, run.ingest, finish.shards)
         phases = (
             slurm.SlurmPhase("ingest", run.ingest, numbers),
-            slurm.SlurmPhase("sort", call=sort),
+            slurm.SlurmPhase("sort", sort),
             slurm.SlurmPhase("steps", run.steps, numbers),
-            slurm.SlurmPhase("finish", call=partial(finish_and_report, finish)),
+            slurm.SlurmPhase("finish", partial(finish_and_report, finish)),
         )
         return slurm.submit(phases, store.work, config.run.slurm)
 
@@ -164,7 +164,7 @@ class _AnnotationRun:
             return
         self.store.mark.unlink(missing_ok=True)  # the outputs are not of this any more
         claims = Claims(self.store.work / "claims" / name)
-        with self.view.phase(self.store, counts) if self.view else nullcontext():
+        with self.view.phase(self.store, counts) if self.view else nullcontext(), claims.held():
             if self.config.run.executor == "ray":
                 from moss_audio.annotate.executors_ray import run_ray
 

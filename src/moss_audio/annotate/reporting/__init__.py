@@ -1,1 +1,1 @@
-"""The parts of the final report: reading and sampling, statistics, drawing, cards, page."""
+"""The parts of the final report: reading and sampling, statistics, drawing, charts, cards."""

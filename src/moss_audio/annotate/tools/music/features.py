@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import cached_property
 from itertools import pairwise
-from typing import Any, Generic, TypeVar
+from typing import Any
 
 import numpy as np
 
@@ -106,23 +106,12 @@ class MusicFeatures:
         return coefficients
 
 
-class MusicFeatureCache:
-    """The features of the segments at hand: the tools of a branch share one of these."""
-
-    def __init__(self) -> None:
-        self._features: list[MusicFeatures] = []
+class MusicFeatureCache(dict[int, MusicFeatures]):
+    """The features of the segments at hand, until `clear`: the tools of a branch share one."""
 
     def of(self, samples: np.ndarray) -> MusicFeatures:
-        """The features of these samples, kept until `clear`."""
-        for known in self._features:
-            if known.samples is samples:
-                return known
-        self._features.append(MusicFeatures(samples))
-        return self._features[-1]
-
-    def clear(self) -> None:
-        """Let go of the samples and what was computed of them."""
-        self._features.clear()
+        """The features of these samples."""
+        return self.setdefault(id(samples), MusicFeatures(samples))
 
 
 def block_means(frames: np.ndarray, edges_s: np.ndarray) -> np.ndarray:
@@ -137,18 +126,14 @@ def block_means(frames: np.ndarray, edges_s: np.ndarray) -> np.ndarray:
     return np.stack(means, axis=1)
 
 
-Config = TypeVar("Config")
-
-
-class LibrosaTool(Tool, Generic[Config]):
+class LibrosaTool(Tool):
     """Settings (None: there are none) and the features that all of a segment's tools share."""
 
     branch = "music"
     packages = ("librosa",)
     shortest_s = SHORTEST_S  # of less sound it says nothing
-    config: Config
 
-    def __init__(self, config: Config, features: MusicFeatureCache) -> None:
+    def __init__(self, config: Any, features: MusicFeatureCache) -> None:
         super().__init__(config)
         self._features = features
 

@@ -33,7 +33,7 @@ _PROFILES = np.array(
 )
 
 
-class KeyTool(LibrosaTool[None]):
+class KeyTool(LibrosaTool):
     """Kind `key`: tonic and mode; the score is about the probability that both are right."""
 
     kind = "key"
@@ -91,7 +91,7 @@ class ChordsConfig:
             raise MossAudioError(f"chords: stay must lie between 0 and 1, got {self.stay!r}")
 
 
-class ChordsTool(LibrosaTool[ChordsConfig]):
+class ChordsTool(LibrosaTool):
     """Kind `chords`: spans with the chord's name; the score of a span is its mean fit.
 
     Sevenths and other chords come out as the triad next to them. Where nothing fits (drums
@@ -100,6 +100,7 @@ class ChordsTool(LibrosaTool[ChordsConfig]):
 
     kind = "chords"
     name = "music/chords"
+    config: ChordsConfig
     shortest_s = 2.0
 
     def hear(self, features: MusicFeatures) -> dict[str, Any] | None:

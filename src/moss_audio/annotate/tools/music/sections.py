@@ -31,11 +31,12 @@ class SectionsConfig:
         check(self)
 
 
-class SectionsTool(LibrosaTool[SectionsConfig]):
+class SectionsTool(LibrosaTool):
     """Kind `sections`: spans that cover the segment, labelled A, B, ... by likeness."""
 
     kind = "sections"
     name = "music/sections"
+    config: SectionsConfig
 
     def hear(self, features: MusicFeatures) -> dict[str, Any]:
         """One section in a short segment."""

@@ -50,12 +50,13 @@ class TempoConfig:
             raise MossAudioError("tempo: likely_bpm, spread_octaves, tightness must be above 0")
 
 
-class TempoTool(LibrosaTool[TempoConfig]):
+class TempoTool(LibrosaTool):
     """Kind `tempo`: beats as spans (a point in time each), bpm; the score is about the
     probability that the bpm are right."""
 
     kind = "tempo"
     name = "music/tempo"
+    config: TempoConfig
     shortest_s = 4.0  # a slow beat four times
 
     def setup(self) -> None:
