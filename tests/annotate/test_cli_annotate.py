@@ -24,7 +24,7 @@ def call(
 ) -> Callable[..., tuple[int, str, str]]:
     """`moss-audio annotate ARGUMENTS...` over the tiny steps, without a report of its own."""
     monkeypatch.setattr(build, "PARTS", tiny.PARTS)
-    monkeypatch.setattr(engine, "write_report", lambda out: out)
+    monkeypatch.setattr("moss_audio.annotate.report.write_report", lambda out: out)
 
     def run(*arguments: object) -> tuple[int, str, str]:
         code = main(["annotate", *map(str, arguments)])
@@ -37,7 +37,7 @@ def call(
 def test_a_clean_run_says_what_was_made(
     call: Any, recordings: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(engine, "write_report", lambda out: out / "report.html")
+    monkeypatch.setattr("moss_audio.annotate.report.write_report", lambda out: out / "report.html")
     code, out, err = call(recordings, tmp_path / "out", "--set", "segment.length_s=1")
     assert code == 0
     assert out == f"{tmp_path / 'out' / 'report.html'}\n"
@@ -91,7 +91,7 @@ def test_ctrl_c_says_how_to_go_on(
     assert err.splitlines()[-1] == "interrupted; the same command resumes"
     monkeypatch.undo()
     monkeypatch.setattr(build, "PARTS", tiny.PARTS)
-    monkeypatch.setattr(engine, "write_report", lambda out: out)
+    monkeypatch.setattr("moss_audio.annotate.report.write_report", lambda out: out)
     assert call(recordings, tmp_path / "out")[0] == 0
 
 

@@ -59,11 +59,6 @@ def cut(
         start += end
 
 
-def segment_id(recording: Recording, start_s: float, end_s: float) -> str:
-    """Of the recording and the times in it, in milliseconds: sorts by time."""
-    return f"{recording.id}-{round(start_s * 1000):09d}-{round(end_s * 1000):09d}"
-
-
 def _placed(
     segment: AudioSegment, recording: Recording, samples: np.ndarray, start: int
 ) -> tuple[AudioSegment, np.ndarray]:
@@ -77,7 +72,8 @@ def _placed(
     start_s, end_s = (start + first) / SAMPLE_RATE, (start + last) / SAMPLE_RATE
     placed = replace(
         segment,
-        id=segment_id(recording, start_s, end_s),
+        # Of the recording and the times in it, in milliseconds: sorts by time.
+        id=f"{recording.id}-{round(start_s * 1000):09d}-{round(end_s * 1000):09d}",
         recording=recording,
         start_s=start_s,
         end_s=end_s,

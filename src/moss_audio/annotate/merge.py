@@ -92,10 +92,8 @@ class MergeStage:
         else:
             with ThreadPoolExecutor(workers) as pool:
                 captions = list(pool.map(self.caption, segments))
-        return [
-            replace(segment, caption=caption)
-            for segment, caption in zip(segments, captions, strict=True)
-        ]
+        pairs = zip(segments, captions, strict=True)
+        return [replace(segment, caption=caption) for segment, caption in pairs]
 
     def caption(self, segment: AudioSegment) -> SegmentCaption:
         """The caption of one segment. Raises MossAudioError when the endpoint refuses to work at
@@ -118,11 +116,10 @@ class MergeStage:
                 warnings.append(str(error))
             else:
                 rejected = len(answer.replies) - (answer.value is not None)
+                name = self._llm.name
                 if answer.value is not None:
-                    return SegmentCaption(
-                        answer.value, self._llm.name, plan.lines, rejected=rejected
-                    )
-                warnings.append(f"{self._llm.name}: not grounded: {answer.problem}")
+                    return SegmentCaption(answer.value, name, plan.lines, rejected=rejected)
+                warnings.append(f"{name}: not grounded: {answer.problem}")
         written = self._plain.write(evidence, plan, items, segment.id)
         missing = [item.id for item in items if item.id not in written.cited]
         warnings += [f"grounding check: {name} is not named" for name in missing]

@@ -35,11 +35,6 @@ class StepProgress:
     wall_s: float = 0.0
     asides: Counter[str] = field(default_factory=Counter)
 
-    @property
-    def rate(self) -> float | None:
-        """Seconds of audio a second of work, in one worker."""
-        return self.audio_s / self.wall_s if self.wall_s else None
-
 
 class Watch:
     """Reads what is new in the files beside the results."""
@@ -116,9 +111,8 @@ def _line(steps: Mapping[str, StepProgress]) -> str:
     shards = ", ".join(f"{name} {step.done}/{step.todo}" for name, step in busy.items())
     heard_s = max((step.audio_s for step in busy.values()), default=0.0)
     asides = _counts(sum((step.asides for step in busy.values()), Counter()))
-    return f"shards: {shards}; {heard_s / 3600:.2f} h" + (
-        f"; set aside: {asides}" if asides else ""
-    )
+    told = f"shards: {shards}; {heard_s / 3600:.2f} h"
+    return f"{told}; set aside: {asides}" if asides else told
 
 
 def _show_table(watch: Watch, over: threading.Event) -> None:
@@ -144,7 +138,8 @@ def _table(steps: Mapping[str, StepProgress]) -> Any:
     for name, step in steps.items():
         if step.todo:
             bar = ProgressBar(total=step.todo, completed=step.done, width=24)
-            rate = "" if step.rate is None else f"{step.rate:.0f}"
+            # Seconds of audio a second of work, in one worker.
+            rate = f"{step.audio_s / step.wall_s:.0f}" if step.wall_s else ""
             table.add_row(
                 name, bar, f"{step.done}/{step.todo}", str(step.items),
                 f"{step.audio_s / 3600:.2f}", rate, _counts(step.asides),

@@ -211,15 +211,10 @@ def sort_out_shards(store: AnnotationStore, ingest: Ingest, shards: Sequence[Sha
 
 def finish_and_report(finish: Finish) -> None:
     """The last job of a cluster."""
+    from moss_audio.annotate.report import write_report  # loads what only drawing needs
+
     finish.run()
     write_report(finish.store.root)
-
-
-def write_report(out: Path) -> Path:
-    """The page for people. What draws it is loaded here: a run needs none of it until its end."""
-    from moss_audio.annotate import report
-
-    return report.write_report(out)
 
 
 def _has_aside(store: AnnotationStore, path: Path) -> bool:

@@ -92,7 +92,9 @@ def annotate(
         typer.echo(f"queued as jobs {', '.join(jobs)}; the results come to {out}")
         return
     summary = run.annotate(inputs, out, settings, view=LiveView(), retry=retry)
-    page = run.write_report(out)
+    from moss_audio.annotate.report import write_report  # loads what only drawing needs
+
+    page = write_report(out)
     _tell(summary, out)
     typer.echo(str(page))
     if summary.set_aside:

@@ -100,11 +100,12 @@ def hysteresis(values: np.ndarray, on: float, off: float) -> list[tuple[int, int
     return [(a, b) for a, b in runs(values >= off) if reached[b] > reached[a]]
 
 
-def join(pieces: Iterable[tuple[N, N]], gap: N) -> list[tuple[N, N]]:
-    """Neighbours at most `gap` apart become one; `pieces` are in order."""
+def join(pieces: Iterable[tuple[N, N]], gap: N, *, less: bool = False) -> list[tuple[N, N]]:
+    """Neighbours at most `gap` (`less`: less than that) apart become one; `pieces` are in order."""
     out: list[tuple[N, N]] = []
     for start, end in pieces:
-        if out and start - out[-1][1] <= gap:
+        apart = start - out[-1][1] if out else gap
+        if out and (apart < gap or (apart == gap and not less)):
             out[-1] = (out[-1][0], max(end, out[-1][1]))
         else:
             out.append((start, end))
@@ -163,10 +164,4 @@ def unexplained(
 def union(spans: Sequence[Span]) -> list[tuple[float, float]]:
     """Where any of the spans is: disjoint stretches in order, in seconds. Spans that only touch
     stay apart: between them nothing is cut."""
-    out: list[tuple[float, float]] = []
-    for start, end in sorted((s.start_s, s.end_s) for s in spans):
-        if out and start < out[-1][1]:
-            out[-1] = (out[-1][0], max(out[-1][1], end))
-        else:
-            out.append((start, end))
-    return out
+    return join(sorted((s.start_s, s.end_s) for s in spans), 0.0, less=True)

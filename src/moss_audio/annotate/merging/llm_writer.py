@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from moss_audio.annotate.merging import draft
 from moss_audio.annotate.merging.evidence import Evidence
 from moss_audio.annotate.merging.plan import CaptionItem, CaptionPlan
+from moss_audio.annotate.tool import Listener
 from moss_audio.annotate.words import words
 from moss_audio.endpoint import Endpoint, EndpointClient, Structured
 from moss_audio.errors import MossAudioError
@@ -43,16 +44,14 @@ class LlmConfig(Endpoint):
                 raise MossAudioError(f"llm.{name} must be 1 or more, got {getattr(self, name)!r}")
 
 
-class LlmWriter:
+class LlmWriter(Listener):
     """Asks a language model; one client for all threads."""
 
-    def __init__(self, config: LlmConfig) -> None:
-        self.config = config
-        self._client: EndpointClient | None = None
+    config: LlmConfig
 
-    @property
-    def name(self) -> str:
-        return self.config.model_name
+    def __init__(self, config: LlmConfig) -> None:
+        super().__init__(config)
+        self.name = config.model_name
 
     @property
     def version(self) -> str:
@@ -61,12 +60,10 @@ class LlmWriter:
         prompt = words("prompts")["writer"]
         return json.dumps((prompt, self.name, config.attempts, config.max_tokens, config.seed))
 
-    def setup(self) -> EndpointClient:
+    def load(self) -> EndpointClient:
         """The client. Raises MossAudioError without an endpoint or a model,
         MissingDependencyError without the package openai."""
-        if self._client is None:
-            self._client = self.config.connect("Writing captions with a language model")
-        return self._client
+        return self.config.connect("Writing captions with a language model")
 
     def write(
         self,
@@ -87,7 +84,8 @@ class LlmWriter:
                 raise MossAudioError("; ".join(faults[:20]))
             return draft.draft_text(sentences, slots)
 
-        return self.setup().ask(
+        client: EndpointClient = self.model
+        return client.ask(
             [
                 {"role": "system", "content": words("prompts")["writer"]},
                 {"role": "user", "content": request_text(slots, plan)},
@@ -103,7 +101,6 @@ class LlmWriter:
 def request_text(slots: Mapping[str, draft.Slot], plan: CaptionPlan) -> str:
     """Plan and slots as the model reads them."""
     must = [slot.id for slot in slots.values() if slot.required]
-    shown = json.dumps(
-        {slot.id: slot.text for slot in slots.values()}, ensure_ascii=False, indent=1
-    )
+    texts = {slot.id: slot.text for slot in slots.values()}
+    shown = json.dumps(texts, ensure_ascii=False, indent=1)
     return f"PLAN\n{'; '.join(plan.lines)}\n\nMUST\n{', '.join(must)}\n\nSLOTS\n{shown}"

@@ -14,26 +14,20 @@ PRESENT = 0.5  # a class with this score is heard in a segment,
 LEADING = 0.2  # and one below this does not lead it: the segment counts as silence
 DECISIONS = ("keep", "flag", "drop")
 GROUPS = ("speech", "music", "general", "silence")
-_MUSICAL = ("singing", "music")
 _MIN_WORDS = 3  # fewer have no rate
 _MAX_RECORDINGS = 500_000  # told apart; about 40 MB
 
 
 def leading_class(segment: AudioSegment) -> str | None:
     """The coarse class with the highest score, None where none reaches `LEADING`."""
-    known = [(segment.profile.get(name, 0.0), name) for name in COARSE_CLASSES]
-    score, name = max(known, key=lambda one: one[0])
-    return name if score >= LEADING else None
+    name = max(COARSE_CLASSES, key=lambda one: segment.profile.get(one, 0.0))
+    return name if segment.profile.get(name, 0.0) >= LEADING else None
 
 
 def group_of(segment: AudioSegment) -> str:
     """One of `GROUPS`, by the leading class."""
-    name = leading_class(segment)
-    if name is None:
-        return "silence"
-    if name == "speech":
-        return "speech"
-    return "music" if name in _MUSICAL else "general"
+    groups = {None: "silence", "speech": "speech", "singing": "music", "music": "music"}
+    return groups.get(leading_class(segment), "general")
 
 
 class Statistics:

@@ -9,6 +9,7 @@ belongs to the nearest windows. Two voices at once are not told apart.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -110,10 +111,7 @@ def _windows(regions: list[tuple[float, float]], hop_s: float) -> list[tuple[flo
 
 
 def _turns(
-    regions: list[tuple[float, float]],
-    windows: np.ndarray,
-    labels: np.ndarray,
-    least_turn_s: float,
+    regions: list[tuple[float, float]], windows: np.ndarray, labels: np.ndarray, least_turn_s: float
 ) -> tuple[Span, ...]:
     centres = windows.mean(1)
     pieces: list[list[float]] = []  # label, start, end
@@ -124,11 +122,8 @@ def _turns(
         middle = (edges[:-1] + edges[1:]) / 2
         nearest = np.abs(middle[:, None] - centres[inside][None]).argmin(1)
         frames = labels[inside][nearest]
-        for k in range(count):
-            if pieces and pieces[-1][0] == frames[k] and pieces[-1][2] == edges[k]:
-                pieces[-1][2] = edges[k + 1]
-            else:
-                pieces.append([frames[k], edges[k], edges[k + 1]])
+        changes = [0, *(np.flatnonzero(np.diff(frames)) + 1), count]
+        pieces += [[frames[a], edges[a], edges[b]] for a, b in pairwise(changes)]
     merged: list[list[float]] = []
     for piece in pieces:
         short = piece[2] - piece[1] < least_turn_s
