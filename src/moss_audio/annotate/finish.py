@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -113,16 +114,16 @@ class Finish:
 
     def _asides(self, keys: dict[int, dict[str, str]], count: Summary) -> Iterator[Aside]:
         """Inputs, then shard by shard in the order of the steps."""
-        found = list(self.inputs)
-        for shard in self.shards:
-            rows = list(self.store.rows(self.store.sorted_out(shard.number)))
-            for step, key in keys[shard.number].items():
-                file = self.store.step(step, shard.number, key)
-                rows += [row["aside"] for row in self.store.rows(file) if "aside" in row]
-            found += [Aside(**row) for row in rows]
-        for aside in found:
+        found = (Aside(**row) for number in keys for row in self._set_aside(number, keys[number]))
+        for aside in chain(self.inputs, found):
             count.asides[aside.reason] = count.asides.get(aside.reason, 0) + 1
             yield aside
+
+    def _set_aside(self, number: int, keys: dict[str, str]) -> Iterator[dict[str, Any]]:
+        yield from self.store.rows(self.store.sorted_out(number))
+        for step, key in keys.items():
+            rows = self.store.rows(self.store.step(step, number, key))
+            yield from (row["aside"] for row in rows if "aside" in row)
 
     def _withdraw(self, keys: dict[int, dict[str, str]]) -> None:
         """Shards of an earlier run with other inputs are kept as work, not as result."""

@@ -21,7 +21,7 @@ from moss_audio.annotate.sft.choices import choices
 from moss_audio.annotate.sft.questions import draw, questions
 from moss_audio.annotate.sft.talk import Talk, conversation
 from moss_audio.annotate.sft.timed import timelines, transcripts
-from moss_audio.annotate.stage import PipelineStage, StageItem
+from moss_audio.annotate.stage import StageItem
 from moss_audio.errors import MossAudioError
 from moss_audio.settings import Between, Share, check
 
@@ -72,7 +72,7 @@ class TasksConfig:
             )
 
 
-class TaskStage(PipelineStage):
+class TaskStage:
     """The step after the merge; see `annotate.stage.Stage`."""
 
     name = "tasks"
@@ -83,6 +83,9 @@ class TaskStage(PipelineStage):
     @property
     def fingerprint(self) -> str:
         return settings.digest([_VERSION, self.config])
+
+    def setup(self) -> None:
+        """Nothing to load."""
 
     def process_batch(self, items: Sequence[StageItem]) -> list[AudioSegment]:
         """The segments with their conversations, in order. Sound is not read."""
