@@ -1,8 +1,9 @@
 """The client of OpenAI-compatible servers, against a small server of this process."""
 
+import contextlib
 import json
-import sys
 import threading
+import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
@@ -14,33 +15,47 @@ from moss_audio.endpoint import (
     EndpointRefusedError,
     json_object,
 )
-from moss_audio.errors import MissingDependencyError, MossAudioError
+from moss_audio.errors import MossAudioError
 
-pytest.importorskip("openai")
 ASK = [{"role": "user", "content": "How many?"}]
 SCHEMA = {"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]}
 
 
 @pytest.fixture
 def server():
-    """Answers with `replies` in turn: a text, a status, or a whole body as a mapping."""
+    """Answers with `replies` in turn: a text, a status (with what it says in Retry-After), a whole
+    body as a mapping or bytes, or a number of seconds before the next."""
 
     class Handler(BaseHTTPRequestHandler):
+        def do_GET(self):
+            self.answer(200, json.dumps({"data": [{"id": "m"}, {"id": "n"}]}).encode())
+
         def do_POST(self):
             body = self.rfile.read(int(self.headers["Content-Length"]))
             http.asked.append((self.path, self.headers["Authorization"], body))
-            reply = http.replies.pop(0)
-            status = reply if isinstance(reply, int) else 200
-            message = {"role": "assistant", "content": reply}
-            whole = {"choices": [{"index": 0, "finish_reason": "stop", "message": message}]}
-            if status != 200:
+            reply, wait = http.replies.pop(0), None
+            if isinstance(reply, float):
+                time.sleep(reply)
+                reply = http.replies.pop(0)
+            if isinstance(reply, tuple):
+                reply, wait = reply
+            if isinstance(reply, int):
                 whole = {"error": {"message": "first line\nsecond line"}}
-            said = json.dumps(reply if isinstance(reply, dict) else whole).encode()
+                return self.answer(reply, json.dumps(whole).encode(), wait)
+            message = {"role": "assistant", "content": reply}
+            if isinstance(reply, str):
+                reply = {"choices": [{"index": 0, "finish_reason": "stop", "message": message}]}
+            self.answer(200, reply if isinstance(reply, bytes) else json.dumps(reply).encode())
+
+        def answer(self, status, said, wait=None):
             self.send_response(status)
             self.send_header("Content-Type", "application/json")
             self.send_header("Content-Length", str(len(said)))
+            if wait is not None:
+                self.send_header("Retry-After", wait)
             self.end_headers()
-            self.wfile.write(said)
+            with contextlib.suppress(BrokenPipeError):
+                self.wfile.write(said)
 
         def log_message(self, *_):
             pass
@@ -102,20 +117,60 @@ def test_what_the_network_loses_is_asked_for_again(server):
 
 
 @pytest.mark.parametrize(
-    ("status", "kind"),
-    [(401, EndpointRefusedError), (403, EndpointRefusedError), (404, EndpointRefusedError),
-     (400, EndpointError), (500, EndpointError)],
+    ("status", "kind", "said"),
+    [(401, EndpointRefusedError, r"the key in OPENAI_API_KEY is missing or refused \(401: first"),
+     (403, EndpointRefusedError, r"the key in OPENAI_API_KEY is missing or refused \(403"),
+     (404, EndpointRefusedError, r"not found \(404: .*\); served there: 'm', 'n'"),
+     (400, EndpointError, r"the request is refused \(400: first line second line\)"),
+     (413, EndpointError, r"the request is refused \(413"),
+     (429, EndpointError, r"too many requests \(429: .*even at attempt 1"),
+     (500, EndpointError, r"the server failed \(500: first line second line\)"),
+     (302, EndpointError, r"the request is refused \(302")],
 )  # fmt: skip
-def test_errors_are_one_line_and_say_whether_another_request_may_fare_better(server, status, kind):
+def test_errors_are_one_line_and_say_what_to_do(server, status, kind, said):
     server.replies += [status]
-    with pytest.raises(kind, match=r"127\.0\.0\.1.*'m'.*OPENAI_API_KEY") as error:
+    with pytest.raises(kind, match=rf"127\.0\.0\.1:\d+/v1, model 'm': {said}") as error:
         client(server).chat(ASK)
     assert "\n" not in str(error.value)
 
 
+@pytest.mark.parametrize("reply", [b"<html>hello</html>", b"[1, 2]", b'{"choices": [7]}'])
+def test_an_answer_that_is_not_the_protocol(server, reply):
+    server.replies += [reply]
+    with pytest.raises(EndpointError, match=r"model 'm': .*(not JSON.*v1\?|OpenAI's protocol)"):
+        client(server).chat(ASK)
+
+
 def test_a_server_that_is_not_there():
-    with pytest.raises(EndpointError, match=r"127\.0\.0\.1:9"):
+    with pytest.raises(
+        EndpointError, match=r"127\.0\.0\.1:9/v1.*Connection refused.*the server run"
+    ):
         Endpoint("http://127.0.0.1:9/v1", "m", retries=0).connect("A test").chat(ASK)
+
+
+def test_a_slow_server_is_given_up_after_the_time_limit_once(server):
+    server.replies += [0.6, "late"]
+    with pytest.raises(EndpointError, match=r"no answer within 0\.1 s"):
+        client(server, timeout_s=0.1, retries=3).chat(ASK)
+    assert len(server.asked) == 1
+
+
+def test_a_pause_that_the_server_asks_for_is_kept(server, monkeypatch):
+    pauses = []
+    monkeypatch.setattr("time.sleep", pauses.append)
+    server.replies += [(429, "7"), (503, "Wed, 21 Oct 2015 07:28:00 GMT"), (429, "3600"), "Three."]
+    assert client(server, retries=3).chat(ASK) == "Three."
+    assert pauses == [7.0, 0.0, 2.0]  # an hour is too long: the growing pause instead
+
+
+def test_a_key_never_shows(server, monkeypatch):
+    monkeypatch.setenv("OPENAI_API_KEY", " secret\n")
+    server.replies += ["Three."]
+    assert client(server).chat(ASK) == "Three."
+    assert server.asked[0][1] == "Bearer secret"
+    monkeypatch.setenv("OPENAI_API_KEY", "sec\nret")
+    with pytest.raises(MossAudioError, match="OPENAI_API_KEY holds characters that no key has"):
+        client(server)
 
 
 def test_a_transcript(server):
@@ -137,12 +192,6 @@ def test_address_and_model_of_the_environment(server, monkeypatch):
     monkeypatch.setenv("OPENAI_MODEL", "m")
     server.replies += ["Three."]
     assert Endpoint().connect("A test").chat(ASK) == "Three."
-
-
-def test_a_missing_package_names_its_extra(monkeypatch):
-    monkeypatch.setitem(sys.modules, "openai", None)
-    with pytest.raises(MissingDependencyError, match=r"pip install .\.\[eval\]"):
-        Endpoint("http://h/v1", "m").connect("A test", extra="eval")
 
 
 @pytest.mark.parametrize(

@@ -300,6 +300,30 @@ def test_a_batch_that_fails_is_tried_one_by_one() -> None:
         transcribe(engine, [tone(1.0), tone(2.0)], on_error="raise")
 
 
+class LateRefusingEngine(CountingEngine):
+    """Answers what it can, then says that a clip of two seconds is too much."""
+
+    def generate(self, requests: Sequence[Request], on_result: Any = None) -> list[Generation]:
+        good = [i for i, one in enumerate(requests) if len(one.clips[0]) != 2 * RATE]
+        found = super().generate(
+            [requests[i] for i in good], lambda i, answer: on_result(good[i], answer)
+        )
+        if len(good) < len(requests):
+            raise MossAudioError("no room for that")
+        return found
+
+
+def test_what_a_failed_batch_answered_is_not_asked_again() -> None:
+    engine, done_s = LateRefusingEngine(), []
+    inputs = [tone(1.0), tone(2.0), tone(3.0)]
+    first, error, last = transcribe(
+        engine, inputs, progress=lambda done, total: done_s.append(done)
+    )
+    assert (first.text, str(error), last.text) == ("w1000", "no room for that", "w3000")
+    assert len(engine.requests) == 2
+    assert done_s == [1.0, 4.0]
+
+
 def test_results_come_before_later_asks_are_looked_at() -> None:
     asked: list[int] = []
 

@@ -20,7 +20,7 @@ from moss_audio.listen import (
     window_seconds,
 )
 from moss_audio.longform import check_window
-from moss_audio.recordings import AudioInput
+from moss_audio.recordings import AudioInput, is_url
 from moss_audio.result import Answer, Caption, Segment, Timeline, Transcript
 from moss_audio.tasks import get_task
 from moss_audio.tasks.transcribe import segments_from_words
@@ -30,7 +30,8 @@ if TYPE_CHECKING:
     import torch
 
     from moss_audio.engine.aligner import WordAligner
-    from moss_audio.engine.local import LocalEngine
+    from moss_audio.engine.base import Engine
+    from moss_audio.engine.remote import ServedCheckpoint
     from moss_audio.model.checkpoint import Checkpoint
 
 TIMES = ("written", "alignment", "refined")
@@ -49,32 +50,45 @@ def load(
     batch_size: int | None = None,
     revision: str | None = None,
     window_s: float | None = None,
+    **server: Any,
 ) -> MossAudio:
-    """Load a checkpoint.
+    """Load a checkpoint, or reach one that a server holds.
 
     Args:
         name: "nano" (the embedded one), a folder, or a hub id "owner/name". A folder called nano
-            is `./nano`, or a `Path`.
+            is `./nano`, or a `Path`. Or the address of an OpenAI-compatible server such as vLLM,
+            `http://host:8000/v1`, with `#name` behind it where it serves several models.
         engine: "onnx", which needs no torch and runs nano and exported checkpoints on a CPU, or
             "torch"; None takes onnx where it can, but for a GPU, or where `device` or `dtype` asks
             for what torch alone has.
         threads: processor threads; None takes as many as this process may use.
         device: of torch: cuda, mps, cpu; None takes the best there is.
         dtype: of torch: bfloat16, float16, float32; None takes what the device computes fast.
-        batch_size: prompts decoded at once; None chooses by device.
+        batch_size: prompts decoded at once; None chooses by device, or asks a server 16 at once.
         revision: of a hub id.
         window_s: seconds of the windows in which recordings are transcribed; None takes the
             checkpoint's own, else 300.
+        server: of an address: `model` (its name there), `key_env` (the environment variable with
+            the key, OPENAI_API_KEY), `timeout_s` (300) and `retries` (2).
 
     Raises:
         CheckpointError: one line, if there is no such checkpoint or it is incomplete.
         MissingDependencyError: if it takes torch, which is not installed.
-        MossAudioError: for an engine, device or dtype that is not possible.
+        MossAudioError: for an engine, device or dtype that is not possible; a server that cannot be
+            asked.
     """
+    _check_load(name, batch_size, window_s)
+    unused = {
+        "engine": engine, "threads": threads, "device": device, "dtype": dtype,
+        "revision": revision,
+    }  # fmt: skip
+    if served := _server(name, server, unused):
+        from moss_audio.engine.remote import RemoteEngine
+
+        return MossAudio(RemoteEngine(served, batch_size=batch_size, window_s=window_s), served)
     from moss_audio.engine.open import open_engine
     from moss_audio.model.checkpoint import Checkpoint
 
-    _check_load(name, batch_size, window_s)
     checkpoint = Checkpoint.open(name, revision=revision)
     opened = open_engine(
         checkpoint,
@@ -86,6 +100,31 @@ def load(
         window_s=window_s,
     )
     return MossAudio(opened, checkpoint)
+
+
+def open_checkpoint(name: str | Path) -> Checkpoint | ServedCheckpoint:
+    """What describes a model that `load` takes, without loading it. Raises CheckpointError if there
+    is none of this name."""
+    from moss_audio.model.checkpoint import Checkpoint
+
+    return _server(name, {}, {}) or Checkpoint.open(name)
+
+
+def _server(
+    name: str | Path, options: dict[str, Any], unused: dict[str, Any]
+) -> ServedCheckpoint | None:
+    """What a server holds; None for a name that is no address. Options that the other kind has
+    are refused: `options` are those of an address, `unused` those of a checkpoint loaded here."""
+    if isinstance(name, str) and is_url(name):
+        from moss_audio.engine.remote import ServedCheckpoint
+
+        for key, value in unused.items():
+            if value is not None:
+                raise MossAudioError(f"{key}={value!r}: {name} decides that; leave it out")
+        return ServedCheckpoint.open(name, **options)
+    for key, value in options.items():
+        raise MossAudioError(f"{key}={value!r}: only for a server, http://host:8000/v1")
+    return None
 
 
 def _check_load(name: Any, batch_size: Any, window_s: Any) -> None:
@@ -118,7 +157,7 @@ class MossAudio:
     that does not exist.
     """
 
-    def __init__(self, engine: LocalEngine, checkpoint: Checkpoint) -> None:
+    def __init__(self, engine: Engine, checkpoint: Checkpoint | ServedCheckpoint) -> None:
         self.engine = engine
         self.checkpoint = checkpoint
         self._aligner: WordAligner | None = None
@@ -128,8 +167,9 @@ class MossAudio:
 
     @property
     def fingerprint(self) -> str:
-        """What tells one model from another: a hash of its files, dtype, window and way to time
-        words, and of this package's version, whose parsers and prompts are in every answer.
+        """What tells one model from another: a hash of its files (of a server: its address and the
+        model's name), precision, window and way to time words, and of this package's version, whose
+        parsers and prompts are in every answer.
 
         Raises:
             CheckpointError: if the files have changed since they were loaded.

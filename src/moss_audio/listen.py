@@ -226,7 +226,8 @@ def _with_ending(result: Any, answer: Generation) -> Any:
     """A result with a warning where the engine ended its answer."""
     if answer.finish_reason == "length":
         count = len(answer.token_ids)
-        note = f"the answer was cut after {count} token{'s' * (count != 1)}"
+        after = f" after {count} token{'s' * (count != 1)}" if count else ""
+        note = f"the answer was cut{after}"
     elif answer.finish_reason == "repetition" and WARN_LOOP not in result.warnings:
         note = WARN_LOOP
     else:
@@ -258,14 +259,21 @@ def _answers(
 ) -> dict[_Item, Generation | MossAudioError]:
     """The answer to each item, or its error."""
     requests = [item.request for item in items if item.request is not None]
+    found: dict[_Item, Generation | MossAudioError] = {}
+
+    def told(index: int, answer: Generation) -> None:
+        found[items[index]] = answer
+        done(items[index])
+
     try:
-        found = engine.generate(requests, lambda index, _: done(items[index]))
+        return dict(zip(items, engine.generate(requests, told), strict=True))
     except MossAudioError as error:
         if len(items) == 1:
             return {items[0]: error}
         # One of them stopped all: each by itself shows which, and lets the others through.
-        return {key: value for one in items for key, value in _answers(engine, [one], done).items()}
-    return dict(zip(items, found, strict=True))
+        for one in [item for item in items if item not in found]:
+            found |= _answers(engine, [one], done)
+    return found
 
 
 def _chunks(items: Iterator[_Item], batch_size: int, early: bool) -> Iterator[list[_Item]]:

@@ -9,7 +9,6 @@ from moss_audio.annotate.tools.general.judge import LlmJudge, LlmJudgeConfig, pa
 from moss_audio.errors import MossAudioError
 from tests.openai_server import chat_server
 
-pytest.importorskip("openai")
 GOOD = '{"score": 4, "reason": "One time is late."}'
 
 
@@ -74,7 +73,7 @@ def test_a_second_bad_reply_is_a_failure_and_no_number(server, monkeypatch):
 
 def test_an_endpoint_that_refuses_stops_the_run(server, monkeypatch):
     server.replies += [401]
-    with pytest.raises(MossAudioError, match="cannot be asked"):
+    with pytest.raises(MossAudioError, match="is missing or refused"):
         judge(server, monkeypatch).annotate(SAMPLES, described())
 
 

@@ -18,8 +18,6 @@ from tests.annotate.merge_drafts import reply
 from tests.annotate.merge_errors import QUIET, STREET, TALK
 from tests.openai_server import ChatServer, chat_server
 
-pytest.importorskip("openai")
-
 GOOD = reply(
     "{sound1} falls {sound1.when}.",
     "{sound2} is heard {sound2.when}, and {then} {sound3} sounds {sound3.when}.",
@@ -95,7 +93,7 @@ def test_an_endpoint_that_fails_costs_one_segment_not_the_run(endpoint: ChatServ
     first, second = (one.caption for one in done)
     assert first
     assert second
-    assert "cannot be asked" in first.warnings[0]
+    assert "the server failed (500" in first.warnings[0]
     assert (first.writer, first.rejected) == ("grounded", 0)
     assert (second.writer, second.rejected) == ("grounded", 2)
 
@@ -111,12 +109,12 @@ def test_an_answer_that_never_comes_is_not_waited_for(endpoint: ChatServer) -> N
     caption = MergeStage(written(endpoint, timeout_s=0.3)).caption(STREET)
     released.set()
     assert (caption.writer, caption.rejected) == ("grounded", 0)
-    assert "cannot be asked" in caption.warnings[0]
+    assert "no answer within 0.3 s" in caption.warnings[0]
 
 
 def test_a_refused_key_ends_the_run(endpoint: ChatServer) -> None:
     endpoint.answer = lambda request: 401
-    with pytest.raises(MossAudioError, match="check the address, the model's name and the key"):
+    with pytest.raises(MossAudioError, match="the key in OPENAI_API_KEY is missing or refused"):
         MergeStage(written(endpoint)).caption(STREET)
 
 

@@ -121,7 +121,6 @@ class _Server:
 
 @pytest.fixture
 def server() -> Iterator[_Server]:
-    pytest.importorskip("openai")
     made = _Server()
     thread = threading.Thread(target=made.http.serve_forever, daemon=True)
     thread.start()

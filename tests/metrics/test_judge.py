@@ -122,7 +122,7 @@ def test_results_keep_the_order_of_the_pairs(server):
 
 def test_a_refusing_endpoint_is_an_error_in_one_line(server):
     server.replies[:] = [401]
-    with pytest.raises(MossAudioError, match=r"127\.0\.0\.1.*'stub'.*check the address") as error:
+    with pytest.raises(MossAudioError, match=r"127\.0\.0\.1.*'stub'.*key in JUDGE_KEY") as error:
         rate(server, ("a", "b"))
     assert "\n" not in str(error.value)
 

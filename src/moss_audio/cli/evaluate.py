@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from moss_audio.cli.messages import complain, plural
-from moss_audio.cli.options import BatchSize, Device, Dtype, Engine, Threads
+from moss_audio.cli.options import MODEL_HELP, BatchSize, Device, Dtype, Engine, Threads
 from moss_audio.cli.progress import ProgressBar
 from moss_audio.errors import MossAudioError
 
@@ -29,9 +29,7 @@ def register(app: typer.Typer) -> None:
 
 
 def evaluate(
-    model: Annotated[
-        str, typer.Argument(metavar="MODEL", help="nano (built in), a folder, or a hub id.")
-    ],
+    model: Annotated[str, typer.Argument(metavar="MODEL", help=MODEL_HELP)],
     suite: Annotated[
         str, typer.Option("--suite", "-s", help="nano, general, asr, timestamps or captions.")
     ],

@@ -13,6 +13,10 @@ import typer
 _DECODING = "Decoding"
 _OUTPUT = "Output"
 _MODEL = "Model"
+MODEL_HELP = (
+    "nano (built in), a folder, a hub id, or a server that has the checkpoint: "
+    "http://host:8000/v1, with #name behind it if it serves several."
+)
 
 Files = Annotated[
     list[str],
@@ -26,7 +30,10 @@ Files = Annotated[
 Model = Annotated[
     str,
     typer.Option(
-        "--model", "-m", help="nano (built in), a folder, or a hub id.", rich_help_panel=_MODEL
+        "--model",
+        "-m",
+        help=MODEL_HELP,
+        rich_help_panel=_MODEL,
     ),
 ]
 Engine = Annotated[
@@ -69,7 +76,8 @@ BatchSize = Annotated[
     typer.Option(
         "--batch-size",
         min=1,
-        help="Number of prompts to decode together. Default: depends on the device.",
+        help="Number of prompts to decode together. Default: depends on the device; a server is "
+        "asked 16 at once.",
         rich_help_panel=_MODEL,
     ),
 ]

@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from moss_audio.engine.base import Engine
 from moss_audio.engine.local import LocalEngine
+from moss_audio.errors import MossAudioError
 from moss_audio.result import Word
 from moss_audio.units import SAMPLE_RATE, TOKENS_PER_SECOND
 
@@ -67,7 +69,13 @@ def best_path(
 class WordAligner:
     """Gives the words of a transcript their times in a clip."""
 
-    def __init__(self, engine: LocalEngine) -> None:
+    def __init__(self, engine: Engine) -> None:
+        """Raises MossAudioError for an engine without audio tokens."""
+        if not isinstance(engine, LocalEngine):
+            raise MossAudioError(
+                "words are aligned with audio tokens, which a server keeps to itself: take "
+                "times='written', or load the checkpoint here"
+            )
         self._engine = engine
         (self._quiet,) = engine.tokenizer.encode(QUIET, add_special_tokens=False)[:1]
 

@@ -169,7 +169,7 @@ class Generation:
 
     Attributes:
         text: without control tokens; a think block stays in it.
-        token_ids: what was generated, without the end token.
+        token_ids: what was generated, without the end token; none where a server keeps them.
         finish_reason: "stop" (the model ended it), "stop_string", "length", or "repetition".
         prompt_tokens: positions of the prompt, audio included.
         alternatives: the further answers where `num_return_sequences` is above 1.
@@ -197,6 +197,14 @@ class Session(Protocol):
 class Engine(Protocol):
     """Runs a model. One request at a time or thousands, from any number of threads: the engine
     decodes them together."""
+
+    @property
+    def description(self) -> str:
+        """What runs it, for people: "torch float32 on cpu", or a server's address."""
+
+    @property
+    def precision(self) -> str:
+        """The numbers that it computes in, on which answers depend: "torch.float32"."""
 
     @property
     def batch_size(self) -> int:

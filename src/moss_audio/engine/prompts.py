@@ -140,24 +140,33 @@ class PromptMaker:
             return HashedClip(
                 clip.key, clip.n_tokens, clip.n_frames, clip.samples, clip, clip.longest
             )
-        samples = getattr(clip, "samples", clip)  # an Audio holds its samples
-        if not isinstance(samples, np.ndarray) or samples.ndim != 1:
-            raise AudioError(
-                f"clip {index} is a {type(clip).__name__}: give 1-D samples at 16 kHz, as "
-                "load_audio makes them"
-            )
+        samples = clip_samples(clip, index)
         n_frames = num_frames(len(samples))
-        if n_frames < 1:
-            name = getattr(clip, "source", f"clip {index}")
-            raise AudioError(
-                f"{name} has {len(samples)} samples, too short for an audio token: give at least "
-                f"{HOP_SAMPLES} (0.01 s)"
-            )
-        samples = np.ascontiguousarray(samples, dtype=np.float32)
         key = hashlib.blake2b(samples.data, digest_size=16).hexdigest()
         return HashedClip(
             key, num_tokens(n_frames), n_frames, samples, None, min(n_frames, self._chunk_frames)
         )
+
+
+def clip_samples(clip: ClipLike, index: int = 0) -> np.ndarray:
+    """The float32 samples `[n]` of the `index`-th clip of a request.
+
+    Raises:
+        AudioError: if it is no clip, or too short for an audio token.
+    """
+    samples = getattr(clip, "samples", clip)  # an Audio holds its samples
+    if not isinstance(samples, np.ndarray) or samples.ndim != 1:
+        raise AudioError(
+            f"clip {index} is a {type(clip).__name__}: give 1-D samples at 16 kHz, as "
+            "load_audio makes them"
+        )
+    if num_frames(len(samples)) < 1:
+        name = getattr(clip, "source", f"clip {index}")
+        raise AudioError(
+            f"{name} has {len(samples)} samples, too short for an audio token: give at least "
+            f"{HOP_SAMPLES} (0.01 s)"
+        )
+    return np.ascontiguousarray(samples, dtype=np.float32)
 
 
 def similar_lengths(lengths: Sequence[int], pass_cost: int) -> list[list[int]]:

@@ -11,13 +11,10 @@ import numpy as np
 
 from moss_audio.engine.base import FinishReason, Generation, GenerationOptions, TokenLogprob
 from moss_audio.engine.detokenize import Detokenizer
+from moss_audio.engine.repetition import repeats
 from moss_audio.engine.runner import Logits
 from moss_audio.engine.sampling import TokenSampler, likeliest, log_probs
 from moss_audio.engine.thinking import ThinkIds
-from moss_audio.text import tail_loop
-
-# A run of up to this many tokens, over and over: speech and event lists do not do that.
-_LOOP_EVERY, _LOOP_PERIOD, _LOOP_REPEATS, _LOOP_SPAN = 16, 24, 8, 64
 
 
 class AnswerRow:
@@ -92,15 +89,8 @@ class AnswerRow:
             self._finish("stop_string")
         elif len(self.tokens) >= self._max_new_tokens:
             self._finish("length")
-        elif self._options.stop_repetition and len(self.tokens) % _LOOP_EVERY == 0:
-            keep = tail_loop(
-                self.tokens,
-                max_period=_LOOP_PERIOD,
-                min_repeats=_LOOP_REPEATS,
-                min_span=_LOOP_SPAN,
-            )
-            if keep is not None:
-                self._finish("repetition")
+        elif self._options.stop_repetition and repeats(self.tokens):
+            self._finish("repetition")
 
     def take_text(self) -> str:
         """Text that is certain and was not taken before."""

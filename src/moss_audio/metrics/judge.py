@@ -68,12 +68,12 @@ class SpeechCaptionJudge:
         be read. A reference has a text for each field that it says something about.
 
         Raises MossAudioError when the endpoint cannot be reached or refuses (what was rated before
-        is kept), MissingDependencyError without the `eval` extra.
+        is kept).
         """
         requests = [self._request(reference, hypothesis) for reference, hypothesis in pairs]
         found = [self._cached(request) for request in requests]
         if any(verdict is None for verdict in found):
-            client = self.endpoint.connect("The speech-caption judge", extra="eval")
+            client = self.endpoint.connect("The speech-caption judge")
             with ThreadPoolExecutor(_WORKERS) as pool:
                 jobs = [
                     pool.submit(lambda v, r: v or self._ask(client, r), verdict, request)

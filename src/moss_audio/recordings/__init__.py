@@ -12,6 +12,7 @@ from moss_audio.recordings.audio import (
     load_audio,
     stream_audio,
 )
+from moss_audio.recordings.names import is_url
 
 __all__ = [
     "Audio",
@@ -22,6 +23,7 @@ __all__ = [
     "check_part",
     "describe_source",
     "is_array",
+    "is_url",
     "load_audio",
     "stream_audio",
 ]

@@ -24,10 +24,10 @@ class CheckpointDetector(ModelDetector):
 
     @property
     def version(self) -> str:
-        """Of the package and the checkpoint's files. Raises CheckpointError if there are none."""
-        from moss_audio.model.checkpoint import Checkpoint
+        """Of the package and the checkpoint. Raises CheckpointError if there is none."""
+        from moss_audio import api
 
-        return f"{__version__} {Checkpoint.open(self.source).fingerprint[:16]}"
+        return f"{__version__} {api.open_checkpoint(self.source).fingerprint[:16]}"
 
     def load(self) -> Any:
         """The checkpoint. Raises CheckpointError if there is none of this name."""

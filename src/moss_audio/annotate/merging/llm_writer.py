@@ -61,8 +61,7 @@ class LlmWriter(Listener):
         return json.dumps((prompt, self.name, config.attempts, config.max_tokens, config.seed))
 
     def load(self) -> EndpointClient:
-        """The client. Raises MossAudioError without an endpoint or a model,
-        MissingDependencyError without the package openai."""
+        """The client. Raises MossAudioError without an endpoint or a model."""
         return self.config.connect("Writing captions with a language model")
 
     def write(

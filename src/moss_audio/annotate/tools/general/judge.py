@@ -137,7 +137,7 @@ class LlmJudge(Tool):
         return f"2 {settings.digest(asked, 12)}"
 
     def load(self) -> EndpointClient:
-        """The client. Raises MissingDependencyError without the package openai."""
+        """The client. Raises MossAudioError without an endpoint or a model."""
         return self.config.connect("A judge over HTTP")
 
     def annotate(self, samples: np.ndarray, segment: AudioSegment) -> list[ToolResult]:

@@ -15,12 +15,14 @@ from moss_audio.annotate.tool import Listener, SpeechTool, package_version, weig
 from moss_audio.annotate.tools.speech.agreement import agreed_text
 from moss_audio.engine.aligner import WordAligner
 from moss_audio.model.checkpoint import Checkpoint
+from moss_audio.recordings import is_url
 from moss_audio.units import SAMPLE_RATE
 
 
 @dataclass(frozen=True)
 class MossConfig:
-    """Which checkpoint: "nano" (the embedded one), a folder or a hub id; None device: the best."""
+    """Which checkpoint: "nano" (the embedded one), a folder, a hub id, or the address of a server,
+    which chooses device and dtype itself. None device: the best."""
 
     name: str = "nano"
     device: str | None = "cpu"
@@ -35,12 +37,19 @@ class SharedMoss(Listener):
 
     def load(self) -> api.MossAudio:
         """The checkpoint. Raises CheckpointError if there is none of this name."""
-        return api.load(self.config.name, device=self.config.device, dtype=self.config.dtype)
+        config = self.config
+        if is_url(config.name):
+            return api.load(config.name)
+        return api.load(config.name, device=config.device, dtype=config.dtype)
 
     @cached_property
     def version(self) -> str:  # type: ignore[override]
         """Of the package, the weights and the settings."""
-        weights = weights_digest(Checkpoint.open(self.config.name).folder)
+        found = api.open_checkpoint(self.config.name)
+        if isinstance(found, Checkpoint):
+            weights = weights_digest(found.folder)
+        else:
+            weights = found.fingerprint
         told = settings.digest([self.config, weights], 12)
         return f"{package_version('moss-audio')}+{told}"
 

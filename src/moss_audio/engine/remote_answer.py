@@ -1,0 +1,121 @@
+"""An answer as it arrives from a server, chunk by chunk."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping
+from typing import Any, get_args
+
+from moss_audio.endpoint import EndpointError
+from moss_audio.engine.base import FinishReason, Generation, GenerationOptions
+from moss_audio.engine.repetition import repeats
+
+_OPEN, _CLOSE = "<think>", "</think>"
+
+
+class RemoteAnswer:
+    """The text so far, and why it ended.
+
+    A server that says nothing of tokens is taken to send one a chunk; the answer then has no ids.
+    One that sends thoughts apart from the answer gets them written before it, as the model did.
+    """
+
+    def __init__(self, options: GenerationOptions, place: str) -> None:
+        """`place`: what is asked, in errors."""
+        self.text = ""
+        self.finish_reason: FinishReason | None = None
+        self._options = options
+        self._place = place
+        self._ids: list[int] = []
+        self._tokens: list[Hashable] = []  # ids, or the chunks' texts
+        self._prompt_tokens = 0
+        self._thought_tokens = 0
+        self._apart = False  # in thoughts that the server sends apart
+
+    @property
+    def n_tokens(self) -> int:
+        """Tokens that the server has generated."""
+        return len(self._tokens)
+
+    @property
+    def thought_enough(self) -> bool:
+        """Whether the thinking budget is used up in the midst of a thought."""
+        budget, unfinished = self._options.thinking_budget, self.finish_reason is None
+        over = budget is not None and self._thought_tokens >= budget
+        return over and unfinished and self._thinks
+
+    @property
+    def hung_up(self) -> bool:
+        """Whether what the server still has to say is not wanted."""
+        return self.finish_reason == "repetition" or self.thought_enough
+
+    def write(self, piece: str) -> str:
+        """Add text that the server did not say."""
+        self.text += piece
+        return piece
+
+    def take(self, chunk: Mapping[str, Any]) -> str:
+        """Add what a chunk brings; its text. Raises EndpointError for one of another protocol."""
+        try:
+            return self._take(chunk)
+        except (TypeError, AttributeError, LookupError) as error:
+            raise EndpointError(
+                f"{self._place}: the answer is not that of OpenAI's protocol: {chunk!r:.80}"
+            ) from error
+
+    def end(self) -> None:
+        """Nothing more comes. Raises EndpointError where the server did not say why."""
+        if self.finish_reason is None:
+            raise EndpointError(f"{self._place}: the answer ended without a finish_reason")
+
+    def generation(self) -> Generation:
+        """The finished answer."""
+        assert self.finish_reason is not None
+        return Generation(self.text, tuple(self._ids), self.finish_reason, self._prompt_tokens)
+
+    @property
+    def _thinks(self) -> bool:
+        return self.text.rfind(_OPEN) > self.text.rfind(_CLOSE)
+
+    def _take(self, chunk: Mapping[str, Any]) -> str:
+        usage, prompt_ids = chunk.get("usage"), chunk.get("prompt_token_ids")
+        if not self._prompt_tokens:
+            self._prompt_tokens = len(prompt_ids or ()) or (usage or {}).get("prompt_tokens") or 0
+        if not chunk.get("choices"):
+            return ""
+        choice = chunk["choices"][0]
+        delta = choice.get("delta") or {}
+        thought = delta.get("reasoning") or delta.get("reasoning_content") or ""
+        thinks = self._thinks
+        piece = self.write(self._joined(thought, delta.get("content") or ""))
+        ids = choice.get("token_ids")
+        self._push(ids if ids is not None else [piece] if piece else [], thinks)
+        self._ids += ids or ()
+        if (reason := choice.get("finish_reason")) is not None and self.finish_reason is None:
+            self._finish(reason, choice.get("stop_reason"))
+        return piece
+
+    def _joined(self, thought: str, said: str) -> str:
+        if thought and not self._apart:
+            self._apart = True
+            thought = thought if self._thinks else f"{_OPEN}\n{thought}"
+        if said and self._apart:
+            self._apart = False
+            said = f"\n{_CLOSE}\n\n{said.lstrip()}"
+        return thought + said
+
+    def _push(self, tokens: list[Any], thinks: bool) -> None:
+        for token in tokens:
+            self._tokens.append(token)
+            self._thought_tokens += thinks
+            if self._options.stop_repetition and repeats(self._tokens):
+                self.finish_reason = "repetition"
+
+    def _finish(self, reason: str, by: Any) -> None:
+        if reason == "stop" and isinstance(by, str):
+            self.finish_reason = "stop_string"
+        elif reason in get_args(FinishReason):
+            self.finish_reason = reason  # type: ignore[assignment]
+            if reason == "stop":
+                del self._ids[-1:]  # the end token
+        else:
+            raise EndpointError(f"{self._place}: the answer ended by {reason!r}")
