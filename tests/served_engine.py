@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-from moss_audio.engine.base import Engine, GenerationOptions, Request
+from moss_audio.engine.base import Engine, GenerationOptions, Request, TokenLogprob
 from moss_audio.recordings import load_audio
 
 
@@ -98,6 +98,9 @@ class EngineServer:
         last: dict[str, Any] = {"delta": {}, "finish_reason": answer.finish_reason}
         if answer.finish_reason == "stop_string":
             last |= {"finish_reason": "stop", "stop_reason": body["stop"][0]}
+        if answer.logprobs is not None:
+            named = body["return_tokens_as_token_ids"]
+            last["logprobs"] = {"content": [_told(one, named) for one in answer.logprobs]}
         if self.token_ids:
             end_token = [0] if answer.finish_reason == "stop" else []
             last["token_ids"] = [*answer.token_ids, *end_token]
@@ -107,6 +110,13 @@ class EngineServer:
     def close(self) -> None:
         self._http.shutdown()
         self._http.server_close()
+
+
+def _told(one: TokenLogprob, named: bool) -> dict[str, Any]:
+    def entry(token_id: int, logprob: float) -> dict[str, Any]:
+        return {"token": f"token_id:{token_id}" if named else "?", "logprob": logprob}
+
+    return {**entry(one.token_id, one.logprob), "top_logprobs": [entry(*each) for each in one.top]}
 
 
 def _request(body: dict[str, Any]) -> Request:
@@ -134,6 +144,7 @@ def _request(body: dict[str, Any]) -> Request:
         top_k=max(0, body["top_k"]),
         seed=body["seed"],
         stop=tuple(body.get("stop", ())),
+        logprobs=body["top_logprobs"] if body.get("logprobs") else None,
         thinking=body.get("chat_template_kwargs", {}).get("enable_thinking"),
     )
     return Request(tuple(messages), tuple(clips), options)

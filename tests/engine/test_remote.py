@@ -127,6 +127,19 @@ def test_a_stream_comes_in_pieces_and_a_session_asks_again(server: EngineServer)
         engine.stream(question("?", num_return_sequences=2))
 
 
+def test_log_probabilities_are_those_of_the_engine_behind_the_server(server: EngineServer) -> None:
+    asked = question("What is heard?", noise(0.5), logprobs=2)
+    here, there = (one.generate([asked])[0] for one in (server.engine, remote(server)))
+    assert here.logprobs
+    assert there.logprobs
+    for ours, theirs in zip(here.logprobs, there.logprobs, strict=True):
+        assert replace(theirs, end=ours.end) == ours
+    assert there.logprobs[-1].end == len(there.text)
+    server.token_ids = False
+    with pytest.raises(EndpointError, match="gives no log-probabilities by id"):
+        remote(server).generate([asked])
+
+
 def test_requests_under_way_are_bounded_over_all_threads(server: EngineServer) -> None:
     server.faults += [0.05] * 12
     engine = remote(server, batch_size=3)

@@ -3,7 +3,8 @@
 vLLM is meant and tested; any other server that takes `input_audio` and streams will do. Prompts,
 parsers, windows and writers stay those of this package. What a server does not have: audio tokens
 to align words with, and a check that text is not read as control tokens (its chat template makes
-text of a conversation first).
+text of a conversation first). A request's `key` and `draft` stay here; its `priority` counts
+among the requests of one call.
 """
 
 from __future__ import annotations
@@ -235,6 +236,7 @@ class RemoteEngine:
             for index, request in enumerate(requests)
             for member in range(request.options.num_return_sequences)
         ]
+        places.sort(key=lambda place: -requests[place[0]].priority)
         todo: queue.SimpleQueue[tuple[int, int]] = queue.SimpleQueue()
         for place in places:
             todo.put(place)
@@ -373,6 +375,9 @@ def _body(
         "stream_options": {"include_usage": True},
         "return_token_ids": True,
     }
+    if options.logprobs is not None:
+        body |= {"logprobs": True, "top_logprobs": options.logprobs}
+        body["return_tokens_as_token_ids"] = True
     if options.stop:
         body["stop"] = list(options.stop)
     if options.thinking is False:

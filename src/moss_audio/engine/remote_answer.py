@@ -6,7 +6,7 @@ from collections.abc import Hashable, Mapping
 from typing import Any, get_args
 
 from moss_audio.endpoint import EndpointError
-from moss_audio.engine.base import FinishReason, Generation, GenerationOptions
+from moss_audio.engine.base import FinishReason, Generation, GenerationOptions, TokenLogprob
 from moss_audio.engine.repetition import repeats
 
 _OPEN, _CLOSE = "<think>", "</think>"
@@ -27,6 +27,7 @@ class RemoteAnswer:
         self._place = place
         self._ids: list[int] = []
         self._tokens: list[Hashable] = []  # ids, or the chunks' texts
+        self._logprobs: list[TokenLogprob] = []
         self._prompt_tokens = 0
         self._thought_tokens = 0
         self._apart = False  # in thoughts that the server sends apart
@@ -57,7 +58,9 @@ class RemoteAnswer:
         """Add what a chunk brings; its text. Raises EndpointError for one of another protocol."""
         try:
             return self._take(chunk)
-        except (TypeError, AttributeError, LookupError) as error:
+        except EndpointError:
+            raise
+        except (TypeError, AttributeError, LookupError, ValueError) as error:
             raise EndpointError(
                 f"{self._place}: the answer is not that of OpenAI's protocol: {chunk!r:.80}"
             ) from error
@@ -68,9 +71,21 @@ class RemoteAnswer:
             raise EndpointError(f"{self._place}: the answer ended without a finish_reason")
 
     def generation(self) -> Generation:
-        """The finished answer."""
+        """The finished answer. Raises EndpointError where log-probabilities were asked for and the
+        server gave none."""
         assert self.finish_reason is not None
-        return Generation(self.text, tuple(self._ids), self.finish_reason, self._prompt_tokens)
+        logprobs = None
+        if self._options.logprobs is not None:
+            logprobs = tuple(self._logprobs[: len(self._ids)])
+            if len(logprobs) < len(self._ids) or (self.text and not self._ids):
+                raise EndpointError(f"{self._place}: the server gives no log-probabilities by id")
+        return Generation(
+            self.text,
+            tuple(self._ids),
+            self.finish_reason,
+            self._prompt_tokens,
+            logprobs=logprobs,
+        )
 
     @property
     def _thinks(self) -> bool:
@@ -88,6 +103,8 @@ class RemoteAnswer:
         thinks = self._thinks
         piece = self.write(self._joined(thought, delta.get("content") or ""))
         ids = choice.get("token_ids")
+        for entry in (choice.get("logprobs") or {}).get("content") or ():
+            self._logprobs.append(_logprob(entry, len(self.text)))
         self._push(ids if ids is not None else [piece] if piece else [], thinks)
         self._ids += ids or ()
         if (reason := choice.get("finish_reason")) is not None and self.finish_reason is None:
@@ -119,3 +136,13 @@ class RemoteAnswer:
                 del self._ids[-1:]  # the end token
         else:
             raise EndpointError(f"{self._place}: the answer ended by {reason!r}")
+
+
+def _logprob(entry: Mapping[str, Any], end: int) -> TokenLogprob:
+    """What a server says of a token, which it was asked to name by its id."""
+    top = tuple((_id_of(one), one["logprob"]) for one in entry.get("top_logprobs") or ())
+    return TokenLogprob(_id_of(entry), entry["logprob"], top, end)
+
+
+def _id_of(entry: Mapping[str, Any]) -> int:
+    return int(entry["token"].removeprefix("token_id:"))
