@@ -15,6 +15,7 @@ from sounds import speech
 
 from moss_audio import MossAudio
 from moss_audio.dsp.mel import log_mel
+from moss_audio.model.checkpoint import Checkpoint
 from moss_audio.units import SAMPLE_RATE
 
 AIM = 5.0
@@ -24,6 +25,7 @@ def measure(model: MossAudio, clock: str) -> list[Row]:
     """Two lengths, three ways to call the extractor."""
     from transformers import WhisperFeatureExtractor
 
+    assert isinstance(model.checkpoint, Checkpoint)
     n_mels = model.checkpoint.sizes.audio.num_mel_bins
     extractor = WhisperFeatureExtractor(feature_size=n_mels)
     rows = []

@@ -239,5 +239,8 @@ class Engine(Protocol):
     def open(self, clip: ClipLike) -> Session:
         """A session on one clip: its prompt prefix is computed now and reused."""
 
+    def forget(self) -> None:
+        """Give back the memory that is kept for further questions about the same clips."""
+
     def check(self, request: Request) -> int:
         """Positions of the prompt. Raises MossAudioError if the request cannot be answered."""

@@ -198,6 +198,9 @@ class RemoteEngine:
         """
         return RemoteSession(self, clip)
 
+    def forget(self) -> None:
+        """Nothing: what a server keeps is its own affair."""
+
     def check(self, request: Request) -> int:
         """Positions that the clips alone take; those of the text only the server knows.
 
