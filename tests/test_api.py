@@ -55,6 +55,22 @@ def test_loading_prints_nothing(folder: Path, capfd: pytest.CaptureFixture[str])
     assert capfd.readouterr() == ("", "")
 
 
+def test_confidence_comes_where_it_is_asked_for(model: MossAudio) -> None:
+    """With times from either road; what is heard stays the same."""
+    clip = (noise(2.0), RATE)
+    for how in ({}, {"timestamps": "word", "times": "written"},
+                {"timestamps": "word", "times": "alignment"}):  # fmt: skip
+        plain = model.transcribe(clip, max_new_tokens=12, **how)
+        sure = model.transcribe(clip, max_new_tokens=12, logprobs=0, **how)
+        assert (sure.text, sure.raw) == (plain.text, plain.raw)
+        assert plain.avg_logprob is None
+        assert sure.avg_logprob < 0
+        assert all(0 < word.probability <= 1 for word in sure.words)
+        assert all(segment.avg_logprob < 0 for segment in sure.segments)
+    assert sure.words
+    assert "logprobs" not in model.ask(clip, "x", logprobs=3, max_new_tokens=2).to_dict()
+
+
 def test_every_task_gives_its_result(model: MossAudio) -> None:
     clip = (noise(1.0), RATE)
     short = {"max_new_tokens": 4}

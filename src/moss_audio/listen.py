@@ -219,6 +219,8 @@ class _Item:
         result = _with_ending(task.parse(answer.text, self.duration_s), answer)
         if self.ask.query.refine is not None and self.samples is not None:
             result = self.ask.query.refine(result, self.samples)
+        if answer.logprobs is not None:
+            result = task.with_confidence(result, [(t.end, t.logprob) for t in answer.logprobs])
         return result
 
 

@@ -16,6 +16,8 @@ from moss_audio.errors import MossAudioError
 
 R = TypeVar("R")
 
+_WHERE_KNOWN = ("probability", "avg_logprob")  # are left out where they are None
+
 
 class _Record:
     """What all of them share: the way to plain JSON types and back."""
@@ -26,10 +28,15 @@ class _Record:
     entries: ClassVar[tuple[str, ...]] = ()
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain JSON types, by field."""
+        """Plain JSON types, by field; confidence only where it is known."""
         names = self.entries or tuple(_declared(type(self)))
         data: dict[str, Any] = {"type": self.kind} if self.kind else {}
-        return data | {name: _plain(getattr(self, name)) for name in names}
+        values = {name: getattr(self, name) for name in names}
+        return data | {
+            name: _plain(value)
+            for name, value in values.items()
+            if value is not None or name not in _WHERE_KNOWN
+        }
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Self:
@@ -79,14 +86,15 @@ def _plain(value: Any) -> Any:
 
 def _read(owner: str, name: str, kind: str, value: Any) -> Any:
     """A value of the field's declared type, or an error that names it."""
-    if kind == "str | None":
-        return value if value is None else _read(owner, name, "str", value)
+    if kind.endswith(" | None"):
+        return value if value is None else _read(owner, name, kind.removesuffix(" | None"), value)
     if kind == "str":
         good, expected = isinstance(value, str), "text"
     elif kind == "float":
         number = isinstance(value, int | float) and not isinstance(value, bool)
         good = number and math.isfinite(value)
-        expected = "a finite number of seconds" if number else "a number of seconds"
+        expected = "a finite number" if number else "a number"
+        expected += " of seconds" * (name not in _WHERE_KNOWN)
         value = float(value) if good else value
     else:
         inner = kind.removeprefix("tuple[").removesuffix(", ...]")
@@ -103,21 +111,29 @@ def _read(owner: str, name: str, kind: str, value: Any) -> Any:
 
 @dataclass(frozen=True)
 class Word(_Record):
-    """One spoken word; `start` and `end` in seconds."""
+    """One spoken word; `start` and `end` in seconds.
+
+    `probability`: the mean of those of its tokens, where it was asked for (`logprobs`).
+    """
 
     text: str
     start: float
     end: float
+    probability: float | None = None
 
 
 @dataclass(frozen=True)
 class Segment(_Record):
-    """A sentence or phrase in seconds; `words` is empty unless word times are known."""
+    """A sentence or phrase in seconds; `words` is empty unless word times are known.
+
+    `avg_logprob`: the mean log-probability of the tokens of its text, where it was asked for.
+    """
 
     text: str
     start: float
     end: float
     words: tuple[Word, ...] = ()
+    avg_logprob: float | None = None
 
 
 @dataclass(frozen=True)
@@ -135,6 +151,7 @@ class Transcript(_Record):
 
     `segments` and `words` hold times only when they were asked for: a plain transcript has
     neither. `raw` is the model's answer untouched; `warnings` say what was repaired in it.
+    `avg_logprob`: the mean log-probability of the tokens of its text, where it was asked for.
     """
 
     kind: ClassVar[str] = "transcript"
@@ -142,6 +159,7 @@ class Transcript(_Record):
         "text",
         "language",
         "duration",
+        "avg_logprob",
         "segments",
         "words",
         "raw",
@@ -155,6 +173,7 @@ class Transcript(_Record):
     language: str | None = None
     raw: str = ""
     warnings: tuple[str, ...] = ()
+    avg_logprob: float | None = None
 
 
 @dataclass(frozen=True)

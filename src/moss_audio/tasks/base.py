@@ -67,6 +67,15 @@ class Task(ABC, Generic[R]):
         class, unless the task says otherwise. Raises MissingDependencyError without the extra
         `eval`, where a metric needs it."""
 
+    def with_confidence(self, result: R, tokens: Sequence[tuple[int, float]]) -> R:
+        """A parsed result with what is known of its certainty, where its class has room for it.
+
+        Args:
+            tokens: of each token of the answer, where it ends in the answer's characters, and its
+                log-probability.
+        """
+        return result
+
     def answer_tokens(self, duration_s: float) -> int:
         """The longest answer to a clip that is worth waiting for, thinking not counted."""
         return ANSWER_TOKENS

@@ -72,6 +72,11 @@ def without_stamps(text: str) -> str:
     return " ".join(text.split()) if rest else ""
 
 
+def blank_stamps(text: str) -> str:
+    """The text with spaces in the place of times in brackets; every other character stays put."""
+    return _STAMP.sub(lambda stamp: " " * len(stamp[0]), text)
+
+
 def _note(bracketed: re.Match[str]) -> str:
     return " " if "." in bracketed[0] or ":" in bracketed[0] else bracketed[0]
 

@@ -24,6 +24,7 @@ from moss_audio.tasks.base import (
     check_duration,
     joined_notes,
 )
+from moss_audio.tasks.confidence import with_confidence
 from moss_audio.tasks.times import (
     WARN_NO_STAMPS,
     StampedText,
@@ -175,6 +176,11 @@ class Transcribe(Task[Transcript]):
             warnings += (WARN_LOOP,)
         return Transcript(clean, duration=duration, raw=raw, warnings=warnings)
 
+    def with_confidence(
+        self, result: Transcript, tokens: Sequence[tuple[int, float]]
+    ) -> Transcript:
+        return with_confidence(result, tokens)
+
     def answer_tokens(self, duration_s: float) -> int:
         # Fast speech has 5 words a second; a word with its two stamps takes about 14 tokens.
         fixed, per_second = {None: (32, 14.0), "sentence": (64, 20.0), "word": (64, 70.0)}[
@@ -198,6 +204,7 @@ class Transcribe(Task[Transcript]):
             words=tuple(word for piece in placed for word in piece.words),
             duration=placed[-1].duration,
             language=placed[0].language,
+            avg_logprob=_joined_logprob(placed),
             **joined_notes(parts),
         )
 
@@ -227,6 +234,15 @@ class Transcribe(Task[Transcript]):
         total = 2 * times.references
         timing = worth / total if total else float(not times.hypotheses)
         return Score((wording + timing) / 2, {"errors": errors, "times": times})
+
+
+def _joined_logprob(parts: Sequence[Transcript]) -> float | None:
+    """The mean over parts, each as important as it is long; None where one is not known."""
+    said = [(part.avg_logprob, len(part.text)) for part in parts if part.text]
+    known = [(value, length) for value, length in said if value is not None]
+    if not known or len(known) < len(said):
+        return None
+    return sum(value * length for value, length in known) / sum(length for _, length in known)
 
 
 def segments_from_words(words: Sequence[Word]) -> tuple[Segment, ...]:

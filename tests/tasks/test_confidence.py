@@ -1,0 +1,94 @@
+"""The words and segments of a transcript know how certain the model was of their tokens."""
+
+from __future__ import annotations
+
+import json
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from moss_audio.result import Segment, Transcript, Word, result_from_dict
+from moss_audio.tasks import get_task
+from moss_audio.writers import get_writer
+
+
+def tokens_of(*parts: tuple[str, float]) -> tuple[str, list[tuple[int, float]]]:
+    """A text from its tokens' texts, and what the engine says of them."""
+    text, tokens = "", []
+    for part, logprob in parts:
+        text += part
+        tokens.append((len(text), logprob))
+    return text, tokens
+
+
+def test_a_word_has_the_mean_probability_of_its_tokens_alone() -> None:
+    text, tokens = tokens_of(
+        ("[0.", -9.0), ("10", -9.0), ("]", -9.0), ("hel", -0.1), ("lo", -0.3), ("[", -9.0),
+        ("0.42][0.42]", -9.0), ("there", -1.0), ("[0.80]", -9.0),
+    )  # fmt: skip
+    task = get_task("transcribe_word")
+    found = task.with_confidence(task.parse(text, 1.0), tokens)
+    hello, there = found.words
+    assert hello.probability == pytest.approx((math.exp(-0.1) + math.exp(-0.3)) / 2)
+    assert there.probability == pytest.approx(math.exp(-1.0))
+    assert found.segments[0].words == found.words
+    assert found.segments[0].avg_logprob == pytest.approx(-1.4 / 3)
+    assert found.avg_logprob == pytest.approx(-1.4 / 3)
+
+
+def test_thinking_and_numbers_in_stamps_are_not_taken_for_words() -> None:
+    text, tokens = tokens_of(
+        ("<think>\n", -9.0), ("one 1", -9.0), ("\n</think>\n\n", -9.0),
+        ("[1.01]", -9.0), ("1", -0.5), ("[1.11]", -9.0), ("[1.11]", -9.0), ("one", -0.25),
+        ("[1.50]", -9.0),
+    )  # fmt: skip
+    task = get_task("transcribe_sentence")
+    found = task.with_confidence(task.parse(text, 2.0), tokens)
+    assert [(one.text, one.avg_logprob) for one in found.segments] == [("1", -0.5), ("one", -0.25)]
+
+
+def test_a_character_of_several_tokens_counts_them_all() -> None:
+    """Bytes that are no whole character yet end where the text ended before them."""
+    tokens = [(1, -1.0), (1, -2.0), (1, -3.0), (2, -4.0), (3, -9.0)]
+    task = get_task("transcribe")
+    found = task.with_confidence(task.parse("a\u65e5 b"[:3], 1.0), tokens)
+    assert found.text == "a\u65e5"
+    assert found.avg_logprob == pytest.approx((-1 - 2 - 3 - 4) / 4)
+
+
+def test_windows_join_by_length_and_one_unknown_makes_all_unknown() -> None:
+    task = get_task("transcribe")
+    parts = [Transcript("aaa", duration=1.0, avg_logprob=-1.0),
+             Transcript("b", duration=1.0, avg_logprob=-3.0)]  # fmt: skip
+    silent = Transcript("", duration=1.0)
+    assert task.join([(0.0, parts[0]), (1.0, parts[1]), (2.0, silent)]).avg_logprob == -1.5
+    unknown = Transcript("c", duration=1.0)
+    assert task.join([(0.0, parts[0]), (1.0, unknown)]).avg_logprob is None
+
+
+@given(st.text(max_size=30), st.data())
+def test_any_text_and_any_tokens_give_probabilities_or_nothing(
+    text: str, data: st.DataObject
+) -> None:
+    ends = sorted(data.draw(st.lists(st.integers(0, len(text)), max_size=8)))
+    tokens = [(end, -0.5) for end in ends]
+    for name in ("transcribe", "transcribe_sentence", "transcribe_word"):
+        task = get_task(name)
+        plain = task.parse(text, 3.0)
+        found = task.with_confidence(plain, tokens)
+        assert found.avg_logprob is None or found.avg_logprob == pytest.approx(-0.5)
+        assert (found.text, found.warnings) == (plain.text, plain.warnings)
+        for word, before in zip(found.words, plain.words, strict=True):
+            assert (word.text, word.start, word.end) == (before.text, before.start, before.end)
+
+
+def test_json_has_confidence_where_it_is_known_and_reads_it_back() -> None:
+    word = Word("hi", 0.0, 1.0, probability=0.5)
+    known = Transcript("hi", (Segment("hi", 0.0, 1.0, (word,), -0.25),), (word,), 1.0)
+    data = json.loads(get_writer("json").render(known))
+    assert data["words"][0]["probability"] == 0.5
+    assert data["segments"][0]["avg_logprob"] == -0.25
+    assert "avg_logprob" not in data  # of the whole nobody knows it
+    assert result_from_dict(data) == known
