@@ -28,8 +28,10 @@ import numpy as np
 from measure import cpu_name
 
 from moss_audio.engine.onnx.export import export
+from moss_audio.engine.prompts import HashedClip
 from moss_audio.model.checkpoint import INDEX_FILE, SINGLE_FILE, Checkpoint
 from moss_audio.model.weights import expected_shapes
+from moss_audio.units import SAMPLE_RATE, num_frames, num_tokens
 
 _SECONDS = 30
 _STEPS = 24
@@ -114,7 +116,7 @@ def write_random(size: str, folder: Path) -> None:
     MossAudioProcessor(tiny_tokenizer(), **ids).save_pretrained(folder)
     rng = np.random.default_rng(0)
     shapes = expected_shapes(config.sizes)
-    weight_map = {}
+    weight_map: dict[str, str] = {}
     for layer in sorted({_shard(name) for name in shapes}):
         file = SINGLE_FILE.replace(".", f"-{layer}.")
         names = [name for name in shapes if _shard(name) == layer]
@@ -163,9 +165,10 @@ def _seconds(run: Callable[[], Any]) -> float:
     return time.perf_counter() - began
 
 
-def _mel(bins: int) -> np.ndarray:
-    noise = np.random.default_rng(0).normal(size=(bins, 100 * _SECONDS))
-    return noise.astype(np.float32)
+def _clip(longest: int) -> HashedClip:
+    samples = np.random.default_rng(0).normal(size=SAMPLE_RATE * _SECONDS).astype(np.float32)
+    n_frames = num_frames(len(samples))
+    return HashedClip("noise", num_tokens(n_frames), n_frames, samples, None, longest)
 
 
 def light_engine(folder: Path, threads: int) -> dict[str, float]:
@@ -178,10 +181,10 @@ def light_engine(folder: Path, threads: int) -> dict[str, float]:
     runner = open_runner(checkpoint, threads=threads)
     loaded = time.perf_counter() - began
     memory = _memory()
-    mel = _mel(checkpoint.sizes.audio.num_mel_bins)
+    clip = _clip(checkpoint.sizes.audio.chunk_frames)
     cache = runner.cache()
     ids = list(range(400))
-    encode = min(_seconds(lambda: runner.encoder.encode(mel, mel.shape[1])) for _ in range(2))
+    encode = min(_seconds(lambda: runner.encode([clip], keep=False)) for _ in range(2))
     prefill = _seconds(lambda: runner.forward([(cache, Piece(ids))]))
     steps = [_seconds(lambda: runner.forward([(cache, Piece([5]))])) for _ in range(_STEPS)]
     return {"load_s": loaded, "encode_s": encode, "prefill_s": prefill,
@@ -206,6 +209,7 @@ def torch_engine(folder: Path, threads: int) -> dict[str, float]:
     import torch
     from transformers import DynamicCache, Qwen3ForCausalLM
 
+    from moss_audio.dsp.mel import log_mel
     from moss_audio.model.modeling import MossAudioModel
 
     torch.set_num_threads(threads)
@@ -219,14 +223,18 @@ def torch_engine(folder: Path, threads: int) -> dict[str, float]:
     weights["lm_head.weight"] = model.lm_head.weight
     plain.load_state_dict(weights, assign=True)
     plain.model.rotary_emb = type(plain.model.rotary_emb)(config=model.config.language_config)
-    mel = torch.from_numpy(_mel(model.config.audio_config.num_mel_bins))[None]
+    n_mels = model.config.audio_config.num_mel_bins
+    samples = _clip(0).samples
     cache = DynamicCache()
+
+    def encode_audio() -> None:
+        model.encode_audio(torch.from_numpy(log_mel(samples, n_mels))[None])
 
     def forward(ids: list[int]) -> None:
         plain(torch.tensor([ids]), past_key_values=cache, logits_to_keep=1)
 
     with torch.inference_mode():
-        encode = min(_seconds(lambda: model.encode_audio(mel)) for _ in range(2))
+        encode = min(_seconds(encode_audio) for _ in range(2))
         prefill = _seconds(lambda: forward(list(range(400))))
         steps = [_seconds(lambda: forward([5])) for _ in range(_STEPS)]
     return {"load_s": loaded, "encode_s": encode, "prefill_s": prefill,

@@ -63,8 +63,8 @@ def main() -> None:
         logits = rms_norm(states[name], norm, sizes) @ rounded(head, *outer).T
         error = np.linalg.norm(logits - exact) / np.linalg.norm(exact)
         same = (logits.argmax(1) == exact.argmax(1)).mean()
-        print(f"{name:<46}{error:>8.2%} of the logits, divergence "
-              f"{divergence(exact, logits):.4f} nats, same best id {same:.0%}", flush=True)  # fmt: skip
+        lost = divergence(exact, logits)
+        print(f"{name:<46}{error:>7.2%} of the logits, {lost:.4f} nats, same best id {same:.0%}")
 
 
 def rounded(weight: np.ndarray, bits: int, block: int) -> np.ndarray:

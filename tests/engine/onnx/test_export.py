@@ -9,6 +9,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 from safetensors.torch import load_file
 from typer.testing import CliRunner
 
@@ -21,8 +22,10 @@ from moss_audio.engine.onnx.weights import Blocks
 from moss_audio.errors import CheckpointError, MossAudioError
 from moss_audio.model.checkpoint import Checkpoint
 from moss_audio.model.modeling import MossAudioModel
+from moss_audio.model.nano.parts import load_parts
 from moss_audio.model.weights import check_weights
 from moss_audio.testing.micro import write_micro
+from tests.embedded import NEEDS_NANO
 
 
 @pytest.fixture(scope="module")
@@ -50,6 +53,19 @@ def test_weights_are_rounded_as_their_bits_say(bits: int, micro: Path, tmp_path:
         assert error <= {4: 0.1, 8: 0.01, 32: 0}[stored]
         bias = name.removesuffix("weight") + "bias"
         assert (layer.bias is not None) == (bias in source._tensors)
+
+
+@NEEDS_NANO[0]
+@NEEDS_NANO[1]
+def test_nano_is_exported_with_its_updates_in_its_weights(tmp_path: Path) -> None:
+    checkpoint = Checkpoint.open("nano")
+    out = export(checkpoint, tmp_path / "out", bits=32, threads=2)
+    exported, source = Checkpoint.open(out), source_of(out)
+    check_weights(exported)
+    assert (exported.times, exported.window_s) == (checkpoint.times, checkpoint.window_s)
+    for name, tensor in load_parts(checkpoint.folder, torch.float32).items():
+        if name != "lm_head.weight":  # the embedding
+            np.testing.assert_allclose(source.array(name), tensor.numpy(), atol=1e-6, rtol=1e-5)
 
 
 def test_rows_that_several_threads_wrote_are_those_of_one(

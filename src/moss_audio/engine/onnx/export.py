@@ -24,11 +24,13 @@ from pathlib import Path
 
 import numpy as np
 
+from moss_audio.engine.onnx.nano import NanoSource
 from moss_audio.engine.onnx.source import Tensors
 from moss_audio.engine.onnx.weights import quantize
 from moss_audio.errors import CheckpointError, MossAudioError
 from moss_audio.files import MODEL_SUFFIXES
 from moss_audio.model.checkpoint import EXPORTED, INDEX_FILE, PARTS_FILE, PROCESSOR_FILE, Checkpoint
+from moss_audio.model.nano.parts import AUDIO_ROWS, EMBEDDING
 from moss_audio.model.output import replaced_folder
 from moss_audio.model.weights import check_weights, expected_shapes
 
@@ -132,8 +134,6 @@ def export(
     if output.exists() and output.samefile(checkpoint.folder):
         raise MossAudioError(f"{output}: holds the checkpoint itself; name another folder")
     check_weights(checkpoint)
-    if checkpoint.parts is not None:
-        raise CheckpointError(f"{checkpoint.name}: the light engine runs it as it is")
     shapes, read = _reader(checkpoint)
     weights = [_Weight(name, shape, _bits_of(name, shape, bits)) for name, shape in shapes.items()]
     _check_room(output, sum(weight.n_bytes for weight in weights))
@@ -176,7 +176,20 @@ def _reader(checkpoint: Checkpoint) -> tuple[dict[str, tuple[int, ...]], Rows]:
     expected = expected_shapes(sizes)
     if sizes.tied:
         del expected["lm_head.weight"]
-    return expected, Tensors(checkpoint.weight_files).floats
+    if checkpoint.layout == "released":
+        return expected, Tensors(checkpoint.weight_files).floats
+    whole = _merged(NanoSource(checkpoint.folder), expected)
+    return expected, lambda name, rows: whole[name][rows]
+
+
+def _merged(source: NanoSource, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, np.ndarray]:
+    """The weights of an embedded checkpoint in full, its updates and audio rows in place."""
+    whole = {
+        name: source.linear(name).rows() if len(shape) == 2 else source.array(name)
+        for name, shape in shapes.items()
+    }
+    whole[EMBEDDING] = np.concatenate([whole[EMBEDDING], source.array(AUDIO_ROWS)])
+    return whole
 
 
 def _bits_of(name: str, shape: tuple[int, ...], bits: int) -> int:
