@@ -1,7 +1,7 @@
-"""Who does which shard: workers of one run, of whatever kind, take them one after the other.
+"""Who does which shard: the workers of a run, of whatever kind, claim them one after the other.
 
-A folder on the disk that all workers share; creating a file that must not exist yet is the one
-thing that only one of them can do. A worker that has to give up leaves word of why.
+A claim is a file in a folder that all workers share: only one of them can create it. A worker that
+gives up says why in a file there.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import Any
 from moss_audio.errors import MossAudioError
 
 _STOP = "stop.json"
-_ROOM = 65_536  # kept free for the word of a full disk, which would otherwise find no place
+_ROOM = 65_536  # reserved, so that a worker can still report that the disk is full
 
 
 class Claims:
@@ -36,7 +36,7 @@ class Claims:
 
     @contextmanager
     def held(self) -> Iterator[None]:
-        """For as long as the workers of this process's run work: checks them at the end."""
+        """Holds the claims while the workers run; raises at the end what made one give up."""
         self.begin()
         yield
         self.check()
@@ -52,7 +52,7 @@ class Claims:
         return True
 
     def begun(self, name: str) -> int:
-        """Count a beginning of what `name` stands for; how many there were, this one included."""
+        """Count a start of what `name` stands for; returns how many there were so far."""
         with (self.folder / f"begun-{name}").open("ab") as file:
             file.write(b".")
             file.flush()
@@ -65,13 +65,13 @@ class Claims:
         return sorted(int(f.name) for f in files if f.read_text(encoding="utf-8") == mark)
 
     def stop(self, kind: str, text: str) -> None:
-        """Leave word that the run has to end. Overwrites in place: needs no free space."""
+        """Tell the other workers to stop. Overwrites in place: needs no free space."""
         raw = json.dumps({"kind": kind, "text": text}).encode()[:_ROOM]
         with (self.folder / _STOP).open("r+b") as file:
             file.write(raw.ljust(_ROOM))
 
     def stopped(self) -> dict[str, Any] | None:
-        """What a worker said when it had to give up."""
+        """What a worker said when it gave up."""
         try:
             raw = (self.folder / _STOP).read_bytes().strip()
             return json.loads(raw) if raw else None
@@ -79,7 +79,7 @@ class Claims:
             return None
 
     def work(self, do: Callable[[int], None], shards: Sequence[int]) -> None:
-        """Take shards until none is left, or a worker had to give up."""
+        """Take shards until none is left, or a worker gave up."""
         for shard in shards:
             if self.stopped() is not None:
                 return
@@ -87,8 +87,8 @@ class Claims:
                 self.guard(do, shard)
 
     def guard(self, do: Callable[[int], None], shard: int) -> None:
-        """`do(shard)`, unless a worker had to give up. Raises nothing of what `do` raises but
-        leaves word of it; Ctrl-C goes through."""
+        """`do(shard)`, unless a worker gave up. What `do` raises is recorded, not raised;
+        Ctrl-C passes through."""
         if self.stopped() is not None:
             return
         try:
@@ -101,7 +101,7 @@ class Claims:
             self.stop("bug", traceback.format_exc())
 
     def check(self) -> None:
-        """Raises what a worker left word of: MossAudioError, or RuntimeError with a traceback."""
+        """Raises what made a worker give up: MossAudioError, or RuntimeError with a traceback."""
         word = self.stopped()
         if word is not None:
             if word["kind"] == "error":

@@ -16,7 +16,7 @@ from moss_audio.settings import Between
 @dataclass(frozen=True)
 class IngestConfig:
     """What is taken in, and how it is divided. The division holds for recordings that are new:
-    what an earlier run has divided stays where it is."""
+    what an earlier run assigned stays where it is."""
 
     min_s: Annotated[float, Between(0)] = 0.5  # shorter recordings are set aside
     shard_files: Annotated[int, Between(1)] = 8  # recordings done or redone as one
@@ -54,7 +54,7 @@ class RunConfig:
     workers: Annotated[int, Between(1)] = 1
     executor: Literal["local", "slurm", "ray"] = "local"
     block_s: Annotated[float, Between(1)] = 600.0  # longer recordings are cut in pieces
-    batch: Annotated[int, Between(1)] = 8  # segments that a step is given at once
+    batch: Annotated[int, Between(1)] = 8  # segments that a step gets at a time
     ray_address: str | None = None  # None: a Ray of this machine, started for the run
     ray_pools: Mapping[str, RayPool] = field(default_factory=dict)  # step -> its own actors
     slurm: SlurmConfig | None = None

@@ -1,4 +1,4 @@
-"""What a step takes on a shard: measured here, written beside the results, never part of them."""
+"""What a step costs on a shard: measured here, written beside the results, never part of them."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class CostMeter:
 
     @contextmanager
     def setup(self) -> Iterator[None]:
-        """Loading models, which is told apart."""
+        """Loading models, which is measured separately."""
         began, cpu = time.perf_counter(), time.process_time()
         yield
         took_s = time.perf_counter() - began

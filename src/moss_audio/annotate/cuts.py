@@ -1,7 +1,7 @@
 """Where a recording may be cut, and where it is: a shortest path through the candidates.
 
-A greedy cutter takes the first good pause and is then left with a rest that fits nothing. Here all
-ways to tile the recording are compared, by the sum of what each cut and each length costs.
+A greedy cutter takes the first good pause and is left with a rest that fits nothing. Here all ways
+to tile the recording are compared by the total cost of their cuts and lengths.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 FRAME_S = 0.01
-_SMOOTH_FRAMES = 21  # a cut wants about 0.2 s of quiet around it
+_SMOOTH_FRAMES = 21  # a cut should have about 0.2 s of quiet around it
 _ACROSS_FRAMES = 30  # what is compared before and after a cut
 _GRID_S = 1.0  # one candidate a second in long pauses
 _GUARD_S = 0.15  # from the edge of an event, where the pause has room for it

@@ -12,7 +12,7 @@ from moss_audio.annotate.segment import Segmenter
 from moss_audio.annotate.stage import StepFault
 from moss_audio.units import SAMPLE_RATE
 
-# What has no boundary in so many blocks becomes segments all the same: memory has to end.
+# Sound without a boundary in this many blocks is cut anyway: memory is limited.
 _MOST_BLOCKS = 3
 
 
@@ -44,7 +44,7 @@ def cut(
         found = cutter.segment(heard, waiting)
         if following is not None and len(waiting) < _MOST_BLOCKS * longest:
             if len(found) == 1:
-                continue  # it may end later than here: listen on
+                continue  # it may end later than here: read on
             kept, rest = found[:-1], found[-1:]
         else:
             kept, rest = found, []

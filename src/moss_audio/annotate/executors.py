@@ -17,13 +17,13 @@ from moss_audio.annotate.claims import Claims
 from moss_audio.annotate.work import Work
 from moss_audio.errors import MossAudioError
 
-_TERMINATED = 128 + signal.SIGTERM  # what a worker exits with that was told to end
+_TERMINATED = 128 + signal.SIGTERM  # exit status of a worker that was told to stop
 
 
 def run_local(work: Work, shards: Sequence[int], claims: Claims, workers: int) -> None:
     """Do `work` on all shards with up to `workers` processes; a single one needs none.
 
-    What made a worker give up is in `claims`. Raises MossAudioError where one died;
+    Why a worker gave up is in `claims`. Raises MossAudioError if one died;
     KeyboardInterrupt.
     """
     if min(workers, len(shards)) == 1:
@@ -59,14 +59,14 @@ def _take_shards(work: Work, shards: Sequence[int], claims: Claims) -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(_TERMINATED))
     try:
         claims.work(work.do, shards)
-    except SystemExit:  # told to end: what was half written is tidied up by now
+    except SystemExit:  # told to stop: half-written files are removed by now
         os._exit(_TERMINATED)
     finally:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 def _begin_worker() -> None:
-    # Ctrl-C reaches all processes of a terminal; only the parent decides what becomes of it.
+    # Ctrl-C reaches every process of the terminal; only the parent decides what to do.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])
     threading.Thread(target=_end_with_parent, daemon=True).start()
@@ -81,8 +81,8 @@ def _end_with_parent() -> None:
 
 @contextmanager
 def _without_interrupts() -> Iterator[None]:
-    """A process that is started meanwhile holds Ctrl-C back until it has said that it ignores it;
-    this one gets it afterwards."""
+    """Processes started meanwhile block Ctrl-C until they ignore it; this process gets it
+    afterwards."""
     before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
     try:
         yield
@@ -91,7 +91,7 @@ def _without_interrupts() -> Iterator[None]:
 
 
 def _cause_of_death(started: set[BaseProcess], claims: Claims) -> str:
-    """One line on the worker that broke the pool: the others were told to end."""
+    """One line on the worker that broke the pool; the others were told to stop."""
     for process in started:
         code = process.exitcode
         if code is None or code in (0, _TERMINATED, -signal.SIGTERM):

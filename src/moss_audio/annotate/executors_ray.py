@@ -1,9 +1,9 @@
 """Runs work on shards as actors of Ray Data: on this machine or on a cluster, CPU and GPU mixed.
 
 Only numbers of shards travel through Ray. What a step reads and writes lies in the output folder,
-which therefore has to be on a disk that all nodes share, as have the recordings. So a node or an
-actor may go at any time, and what a run has done is found by the next one, under Ray or not. (Ray
-Data's own checkpoints are not used: they are not finished yet.)
+which therefore has to be on a disk that all nodes share, as have the recordings. So nodes and
+actors may die at any time, and the next run finds what is done, under Ray or not. (Ray Data's own
+checkpoints are not used: they are unfinished.)
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from moss_audio.annotate.work import Steps, Work
 from moss_audio.errors import MissingDependencyError, MossAudioError
 
 _MOST_STARTS = 3
-_STORE_BYTES = 100 * 2**20  # Ray would set a third of the memory aside for rows of one number
+_STORE_BYTES = 100 * 2**20  # Ray would reserve a third of the memory for rows of one number
 
 
 def run_ray(work: Work, shards: Sequence[int], claims: Claims, config: RunConfig) -> None:
@@ -29,8 +29,8 @@ def run_ray(work: Work, shards: Sequence[int], claims: Claims, config: RunConfig
     share a pool of `config.workers` actors. A shard goes from pool to pool, so that all are busy
     at once; Ray holds shards back where the next pool is slower.
 
-    What made an actor give up is in `claims`. Raises MossAudioError where the cluster has no room
-    for the pools, or Ray gives up.
+    Why an actor gave up is in `claims`. Raises MossAudioError if the cluster has no room for the
+    pools, or Ray gives up.
     """
     import ray.data
 
@@ -65,8 +65,8 @@ class _Actor:
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
         for shard in map(int, batch["shard"]):
-            # Ray starts an actor that died again and again: right where its node went, but not
-            # where a shard kills it.
+            # Ray restarts a dead actor again and again: right if its node died, wrong if the
+            # shard kills it.
             if self._claims.begun(f"{shard:05d}-{self._pool}") > _MOST_STARTS:
                 self._claims.stop(
                     "error",
@@ -93,7 +93,7 @@ def _groups(work: Work, config: RunConfig) -> list[tuple[Work, RayPool]]:
 
 
 def _check_room(pools: Sequence[RayPool]) -> None:
-    """Ray would wait for ever for what the cluster does not have."""
+    """Ray would wait forever for what the cluster does not have."""
     import ray
 
     there = ray.cluster_resources()

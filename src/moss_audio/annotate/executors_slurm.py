@@ -38,13 +38,13 @@ class SlurmPhase:
 
 class _Jobs(SlurmPipelineExecutor):
     def launch_merge_stats(self) -> None:
-        """datatrove's own figures say nothing here; the times are beside the results."""
+        """datatrove's own figures mean nothing here; our times lie beside the results."""
 
 
 def _take_shards(work: Work, shards: Sequence[int], claims: Claims) -> None:
     """Every job takes shards until none is left, so that one with long shards does not keep the
-    others waiting, and models load once a job. A job fails where its worker had to give up: those
-    that wait for it do not start."""
+    others waiting, and models load once a job. A job whose worker gave up fails, and
+    those that wait for it do not start."""
     claims.work(work.do, shards)
     claims.check()
 
@@ -111,7 +111,7 @@ def submit(phases: Sequence[SlurmPhase], folder: Path, config: SlurmConfig) -> l
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """The terminal is for our own lines; what went wrong is told by the claims."""
+    """The terminal is for our own lines; the claims say what went wrong."""
     from loguru import logger
 
     logger.disable("datatrove")

@@ -1,4 +1,4 @@
-"""What the arguments stand for: files, folders, patterns, lists, tar shards -> input files.
+"""What the arguments name: files, folders, patterns, lists, tar shards -> input files.
 
 Only names and sizes are looked at; nothing is decoded here. Order is that of the arguments, then
 of the names, so that the same arguments give the same list.
@@ -50,7 +50,7 @@ class InputFile:
 
 @dataclass(frozen=True)
 class Listing:
-    """Input files in order, none twice, and what stands for none."""
+    """Input files in order, without repeats, and the inputs that name none."""
 
     entries: tuple[InputFile, ...]
     asides: tuple[Aside, ...]

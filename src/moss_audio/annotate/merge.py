@@ -11,18 +11,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, replace
-from typing import Literal
+from typing import Annotated, Literal
 
 from moss_audio import settings
 from moss_audio.annotate.merging.draft import caption_slots
-from moss_audio.annotate.merging.gather import gather
+from moss_audio.annotate.merging.gather import gather, in_order
 from moss_audio.annotate.merging.grounded_writer import GroundedWriter
 from moss_audio.annotate.merging.llm_writer import LlmConfig, LlmWriter
 from moss_audio.annotate.merging.plan import caption_items, make_plan
 from moss_audio.annotate.records import AudioSegment, SegmentCaption
 from moss_audio.annotate.stage import StageItem
 from moss_audio.endpoint import EndpointError
-from moss_audio.errors import MossAudioError
+from moss_audio.settings import Between, Share, check
 
 # Goes up whenever the same evidence may give another caption.
 _VERSION = 1
@@ -42,23 +42,16 @@ class MergeConfig:
     """
 
     writer: Literal["grounded", "llm"] = "grounded"
-    strong_score: float = 0.5
-    weak_score: float = 0.3
+    strong_score: Share = 0.5
+    weak_score: Share = 0.3
     flagged_words: bool = True
-    list_at_most: int = 5
+    list_at_most: Annotated[int, Between(1)] = 5
     llm: LlmConfig = field(default_factory=LlmConfig)
 
     def __post_init__(self) -> None:
         """Raises MossAudioError for values outside their range."""
-        if self.writer not in ("grounded", "llm"):
-            raise MossAudioError(f"merge.writer must be grounded or llm, got {self.writer!r}")
-        if not 0 <= self.weak_score <= self.strong_score <= 1:
-            raise MossAudioError(
-                "merge.weak_score and merge.strong_score must be between 0 and 1 in this order, "
-                f"got {self.weak_score!r} and {self.strong_score!r}"
-            )
-        if self.list_at_most < 1:
-            raise MossAudioError(f"merge.list_at_most must be 1 or more, got {self.list_at_most!r}")
+        check(self)
+        in_order(self.weak_score, self.strong_score)
 
 
 class MergeStage:

@@ -1,4 +1,4 @@
-"""Which recording belongs to which shard: decided once, kept for good, only ever added to."""
+"""Which recording belongs to which shard: decided once, never changed, only added to."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""How far a run is: a live table on a terminal, a plain line now and then elsewhere.
+"""Progress of a run: a live table on a terminal, a plain line now and then elsewhere.
 
-Nothing is reported by the workers, wherever they are: what they took is in files beside their
-results, and these are looked at from time to time.
+Workers report nothing, wherever they are: their times are in files beside their results, which
+are read from time to time.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _SHARE = 0.05  # of the time at most is spent on looking
 
 @dataclass
 class StepProgress:
-    """One step of a phase, as far as it has come."""
+    """Progress of one step of a phase."""
 
     todo: int  # shards, when the phase began
     done: int = 0
@@ -37,7 +37,7 @@ class StepProgress:
 
 
 class Watch:
-    """Reads what is new in the files beside the results."""
+    """Reads new files beside the results."""
 
     def __init__(self, store: AnnotationStore, todo: Mapping[str, int]) -> None:
         self.steps = {name: StepProgress(count) for name, count in todo.items()}
@@ -75,7 +75,7 @@ def _read(path: Path) -> dict[str, Any] | None:
 
 
 class LiveView:
-    """Shows how far a run is, on stderr."""
+    """Shows the progress of a run on stderr."""
 
     def note(self, text: str) -> None:
         """A line before what comes next."""

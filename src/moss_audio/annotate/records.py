@@ -163,12 +163,12 @@ def _caption(row: Mapping[str, Any] | None) -> SegmentCaption | None:
 
 @dataclass(frozen=True)
 class Aside:
-    """One line of `aside.jsonl`. `reason` is one of few, to be counted; `detail` is for people."""
+    """One line of `aside.jsonl`. `reason` is one of a few, for counting; `detail` is for people."""
 
     path: str
     reason: str
     detail: str = ""
     member: str | None = None  # inside a tar
     step: str = "ingest"
-    segment: str | None = None  # the id, where it is only a part of a recording
+    segment: str | None = None  # its id, where only part of a recording is set aside
     audio: str | None = None  # the segment's own sound, relative to the output folder

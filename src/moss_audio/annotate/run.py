@@ -133,7 +133,7 @@ class _AnnotationRun:
         return finish.run()
 
     def _explain(self, missing: Mapping[int, Sequence[str]]) -> None:
-        """Say why steps that an earlier run has done are done again."""
+        """Say which steps of an earlier run are done again, and why."""
         again = []
         for name in self.steps.pipeline.names:
             made = {path.name.split("-")[0] for path in (self.store.work / name).glob("*.jsonl")}

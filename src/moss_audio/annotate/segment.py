@@ -140,8 +140,8 @@ class Segmenter:
     def blocking(self, found: Sequence[Sequence[Span]]) -> list[Span]:
         """The events that must not be cut.
 
-        A sound without a name that lies within named ones is theirs, and blocks nothing of its
-        own: a room's echo would else tie one sentence to the next.
+        A sound without a name within named ones belongs to them and blocks nothing by itself:
+        otherwise a room's echo would tie one sentence to the next.
         """
         named: list[Span] = []
         sounds: list[Span] = []

@@ -38,7 +38,7 @@ class PipelineStage(Protocol):
 
 
 class StepFault(RuntimeError):
-    """A step that does not keep to its protocol: to be corrected, not to be worked around."""
+    """A step that breaks its protocol: to be fixed, not worked around."""
 
 
 def check_step(name: str, before: Sequence[AudioSegment], after: Sequence[AudioSegment]) -> None:

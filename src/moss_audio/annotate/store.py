@@ -44,7 +44,7 @@ def line_of(row: Mapping[str, Any]) -> str:
 
 
 def _number(value: Any) -> Any:
-    """Scalars and arrays of numpy, which tools hand on unawares."""
+    """Scalars and arrays of numpy, which tools may return."""
     if hasattr(value, "tolist"):
         return value.tolist()
     raise ValueError(f"{type(value).__name__} has no place in JSON")
@@ -152,7 +152,7 @@ class AnnotationStore:
 
     @contextmanager
     def lock(self) -> Iterator[None]:
-        """One run at a time. The system lets go of it when the process ends, however it ends."""
+        """One run at a time. The system releases it when the process ends, however it ends."""
         with writing(self.work / "lock"):
             file = (self.work / "lock").open("a+")
         with file:
@@ -160,7 +160,7 @@ class AnnotationStore:
                 import fcntl
 
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except ImportError:  # a system without it: two runs at once are the user's to avoid
+            except ImportError:  # not on this system: avoiding two runs at once is up to the user
                 pass
             except OSError as error:
                 raise MossAudioError(
@@ -171,7 +171,7 @@ class AnnotationStore:
 
 @contextmanager
 def writing(path: Path) -> Iterator[None]:
-    """Turns what the system says while `path` is written into one line."""
+    """Turns the system's errors while `path` is written into one line."""
     try:
         yield
     except OSError as error:

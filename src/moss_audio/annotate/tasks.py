@@ -13,7 +13,7 @@ from typing import Annotated
 
 from moss_audio import settings
 from moss_audio.annotate.merging.evidence import Evidence
-from moss_audio.annotate.merging.gather import gather
+from moss_audio.annotate.merging.gather import gather, in_order
 from moss_audio.annotate.records import AudioSegment
 from moss_audio.annotate.sft.absent import absent
 from moss_audio.annotate.sft.captions import captions, music_captions, speech_captions
@@ -22,7 +22,6 @@ from moss_audio.annotate.sft.questions import draw, questions
 from moss_audio.annotate.sft.talk import Talk, conversation
 from moss_audio.annotate.sft.timed import timelines, transcripts
 from moss_audio.annotate.stage import StageItem
-from moss_audio.errors import MossAudioError
 from moss_audio.settings import Between, Share, check
 
 # Goes up whenever the same evidence may give other conversations.
@@ -66,10 +65,7 @@ class TasksConfig:
     def __post_init__(self) -> None:
         """Raises MossAudioError, all mistakes in one, for values outside their range."""
         check(self)
-        if self.weak_score > self.strong_score:
-            raise MossAudioError(
-                f"weak_score {self.weak_score!r} is above strong_score {self.strong_score!r}"
-            )
+        in_order(self.weak_score, self.strong_score)
 
 
 class TaskStage:

@@ -144,7 +144,7 @@ class Steps:
                 reason = _reason(error)
                 done.append(Aside(entry.path, FAILED, reason, entry.member, step="segment"))
             heard += recording.duration_s
-        # All at once costs the disk little; one by one, as much as all the rest of this step.
+        # One sync for all is cheap; a sync for each file would take as long as the whole step.
         self.store.sync(self.store.audio(shard))
         return done, heard
 
@@ -175,8 +175,8 @@ class Steps:
         return done, heard
 
     def _before(self, step: Step, shard: int, keys: dict[str, str]) -> list[AudioSegment]:
-        """The segments with what all steps found that this one needs; without those that one of
-        them had to set aside."""
+        """The segments with the results of all steps that this one needs, without those that one
+        of them set aside."""
         found = [self._read(name, shard, keys) for name in step.after]
         base = found[0] if len(found) == 1 else self._read(self._common(step), shard, keys)
         return [
@@ -226,7 +226,7 @@ class Steps:
 
 
 def _raise_fatal(error: Exception) -> None:
-    """Raise again what would strike every other segment as well."""
+    """Raise again what would hit every other segment as well."""
     if isinstance(error, OSError) and error.errno in FULL:
         raise StoreError("the disk is full: free some space; the same command resumes") from error
     if isinstance(error, MissingDependencyError | MemoryError | StoreError | StepFault):

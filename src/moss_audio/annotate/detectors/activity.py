@@ -43,7 +43,7 @@ class ActivityConfig:
     """When a sound stands out.
 
     Attributes:
-        reach_s: the floor is taken from this much on either side. With 30 s, what goes on for
+        reach_s: the floor is taken from this much on either side. With 30 s, what lasts
             most of a minute is background, as the specification has it (3.1: non-speech events
             of over 60 s take no part in the boundaries).
         floor_percent: the percentile that is the floor. Sounds may fill the rest of the time.

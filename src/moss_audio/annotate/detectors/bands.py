@@ -69,7 +69,7 @@ def tiles(levels: np.ndarray) -> np.ndarray:
 def moving_percentile(values: np.ndarray, percent: float, reach: int, step: int) -> np.ndarray:
     """Percentile of `values` `[n, k]` within `reach` rows on either side, at every `step`-th row:
     `[ceil(n / step), k]`. At the ends there are fewer rows; windows are never shorter than
-    `reach`, as far as there is so much."""
+    `reach`, if there are that many rows."""
     out = []
     for at in range(0, len(values), step):
         low, high = max(0, at - reach), min(len(values), at + reach + 1)

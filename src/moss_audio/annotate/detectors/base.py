@@ -163,5 +163,5 @@ def unexplained(
 
 def union(spans: Sequence[Span]) -> list[tuple[float, float]]:
     """Where any of the spans is: disjoint stretches in order, in seconds. Spans that only touch
-    stay apart: between them nothing is cut."""
+    stay separate: the recording may be cut between them."""
     return join(sorted((s.start_s, s.end_s) for s in spans), 0.0, less=True)

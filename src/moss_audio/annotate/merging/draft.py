@@ -1,8 +1,8 @@
 """A language model's caption as sentences of words and slots: read, checked, put into text.
 
 The check is structural. Every slot exists and every item is named; a time stands beside what it
-is the time of; order is told by the words of `LINKS`, which the times have to bear out; and the
-words between slots hold no number, no quotation and no claim (`free_text`).
+is the time of; order is expressed by the words of `LINKS`, which have to agree with the times; and
+the words between slots hold no number, no quotation and no claim (`free_text`).
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class Slot:
 def caption_slots(
     evidence: Evidence, items: Sequence[CaptionItem], *, list_at_most: int
 ) -> dict[str, Slot]:
-    """All slots by their ids. Sounds heard more than `list_at_most` times are told by extent."""
+    """All slots by their ids. Sounds heard more than `list_at_most` times get their extent."""
     found = [Slot("length", f"{english.seconds(evidence.duration_s)} seconds")]
     if evidence.spoken and (name := language_name(evidence.language)):
         found.append(Slot("language", name))
@@ -186,7 +186,7 @@ def _misplaced(sentences: Sentences, slots: Mapping[str, Slot]) -> list[str]:
 def _link_faults(
     used: Sequence[Sequence[str]], slots: Mapping[str, Slot], items: Mapping[str, CaptionItem]
 ) -> list[str]:
-    """Words of order that the times do not bear out.
+    """Words of order that the times contradict.
 
     A word between two items joins them; "while", "after" and "before" in front of a sentence join
     its first two, and the sentence tells the second of these as the main thing.

@@ -1,4 +1,4 @@
-"""What may stand in a caption besides the evidence itself: words that claim nothing.
+"""What a caption may say besides the evidence itself: words that claim nothing.
 
 Closed lists, not an understanding of English: a sound, a quality of a voice or of music from the
 lists is a claim, and must be in the evidence. A sound, mood or place in other words passes.
@@ -45,7 +45,7 @@ _WORD = re.compile(r"[A-Za-z]+(?:-[a-z]+)?")
 
 def outside_faults(text: str, evidence: Evidence, shown: Iterable[str]) -> list[str]:
     """What the words between a caption's slots may not say: numbers, quotations, words of order,
-    denials, and claims that none of the texts `shown` to the writer bears out."""
+    denials, and claims that none of the texts `shown` to the writer supports."""
     out = []
     if re.search(r"\d", text):
         out.append("digits outside a slot")
@@ -63,7 +63,7 @@ def outside_faults(text: str, evidence: Evidence, shown: Iterable[str]) -> list[
 
 
 def contradictions(text: str, evidence: Evidence) -> list[str]:
-    """What in another tool's sentence goes against the evidence or cannot be told from it."""
+    """What in another tool's sentence contradicts the evidence or does not follow from it."""
     mentions = _mentions(text, evidence)
     out = _sound_faults(text, mentions, evidence)
     out += _quality_faults(_without(text, _literal(text, evidence)), evidence)
@@ -114,7 +114,7 @@ def _mentions(text: str, evidence: Evidence) -> list[Mention]:
 
 
 def _literal(text: str, evidence: Evidence) -> list[Mention]:
-    """Sounds of the evidence named letter for letter, whatever stands in their names."""
+    """Sounds of the evidence named letter for letter, whatever their names contain."""
     found: list[Mention] = []
     for label in sorted({sound.label for sound in evidence.sounds}, key=len, reverse=True):
         for m in re.finditer(rf"(?<!\w){re.escape(label)}(?!\w)", text, re.IGNORECASE):
@@ -154,7 +154,7 @@ def _quality_faults(
     graded: Sequence[str] = (),
     shown: Iterable[str] = (),
 ) -> list[str]:
-    """Words for people, feelings, origins and (`graded`) degrees that nothing bears out."""
+    """Words for people, feelings, origins and (`graded`) degrees that nothing supports."""
     fields = dict(evidence.fields)
     if "gender" in fields or "age" in fields:
         fields.pop("summary", None)  # it may not speak against the field itself

@@ -13,6 +13,7 @@ from typing import Any
 from moss_audio.annotate.merging.evidence import Evidence, HeardSound, Music, SaidText, joined
 from moss_audio.annotate.records import AudioSegment, Span, ToolResult
 from moss_audio.annotate.words import words
+from moss_audio.errors import MossAudioError
 from moss_audio.metrics.judge import FIELDS
 from moss_audio.metrics.mentions import label_key
 from moss_audio.result import Word
@@ -40,6 +41,12 @@ def gather(
         flagged: whether words on which recognisers disagree somewhat count (as unsure).
     """
     return _Gathering(segment, strong_score, weak_score, flagged).evidence()
+
+
+def in_order(weak_score: float, strong_score: float) -> None:
+    """Raises MossAudioError where the weaker bound of scores is the higher one."""
+    if weak_score > strong_score:
+        raise MossAudioError(f"weak_score {weak_score!r} is above strong_score {strong_score!r}")
 
 
 class _Gathering:

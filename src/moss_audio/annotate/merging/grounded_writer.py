@@ -34,7 +34,7 @@ class WrittenCaption:
 
 @dataclass(frozen=True)
 class GroundedWriter:
-    """`list_at_most`: a sound that is heard more often is told by number and extent."""
+    """`list_at_most`: a sound heard more often is described by number and extent."""
 
     name = "grounded"
 
@@ -142,7 +142,7 @@ def _lasts(item: CaptionItem, duration_s: float) -> bool:
 
 
 def _lead_in(previous: CaptionItem | None, item: CaptionItem, rng: random.Random) -> str:
-    """How a statement joins the one before it; says only what their times bear out."""
+    """How a statement joins the one before it; says only what their times support."""
     if previous is None or not item.spans or not previous.spans:
         return ""
     if item.start_s >= previous.end_s and item.start_s - previous.start_s >= _CLEAR_S:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Annotated
 
 from moss_audio.annotate.merging import draft
 from moss_audio.annotate.merging.evidence import Evidence
@@ -17,6 +18,7 @@ from moss_audio.annotate.tool import Listener
 from moss_audio.annotate.words import words
 from moss_audio.endpoint import Endpoint, EndpointClient, Structured
 from moss_audio.errors import MossAudioError
+from moss_audio.settings import Between, check
 
 
 @dataclass(frozen=True)
@@ -31,17 +33,15 @@ class LlmConfig(Endpoint):
     """
 
     retries: int = 3
-    attempts: int = 2
-    workers: int = 4
-    max_tokens: int = 2048
+    attempts: Annotated[int, Between(1)] = 2
+    workers: Annotated[int, Between(1)] = 4
+    max_tokens: Annotated[int, Between(1)] = 2048
     seed: int = 0
 
     def __post_init__(self) -> None:
         """Raises MossAudioError for numbers that make no sense."""
         super().__post_init__()
-        for name in ("attempts", "workers", "max_tokens"):
-            if getattr(self, name) < 1:
-                raise MossAudioError(f"llm.{name} must be 1 or more, got {getattr(self, name)!r}")
+        check(self)
 
 
 class LlmWriter(Listener):

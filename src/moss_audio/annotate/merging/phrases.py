@@ -17,7 +17,7 @@ _TEMPO_BANDS: Mapping[str, tuple[float, float]] = {
     "moderate": (92.0, 126.0),
     "fast": (138.0, 1000.0),
 }
-# Which measured value goes with a field, by its name, and how it is told.
+# Which measured value belongs to a field, by its name, and its wording.
 _MEASURES: Mapping[str, tuple[str, str]] = {
     "speed": (r"words_(?:per|a)_min(?:ute)?$|^wpm$|speed_wpm$", "about {v:.0f} words a minute"),
     "pitch": (r"^(?:median_|mean_)?(?:pitch|f0)(?:_median|_mean)?_hz$", "about {v:.0f} Hz"),

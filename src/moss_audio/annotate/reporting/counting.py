@@ -102,7 +102,7 @@ class Histogram:
     def add(self, value: float, series: str = "") -> None:
         """Count a value; one that is not finite, negative or of another series is left out."""
         if math.isfinite(value) and value >= 0 and series in self.series:
-            # The small part keeps 0.15 in the bin that begins there, whatever binary makes of it.
+            # The small addend keeps 0.15 in the bin that starts there despite binary rounding.
             fine = min(int(value / self.resolution + 1e-6), len(self.counts) - 1)
             self.counts[fine, self.series.index(series)] += 1
 

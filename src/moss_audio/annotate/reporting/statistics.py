@@ -15,7 +15,7 @@ LEADING = 0.2  # and one below this does not lead it: the segment counts as sile
 DECISIONS = ("keep", "flag", "drop")
 GROUPS = ("speech", "music", "general", "silence")
 _MIN_WORDS = 3  # fewer have no rate
-_MAX_RECORDINGS = 500_000  # told apart; about 40 MB
+_MAX_RECORDINGS = 500_000  # counted exactly up to here; about 40 MB
 
 
 def leading_class(segment: AudioSegment) -> str | None:

@@ -56,7 +56,7 @@ def _sounds_not_there(evidence: Evidence, segment: AudioSegment, rng: random.Ran
     for family, names in families().items():
         if float(segment.profile.get(classes[family], 0.0)) < _LEAST_DOUBT:
             candidates += names
-    # A doubtful class of the profile may be the very sound that is asked about.
+    # A class that the profile doubts may be the very sound asked about.
     doubtful = {
         n for family, names in families().items() for n in names
         if float(segment.profile.get(classes[family], 0.0)) >= _LEAST_DOUBT

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Any
 
 import numpy as np
 
-from moss_audio.annotate.detectors.base import Detector
+from moss_audio.annotate.detectors.base import Detector, in_order
 from moss_audio.annotate.records import AudioSegment, Span, ToolResult
 from moss_audio.annotate.tool import Tool
 from moss_audio.annotate.words import words
@@ -114,12 +114,9 @@ def merge_events(
         by_label.setdefault(label, []).append((source, cut))
     events = [one for label in by_label for one in _joined(by_label[label], config.join_s)]
     named = [event for event in events if event.label != UNIDENTIFIED]
-    kept = named + [
-        event
-        for event in events
-        if event.label == UNIDENTIFIED and covered(event, named) < config.explained
-    ]
-    return tuple(sorted(kept, key=lambda event: (event.start_s, event.end_s, event.label)))
+    unnamed = [event for event in events if event.label == UNIDENTIFIED]
+    kept = [event for event in unnamed if covered(event, named) < config.explained]
+    return tuple(in_order([*named, *kept]))
 
 
 def covered(event: Span, others: Iterable[Span]) -> float:
@@ -135,27 +132,19 @@ def covered(event: Span, others: Iterable[Span]) -> float:
 
 def _joined(parts: list[tuple[str, Span]], join_s: float) -> list[Span]:
     """Spans of one label, those that overlap or follow within `join_s` as one."""
-    groups: list[list[tuple[str, Span]]] = []
-    end_s = 0.0
+    out: list[Span] = []
     for source, span in sorted(parts, key=lambda one: (one[1].start_s, one[1].end_s, one[0])):
-        if groups and span.start_s <= end_s + join_s:
-            groups[-1].append((source, span))
-            end_s = max(end_s, span.end_s)
-        else:
-            groups.append([(source, span)])
-            end_s = span.end_s
-    out = []
-    for group in groups:
-        scores = [span.score for _, span in group if span.score is not None]
-        out.append(
-            Span(
-                group[0][1].label,
-                group[0][1].start_s,
-                max(span.end_s for _, span in group),
-                # One detector without scores is as sure as can be: it only says what it heard.
-                max(scores) if len(scores) == len(group) else None,
-                {"heard_by": sorted({source for source, _ in group})},
-            )
+        if not out or span.start_s > out[-1].end_s + join_s:
+            out.append(replace(span, attributes={"heard_by": [source]}))
+            continue
+        last = out[-1]
+        # One detector without scores is as sure as can be: it only says what it heard.
+        sure = last.score is None or span.score is None
+        out[-1] = replace(
+            last,
+            end_s=max(last.end_s, span.end_s),
+            score=None if sure else max(last.score or 0.0, span.score or 0.0),
+            attributes={"heard_by": sorted({source, *last.attributes["heard_by"]})},
         )
     return out
 

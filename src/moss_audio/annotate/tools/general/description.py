@@ -72,7 +72,7 @@ def anchor_sentence(
     config: AnchorConfig,
 ) -> str:
     """For example: "Speech is heard most of the time, music throughout, dog bark twice; the
-    recording is quiet." A class of the profile stands in for events that nobody heard singly."""
+    recording is quiet." A class of the profile replaces events that nobody heard singly."""
     whole = Span("", 0.0, duration_s)
     by_label: dict[str, list[Span]] = {}
     for event in events:
@@ -126,7 +126,7 @@ def _level(loudness_lufs: float | None, config: AnchorConfig) -> str:
 
 @dataclass(frozen=True)
 class DescriptionConfig:
-    """Which events are told, and what counts as sounding all the while."""
+    """Which events are described, and what counts as sounding throughout."""
 
     min_score: float = 0.5
     throughout: float = 0.9  # share of the segment
@@ -141,7 +141,7 @@ class DescriptionTool(Tool):
     config: DescriptionConfig
 
     def annotate(self, samples: np.ndarray, segment: AudioSegment) -> list[ToolResult]:
-        """Nothing where no event is sure enough to be told."""
+        """Nothing if no event is sure enough."""
         events = events_heard(segment, self.config.min_score)
         if not events:
             return []

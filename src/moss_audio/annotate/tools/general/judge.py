@@ -118,8 +118,8 @@ class LlmJudgeConfig(Endpoint):
 class LlmJudge(Tool):
     """Kind `judge`: a language model's rating, 1 to 5 as a score from 0 to 1.
 
-    A reply that is not the JSON asked for is asked for once more; then it is a failure: a result
-    without a score, which says why. It is never turned into a number.
+    If the reply is not the requested JSON, it is asked for once more; then it is a failure: a
+    result without a score that says why, never a number.
     """
 
     branch = "general"
@@ -131,7 +131,7 @@ class LlmJudge(Tool):
 
     @property
     def version(self) -> str:
-        """Of what is asked and how; where the endpoint is does not matter."""
+        """Of what is asked and how, not of where the endpoint is."""
         config = self.config
         asked = [words("prompts")["judge"], SCHEMA, config.temperature, config.max_tokens]
         return f"2 {settings.digest(asked, 12)}"

@@ -24,7 +24,7 @@ FRAME_RATE = SAMPLE_RATE / FRAME_HOP_SAMPLES
 # C2 to B7: below it, 16-kHz mono recordings hold rumble; above it, the Nyquist frequency is near.
 _LOWEST_NOTE, _OCTAVES = "C2", 6
 _CHORD_WEIGHTS = np.array((1.0, 1.0, 1.0, 0.6, 0.3, 0.1))
-# The filters of the lowest octave want this much sound, or librosa pads more than there is.
+# The filters of the lowest octave need this much sound, or librosa pads more than there is.
 SHORTEST_S = 1.0
 _SILENCE_RMS = 1e-4  # -80 dB of full scale
 

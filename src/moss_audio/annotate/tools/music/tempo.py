@@ -60,7 +60,7 @@ class TempoTool(LibrosaTool):
     shortest_s = 4.0  # a slow beat four times
 
     def setup(self) -> None:
-        """Has librosa's beat tracker compiled: seconds, once a worker."""
+        """Compiles librosa's beat tracker: takes seconds, once per worker."""
         pulse = np.zeros(800, np.float32)
         pulse[::50] = 1.0
         _track_beats(pulse, 120.0, self.config.tightness)

@@ -36,7 +36,7 @@ class SpeechServer(Endpoint):
 
     @property
     def version(self) -> str:
-        """Of what is asked for; not where the server is, and what runs there it cannot know."""
+        """Of the request, not of where the server is; what runs there is unknown."""
         return f"{self.model_name}+{settings.digest([self.model_name, self.language], 12)}"
 
 

@@ -55,7 +55,7 @@ class WhisperTool(SpeechTool):
         """One transcript; an empty one where the model hears no words."""
         parts: Any = ()
         language = self.config.language
-        if not is_silent(samples):  # where it is prone to thank somebody
+        if not is_silent(samples):  # where it tends to hear thanks
             parts, info = self.model.transcribe(
                 np.ascontiguousarray(samples, dtype=np.float32),
                 language=language,

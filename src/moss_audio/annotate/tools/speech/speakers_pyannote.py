@@ -72,7 +72,7 @@ class PyannoteTool(SpeechTool):
 
 
 class MissingPyannoteError(MissingDependencyError):
-    """Not part of an extra: its own pins of torch decide what can be installed beside it."""
+    """Not part of an extra: it pins torch itself, which limits what can be installed with it."""
 
     def __init__(self) -> None:
         ValueError.__init__(

@@ -7,6 +7,7 @@ as in the transcription task, so that training data and answers are cut alike.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import groupby
 from typing import Any
 
 import numpy as np
@@ -63,23 +64,18 @@ def spans_of(
     """
     marks = marks or {}
     out: list[Span] = []
-    index = 0
-    while index < len(words):
-        if index in times:
-            start, end = times[index]
-            out.append(Span(words[index], start, end, attributes=dict(marks.get(index, {}))))
-            index += 1
+    for aligned, run in groupby(range(len(words)), times.__contains__):
+        if aligned:
+            out += [Span(words[k], *times[k], attributes=dict(marks.get(k, {}))) for k in run]
             continue
-        stop = index
-        while stop < len(words) and stop not in times:
-            stop += 1
-        left = times[index - 1][1] if index else 0.0
-        right = max(left, times[stop][0] if stop < len(words) else duration_s)
-        step = (right - left) / (stop - index)
-        for k in range(index, stop):
-            at = left + (k - index) * step
-            out.append(Span(words[k], at, at + step, attributes={INTERPOLATED: True}))
-        index = stop
+        indices = list(run)
+        before, after = indices[0] - 1, indices[-1] + 1
+        left = times[before][1] if before >= 0 else 0.0
+        right = max(left, times[after][0] if after < len(words) else duration_s)
+        step = (right - left) / len(indices)
+        for k, index in enumerate(indices):
+            at = left + k * step
+            out.append(Span(words[index], at, at + step, attributes={INTERPOLATED: True}))
     return tuple(out)
 
 
