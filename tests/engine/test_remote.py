@@ -17,6 +17,7 @@ import pytest
 
 import moss_audio
 from moss_audio.annotate.detectors.checkpoint import CheckpointDetector
+from moss_audio.annotate.tools.speech.moss import MossAligner, MossConfig, SharedMoss
 from moss_audio.cli import main
 from moss_audio.endpoint import BrokenAnswerError, EndpointError, EndpointRefusedError
 from moss_audio.engine.base import GenerationOptions, Request
@@ -24,6 +25,7 @@ from moss_audio.engine.remote import RemoteEngine, ServedCheckpoint
 from moss_audio.errors import AudioError, CheckpointError, MossAudioError, PromptError
 from moss_audio.recordings import load_audio
 from tests.engine.conftest import noise
+from tests.evaluate import layouts
 from tests.served_engine import EngineServer, engine_server
 
 RATE = 16_000
@@ -362,7 +364,29 @@ def test_the_command_says_in_one_line_what_is_wrong(
     assert said in line
 
 
-def test_a_detector_on_an_address(server: EngineServer) -> None:
+def test_the_data_engine_asks_an_address(server: EngineServer) -> None:
+    fingerprint = ServedCheckpoint.open(server.url).fingerprint
     detector = CheckpointDetector(f"{server.url}#moss")
-    assert ServedCheckpoint.open(server.url).fingerprint[:16] in detector.version
+    assert fingerprint[:16] in detector.version
     assert isinstance(detector.detect(noise(1.0)), list)
+    shared = SharedMoss(MossConfig(server.url))
+    assert isinstance(shared.model.transcribe((noise(1.0), RATE), max_new_tokens=4).text, str)
+    assert shared.version == SharedMoss(MossConfig(server.url)).version
+    assert shared.version != SharedMoss(MossConfig(f"{server.url}#moss")).version
+    with pytest.raises(MossAudioError, match="a server keeps to itself"):
+        MossAligner(shared).load()
+
+
+def test_an_evaluation_asks_an_address(
+    server: EngineServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    layouts.librispeech(tmp_path / "data/read")
+    arguments = ["evaluate", server.url, "--suite", "asr", "--data", str(tmp_path / "data")]
+    server.models[0]["max_model_len"] = 2000
+    assert main([*arguments, "--out", str(tmp_path / "out")]) == 0, capsys.readouterr().err
+    asked = len(server.asked)
+    report = json.loads((tmp_path / "out/report.json").read_text())
+    assert report["model_hash"] == moss_audio.load(server.url).fingerprint
+    assert asked
+    assert main([*arguments, "--out", str(tmp_path / "out")]) == 0
+    assert len(server.asked) == asked  # resumed: nothing is asked again

@@ -18,9 +18,9 @@ import pytest
 from tests.interop import cases, checkpoints
 
 _WORKER = Path(__file__).with_name("vllm_worker.py")
-_TIMEOUT_S = 1200
-_TAIL_LINES = 40
-_ENVIRONMENT = {
+TIMEOUT_S = 1200
+TAIL_LINES = 40
+ENVIRONMENT = {
     "HF_HUB_OFFLINE": "1",
     "OMP_NUM_THREADS": "2",
     "VLLM_CPU_KVCACHE_SPACE": "1",  # GiB
@@ -138,12 +138,12 @@ def _run_vllm(
             [sys.executable, str(_WORKER), str(job), str(out)],
             stdout=file,
             stderr=subprocess.STDOUT,
-            env={**os.environ, **_ENVIRONMENT},
+            env={**os.environ, **ENVIRONMENT},
             cwd=work,  # the source tree must not be what makes the import work
-            timeout=_TIMEOUT_S,
+            timeout=TIMEOUT_S,
             check=False,
         )
     if done.returncode != 0 or not out.is_file():
-        tail = "\n".join(log.read_text(errors="replace").splitlines()[-_TAIL_LINES:])
+        tail = "\n".join(log.read_text(errors="replace").splitlines()[-TAIL_LINES:])
         raise RuntimeError(f"vLLM failed on {folder} (exit {done.returncode}):\n{tail}")
     return {answer["name"]: answer for answer in json.loads(out.read_text())}
