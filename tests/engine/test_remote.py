@@ -142,6 +142,24 @@ def test_log_probabilities_are_those_of_the_engine_behind_the_server(server: Eng
         remote(server).generate([asked])
 
 
+def test_tokens_of_one_chunk_share_its_text_by_their_bytes(
+    server: EngineServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def chunks(body: dict[str, Any]) -> Iterator[dict[str, Any]]:
+        for text in (["A", "ü"], ["zo"], []):
+            told = [
+                {"token": f"token_id:{len(one)}", "logprob": -1.0, "bytes": list(one.encode())}
+                for one in text
+            ]
+            choice = {"delta": {"content": "".join(text)}, "logprobs": {"content": told}}
+            choice["token_ids"] = [len(one) for one in text]
+            yield {"choices": [choice if text else {"finish_reason": "length"}]}
+
+    monkeypatch.setattr(server, "chunks", chunks)
+    answer = remote(server).generate([question("?", logprobs=0)])[0]
+    assert [(one.token_id, one.end) for one in answer.logprobs or ()] == [(1, 1), (1, 2), (2, 4)]
+
+
 def test_requests_under_way_are_bounded_over_all_threads(server: EngineServer) -> None:
     server.faults += [0.05] * 12
     engine = remote(server, batch_size=3)

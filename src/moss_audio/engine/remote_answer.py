@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Mapping, Sequence
 from typing import Any, get_args
 
 from moss_audio.endpoint import EndpointError
@@ -101,10 +101,12 @@ class RemoteAnswer:
         delta = choice.get("delta") or {}
         thought = delta.get("reasoning") or delta.get("reasoning_content") or ""
         thinks = self._thinks
+        begin = len(self.text)
         piece = self.write(self._joined(thought, delta.get("content") or ""))
         ids = choice.get("token_ids")
-        for entry in (choice.get("logprobs") or {}).get("content") or ():
-            self._logprobs.append(_logprob(entry, len(self.text)))
+        self._logprobs += _logprobs(
+            (choice.get("logprobs") or {}).get("content") or (), begin, piece
+        )
         self._push(ids if ids is not None else [piece] if piece else [], thinks)
         self._ids += ids or ()
         if (reason := choice.get("finish_reason")) is not None and self.finish_reason is None:
@@ -138,10 +140,16 @@ class RemoteAnswer:
             raise EndpointError(f"{self._place}: the answer ended by {reason!r}")
 
 
-def _logprob(entry: Mapping[str, Any], end: int) -> TokenLogprob:
-    """What a server says of a token, which it was asked to name by its id."""
-    top = tuple((_id_of(one), one["logprob"]) for one in entry.get("top_logprobs") or ())
-    return TokenLogprob(_id_of(entry), entry["logprob"], top, end)
+def _logprobs(entries: Sequence[Mapping[str, Any]], begin: int, piece: str) -> list[TokenLogprob]:
+    """What a server says of a chunk's tokens, which it was asked to name by their ids. Their bytes
+    tell how far each goes into the chunk's text, which begins at `begin`."""
+    found, end = [], begin
+    for number, entry in enumerate(entries, 1):
+        end += len(bytes(entry.get("bytes") or ()).decode("utf-8", "replace"))
+        end = begin + len(piece) if number == len(entries) else min(end, begin + len(piece))
+        top = tuple((_id_of(one), one["logprob"]) for one in entry.get("top_logprobs") or ())
+        found.append(TokenLogprob(_id_of(entry), entry["logprob"], top, end))
+    return found
 
 
 def _id_of(entry: Mapping[str, Any]) -> int:
