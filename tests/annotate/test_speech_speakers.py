@@ -13,7 +13,8 @@ from moss_audio.annotate.records import AudioSegment, Recording, Span, ToolResul
 from moss_audio.annotate.tools.speech.speakers import SpeakersConfig, SpeakersTool, cluster_windows
 from moss_audio.annotate.tools.speech.speakers_pyannote import PyannoteTool
 from moss_audio.annotate.tools.speech.speech_measures import joined, loud_regions, speech_regions
-from moss_audio.annotate.tools.speech.voice_encoder import VoiceEncoder, load_voice_encoder, raised
+from moss_audio.annotate.tools.speech.voice_encoder import VoiceEncoder, load_voice_encoder
+from moss_audio.annotate.tools.speech.voice_weights import raised
 from moss_audio.errors import CheckpointError, MissingDependencyError
 from moss_audio.recordings import load_audio
 

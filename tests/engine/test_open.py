@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib.util
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -64,3 +66,15 @@ def test_a_checkpoint_that_takes_torch_names_the_extra_and_the_export(released: 
     assert "export" not in str(caught.value)
     with pytest.raises(MissingDependencyError, match="the extra 'torch'"):
         _ = Checkpoint.open(released).config
+
+
+def test_torch_is_not_imported_to_look_for_a_gpu_where_none_shows() -> None:
+    code = (
+        "import sys; from moss_audio.engine.open import _torch_has_gpu; _torch_has_gpu();"
+        "print('torch' in sys.modules)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120
+    )
+    shows = any(Path("/dev").glob("nvidia[0-9]*")) or sys.platform in ("darwin", "win32")
+    assert done.stdout.strip() == str(shows)

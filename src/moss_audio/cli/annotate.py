@@ -119,7 +119,7 @@ def _config(
 def _mention(settings: AnnotateConfig) -> None:
     """What these settings leave out on this machine, and how to have it."""
     from moss_audio.annotate.branches.speech import SpeechConfig, chosen_diarizer
-    from moss_audio.annotate.tools.speech.voice_encoder import INSTALL
+    from moss_audio.annotate.tools.speech.voice_weights import INSTALL
 
     speech = settings.parts.get("speech")
     if not isinstance(speech, SpeechConfig) or speech.diarizer != "auto":

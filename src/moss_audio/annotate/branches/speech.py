@@ -29,7 +29,7 @@ from moss_audio.annotate.tools.speech.sphinx import (
     SphinxTool,
 )
 from moss_audio.annotate.tools.speech.timing import SentencesTool
-from moss_audio.annotate.tools.speech.voice_encoder import bundled_weights
+from moss_audio.annotate.tools.speech.voice_weights import bundled_weights
 from moss_audio.errors import MossAudioError
 from moss_audio.settings import Share, check
 from moss_audio.units import SAMPLE_RATE

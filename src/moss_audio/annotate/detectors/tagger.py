@@ -18,7 +18,7 @@ import numpy as np
 from moss_audio import __version__
 from moss_audio.annotate.detectors.base import ModelDetector, check_samples, hysteresis, in_order
 from moss_audio.annotate.records import Span
-from moss_audio.errors import CheckpointError, MossAudioError, short_reason
+from moss_audio.errors import CheckpointError, MossAudioError, require, short_reason
 from moss_audio.files import folder_hash
 from moss_audio.units import SAMPLE_RATE
 
@@ -69,6 +69,7 @@ class TaggerDetector(ModelDetector):
     def load(self) -> tuple[Any, Any]:
         """The feature extractor and the model. Raises CheckpointError if there is no such model, or
         it does not classify sound."""
+        require("torch", "transformers", extra="torch", purpose="the tagger")
         from transformers import AutoFeatureExtractor, AutoModelForAudioClassification
 
         from moss_audio.model.device import choose_device

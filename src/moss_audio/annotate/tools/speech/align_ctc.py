@@ -17,7 +17,7 @@ import numpy as np
 from moss_audio.annotate.tool import weights_digest
 from moss_audio.annotate.tools.speech.timing import AlignerTool, Marks, Times
 from moss_audio.engine.aligner import best_path
-from moss_audio.errors import CheckpointError, short_reason
+from moss_audio.errors import CheckpointError, require, short_reason
 from moss_audio.text import normalize_words
 from moss_audio.units import SAMPLE_RATE
 
@@ -66,6 +66,7 @@ class CtcAligner(AlignerTool):
 
     def load(self) -> Any:
         """The model. Raises CheckpointError if it is not a CTC model with a tokenizer."""
+        require("torch", "transformers", extra="torch", purpose="the CTC aligner")
         from transformers import AutoFeatureExtractor, AutoModelForCTC, AutoTokenizer
 
         name = self.config.model

@@ -10,20 +10,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from moss_audio.annotate.records import AudioSegment, Span, ToolResult
 from moss_audio.annotate.tool import SpeechTool, weights_digest
 from moss_audio.annotate.tools.speech.speech_measures import speech_regions
-from moss_audio.annotate.tools.speech.voice_encoder import (
-    SAMPLE_RATE,
-    WINDOW_S,
-    VoiceEncoder,
-    load_voice_encoder,
-    raised,
-    weights_file,
-)
+from moss_audio.annotate.tools.speech.voice_weights import WINDOW_S, raised, weights_file
+from moss_audio.errors import require
+from moss_audio.units import SAMPLE_RATE
+
+if TYPE_CHECKING:
+    from moss_audio.annotate.tools.speech.voice_encoder import VoiceEncoder
 
 _FRAME_S = 0.05
 
@@ -54,6 +53,9 @@ class SpeakersTool(SpeechTool):
         return (weights_digest(weights_file(self.config.weights)),)
 
     def load(self) -> VoiceEncoder:
+        require("torch", extra="torch", purpose="telling speakers apart")
+        from moss_audio.annotate.tools.speech.voice_encoder import load_voice_encoder
+
         return load_voice_encoder(self.config.weights)
 
     def annotate(self, samples: np.ndarray, segment: AudioSegment) -> list[ToolResult]:

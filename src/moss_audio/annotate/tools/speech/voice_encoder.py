@@ -15,17 +15,12 @@ import numpy as np
 import torch
 from torch import nn
 
-from moss_audio.annotate.tool import import_librosa, package_folder
-from moss_audio.dsp.loudness import rms
+from moss_audio.annotate.tool import import_librosa
+from moss_audio.annotate.tools.speech.voice_weights import weights_file
 from moss_audio.errors import CheckpointError, short_reason
 from moss_audio.units import SAMPLE_RATE
 
-PACKAGE = "resemblyzer"
-# Not part of an extra: what it requires builds from source, and is not needed for its weights.
-INSTALL = "pip install --no-deps resemblyzer==0.1.4"
-WINDOW_S = 1.6  # what the model was trained on
 _N_MELS, _N_FFT, _HOP, _SIZE, _LAYERS = 40, 400, 160, 256, 3
-_TARGET_RMS = 10 ** (-30 / 20)  # quieter speech is raised to this level
 
 
 class VoiceEncoder(nn.Module):
@@ -60,28 +55,6 @@ def mel_power(samples: np.ndarray) -> np.ndarray:
         n_mels=_N_MELS,
     )
     return np.ascontiguousarray(mel.T, np.float32)
-
-
-def raised(samples: np.ndarray) -> np.ndarray:
-    """Speech whose level is below -30 dBFS is raised to it; louder speech stays."""
-    level = rms(samples)
-    if not 0 < level < _TARGET_RMS:
-        return samples
-    return (samples * (_TARGET_RMS / level)).astype(np.float32)
-
-
-def bundled_weights() -> Path | None:
-    """The file of the package resemblyzer, None without it."""
-    folder = package_folder(PACKAGE)
-    return folder / "pretrained.pt" if folder else None
-
-
-def weights_file(path: str | Path | None = None) -> Path:
-    """The given file, or the bundled one. Raises CheckpointError where there is none."""
-    file = bundled_weights() if path is None else Path(path).expanduser()
-    if file is None:
-        raise CheckpointError(f"the speaker encoder has no weights: {INSTALL}")
-    return file
 
 
 def load_voice_encoder(path: str | Path | None = None) -> VoiceEncoder:
