@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from importlib.util import find_spec
+from importlib import util
 
 
 class MossAudioError(ValueError):
@@ -38,7 +38,7 @@ def require(*packages: str, extra: str, purpose: str, otherwise: str = "") -> No
         MissingDependencyError: naming the first that is not, and the extra that brings it.
     """
     for package in packages:
-        if find_spec(package) is None:
+        if util.find_spec(package) is None:
             raise MissingDependencyError(package, extra, purpose, otherwise)
 
 

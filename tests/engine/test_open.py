@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 
 import moss_audio
-from moss_audio.engine import open as opening
 from moss_audio.errors import MissingDependencyError, MossAudioError
 from moss_audio.model.checkpoint import Checkpoint
 from moss_audio.model.presets import preset
@@ -31,8 +30,7 @@ def without_torch(monkeypatch: pytest.MonkeyPatch) -> None:
     def found(name: str, *more: Any) -> Any:
         return None if name in hidden else find(name, *more)
 
-    monkeypatch.setattr("moss_audio.errors.find_spec", found)
-    monkeypatch.setattr(opening, "find_spec", found)
+    monkeypatch.setattr(importlib.util, "find_spec", found)
 
 
 @pytest.mark.parametrize(

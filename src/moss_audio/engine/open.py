@@ -6,7 +6,7 @@ import contextlib
 import platform
 import sys
 from collections.abc import Iterator
-from importlib.util import find_spec
+from importlib import util
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -53,7 +53,7 @@ def open_engine(
     if engine == "onnx" and not (on_cpu and dtype is None):
         raise MossAudioError("engine='onnx' runs on the CPU in numbers of its own: leave out "
                              "device and dtype, or take engine='torch'")  # fmt: skip
-    if engine is None and dtype is None and on_cpu and _has_onnx_form(checkpoint):
+    if engine is None and dtype is None and on_cpu and checkpoint.layout != "released":
         engine = "torch" if device is None and _torch_has_gpu() else "onnx"
     options |= {"window_s": options.get("window_s") or checkpoint.window_s}
     options |= {"thinks": checkpoint.thinks}
@@ -67,13 +67,6 @@ def open_engine(
     return _torch_engine(checkpoint, threads, device, dtype, options)
 
 
-def _has_onnx_form(checkpoint: Checkpoint) -> bool:
-    """Whether the light engine runs it as it is: weights in 4 or 8 bits."""
-    import moss_audio.engine.onnx as light
-
-    return checkpoint.layout != "released" and hasattr(light, "open_runner")
-
-
 def _torch_has_gpu() -> bool:
     """Whether torch is there and sees a GPU. It is not imported, which takes seconds, where the
     machine shows none."""
@@ -81,9 +74,9 @@ def _torch_has_gpu() -> bool:
         any(Path("/dev").glob("nvidia[0-9]*"))
         or Path("/dev/dxg").exists()  # Linux in Windows
         or (sys.platform == "darwin" and platform.machine() == "arm64")
-        or (sys.platform == "win32" and find_spec("torch") is not None)
+        or (sys.platform == "win32" and util.find_spec("torch") is not None)
     )
-    if not shown or find_spec("torch") is None:
+    if not shown or util.find_spec("torch") is None:
         return False
     from moss_audio.model.device import choose_device
 
