@@ -7,7 +7,6 @@ import itertools
 import json
 import os
 import tarfile
-from dataclasses import asdict
 from pathlib import Path
 
 import av
@@ -17,12 +16,14 @@ import pytest
 from moss_audio.annotate import flac
 from moss_audio.annotate.config import IngestConfig
 from moss_audio.annotate.cutting import cut
-from moss_audio.annotate.ingest import read_recording, sort_out
+from moss_audio.annotate.ingest import read_recording
 from moss_audio.annotate.inputs import InputFile, list_inputs
 from moss_audio.annotate.plan import make_plan
 from moss_audio.annotate.records import Aside, AudioSegment, Recording
+from moss_audio.annotate.run import sort_out_shards
 from moss_audio.annotate.stage import StepFault
 from moss_audio.annotate.store import AnnotationStore
+from moss_audio.annotate.work import Ingest
 from moss_audio.recordings import load_audio
 from tests.annotate import tiny
 from tests.annotate.conftest import record
@@ -110,12 +111,15 @@ def test_an_id_is_of_the_sound_and_not_of_the_file(tmp_path: Path) -> None:
     (tmp_path / "b.flac").write_bytes(flac.encode(samples))
     assert np.array_equal(load_audio(tmp_path / "b.flac").samples, samples)  # nothing is lost
     entries = list_inputs([str(tmp_path)]).entries
-    found = [read_recording(entry, IngestConfig()) for entry in entries]
-    rows = [{"row": vars(r), "entry": asdict(e)} for r, e in zip(found, entries, strict=True)]
-    ((_, used, asides),) = sort_out([(0, rows)])
-    assert [one["recording"]["path"] for one in used] == [str(wave)]
-    assert [(a.path, a.reason) for a in asides] == [(str(tmp_path / "b.flac"), "duplicate")]
-    assert str(wave) in asides[0].detail
+    store, config = AnnotationStore(tmp_path / "out"), IngestConfig()
+    ingest, shards = Ingest(store, config), make_plan(store, entries, config)
+    ingest.do(0)
+    sort_out_shards(store, ingest, shards)
+    (used,) = store.rows(store.recordings(0))
+    (aside,) = store.rows(store.sorted_out(0))
+    assert used["recording"]["path"] == str(wave)
+    assert (aside["path"], aside["reason"]) == (str(tmp_path / "b.flac"), "duplicate")
+    assert str(wave) in aside["detail"]
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,6 @@ so that the same sound in another file, container or folder is found to be the s
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from moss_audio.annotate.config import IngestConfig
@@ -67,37 +66,3 @@ def read_recording(entry: InputFile, config: IngestConfig) -> Recording | Aside:
         member=entry.member,
         provenance=provenance,
     )
-
-
-def sort_out(
-    shards: Iterable[tuple[int, Sequence[Mapping[str, Any]]]],
-) -> Iterator[tuple[int, list[dict[str, Any]], list[Aside]]]:
-    """For each shard, its recordings without those whose sound came before, and what is aside.
-
-    Args:
-        shards: in order, each with what ingesting gave: `row` and the `entry` that it is of.
-
-    Yields:
-        the shard, rows of `recording` and `entry`, and what is set aside.
-    """
-    first: dict[str, str] = {}  # id -> where its sound was first met
-    for shard, found in shards:
-        used: list[dict[str, Any]] = []
-        asides: list[Aside] = []
-        for one in found:
-            if "aside" in one["row"]:
-                asides.append(Aside(**one["row"]["aside"]))
-                continue
-            recording = Recording(**one["row"])
-            if recording.id in first:
-                detail = f"the same sound as {first[recording.id]}"
-                asides.append(Aside(recording.path, "duplicate", detail, recording.member))
-            else:
-                first[recording.id] = _name(recording)
-                used.append({"recording": one["row"], "entry": one["entry"]})
-        yield shard, used, asides
-
-
-def _name(recording: Recording) -> str:
-    member = recording.member
-    return recording.path if member is None else f"{recording.path}:{member}"

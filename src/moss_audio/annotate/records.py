@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
+from moss_audio.annotate.words import words
 from moss_audio.errors import MossAudioError
 
 BranchName = Literal["segment", "speech", "music", "general"]
@@ -27,30 +28,6 @@ COARSE_CLASSES = (
     "animal",
 )
 
-# What each kind of tool result holds: `text`, `spans` (with their labels) and `values`.
-KINDS = {
-    "activity": "spans: what a detector hears, label = its own class name",
-    "transcript": "text: one recogniser's words; spans: its segments or words; values: language",
-    "agreement": "text: the transcript chosen (or empty); score: mean pairwise word error rate; "
-    "values: decision (keep, flag, drop), chosen (tool), pairs {'a|b': word error rate}, reason",
-    "words": "spans: words with times, label = the word as written",
-    "sentences": "spans: sentences with times, label = the sentence",
-    "speakers": "spans: turns, label = 'speaker 1', ...; values: count",
-    "speech_fields": "values: of the thirteen speech-caption fields those that are known, as text; "
-    "what was measured is under values['measured'] as numbers",
-    "tempo": "spans: beats, label = 'beat'; values: bpm; score: confidence",
-    "key": "values: tonic ('C', 'F#', ...), mode (major, minor); score: confidence",
-    "chords": "spans: label = 'C', 'A minor', ...",
-    "sections": "spans: label = 'A', 'B', ...: equal letters sound alike",
-    "dynamics": "spans: label = quiet, medium, loud; values: energy, range_db",
-    "instruments": "spans: label = the instrument",
-    "lyrics": "text: sung words; spans: with times",
-    "events": "spans: sound events, label = a plain English noun phrase",
-    "anchor": "text: one sentence about the whole segment",
-    "description": "text: what happens, with times",
-    "judge": "score: 0 to 1, how well the description fits the evidence; values: its reasons",
-}
-
 
 @dataclass(frozen=True)
 class Span:
@@ -65,7 +42,7 @@ class Span:
 
 @dataclass(frozen=True)
 class ToolResult:
-    """What one tool found in one segment; `KINDS` says what each kind holds."""
+    """What one tool found in one segment; `words.toml` says what each kind holds."""
 
     tool: str
     version: str  # of the tool and its weights: another version redoes what depends on it
@@ -78,9 +55,9 @@ class ToolResult:
     warnings: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        if self.kind not in KINDS:
+        if self.kind not in (kinds := words("kinds")):
             raise MossAudioError(
-                f"tool {self.tool}: unknown kind of result {self.kind!r}; one of {', '.join(KINDS)}"
+                f"tool {self.tool}: unknown kind of result {self.kind!r}; one of {', '.join(kinds)}"
             )
 
 

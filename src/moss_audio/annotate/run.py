@@ -14,10 +14,10 @@ from moss_audio.annotate.build import Pipeline, PipelinePart, build_pipeline
 from moss_audio.annotate.claims import Claims
 from moss_audio.annotate.config import AnnotateConfig, RunConfig, as_text
 from moss_audio.annotate.finish import Finish, Summary
-from moss_audio.annotate.ingest import sort_out
 from moss_audio.annotate.inputs import list_inputs
 from moss_audio.annotate.plan import Shard, make_plan
 from moss_audio.annotate.progress import LiveView
+from moss_audio.annotate.records import Aside
 from moss_audio.annotate.store import AnnotationStore
 from moss_audio.annotate.work import Ingest, Steps, Work
 from moss_audio.errors import MossAudioError
@@ -194,19 +194,24 @@ class _AnnotationRun:
 
 
 def sort_out_shards(store: AnnotationStore, ingest: Ingest, shards: Sequence[Shard]) -> None:
-    """Write down which recordings of each shard are used, and what is set aside."""
-
-    def found(shard: Shard) -> list[dict[str, Any]]:
+    """Write down which recordings of each shard are used, those whose sound came before excepted,
+    and what is set aside."""
+    first: dict[str, str] = {}  # id -> where its sound was first met
+    for shard in shards:
+        used: list[dict[str, Any]] = []
+        asides: list[Aside] = []
         rows = store.rows(ingest.path(shard.number, shard.entries))
-        return [
-            {"row": row, "entry": asdict(entry)}
-            for row, entry, active in zip(rows, shard.entries, shard.active, strict=True)
-            if active
-        ]
-
-    for number, used, asides in sort_out((shard.number, found(shard)) for shard in shards):
-        store.keep_rows(store.recordings(number), used)
-        store.keep_rows(store.sorted_out(number), (asdict(aside) for aside in asides))
+        for row, entry, active in zip(rows, shard.entries, shard.active, strict=True):
+            if active and "aside" in row:
+                asides.append(Aside(**row["aside"]))
+            elif active and row["id"] in first:
+                detail = f"the same sound as {first[row['id']]}"
+                asides.append(Aside(entry.path, "duplicate", detail, entry.member))
+            elif active:
+                first[row["id"]] = entry.name
+                used.append({"recording": row, "entry": asdict(entry)})
+        store.keep_rows(store.recordings(shard.number), used)
+        store.keep_rows(store.sorted_out(shard.number), map(asdict, asides))
 
 
 def finish_and_report(finish: Finish) -> None:

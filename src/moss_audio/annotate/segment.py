@@ -157,13 +157,8 @@ class Segmenter:
         self, recording: Recording, start_s: float, end_s: float, found: Sequence[Sequence[Span]]
     ) -> AudioSegment:
         length = end_s - start_s
-        flags = (
-            (LONG,)
-            if length > self.config.longest_s + 5e-4
-            else (SHORT,)
-            if length < self.config.shortest_s - 5e-4
-            else ()
-        )
+        long, short = length > self.config.longest_s + 5e-4, length < self.config.shortest_s - 5e-4
+        flags = (LONG,) if long else (SHORT,) if short else ()
         return AudioSegment(
             id=f"{recording.id}-{round(start_s * 1000):08d}-{round(end_s * 1000):08d}",
             recording=recording,

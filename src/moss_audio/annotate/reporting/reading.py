@@ -5,7 +5,9 @@ from __future__ import annotations
 import hashlib
 import heapq
 import json
+from collections import Counter
 from collections.abc import Iterator
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -94,26 +96,15 @@ class SegmentSampler:
 
     def draw(self) -> list[AudioSegment]:
         """The drawn segments by group, within a group by id."""
-        ranked = {
-            group: [one[2] for one in sorted(heap, reverse=True)]
-            for group, heap in self._kept.items()
-        }
-        shares = _share(self._number, {group: len(found) for group, found in ranked.items()})
-        return [
-            segment
-            for group, found in ranked.items()
-            for segment in sorted(found[: shares[group]], key=lambda s: s.id)
-        ]
+        shares = _share(self._number, {group: len(heap) for group, heap in self._kept.items()})
+        drawn: list[AudioSegment] = []
+        for group, heap in self._kept.items():
+            best = heapq.nlargest(shares[group], heap)
+            drawn += sorted((one[2] for one in best), key=lambda segment: segment.id)
+        return drawn
 
 
-def _share(number: int, available: dict[str, int]) -> dict[str, int]:
+def _share(number: int, available: dict[str, int]) -> Counter[str]:
     """One each in turn, until all are given out or nothing is left."""
-    shares = dict.fromkeys(available, 0)
-    while number > 0:
-        open_groups = [group for group in available if shares[group] < available[group]]
-        if not open_groups:
-            break
-        for group in open_groups[:number]:
-            shares[group] += 1
-        number -= len(open_groups[:number])
-    return shares
+    turns = [(turn, group) for group, most in available.items() for turn in range(most)]
+    return Counter(group for _, group in sorted(turns, key=itemgetter(0))[:number])

@@ -116,12 +116,9 @@ def _lane(result: ToolResult, spans: list[Span], shown_s: float, most: int) -> L
 
 def _row(free_from: list[float], start: float, end: float) -> int:
     """The first row where nothing sounds any more; the last one where all are taken."""
-    for row, free in enumerate(free_from):
-        if start >= free - 1e-3:
-            free_from[row] = end
-            return row
-    if len(free_from) < _MAX_ROWS:
-        free_from.append(end)
-        return len(free_from) - 1
-    free_from[-1] = max(free_from[-1], end)
-    return len(free_from) - 1
+    free = (row for row, until in enumerate(free_from) if start >= until - 1e-3)
+    row = next(free, len(free_from))
+    if row == _MAX_ROWS:
+        row, end = row - 1, max(free_from[-1], end)
+    free_from[row : row + 1] = [end]
+    return row

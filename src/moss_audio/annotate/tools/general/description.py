@@ -21,12 +21,7 @@ from moss_audio.units import SAMPLE_RATE
 _EXTENTS = ((0.9, "throughout"), (0.6, "most of the time"), (0.25, "part of the time"))
 _BRIEF = "briefly"
 # Coarse classes that may be known although none of their events is.
-_CLASS_NOUNS = {
-    "human sounds": "human sounds",
-    "animal": "animal sounds",
-    "natural sounds": "natural sounds",
-    "sounds of things": "sounds of things",
-}
+_CLASSES = ("human sounds", "animal", "natural sounds", "sounds of things")
 _LASTING = ("speech", "singing", "music")  # these have an extent, others a number of times
 
 
@@ -89,11 +84,8 @@ def anchor_sentence(
         (label, times_word(len(by_label[label]))) for label in others[: config.sounds_at_most]
     ]
     if not others:
-        heard += [
-            (noun, "")
-            for name, noun in _CLASS_NOUNS.items()
-            if profile.get(name, 0.0) >= config.min_score
-        ]
+        known = [name for name in _CLASSES if profile.get(name, 0.0) >= config.min_score]
+        heard += [("animal sounds" if name == "animal" else name, "") for name in known]
     level = _level(loudness_lufs, config)
     said = _told(heard)
     return f"{said}; the recording is {level}." if level else f"{said}."
