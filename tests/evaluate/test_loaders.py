@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from moss_audio.errors import AudioError, MissingDependencyError, MossAudioError
-from moss_audio.evaluate.item import SoundFile
 from moss_audio.evaluate.loaders import aishell1, choices, librispeech, lists, textgrid
 from moss_audio.evaluate.loaders.files import DataError
+from moss_audio.recordings.entry import Clip
 from moss_audio.result import Word
 from tests.evaluate import layouts
 
@@ -230,4 +230,4 @@ def test_digests_do_not_depend_on_the_place_but_on_the_content(tmp_path: Path) -
     assert choices.load_mmau(here).digest() != choices.load_mmau(there).digest()
     other = choices.load_mmau(layouts.mmau(tmp_path / "d", question="What else?"))
     assert choices.load_mmau(here).digest() != other.digest()
-    assert SoundFile(here / "x.wav", "x.wav").identity == "x.wav:-1:None:None"
+    assert Clip(str(here / "x.wav"), name="x.wav").identity == "x.wav:-1:None:None"

@@ -7,7 +7,14 @@ import pytest
 
 from moss_audio.endpoint import Endpoint
 from moss_audio.errors import MossAudioError
-from moss_audio.metrics.judge import FIELDS, SpeechCaptionJudge, parse_ratings
+from moss_audio.metrics.judge import (
+    FIELDS,
+    HIGHEST,
+    LOWEST,
+    SpeechCaptionJudge,
+    _prompt,
+    parse_ratings,
+)
 
 GOOD = json.dumps(dict.fromkeys(FIELDS, 4) | {"summary": 2})
 
@@ -147,3 +154,9 @@ def test_what_may_stand_around_the_json():
     for wrong in (f"Here: {GOOD}", GOOD[:-1], "[]", "", "[" * 100_000):
         with pytest.raises(MossAudioError, match="JSON"):
             parse_ratings(wrong)
+
+
+def test_the_judge_is_told_every_field_and_the_scale() -> None:
+    told = _prompt()
+    assert f"each of these {len(FIELDS)} aspects:\n{', '.join(FIELDS)} (" in told
+    assert all(f"\n{rating}  " in told for rating in range(LOWEST, HIGHEST + 1))

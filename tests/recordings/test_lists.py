@@ -61,7 +61,7 @@ def _evaluated(path: Path) -> list[tuple[str, str | None]]:
     """The same of a test set in the folder of the list."""
     load = lists.load_kaldi if path.is_dir() else lists.load_texts
     items = load(path if path.is_dir() else path.parent).items
-    return [(Path(item.audio[0].path).name, item.reference) for item in items]
+    return [(Path(item.audio[0].audio).name, item.reference) for item in items]
 
 
 def _annotated(path: Path) -> list[tuple[str, str | None]]:
@@ -194,7 +194,7 @@ def test_kaldi_is_read_alike(tmp_path: Path, marked: bytes, blank: bytes) -> Non
     (raw,) = [_source(tmp_path).raw(0)]
     assert (raw.clips[0].start_s, raw.clips[0].end_s) == (0.1, None)
     (item,) = lists.load_kaldi(tmp_path).items
-    assert (item.id, item.audio[0].start, item.audio[0].end) == ("u1", 0.1, None)  # type: ignore[attr-defined]
+    assert (item.id, item.audio[0].start_s, item.audio[0].end_s) == ("u1", 0.1, None)  # type: ignore[attr-defined]
     assert item.audio[0].load().duration_s == pytest.approx(0.3)
     (found,) = list_inputs([str(tmp_path / "wav.scp")]).entries
     assert (found.path, found.provenance) == (str(tmp_path / "a.wav"), {"id": "r1"})

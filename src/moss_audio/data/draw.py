@@ -21,24 +21,19 @@ from moss_audio.data.conversation import (
     stretched_messages,
 )
 from moss_audio.data.example import Example
-from moss_audio.data.raw import RawExample, Source
+from moss_audio.data.raw import RawExample
+from moss_audio.data.sources.base import Source
 from moss_audio.errors import AudioError, MossAudioError
-from moss_audio.recordings import load_audio
 from moss_audio.recordings.entry import Clip
 from moss_audio.result import Event, Word, moved
-
-
-def draw_seed(seed: int, turn: int, source: str, id: str) -> int:
-    """A seed of 64 bits for one example in one pass over its source."""
-    text = f"{seed}/{turn}/{source}/{id}".encode("utf-8", "surrogatepass")
-    return int.from_bytes(hashlib.blake2b(text, digest_size=8).digest(), "big")
 
 
 def draw(
     source: Source, index: int, id: str, turn: int, seed: int, config: AugmentConfig | None
 ) -> Example | SetAside:
     """The example at `index`, or why it can't be used. `turn` counts the passes over the source."""
-    own_seed = draw_seed(seed, turn, source.name, id)
+    place = f"{seed}/{turn}/{source.name}/{id}".encode("utf-8", "surrogatepass")
+    own_seed = int.from_bytes(hashlib.blake2b(place, digest_size=8).digest(), "big")
     try:
         example = _example(source, source.raw(index), id, own_seed, config)
         return example if config is None else replace(example, masks=config.masks(own_seed))
@@ -98,7 +93,7 @@ def _may_change_speed(entry: RawExample) -> bool:
 
 
 def _samples(clip: Clip) -> np.ndarray:
-    audio = load_audio(clip.audio, start=clip.start_s, end=clip.end_s)
+    audio = clip.load()
     if audio.flawed:
         # a recording that ends too early no longer holds what its transcript says
         raise AudioError(f"{audio.source}: {'; '.join(audio.warnings)}")

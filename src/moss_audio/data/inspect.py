@@ -17,7 +17,7 @@ from moss_audio.data.config import DataConfig, source_name
 from moss_audio.data.draw import draw
 from moss_audio.data.loader import open_sources
 from moss_audio.data.mixture import cost_s, make_sampler, mixture_weights
-from moss_audio.data.raw import Source
+from moss_audio.data.sources.base import Source
 from moss_audio.prompt import PromptSpec
 from moss_audio.units import SAMPLE_RATE, num_tokens_of_samples
 

@@ -23,9 +23,9 @@ from moss_audio.data.config import DataConfig, source_name
 from moss_audio.data.draw import draw
 from moss_audio.data.example import Example
 from moss_audio.data.mixture import Place, make_sampler
-from moss_audio.data.raw import Source
 from moss_audio.data.report import LoaderReport
 from moss_audio.data.sources import open_source
+from moss_audio.data.sources.base import Source
 from moss_audio.errors import MossAudioError
 from moss_audio.prompt import PromptSpec
 

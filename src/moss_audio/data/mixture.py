@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from moss_audio.data.config import DataConfig
-from moss_audio.data.raw import Source
+from moss_audio.data.sources.base import Source
 from moss_audio.errors import MissingDependencyError
 from moss_audio.units import TOKENS_PER_SECOND
 
@@ -117,7 +117,12 @@ def make_sampler(
 
 
 def _sampler(
-    config: DataConfig, cuts: Any, sources: Sequence[Source], seed: int, rank: int, world_size: int
+    config: DataConfig,
+    cuts: Any,
+    sources: Sequence[Source],
+    seed: int,
+    rank: int,
+    world_size: int,
 ) -> Any:
     from lhotse.dataset import DynamicBucketingSampler, DynamicCutSampler
     from lhotse.dataset.sampling.dynamic_bucketing import estimate_duration_buckets

@@ -7,10 +7,10 @@ import json
 import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
+from moss_audio.data.sources.base import Source
 from moss_audio.errors import MossAudioError
 from moss_audio.files import write_atomic
 from moss_audio.recordings import audio_duration, load_audio
@@ -19,11 +19,10 @@ from moss_audio.recordings.entry import Clip, Unread
 _THREADS = 4
 
 
-def fill_durations(source: Any, cache_dir: str | None) -> list[Unread]:
+def fill_durations(source: Source, cache_dir: str | None) -> list[Unread]:
     """Replaces NaN in `source.audio_s`; takes out the examples whose audio can't be opened.
 
     Args:
-        source: a `ListedSource`.
         cache_dir: where lengths are kept between runs, None for nowhere.
 
     Returns:

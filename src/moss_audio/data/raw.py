@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
-
-import numpy as np
+from typing import TYPE_CHECKING, Any
 
 from moss_audio.recordings.entry import Clip, Unread
 from moss_audio.result import Event, Segment, Word
@@ -40,33 +37,6 @@ class RawExample:
     words: tuple[tuple[Word, ...], ...] = ()
     sounds: tuple[tuple[Event, ...], ...] = ()
     task: str = ""
-
-
-class Source(Protocol):
-    """A data set whose examples can be had in any order.
-
-    `audio_s` are seconds of audio, `text_tokens` estimates of the tokens beside them, both
-    float32 [n]. `tasks` are shares of tasks or None, `prompt` what to ask or None, `bad` the
-    list's bad lines that were skipped.
-    """
-
-    name: str
-    audio_s: np.ndarray
-    text_tokens: np.ndarray
-    tasks: Mapping[str, Any] | None
-    prompt: str | None
-    bad: Sequence[Unread]
-
-    def __len__(self) -> int: ...
-
-    def id(self, index: int) -> str:
-        """A name of the example, alike in every run and unique in the source."""
-
-    def order(self, rng: np.random.Generator) -> np.ndarray:
-        """All indices, shuffled in a way that is cheap to read."""
-
-    def raw(self, index: int) -> RawExample:
-        """Reads the list's entry. Raises MossAudioError or OSError."""
 
 
 @dataclass

@@ -32,7 +32,8 @@ class LoaderReport:
 
     def add(self, batch: Batch) -> None:
         """Counts a batch that is being given out."""
-        self.leave_out(batch.set_aside)
+        self.set_aside.update(item.reason for item in batch.set_aside)
+        self.listed += batch.set_aside[: _LISTED - len(self.listed)]
         if not batch.ids:
             return
         self.batches += 1
@@ -42,10 +43,6 @@ class LoaderReport:
         self.frames += int(batch.audio_data_seqlens.sum())
         self.frame_places += batch.audio_data.shape[0] * batch.audio_data.shape[2]
         self.audio_s += batch.audio_s
-
-    def leave_out(self, aside: list[SetAside]) -> None:
-        self.set_aside.update(item.reason for item in aside)
-        self.listed += aside[: _LISTED - len(self.listed)]
 
     @property
     def padding(self) -> float:

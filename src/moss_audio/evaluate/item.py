@@ -9,15 +9,14 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Protocol
 
-from moss_audio.recordings import Audio, load_audio
+from moss_audio.recordings import Audio
 from moss_audio.result import Event, Word
 
 
 class Sound(Protocol):
-    """A recording to be opened later.
+    """A recording to be opened later, such as a `Clip`.
 
     `identity` tells it from others of its set and does not depend on the machine. `load` raises
     AudioError in one line.
@@ -27,29 +26,6 @@ class Sound(Protocol):
     def identity(self) -> str: ...
 
     def load(self) -> Audio: ...
-
-
-@dataclass(frozen=True)
-class SoundFile:
-    """A file, or its seconds `start` to `end`; `name` is its path inside the set."""
-
-    path: Path
-    name: str
-    start: float | None = None
-    end: float | None = None
-
-    @property
-    def identity(self) -> str:
-        """Name, size and part: another recording under an old name is noticed by its size."""
-        try:
-            size = self.path.stat().st_size
-        except OSError:
-            size = -1
-        return f"{self.name}:{size}:{self.start}:{self.end}"
-
-    def load(self) -> Audio:
-        """The samples. Raises AudioError naming the file."""
-        return load_audio(self.path, start=self.start, end=self.end)
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,11 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict
 from importlib import metadata
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
+
+from jinja2 import Environment, StrictUndefined
 
 from moss_audio import __version__
 from moss_audio.evaluate.figures import ALL, Figure, figures
@@ -102,97 +105,26 @@ def write(folder: Path, report: dict[str, Any]) -> tuple[Path, Path]:
     return paths
 
 
-# --------------------------------------------------------------------------------- for readers
-
-
 def markdown(report: dict[str, Any]) -> str:
-    """The report as a page."""
-    figures_ = [Figure(**row) for row in report["figures"]]
-    limit = f"; at most {report['limit']} items a part" if report["limit"] else ""
-    lines = [
-        f"# {report['suite']}: {report['model']}",
-        "",
-        f"    {report['command']}",
-        "",
-        f"Model files {report['model_hash'][:16]}, suite version {report['suite_version']}; "
-        + ", ".join(f"{k} {v}" for k, v in report["versions"].items())
-        + f"{limit}.",
-        "",
-        *_main_table([figure for figure in figures_ if figure.group == ALL]),
-        "",
-        f"In brackets: {100 * LEVEL:.0f} % bootstrap intervals over items ({RESAMPLES} draws, seed "
-        f"{SEED}). The paper's figures are for its own checkpoints, prompts and test clips.",
-    ]
-    groups = [figure for figure in figures_ if figure.group != ALL]
-    if groups:
-        lines += ["", "## By category", "", *_group_table(groups)]
-    lines += ["", "## Test data", "", *_data_table(report["data"])]
-    notes = [f"- {row['part']}: {note}" for row in report["data"] for note in row["notes"]]
-    notes += [f"- {row['part']}: not measured, {row['reason']}" for row in report["absent"]]
+    """The report as a page, by `report.md.j2`."""
+    made = [Figure(**row) for row in report["figures"]]
+    notes = [f"{row['part']}: {note}" for row in report["data"] for note in row["notes"]]
+    notes += [f"{row['part']}: not measured, {row['reason']}" for row in report["absent"]]
     notes += [
-        f"- {row['part']}: {count} answers: {warning}"
+        f"{row['part']}: {count} answers: {warning}"
         for row in report["data"]
         for warning, count in row["warnings"].items()
     ]
-    if notes:
-        lines += ["", *map(_one_line, notes)]
-    failed = report["failed"]
-    if failed:
-        lines += ["", f"## Failed: {len(failed)}", ""]
-        lines += [f"- {_one_line(f['part'])} {_one_line(f['id'])}: {_one_line(f['error'])}"
-                  for f in failed[:_SHOWN]]  # fmt: skip
-        if len(failed) > _SHOWN:
-            lines.append(f"- and {len(failed) - _SHOWN} more in report.json")
-    return "\n".join(lines) + "\n"
-
-
-def _main_table(rows: Sequence[Figure]) -> list[str]:
-    columns = {
-        "part": [row.part for row in rows],
-        "figure": [row.name for row in rows],
-        "value": [_value(row) for row in rows],
-        "beside it": [
-            f"{row.baseline_name} {_number(row.baseline, row.unit)}" if row.baseline_name else ""
-            for row in rows
-        ],
-        "bar": [_bar(row) for row in rows],
-        "paper": [row.paper for row in rows],
-        "of": [f"{row.whole:,.6g} in {row.items} items" for row in rows],
-    }
-    return _table({name: cells for name, cells in columns.items() if any(cells)})
-
-
-def _group_table(rows: Sequence[Figure]) -> list[str]:
-    return _table(
-        {
-            "part": [row.part for row in rows],
-            "category": [row.group for row in rows],
-            "figure": [row.name for row in rows],
-            "value": [_value(row) for row in rows],
-            "beside it": [_number(row.baseline, row.unit) for row in rows],
-            "items": [str(row.items) for row in rows],
-        }
+    page = Environment(undefined=StrictUndefined, trim_blocks=True, keep_trailing_newline=True)
+    page.filters |= {"line": _one_line, "cell": lambda t: _one_line(t).replace("|", "\\|")}
+    page.globals |= {"number": _number, "value": _value, "bar": _bar, "shown": _SHOWN}
+    template = (files(__package__) / "report.md.j2").read_text(encoding="utf-8")
+    return page.from_string(template).render(
+        report,
+        whole=[figure for figure in made if figure.group == ALL],
+        groups=[figure for figure in made if figure.group != ALL],
+        notes=notes,
     )
-
-
-def _data_table(rows: Sequence[dict[str, Any]]) -> list[str]:
-    return _table(
-        {
-            "part": [row["part"] for row in rows],
-            "what": [row["about"] for row in rows],
-            "items": [str(row["items"]) for row in rows],
-            "answered": [str(row["answered"]) for row in rows],
-            "hours": [f"{row['hours']:.3f}" for row in rows],
-            "hash of the items": [row["items_hash"][:16] for row in rows],
-        }
-    )
-
-
-def _table(columns: dict[str, list[str]]) -> list[str]:
-    rows = zip(*columns.values(), strict=True)
-    cells = [[_one_line(cell).replace("|", "\\|") for cell in row] for row in rows]
-    head = [list(columns), ["---"] * len(columns)]
-    return ["| " + " | ".join(row) + " |" for row in [*head, *cells]]
 
 
 def _one_line(text: str) -> str:

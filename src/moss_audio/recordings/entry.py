@@ -26,7 +26,8 @@ import numpy as np
 
 from moss_audio.errors import MossAudioError
 from moss_audio.files import MEDIA_SUFFIXES
-from moss_audio.recordings.sources import is_data_uri
+from moss_audio.recordings.audio import Audio, load_audio
+from moss_audio.recordings.names import is_data_uri
 
 # Names of the field that holds a recording. The second group also stands in lists of documents,
 # where only a value with the suffix of a media file is taken for a recording.
@@ -65,6 +66,20 @@ class Clip:
     start_s: float | None = None
     end_s: float | None = None
     name: str = ""
+
+    @property
+    def identity(self) -> str:
+        """Name, size and part of a file, the same on every machine: another recording under an old
+        name is noticed by its size."""
+        try:
+            size = os.path.getsize(self.audio)
+        except OSError:
+            size = -1
+        return f"{self.name}:{size}:{self.start_s}:{self.end_s}"
+
+    def load(self) -> Audio:
+        """The samples. Raises AudioError naming the file."""
+        return load_audio(self.audio, start=self.start_s, end=self.end_s)
 
 
 @dataclass(frozen=True)

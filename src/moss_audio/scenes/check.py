@@ -70,7 +70,8 @@ def check(root: Path | str) -> Report:
     Raises MossAudioError if `root` is no folder or holds something that is not a scene.
     """
     root = Path(root)
-    marks = _sound_marks(root)
+    made_of = root / sources.SOURCES  # folders made before have none
+    marks = sources.read(made_of)["sound_files"] if made_of.exists() else {}
     found: dict[str, dict[str, _Where]] = {
         what: {} for what in ("sentence", "voice", "sound", "prompt")
     }
@@ -119,9 +120,3 @@ def _parts_said(sentences: dict[str, _Where], english: dict[str, tuple[str, str]
             scenes = {**others, HUMAN_EN: english[words][1]}
             leaks.append(Leak("sentence", where.name, tuple(sorted(scenes.items()))))
     return leaks
-
-
-def _sound_marks(root: Path) -> dict[str, str]:
-    """Name of a recorded sound -> what tells it from others; folders made before have none."""
-    path = root / sources.SOURCES
-    return sources.read(path)["sound_files"] if path.exists() else {}

@@ -16,6 +16,11 @@ from moss_audio.result import Segment, Word
 from moss_audio.scenes.records import SceneEvent
 from moss_audio.units import SAMPLE_RATE
 
+# Fields of a scene that are in its truth as they are; the second ones perhaps.
+_WRITTEN = (
+    "id", "kind", "split", "offset_samples", "num_samples", "voice", "music", "snr_db", "seed",
+)  # fmt: skip
+_OPTIONAL = ("language", "speech_source", "effects")
 AUDIO, TRUTH, COMPLETED = "audio.i16", "scenes.jsonl", ".completed"
 
 
@@ -114,21 +119,11 @@ def _scene(data: dict[str, Any], audio: Path) -> Scene:
         sentences.append(Segment(s["text"], s["start"], s["end"], words[at : at + count]))
         at += count
     return Scene(
-        id=data["id"],
-        kind=data["kind"],
-        split=data["split"],
+        **{name: data[name] for name in _WRITTEN},
+        **{name: data[name] for name in _OPTIONAL if name in data},
         audio=audio,
-        offset_samples=data["offset_samples"],
-        num_samples=data["num_samples"],
-        voice=data["voice"],
         words=words,
         sentences=tuple(sentences),
         events=tuple(SceneEvent(**e) for e in data["events"]),
-        music=data["music"],
-        snr_db=data["snr_db"],
-        seed=data["seed"],
         sentence_voices=tuple(s.get("voice", data["voice"]) for s in data["sentences"]),
-        language=data.get("language", "en"),
-        speech_source=data.get("speech_source"),
-        effects=data.get("effects", {}),
     )

@@ -15,8 +15,9 @@ take no part.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -59,12 +60,15 @@ class AlignConfig(StageConfig):
     regression: float = 0.1  # dense: weight of the distance to the embedding itself
 
 
-def _pieces(index: int, word: Word, tokenizer: Any) -> list[int]:
-    return tokenizer.encode((" " if index else "") + word.text, add_special_tokens=False)
+Encode = Callable[[str], list[int]]  # a text's word pieces, without any others
+
+
+def _pieces(index: int, word: Word, encode: Encode) -> list[int]:
+    return encode((" " if index else "") + word.text)
 
 
 def frame_targets(
-    words: Sequence[Word] | None, sounds: Sequence[Event] | None, n_tokens: int, tokenizer: Any
+    words: Sequence[Word] | None, sounds: Sequence[Event] | None, n_tokens: int, encode: Encode
 ) -> list[int]:
     """The target of each audio token: the word piece spoken at its middle, else a piece of the
     label of the event that sounds there, else a line feed for quiet. `[n_tokens]` ids.
@@ -73,7 +77,7 @@ def frame_targets(
     is `IGNORE` instead of quiet.
     """
     known = words is not None and sounds is not None
-    quiet = tokenizer.encode(QUIET, add_special_tokens=False)[0] if known else IGNORE
+    quiet = encode(QUIET)[0] if known else IGNORE
     targets = [quiet] * n_tokens
 
     def fill(pieces: list[int], start: float, end: float) -> None:
@@ -85,24 +89,10 @@ def frame_targets(
 
     for sound in sounds or ():
         # a label is one idea: its last word names the sound from beginning to end
-        fill(tokenizer.encode(" " + sound.label, add_special_tokens=False)[-1:],
-             sound.start, sound.end)  # fmt: skip
+        fill(encode(" " + sound.label)[-1:], sound.start, sound.end)
     for index, word in enumerate(words or ()):
-        fill(_pieces(index, word, tokenizer), word.start, word.end)
+        fill(_pieces(index, word, encode), word.start, word.end)
     return targets
-
-
-class _CachedTokenizer:
-    """A tokenizer that encodes each text once: the same words return in every epoch."""
-
-    def __init__(self, tokenizer: Any) -> None:
-        self.tokenizer = tokenizer
-        self.known: dict[str, list[int]] = {}
-
-    def encode(self, text: str, add_special_tokens: bool = False) -> list[int]:
-        if text not in self.known:
-            self.known[text] = self.tokenizer.encode(text, add_special_tokens=add_special_tokens)
-        return self.known[text]
 
 
 class SpokenPieces(nn.Module):
@@ -117,14 +107,16 @@ class SpokenPieces(nn.Module):
         self, scenes: Sequence[Any], tokenizer: Any, embedding: torch.Tensor, scale: float
     ) -> None:
         super().__init__()
-        self.tokenizer, self.scale = _CachedTokenizer(tokenizer), scale
+        self.scale = scale
+        # Each text once: the same words return in every epoch.
+        self.encode: Encode = cache(partial(tokenizer.encode, add_special_tokens=False))
         pieces: set[int] = set()
         for scene in scenes:
             for i, word in enumerate(scene.words):
-                pieces.update(_pieces(i, word, self.tokenizer))
+                pieces.update(_pieces(i, word, self.encode))
             for sound in scene.events:
-                pieces.update(self.tokenizer.encode(" " + sound.label)[-1:])
-        pieces.update(self.tokenizer.encode(QUIET)[:1])
+                pieces.update(self.encode(" " + sound.label)[-1:])
+        pieces.update(self.encode(QUIET)[:1])
         seen = torch.tensor(sorted(pieces), dtype=torch.long)  # scenes may have no word
         index = torch.full((embedding.shape[0],), IGNORE)
         index[seen] = torch.arange(len(seen))
@@ -134,7 +126,7 @@ class SpokenPieces(nn.Module):
         for name, tensor in tensors.items():
             self.register_buffer(name, tensor.clone(), persistent=False)
         self.rows = index  # stays on the CPU, where targets are made
-        self.quiet = int(index[self.tokenizer.encode(QUIET)[0]])
+        self.quiet = int(index[self.encode(QUIET)[0]])
 
     def targets(self, batch: Batch) -> torch.Tensor:
         """Row of `table` for each audio token of a batch `[N]`; `IGNORE` where none is known."""
@@ -142,7 +134,7 @@ class SpokenPieces(nn.Module):
         for words, sounds, n_frames in zip(
             batch.words, batch.sounds, batch.audio_data_seqlens.tolist(), strict=True
         ):
-            out += frame_targets(words, sounds, num_tokens(n_frames), self.tokenizer)
+            out += frame_targets(words, sounds, num_tokens(n_frames), self.encode)
         ids = torch.tensor(out, dtype=torch.long)
         return torch.where(ids == IGNORE, IGNORE, self.rows[ids.clamp(min=0)])
 

@@ -21,16 +21,10 @@ from moss_audio.prompt import PromptSpec
 from moss_audio.train.attention import NAME as PACKED
 from moss_audio.train.attention import use_packed_attention
 from moss_audio.train.flops import frames_of, step_flops
-from moss_audio.train.objective import Objective, mixed_precision, needs_gradient
+from moss_audio.train.objective import Objective, mixed_precision
 from moss_audio.train.setup import sharded
 
 _SILENT_FRAMES = 8  # one audio token
-
-
-def learnt_labels(labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Labels moved to the position that predicts them `[R, L]`, and where there are any."""
-    moved = F.pad(labels[:, 1:], (0, 1), value=IGNORE)
-    return moved, moved != IGNORE
 
 
 class AnswerObjective(Objective):
@@ -64,7 +58,7 @@ class AnswerObjective(Objective):
             self.rows = nn.Parameter(table.detach().float().clone())
         if next(model.parameters()).device.type == "cpu" and not torch.cuda.is_available():
             use_packed_attention(model.language_model)
-        self.encoder_learns = needs_gradient([model.audio_encoder])
+        self.encoder_learns = any(p.requires_grad for p in model.audio_encoder.parameters())
 
     def rates(self) -> Mapping[str, float]:
         return self._rates
@@ -128,7 +122,8 @@ class AnswerObjective(Objective):
             **self.borders(batch),
         ).last_hidden_state
         # logits only where there is a label: the head is a fifth of a small model
-        labels, learnt = learnt_labels(batch.labels)
+        labels = F.pad(batch.labels[:, 1:], (0, 1), value=IGNORE)  # each where it is predicted
+        learnt = labels != IGNORE
         logits = self.model.lm_head(hidden[learnt])
         value = F.cross_entropy(logits.float(), labels[learnt], reduction="sum")
         return value / count + unused.float()

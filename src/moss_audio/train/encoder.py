@@ -163,7 +163,7 @@ class EncoderObjective(AnswerObjective):
         found = []
         for words in batch.words:
             text = " ".join(word.text for word in words or ())
-            ids = self.spoken.tokenizer.encode(text) if text else []
+            ids = self.spoken.encode(text) if text else []
             rows = self.spoken.rows[torch.tensor(ids, dtype=torch.long)].tolist()
             found.append(rows if min(rows, default=-1) >= 0 else [])
         return found

@@ -7,7 +7,7 @@ that of one big batch, however the items are spread over micro-batches.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -74,11 +74,6 @@ class Objective(nn.Module):
     def flops(self, batch: Batch) -> float:
         """Estimated floating-point operations of one step on a batch; 0 where unknown."""
         return 0.0
-
-
-def needs_gradient(modules: Iterable[nn.Module]) -> bool:
-    """Whether any parameter of any of the modules learns."""
-    return any(p.requires_grad for module in modules for p in module.parameters())
 
 
 def mixed_precision(device: torch.device, dtype: torch.dtype) -> torch.autocast:

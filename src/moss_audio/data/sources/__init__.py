@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from moss_audio.data.config import DataConfig, SourceConfig, source_name
 from moss_audio.data.probe import fill_durations
-from moss_audio.data.raw import Source
-from moss_audio.data.sources.base import ListedSource
+from moss_audio.data.sources.base import Source
 from moss_audio.errors import MossAudioError
 
 _SHOWN = 5
@@ -33,7 +32,7 @@ def open_source(config: SourceConfig, data: DataConfig) -> Source:
     return source
 
 
-def _open(config: SourceConfig) -> ListedSource:
+def _open(config: SourceConfig) -> Source:
     name = source_name(config)
     if config.kind == "scenes":
         from moss_audio.data.sources.scenes import ScenesSource

@@ -16,10 +16,17 @@ from moss_audio.recordings.entry import Clip, Unread, is_remote
 from moss_audio.recordings.tars import TarMember
 
 
-class ListedSource:
-    """A source whose entries are numbered from 0. A subclass fills `lines` and gives `read`.
+class Source:
+    """A data set whose examples can be had in any order. A subclass fills `lines`, whose entries
+    are numbered from 0, and gives `read`.
 
-    `numbers` maps an example to its entry: entries found unusable later are taken out of it.
+    Attributes:
+        audio_s: float32 [n], seconds of audio.
+        text_tokens: float32 [n], estimates of the tokens beside them.
+        tasks: shares of tasks, or None.
+        prompt: what to ask, or None.
+        bad: the list's bad lines, which were skipped.
+        numbers: int64 [n], the entry of each example: those found unusable are taken out.
     """
 
     def __init__(self, config: SourceConfig, name: str, lines: Lines) -> None:
@@ -40,6 +47,7 @@ class ListedSource:
         self.audio_s, self.text_tokens = self.audio_s[good], self.text_tokens[good]
 
     def id(self, index: int) -> str:
+        """A name of the example, alike in every run and unique in the source."""
         return f"{self.name}/{self.numbers[index]}"
 
     def place(self, index: int) -> str:
@@ -47,9 +55,11 @@ class ListedSource:
         return self.id(index)
 
     def order(self, rng: np.random.Generator) -> np.ndarray:
+        """All indices, shuffled in a way that is cheap to read."""
         return rng.permutation(len(self))
 
     def raw(self, index: int) -> RawExample:
+        """Reads the list's entry. Raises MossAudioError or OSError."""
         return self.read(int(self.numbers[index]))
 
     def read(self, number: int) -> RawExample:

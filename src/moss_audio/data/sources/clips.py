@@ -7,7 +7,7 @@ from typing import Any
 
 from moss_audio.data.config import SourceConfig
 from moss_audio.data.raw import Lines, RawExample, Truth
-from moss_audio.data.sources.base import ListedSource, checked, checked_text, existing, opened
+from moss_audio.data.sources.base import Source, checked, checked_text, existing, opened
 from moss_audio.errors import MossAudioError
 from moss_audio.recordings.entry import Clip, Entry, Unread, seconds
 from moss_audio.recordings.kaldi import read_kaldi
@@ -18,7 +18,7 @@ from moss_audio.result import Segment, Word
 _SLACK_S = 0.05  # by which a word may reach out of its supervision
 
 
-class ClipSource(ListedSource):
+class ClipSource(Source):
     """The entries are kept in memory. Rows of a table are numbered, the others have their ids."""
 
     def __init__(self, config: SourceConfig, name: str) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 
 from moss_audio.data.config import SourceConfig
 from moss_audio.data.raw import Lines, RawExample, Truth
-from moss_audio.data.sources.base import ListedSource, checked, checked_text, existing
+from moss_audio.data.sources.base import Source, checked, checked_text, existing
 from moss_audio.data.sources.released import read_conversation
 from moss_audio.errors import MossAudioError
 from moss_audio.recordings.entry import AUDIO_NAMES, TEXT_NAMES, Clip, Unread, read_clip, seconds
@@ -23,7 +23,7 @@ _USUAL = {
 }
 
 
-class HfSource(ListedSource):
+class HfSource(Source):
     """Rows with audio (bytes or a path) and a text, a question and a text, or messages."""
 
     def __init__(self, config: SourceConfig, name: str) -> None:

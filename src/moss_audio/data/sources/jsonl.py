@@ -11,14 +11,14 @@ from moss_audio.data.config import SourceConfig
 from moss_audio.data.conversation import texts_of
 from moss_audio.data.example import DOCUMENT
 from moss_audio.data.raw import Lines, RawExample, Truth
-from moss_audio.data.sources.base import ListedSource, checked, checked_text, existing
+from moss_audio.data.sources.base import Source, checked, checked_text, existing
 from moss_audio.data.sources.released import conversation_list, read_conversation
 from moss_audio.errors import MossAudioError
 from moss_audio.recordings.entry import Unread, audio_field, entry_of, is_media, seconds
 from moss_audio.recordings.tables import Record, read_records, record_at
 
 
-class JsonlSource(ListedSource):
+class JsonlSource(Source):
     """Only places in the file are kept in memory; a line is read again when its turn comes. (A
     `.json` file that is one list has no lines: its objects are kept.)"""
 

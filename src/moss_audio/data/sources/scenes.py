@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from moss_audio.data.config import SourceConfig
 from moss_audio.data.raw import Lines, RawExample, Truth
-from moss_audio.data.sources.base import ListedSource, existing
+from moss_audio.data.sources.base import Source, existing
 from moss_audio.recordings.entry import Clip
 from moss_audio.scenes.reader import load_scenes
 
 
-class ScenesSource(ListedSource):
+class ScenesSource(Source):
     """Completed shards of `moss-audio scenes make`, one split."""
 
     def __init__(self, config: SourceConfig, name: str) -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from moss_audio.evaluate.item import Dataset, Item, SoundFile
-from moss_audio.evaluate.loaders.files import DataError, below, first_of, spoken_lines
+from moss_audio.evaluate.item import Dataset, Item
+from moss_audio.evaluate.loaders.files import DataError, below, first_of, sound_file, spoken_lines
 
 TRANSCRIPT = Path("transcript/aishell_transcript_v0.8.txt")
 
@@ -27,7 +27,7 @@ def load(directory: Path, split: str = "test") -> Dataset:
     items = [
         Item(
             id=wav.stem,
-            audio=(SoundFile(wav, wav.relative_to(root).as_posix()),),
+            audio=(sound_file(root, wav.relative_to(root).as_posix()),),
             reference=texts[wav.stem],
             category=wav.parent.name,
         )

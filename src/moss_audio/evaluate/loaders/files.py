@@ -11,9 +11,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from moss_audio.errors import AudioError, MossAudioError
-from moss_audio.evaluate.item import SoundFile
 from moss_audio.recordings import Audio, load_audio
-from moss_audio.recordings.entry import Unread
+from moss_audio.recordings.entry import Clip, Unread
 from moss_audio.recordings.folders import files_below
 from moss_audio.recordings.parquet import ArrowRows
 from moss_audio.recordings.tables import Record, read_lines
@@ -133,10 +132,10 @@ def rows_of(records: Iterable[Record | Unread]) -> list[DataRow]:
     return [DataRow(record.fields, record.where) for record in whole(records)]
 
 
-def sound_file(root: Path, name: str) -> SoundFile:
+def sound_file(root: Path, name: str) -> Clip:
     """A recording by its path in the set; published paths may begin with `./`."""
     relative = name.removeprefix("./")
-    return SoundFile(root / relative, relative)
+    return Clip(str(root / relative), name=relative)
 
 
 def parquet_rows(path: Path, without: Sequence[str] = ()) -> list[DataRow]:

@@ -4,8 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from moss_audio.evaluate.item import Dataset, Item, SoundFile
-from moss_audio.evaluate.loaders.files import DataError, any_below, below, folder, spoken_lines
+from moss_audio.evaluate.item import Dataset, Item
+from moss_audio.evaluate.loaders.files import (
+    DataError,
+    any_below,
+    below,
+    folder,
+    sound_file,
+    spoken_lines,
+)
 
 _LISTS = ".trans.txt"
 
@@ -25,8 +32,8 @@ def load(directory: Path) -> Dataset:
         chapter = path.parent
         subset = chapter.parent.parent.name
         for name, words in spoken_lines(path):
-            flac = chapter / f"{name}.flac"
-            sound = SoundFile(flac, flac.relative_to(directory).as_posix())
+            flac = (chapter / f"{name}.flac").relative_to(directory)
+            sound = sound_file(directory, flac.as_posix())
             items.append(Item(id=name, audio=(sound,), reference=words, category=subset))
     subsets = ", ".join(sorted({item.category for item in items}))
     return Dataset(items, f"LibriSpeech, {subsets}")

@@ -8,10 +8,11 @@ by any name that `moss_audio.recordings.entry` knows. Paths are relative to the 
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from moss_audio.evaluate.item import Dataset, Item, SoundFile
+from moss_audio.evaluate.item import Dataset, Item
 from moss_audio.evaluate.loaders.files import DataError, DataRow, folder, whole
 from moss_audio.recordings.entry import TEXT_NAMES, Entry, is_remote
 from moss_audio.recordings.kaldi import read_kaldi
@@ -125,7 +126,7 @@ def _item(entry: Entry, **given: Any) -> Item:
     name = entry.id
     if name is None:
         name = clip.name if clip.start_s is None else f"{clip.name}@{clip.start_s:g}"
-    sound = SoundFile(Path(clip.audio), clip.name.removeprefix("./"), clip.start_s, clip.end_s)
+    sound = replace(clip, name=clip.name.removeprefix("./"))
     category = str(_row(entry).get("category", "dataset") or "")
     return Item(id=name, audio=(sound,), category=category, **given)
 

@@ -11,8 +11,8 @@ import gzip
 import re
 from pathlib import Path
 
-from moss_audio.evaluate.item import Dataset, Item, SoundFile
-from moss_audio.evaluate.loaders.files import DataError
+from moss_audio.evaluate.item import Dataset, Item
+from moss_audio.evaluate.loaders.files import DataError, sound_file
 
 DIRECTORY = Path("/usr/share/asterisk/sounds/en_US_f_Allison")
 TEXT = Path("/usr/share/doc/asterisk-core-sounds-en/core-sounds-en.txt.gz")
@@ -37,7 +37,7 @@ def load() -> Dataset:
         if name.startswith(_LEFT_OUT) or not _SPEAKABLE.fullmatch(words) or _TONES.search(words):
             left_out += 1
             continue
-        sound = SoundFile(path, f"{name}.wav")
+        sound = sound_file(DIRECTORY, f"{name}.wav")
         items.append(Item(id=name, audio=(sound,), reference=words))
     if not items:
         raise DataError(f"{TEXT}: names none of the recordings in {DIRECTORY}")

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from moss_audio.errors import MissingDependencyError
-from moss_audio.evaluate.item import Dataset, Item, SoundFile
-from moss_audio.evaluate.loaders.files import DataError, any_below, below, folder
+from moss_audio.evaluate.item import Dataset, Item
+from moss_audio.evaluate.loaders.files import DataError, any_below, below, folder, sound_file
 from moss_audio.result import Word
 from moss_audio.text import join_words
 
@@ -61,7 +61,7 @@ def _item(grid: Path, directory: Path, recordings: dict[str, list[Path]]) -> Ite
     name = chosen[0].relative_to(directory).as_posix()
     return Item(
         id=str(Path(name).with_suffix("")),
-        audio=(SoundFile(chosen[0], name),),
+        audio=(sound_file(directory, name),),
         reference=join_words([word.text for word in words]),
         words=words,
     )

@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import tempfile
 import time
+from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
@@ -26,25 +27,7 @@ _HOME = Path("/usr/share/festival/voices")
 # (pitch by resampling, tempo stretch): the first of a voice is as recorded.
 _VARIANTS = ((1.0, 1.0), (0.92, 0.95), (1.09, 1.1), (0.96, 1.15), (1.04, 0.9))
 _TIMEOUT_S = 60.0
-_END = "moss-audio-end"
-# One line a token: the start and end of its segments. A token's words that make no sound of their
-# own (punctuation, a clitic that joined the word before) have no segments and are passed over.
-_PROGRAM = f"""
-(define (moss_word w)
-  (if (item.daughter1 (item.relation w 'SylStructure))
-      (format t "W %f %f " (item.feat w "R:SylStructure.daughter1.daughter1.segment_start")
-                           (item.feat w "R:SylStructure.daughtern.daughtern.segment_end"))))
-(define (moss_token token)
-  (format t "T ")
-  (mapcar moss_word (item.daughters token))
-  (format t "\\n"))
-(define (moss_say text path)
-  (let ((utt (utt.synth (eval (list 'Utterance 'Text text)))))
-    (mapcar moss_token (utt.relation.items utt 'Token))
-    (utt.save.wave utt path 'riff)
-    (format t "{_END}\\n")
-    (fflush nil)))
-"""
+_END = "moss-audio-end"  # as in festival.scm
 
 
 class FestivalVoice:
@@ -72,7 +55,7 @@ class FestivalVoice:
             env={**os.environ, "LC_ALL": "C"},
         )
         self._left = b""
-        self._send(_PROGRAM)
+        self._send((files(__package__) / "festival.scm").read_text(encoding="ascii"))
 
     def speakers(self) -> tuple[str, ...]:
         """Names of all speakers of the voices that are installed."""

@@ -2,20 +2,11 @@
 
 from __future__ import annotations
 
-# Engine and first part of the name -> the person who was recorded. Speakers that are warps or
-# formant variants of a synthesiser are their own.
-_PEOPLE = {
-    "flite/slt": "cmu slt",
-    "flite/awb": "cmu awb",
-    "flite/rms": "cmu rms",
-    "flite/kal16": "kal",
-    "festival/slt": "cmu slt",
-    "festival/kal": "kal",
-    "festival/ked": "ked",
-    "human/asterisk-en": "allison smith",
-    "human/asterisk-es": "allison smith",
-    "human/asterisk-fr": "june wallack",
-}
+from moss_audio.settings import packaged
+
+
+def _people() -> dict[str, str]:
+    return packaged("moss_audio.scenes", "sources.toml")["people"]
 
 
 def person_of(speaker: str) -> str:
@@ -23,12 +14,13 @@ def person_of(speaker: str) -> str:
 
     Variants in pitch and tempo ("flite/slt-3") are the person they are made of.
     """
-    return _PEOPLE.get(speaker.rsplit("-", 1)[0], _PEOPLE.get(speaker, speaker))
+    people = _people()
+    return people.get(speaker.rsplit("-", 1)[0], people.get(speaker, speaker))
 
 
 def held_out_people(prefixes: tuple[str, ...]) -> frozenset[str]:
     """The people that prefixes of speakers' names hold out, in whichever engine they speak."""
-    known = {p for name, p in _PEOPLE.items() if name.startswith(prefixes or ("\0",))}
+    known = {p for name, p in _people().items() if name.startswith(prefixes or ("\0",))}
     return frozenset(known | {person_of(p) for p in prefixes})
 
 

@@ -1,0 +1,16 @@
+; One line a token: the start and end of its segments. A token's words that make no sound of their
+; own (punctuation, a clitic that joined the word before) have no segments and are passed over.
+(define (moss_word w)
+  (if (item.daughter1 (item.relation w 'SylStructure))
+      (format t "W %f %f " (item.feat w "R:SylStructure.daughter1.daughter1.segment_start")
+                           (item.feat w "R:SylStructure.daughtern.daughtern.segment_end"))))
+(define (moss_token token)
+  (format t "T ")
+  (mapcar moss_word (item.daughters token))
+  (format t "\n"))
+(define (moss_say text path)
+  (let ((utt (utt.synth (eval (list 'Utterance 'Text text)))))
+    (mapcar moss_token (utt.relation.items utt 'Token))
+    (utt.save.wave utt path 'riff)
+    (format t "moss-audio-end\n")
+    (fflush nil)))
