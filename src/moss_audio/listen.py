@@ -17,6 +17,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from typing import Any, Literal
 
 import numpy as np
@@ -35,6 +36,7 @@ from moss_audio.recordings import (
 )
 from moss_audio.result import Result
 from moss_audio.tasks.base import WARN_LOOP, Task
+from moss_audio.text import join_words
 from moss_audio.units import HOP_SAMPLES, SAMPLE_RATE, TOKENS_PER_SECOND
 
 MAX_CLIP_S = 300.0  # a longer recording is walked in windows
@@ -339,12 +341,22 @@ def _prompts(engine: Engine, ask: _Asked) -> Iterator[tuple[list[np.ndarray], fl
         for window, whole in _windows(ask, window_seconds(engine)):
             yield [window.samples], window.start_s, whole
         return
+    heard = prompt_clips(engine, query)
+    ask.warnings = [line for one in heard for line in one.warnings]
+    yield [one.samples for one in heard], 0.0, True
+
+
+def prompt_clips(engine: Engine, query: Query) -> list[Audio]:
+    """The clips of a query whose tasks are not windowed, loaded.
+
+    Raises:
+        AudioError: for a clip that is not usable audio, or where all do not fit into one prompt.
+    """
     limit_s = _prompt_limit_s(engine.max_positions)
     # a second more than a prompt can hold is enough to know that it is too long
     most = (query.start or 0.0) + limit_s + 1.0
     end = most if query.end is None else min(query.end, most)
     heard = [load_audio(x, **{**query.how(x), "end": end}) for x in query.clips]
-    ask.warnings = [line for one in heard for line in one.warnings]
     if heard and sum(one.duration_s for one in heard) > limit_s:
         more = "" if len(heard) == 1 else f", with {len(heard) - 1} more,"
         raise AudioError(
@@ -353,7 +365,7 @@ def _prompts(engine: Engine, ask: _Asked) -> Iterator[tuple[list[np.ndarray], fl
         )
     for one in heard:
         _check_length(one.samples, one.source)
-    yield [one.samples for one in heard], 0.0, True
+    return heard
 
 
 def _windows(ask: _Asked, window_s: float) -> Iterator[tuple[Window, bool]]:
@@ -418,7 +430,8 @@ def _total_seconds(queries: Sequence[Query]) -> float | None:
 
 
 class AnswerStream(Iterator[str]):
-    """The answer to one ask in pieces of whole characters, thinking included.
+    """The answer to one ask in pieces of whole characters, thinking included; a recording that is
+    walked in windows gives their answers one after another.
 
     After the last piece `result` holds the parsed answer with its warnings; `error` says why there
     is none, where errors are returned.
@@ -437,21 +450,28 @@ class AnswerStream(Iterator[str]):
         self._strict = _strict(on_error)
         self._report = _Report(progress, [query])
         self._pieces: Iterator[str] = iter(())
+        self._engine = engine
         ask = _Asked(0, query)
         try:
-            (item,) = _items_of(engine, ask)
-            if item.request is not None:
-                self._pieces = self._written(item, engine.stream(item.request))
+            items = _items_of(engine, ask)
+            first = next(items)  # what is wrong with the ask is told before any piece is
+            self._pieces = self._written(ask, chain([first], items))
         except MossAudioError as error:
             if self._strict:
                 raise
             self.error = error
 
-    def _written(self, item: _Item, pieces: Generator[str, None, Generation]) -> Iterator[str]:
-        answer = yield from pieces
-        self._report.add(item)
-        item.ask.parts[0].append((0.0, item.read(answer)))
-        self.result = item.ask.finish().result
+    def _written(self, ask: _Asked, items: Iterable[_Item]) -> Iterator[str]:
+        before = ""
+        for item in items:
+            answer = None
+            if item.request is not None:
+                pieces = self._engine.stream(item.request)
+                answer = yield from _after(before, pieces) if before else pieces
+                before = answer.text.strip() or before
+            self._report.add(item)
+            ask.parts[item.task].append((item.start_s, item.read(answer)))
+        self.result = ask.finish().result
 
     def __next__(self) -> str:
         try:
@@ -461,6 +481,23 @@ class AnswerStream(Iterator[str]):
                 raise
             self.error = error
             raise StopIteration from None
+
+
+def _after(
+    before: str, pieces: Generator[str, None, Generation]
+) -> Generator[str, None, Generation]:
+    """Pieces of a window's answer, parted from the answer of the window before as joining does."""
+    begun = False
+    while True:
+        try:
+            piece = next(pieces)
+        except StopIteration as end:
+            return end.value  # type: ignore[no-any-return]
+        if not begun:
+            piece = piece.lstrip()
+            begun = bool(piece)
+            yield join_words([before, piece])[len(before) : -len(piece)] if begun else ""
+        yield piece
 
 
 def window_seconds(engine: Engine) -> float:

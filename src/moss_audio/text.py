@@ -41,7 +41,7 @@ _IRREGULAR_ORDINALS = {
 }
 _APOSTROPHES = str.maketrans("\u2018\u2019\u02bc\u00b4`", "'''''")
 _NUMBER = re.compile(r"([0-9]{1,3}(?:,[0-9]{3})+|[0-9]+)(?:\.([0-9]+)|(st|nd|rd|th)(?![a-z]))?")
-_THINK_OPEN, _THINK_CLOSE = "<think>", "</think>"
+THINK_OPEN, THINK_CLOSE = "<think>", "</think>"
 
 
 # ---------------------------------------------------------------- plain lines and joined words
@@ -96,12 +96,12 @@ def split_thinking(text: str) -> tuple[str | None, str, bool]:
     The opening mark may be missing, since a template can put it into the prompt. A block that is
     never closed leaves an empty answer and `closed` False. Source: spec section 1.5.
     """
-    before, mark, after = text.rpartition(_THINK_CLOSE)
+    before, mark, after = text.rpartition(THINK_CLOSE)
     if mark:
-        thinking = before.replace(_THINK_OPEN, "", 1).strip()
+        thinking = before.replace(THINK_OPEN, "", 1).strip()
         return thinking or None, after.strip(), True
-    if text.lstrip().startswith(_THINK_OPEN):
-        return text.lstrip()[len(_THINK_OPEN) :].strip() or None, "", False
+    if text.lstrip().startswith(THINK_OPEN):
+        return text.lstrip()[len(THINK_OPEN) :].strip() or None, "", False
     return None, text.strip(), True
 
 

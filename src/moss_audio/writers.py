@@ -105,10 +105,7 @@ class JsonWriter:
     def render(self, result: Result) -> str:
         """Raises MossAudioError for a time that is not finite."""
         try:
-            return (
-                json.dumps(_round(result.to_dict()), ensure_ascii=False, indent=2, allow_nan=False)
-                + "\n"
-            )
+            return json.dumps(rounded(result), ensure_ascii=False, indent=2, allow_nan=False) + "\n"
         except ValueError as error:
             raise MossAudioError(
                 "the result has a time that is not finite, which JSON cannot hold: correct it"
@@ -268,6 +265,12 @@ def _clock(ms: int, point: str) -> str:
 
 def _praat(ms: int) -> str:
     return f"{ms / 1000:.3f}".rstrip("0").rstrip(".")
+
+
+def rounded(result: Result) -> dict[str, Any]:
+    """`to_dict()` with times in seconds rounded to milliseconds, and texts that UTF-8 can hold."""
+    data: dict[str, Any] = _round(result.to_dict())
+    return data
 
 
 def _round(value: Any) -> Any:

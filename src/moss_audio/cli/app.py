@@ -16,6 +16,7 @@ from moss_audio.cli import (
     info,
     listen,
     scenes,
+    serve,
     train,
 )
 from moss_audio.cli.messages import INTERRUPTED, PIPE_CLOSED, complain
@@ -79,7 +80,9 @@ def build() -> typer.Typer:
     ) -> None:
         """From a sound file to a transcript with times, a timeline of events, or an answer."""
 
-    for group in (listen, info, export, build_nano, scenes, annotate, train, evaluate):
+    for group in (
+        listen, info, serve, export, build_nano, scenes, annotate, train, evaluate,
+    ):  # fmt: skip
         group.register(app)
     return app
 

@@ -35,7 +35,7 @@ def open_source(x: Any, limits: FetchLimits) -> OpenedSource:
     if isinstance(x, (bytes, bytearray, memoryview)):
         opened = OpenedSource(ByteReader(io.BytesIO(bytes(x)), name))
     elif isinstance(x, str) and is_data_uri(x):
-        opened = OpenedSource(ByteReader(io.BytesIO(_decode_data_uri(x, name)), name))
+        opened = OpenedSource(ByteReader(io.BytesIO(decode_data_uri(x, name)), name))
     elif isinstance(x, str) and is_url(x):
         opened = download(x, name, limits)
     elif isinstance(x, (str, os.PathLike)):
@@ -56,7 +56,8 @@ def open_source(x: Any, limits: FetchLimits) -> OpenedSource:
     return opened
 
 
-def _decode_data_uri(uri: str, name: str) -> bytes:
+def decode_data_uri(uri: str, name: str) -> bytes:
+    """The bytes that a `data:` URI holds. Raises ``AudioError`` where it is malformed."""
     header, comma, body = uri[5:].partition(",")
     if not comma:
         raise AudioError(f"{name} has no comma before its data; expected data:TYPE;base64,DATA")

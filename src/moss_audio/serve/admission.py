@@ -1,0 +1,163 @@
+"""Turns at the model: a bounded queue, in which every key has a fair share of the work.
+
+Work is measured in seconds: an estimate from the seconds of sound at first, corrected by what it
+took in the end. A request that would wait too long is refused at once, with a time when to come
+back.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import defaultdict, deque
+from dataclasses import dataclass, field
+
+from moss_audio.serve.config import Limits
+from moss_audio.serve.errors import ApiError
+from moss_audio.serve.metrics import Metrics
+
+_SMOOTHING = 0.2  # weight of the newest request in the measured cost
+_FIXED_S = 1.0  # a request costs as much as so many seconds of sound, beside its own
+
+
+@dataclass(eq=False)
+class Turn:
+    """A request that waits for the model or has it. `release` gives it back, once."""
+
+    key: str
+    endpoint: str
+    audio_s: float
+    cost_s: float
+    granted: asyncio.Future[None] = field(
+        default_factory=lambda: asyncio.get_running_loop().create_future()
+    )
+    began: float = 0.0
+
+
+class Admission:
+    """The queue before `running` places at the model. To be used in one event loop.
+
+    Args:
+        running: requests that may be in the model at once.
+        keys: that there are; with several, none may fill more than half of the queue.
+        cost: seconds of work a second of sound, to begin with.
+    """
+
+    def __init__(
+        self, running: int, keys: int, limits: Limits, metrics: Metrics, cost: float = 0.5
+    ) -> None:
+        self._places = running
+        self._limits = limits
+        self._per_key = limits.waiting if keys < 2 else max(1, limits.waiting // 2)
+        self._metrics = metrics
+        self._costs: dict[str, float] = defaultdict(lambda: cost)
+        self._waiting: dict[str, deque[Turn]] = {}
+        self._running: set[Turn] = set()
+        self._served: dict[str, float] = {}  # work that a busy key has had
+
+    @property
+    def n_waiting(self) -> int:
+        """Requests in the queue."""
+        return sum(map(len, self._waiting.values()))
+
+    @property
+    def full(self) -> bool:
+        """Whether a further request would be refused."""
+        return self.n_waiting >= self._limits.waiting
+
+    def check(self, key: str) -> None:
+        """Whether a request of a key would be let in now.
+
+        Raises:
+            ApiError: 429 where the key has too many requests waiting, 503 where all have.
+        """
+        wait_s = self._wait_s()
+        if (
+            len(self._waiting.get(key, ())) >= self._per_key
+            and self._per_key < self._limits.waiting
+        ):
+            self._metrics.refused("key")
+            raise ApiError(
+                429, "too many requests of this key are waiting: try again later",
+                code="rate_limit_exceeded", retry_after_s=wait_s,
+            )  # fmt: skip
+        if self.full or wait_s > self._limits.wait_s:
+            self._metrics.refused("queue")
+            raise ApiError(
+                503, "the server has more work than it can do in time: try again later",
+                code="server_overloaded", retry_after_s=wait_s,
+            )  # fmt: skip
+
+    async def turn(self, key: str, endpoint: str, audio_s: float) -> Turn:
+        """Wait for a place at the model.
+
+        Args:
+            key: whose share it counts against.
+            endpoint: requests of one have the same cost a second of sound.
+            audio_s: seconds of sound.
+
+        Raises:
+            ApiError: at once, if `check` does.
+        """
+        cost = self._costs[endpoint] * (_FIXED_S + audio_s)
+        turn = Turn(key, endpoint, audio_s, cost)
+        if len(self._running) >= self._places or self.n_waiting:
+            self.check(key)
+        if key not in self._served:  # a new key is owed nothing for the time before
+            self._served[key] = min(self._served.values(), default=0.0)
+        self._waiting.setdefault(key, deque()).append(turn)
+        self._grant()
+        began = time.monotonic()
+        try:
+            await turn.granted
+        except BaseException:  # the client has gone
+            if turn in self._running:
+                self.release(turn)
+            elif turn in self._waiting.get(key, ()):
+                self._waiting[key].remove(turn)
+                self._tidy(key)
+            raise
+        self._metrics.queued(endpoint, time.monotonic() - began)
+        return turn
+
+    def release(self, turn: Turn) -> None:
+        """Give a place back; what the request took corrects the estimates."""
+        if turn not in self._running:
+            return
+        self._running.remove(turn)
+        took_s = time.monotonic() - turn.began
+        self._served[turn.key] += took_s - turn.cost_s
+        measured = took_s / (_FIXED_S + turn.audio_s)
+        self._costs[turn.endpoint] += _SMOOTHING * (measured - self._costs[turn.endpoint])
+        self._tidy(turn.key)
+        self._grant()
+
+    def _wait_s(self) -> float:
+        """Seconds that a further request would wait."""
+        now = time.monotonic()
+        ahead = sum(turn.cost_s for turns in self._waiting.values() for turn in turns)
+        left = [max(0.0, turn.cost_s - (now - turn.began)) for turn in self._running]
+        return 0.0 if len(left) < self._places else (ahead + sum(left)) / self._places
+
+    def _grant(self) -> None:
+        while len(self._running) < self._places and self._waiting:
+            key = min(self._waiting, key=lambda one: self._served[one])
+            turn = self._waiting[key].popleft()
+            if not self._waiting[key]:
+                del self._waiting[key]
+            if turn.granted.cancelled():
+                self._tidy(key)
+                continue
+            self._served[key] += turn.cost_s
+            self._running.add(turn)
+            turn.began = time.monotonic()
+            turn.granted.set_result(None)
+        self._metrics.load(len(self._running), self.n_waiting)
+
+    def _tidy(self, key: str) -> None:
+        """Forget a key that has nothing here any more."""
+        if not self._waiting.get(key):
+            self._waiting.pop(key, None)
+            if all(turn.key != key for turn in self._running):
+                self._served.pop(key, None)
+        self._metrics.load(len(self._running), self.n_waiting)

@@ -1,0 +1,226 @@
+"""`/v1/chat/completions`: conversations about clips, whole or in pieces."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from moss_audio.engine.base import Generation, GenerationOptions
+from moss_audio.engine.base import Request as EngineRequest
+from moss_audio.errors import PromptError
+from moss_audio.listen import Query, prompt_clips
+from moss_audio.prompt import parse_messages
+from moss_audio.serve import sse
+from moss_audio.serve.errors import ApiError, Json
+from moss_audio.serve.formats import chat_usage, completion_head
+from moss_audio.serve.forms import read_json
+from moss_audio.serve.reasoning import ReasoningSplitter
+from moss_audio.serve.service import Service
+from moss_audio.serve.uploads import Upload, from_base64, from_data_uri, measure
+from moss_audio.serve.work import MeteredEngine
+from moss_audio.settings import Between
+from moss_audio.text import split_thinking
+
+# Tokens of thinking for each effort, where no budget is given.
+EFFORTS = {"minimal": 128, "low": 512, "medium": 2048, "high": 4096, "xhigh": 8192}
+ANSWER_TOKENS = 1024  # where nobody says how long an answer may be
+
+
+@dataclass(frozen=True)
+class ChatRequest:
+    """The body of a request. `top_k` and `thinking_budget` are ours, the rest is OpenAI's."""
+
+    messages: tuple[Mapping[str, Any], ...]
+    model: str = ""
+    max_tokens: int | None = None
+    max_completion_tokens: int | None = None
+    temperature: Annotated[float, Between(0, 2)] = 0.0
+    top_p: Annotated[float, Between(0, 1)] = 1.0
+    top_k: Annotated[int, Between(0)] = 0
+    n: Annotated[int, Between(1)] = 1
+    seed: int = 0
+    stop: str | tuple[str, ...] = ()
+    stream: bool = False
+    stream_options: Mapping[str, Any] | None = None
+    modalities: tuple[Literal["text"], ...] = ("text",)
+    response_format: Mapping[str, Any] | None = None
+    reasoning_effort: Literal["none", "minimal", "low", "medium", "high", "xhigh"] | None = None
+    thinking_budget: Annotated[int, Between(0)] | None = None
+    logprobs: bool = False
+    tools: tuple[Mapping[str, Any], ...] = ()
+    frequency_penalty: float = 0.0
+    presence_penalty: float = 0.0
+
+    def check(self, choices: int) -> None:
+        """Raises ApiError for what is not possible."""
+        form = (self.response_format or {}).get("type", "text")
+        for param, wrong, advice in (
+            ("logprobs", self.logprobs, "log-probabilities are not given yet"),
+            ("tools", bool(self.tools), "this model calls no tools"),
+            ("response_format", form != "text", "only text is written"),
+            ("frequency_penalty", self.frequency_penalty != 0, "there is none; leave it out"),
+            ("presence_penalty", self.presence_penalty != 0, "there is none; leave it out"),
+            ("n", self.n > choices, f"at most {choices} answers are given at once"),
+        ):
+            if wrong:
+                raise ApiError(400, f"{param}: {advice}", code="unsupported_value", param=param)
+
+    def options(self, most_tokens: int) -> GenerationOptions:
+        """How to decode. Raises MossAudioError for a value that makes no sense."""
+        effort, budget = self.reasoning_effort, self.thinking_budget
+        thinking = None if effort is None else effort != "none"
+        if budget is None and thinking:
+            budget = EFFORTS[str(effort)]
+        given = self.max_completion_tokens or self.max_tokens
+        tokens = ANSWER_TOKENS + (budget or 0) if given is None else given
+        return GenerationOptions(
+            max_new_tokens=min(tokens, most_tokens),
+            temperature=self.temperature,
+            top_p=self.top_p,
+            top_k=self.top_k,
+            seed=self.seed,
+            stop=(self.stop,) if isinstance(self.stop, str) else self.stop,
+            thinking=True if thinking is None and budget else thinking,
+            thinking_budget=budget if thinking is not False else None,
+            num_return_sequences=self.n,
+            stop_repetition=True,
+        )
+
+
+async def completions(request: Request) -> Response:
+    """The answer to a conversation."""
+    service: Service = request.app.state.service
+    limits = service.config.limits
+    service.admission.check(request.state.key)  # before the body is read
+    asked = await read_json(request, ChatRequest)
+    model = service.name(asked.model)
+    asked.check(limits.choices)
+    options = asked.options(limits.answer_tokens)
+    messages, clips = await asyncio.to_thread(_messages, asked.messages, limits.clips)
+    audio_s = await measure(clips, limits)
+
+    def prompt(engine: MeteredEngine) -> EngineRequest:
+        heard = prompt_clips(engine, Query(tuple(clips), ()))  # type: ignore[arg-type]
+        made = EngineRequest(messages, tuple(one.samples for one in heard), options)
+        engine.check(made)
+        return made
+
+    if asked.stream:
+        return await _streamed(request, service, asked, model, audio_s, prompt)
+
+    def work(engine: MeteredEngine) -> Generation:
+        (answer,) = engine.generate([prompt(engine)])
+        return answer
+
+    answer, usage = await service.complete(request, audio_s, work)
+    choices = [
+        {"index": i, "message": _message(one.text), "finish_reason": _reason(one), "logprobs": None}
+        for i, one in enumerate((answer, *answer.alternatives))
+    ]
+    head = completion_head("chat.completion", model)
+    return Json(head | {"choices": choices, "usage": chat_usage(usage)})
+
+
+async def _streamed(
+    request: Request, service: Service, asked: ChatRequest, model: str, audio_s: float, prompt: Any
+) -> Response:
+    head = completion_head("chat.completion.chunk", model)
+
+    def work(engine: MeteredEngine) -> Generator[Any, None, None]:
+        made = prompt(engine)
+        for index in range(asked.n):
+            options = made.options.changed(num_return_sequences=1, seed=made.options.seed + index)
+            pieces = engine.stream(EngineRequest(made.messages, made.clips, options))
+            yield from _deltas(index, pieces)
+
+    job = await service.start(request, audio_s, work)
+
+    def chunks(choice: dict[str, Any]) -> list[dict[str, Any]]:
+        return [head | {"choices": [choice]}]
+
+    def end() -> Iterator[Any]:
+        if (asked.stream_options or {}).get("include_usage"):
+            yield head | {"choices": [], "usage": chat_usage(job.engine.usage)}
+        yield "[DONE]"
+
+    return await sse.stream(request, job, chunks, end)
+
+
+def _deltas(
+    index: int, pieces: Generator[str, None, Generation]
+) -> Generator[dict[str, Any], None, None]:
+    """The chunks' choices of one answer."""
+
+    def choice(delta: dict[str, str], reason: str | None = None) -> dict[str, Any]:
+        return {"index": index, "delta": delta, "finish_reason": reason, "logprobs": None}
+
+    def new(thinking: str, text: str) -> Iterator[dict[str, Any]]:
+        if thinking:
+            yield choice({"reasoning_content": thinking})
+        if text:
+            yield choice({"content": text})
+
+    splitter = ReasoningSplitter()
+    yield choice({"role": "assistant", "content": ""})
+    while True:
+        try:
+            piece = next(pieces)
+        except StopIteration as end:
+            yield from new(*splitter.finish())
+            yield choice({}, _reason(end.value))
+            return
+        yield from new(*splitter.push(piece))
+
+
+def _message(text: str) -> dict[str, Any]:
+    thinking, answer, _ = split_thinking(text)
+    message = {"role": "assistant", "content": answer, "refusal": None}
+    return message if thinking is None else message | {"reasoning_content": thinking}
+
+
+def _reason(answer: Generation) -> str:
+    """OpenAI's word; an endless repetition that was cut is an answer that was cut."""
+    return "length" if answer.finish_reason in ("length", "repetition") else "stop"
+
+
+def _messages(
+    given: Sequence[Mapping[str, Any]], most_clips: int
+) -> tuple[list[dict[str, Any]], list[Upload]]:
+    """A conversation as the renderer takes it, and its clips in order."""
+    messages: list[dict[str, Any]] = []
+    clips: list[Upload] = []
+    for index, message in enumerate(given):
+        role = message.get("role")
+        content = message.get("content")
+        if isinstance(content, list):
+            where = f"messages.{index}.content"
+            content = [_part(part, f"{where}.{place}", clips) for place, part in enumerate(content)]
+        messages.append({"role": "system" if role == "developer" else role, "content": content})
+    if len(clips) > most_clips:
+        raise ApiError(400, f"messages: at most {most_clips} clips are taken", param="messages")
+    try:
+        if parse_messages(messages)[-1].role == "assistant":
+            raise PromptError("the last message is the assistant's: end with a user message")
+    except PromptError as error:
+        raise ApiError(400, str(error), code="invalid_value", param="messages") from None
+    return messages, clips
+
+
+def _part(part: Any, where: str, clips: list[Upload]) -> dict[str, Any]:
+    kind = part.get("type") if isinstance(part, Mapping) else None
+    if kind == "text":
+        return {"type": "text", "text": part.get("text")}
+    inner = part.get(kind) if kind in ("input_audio", "audio_url") else None
+    if isinstance(inner, Mapping) and kind == "input_audio":
+        clips.append(from_base64(inner.get("data"), f"{where}.input_audio.data"))
+    elif isinstance(inner, Mapping):
+        clips.append(from_data_uri(inner.get("url"), f"{where}.audio_url.url"))
+    else:
+        raise ApiError(400, f"{where}: give a part of type text, input_audio or audio_url",
+                       code="invalid_value", param="messages")  # fmt: skip
+    return {"type": "audio"}

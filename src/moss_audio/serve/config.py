@@ -1,0 +1,83 @@
+"""What an operator can set."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from moss_audio.errors import MossAudioError
+
+MIB = 2**20
+LOOPBACK = ("127.0.0.1", "::1", "localhost")
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Bounds on what one client, or all of them, can make the server do.
+
+    Attributes:
+        body_bytes: of a request.
+        audio_s: seconds of sound in a request, as they are decoded.
+        clips: in one conversation.
+        answer_tokens: of one answer, thinking included.
+        choices: `n` of a conversation.
+        connections: open at once.
+        waiting: requests that wait for their turn, of all keys together.
+        wait_s: a request that would wait longer than this is refused at once.
+        header_s, body_s, write_s: how long a client may be silent while it sends the head or the
+            body of a request, or may not take anything of an answer.
+        body_rate: bytes a second that a body must come with in the mean, after `body_s`.
+        drain_s: how long requests may go on after SIGTERM.
+    """
+
+    body_bytes: int = 100 * MIB
+    audio_s: float = 3 * 3600.0
+    clips: int = 16
+    answer_tokens: int = 8192
+    choices: int = 16
+    connections: int = 512
+    waiting: int = 32
+    wait_s: float = 60.0
+    header_s: float = 10.0
+    body_s: float = 20.0
+    write_s: float = 30.0
+    body_rate: float = 1024.0
+    drain_s: float = 30.0
+
+
+@dataclass(frozen=True)
+class ServerConfig:
+    """Where to listen, to whom, and under which names.
+
+    Attributes:
+        names: of the model, the canonical one first.
+        keys: that clients may show; none: no key is asked for.
+        origins: of web pages that may use the server.
+        insecure: another address than this machine's may go without keys.
+
+    Raises:
+        MossAudioError: where everybody on the network could use it and nobody said so.
+    """
+
+    host: str = "127.0.0.1"
+    port: int = 8000
+    names: tuple[str, ...] = ("moss-audio",)
+    keys: tuple[str, ...] = ()
+    origins: tuple[str, ...] = ()
+    insecure: bool = False
+    limits: Limits = field(default_factory=Limits)
+
+    def __post_init__(self) -> None:
+        if not self.names or not all(name.strip() for name in self.names):
+            raise MossAudioError("the model has an empty name: give --served-model-name a text")
+        if any(not key.strip() or not key.isascii() for key in self.keys):
+            raise MossAudioError("an API key is empty or not ASCII: give another")
+        if not self.local and not self.keys and not self.insecure:
+            raise MossAudioError(
+                f"host {self.host}: others could reach the server without a key; give --api-key, "
+                "or --insecure if that is meant"
+            )
+
+    @property
+    def local(self) -> bool:
+        """Whether only this machine can reach it."""
+        return self.host in LOOPBACK

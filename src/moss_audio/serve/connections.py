@@ -1,0 +1,54 @@
+"""HTTP connections with time-outs that uvicorn has not: for a request's head, and for writing."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+
+def protocol(header_s: float, write_s: float) -> type[H11Protocol]:
+    """The protocol class for uvicorn: connections close on a client that takes longer than
+    `header_s` to send the head of a request, or takes nothing of an answer for `write_s`."""
+
+    class TimedProtocol(H11Protocol):
+        _head: asyncio.TimerHandle | None = None
+        _write: asyncio.TimerHandle | None = None
+
+        def connection_made(self, transport: Any) -> None:
+            super().connection_made(transport)
+            self._expect_head()
+
+        def data_received(self, data: bytes) -> None:
+            before = self.cycle
+            if before is not None and before.response_complete and self._head is None:
+                self._expect_head()  # the first bytes of a further request
+            super().data_received(data)
+            if self.cycle is not before or (before and not before.response_complete):
+                _cancel(self._head)
+                self._head = None
+
+        def pause_writing(self) -> None:
+            super().pause_writing()
+            self._write = self._write or self.loop.call_later(write_s, self.transport.abort)
+
+        def resume_writing(self) -> None:
+            super().resume_writing()
+            _cancel(self._write)
+            self._write = None
+
+        def connection_lost(self, exc: Exception | None) -> None:
+            _cancel(self._head)
+            _cancel(self._write)
+            super().connection_lost(exc)
+
+        def _expect_head(self) -> None:
+            self._head = self.loop.call_later(header_s, self.transport.abort)
+
+    return TimedProtocol
+
+
+def _cancel(timer: asyncio.TimerHandle | None) -> None:
+    if timer is not None:
+        timer.cancel()

@@ -1,0 +1,109 @@
+"""Errors as OpenAI's clients read them: `{"error": {message, type, param, code}}` and a status."""
+
+from __future__ import annotations
+
+import json
+import logging
+import traceback
+from typing import Any
+
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from moss_audio.errors import AudioError, MossAudioError
+from moss_audio.recordings.names import printable
+
+LONGEST_RETRY_S = 120  # OpenAI's clients do not wait any longer
+CLIENT_GONE = 499  # no answer was sent; for the log and the metrics
+
+_TYPES = {429: "rate_limit_error", 401: "authentication_error", 403: "permission_error"}
+# After these the rest of the body is not read, so that the connection cannot be used again.
+_CLOSING = (408,)
+
+log = logging.getLogger("moss_audio.serve")
+
+
+class Json(JSONResponse):
+    """JSON that any text fits into: a lone surrogate becomes a question mark."""
+
+    def render(self, content: Any) -> bytes:
+        return json.dumps(content, ensure_ascii=False, separators=(",", ":")).encode(
+            "utf-8", "replace"
+        )
+
+
+class ApiError(Exception):
+    """An answer that is an error.
+
+    Args:
+        status: of HTTP.
+        message: one line that says what is wrong and what to do.
+        code, param: as OpenAI's: a word for programs, the field that is meant.
+        retry_after_s: when it is worth another try.
+    """
+
+    def __init__(
+        self,
+        status: int,
+        message: str,
+        *,
+        code: str | None = None,
+        param: str | None = None,
+        retry_after_s: float | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.status = status
+        self.code = code
+        self.param = param
+        self.retry_after_s = retry_after_s
+
+    def body(self) -> dict[str, Any]:
+        """What the client gets, also inside a stream."""
+        default = "server_error" if self.status >= 500 else "invalid_request_error"
+        return {
+            "error": {
+                "message": printable(str(self)),
+                "type": _TYPES.get(self.status, default),
+                "param": self.param,
+                "code": self.code,
+            }
+        }
+
+    def response(self) -> Response:
+        """The answer as a whole."""
+        headers = {}
+        if self.retry_after_s is not None:
+            headers["Retry-After"] = str(min(LONGEST_RETRY_S, max(1, round(self.retry_after_s))))
+        if self.status in _CLOSING:
+            headers["Connection"] = "close"
+        return Json(self.body(), self.status, headers)
+
+
+class ClientGone(Exception):
+    """The client no longer waits for the answer."""
+
+
+def as_api_error(error: Exception) -> ApiError:
+    """What a client is told of any error; one of ours is logged, without what was in the request:
+    only its class and where it was raised."""
+    if isinstance(error, ApiError):
+        return error
+    if isinstance(error, AudioError):
+        return ApiError(422, str(error), code="invalid_audio", param="file")
+    if isinstance(error, MossAudioError):
+        return ApiError(400, str(error), code="invalid_request")
+    if isinstance(error, HTTPException):
+        return ApiError(error.status_code, str(error.detail), code="invalid_request")
+    frames = traceback.extract_tb(error.__traceback__)
+    where = " < ".join(f"{one.name} ({one.filename}:{one.lineno})" for one in reversed(frames))
+    log.error("%s in %s", type(error).__name__, where)
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        return ApiError(503, "out of memory: send less at once", code="server_overloaded",
+                        retry_after_s=10)  # fmt: skip
+    return ApiError(500, "the server failed on this request; its log has more", code="internal")
+
+
+def handle(request: Request, error: Exception) -> Response:
+    """Starlette's handler of exceptions."""
+    return as_api_error(error).response()

@@ -1,0 +1,114 @@
+"""Results as OpenAI's answers. Times and subtitles are written by the package's one writers."""
+
+from __future__ import annotations
+
+import time
+import uuid
+import zlib
+from collections.abc import Collection
+from typing import Any
+
+from starlette.responses import Response
+
+from moss_audio.result import Result, Transcript
+from moss_audio.serve.errors import Json
+from moss_audio.serve.work import Usage
+from moss_audio.writers import get_writer, rounded
+
+# Plain bodies: the writer, and the type that browsers and OpenAI's server call it by.
+PLAIN = {
+    "text": ("txt", "text/plain"),
+    "srt": ("srt", "application/x-subrip"),
+    "vtt": ("vtt", "text/vtt"),
+}
+
+
+def plain(result: Result, form: str) -> Response:
+    """A result as text, srt or vtt. Raises MossAudioError for one that the form cannot hold."""
+    writer, media_type = PLAIN[form]
+    text = get_writer(writer).render(result)
+    return Response(text.encode("utf-8", "replace"), media_type=f"{media_type}; charset=utf-8")
+
+
+def whole(result: Result, usage: Usage) -> Response:
+    """A result with all its fields, and what it took."""
+    return Json(rounded(result) | {"usage": token_usage(usage)})
+
+
+def token_usage(usage: Usage) -> dict[str, Any]:
+    """Tokens as the audio endpoints count them."""
+    return {
+        "type": "tokens",
+        "input_tokens": usage.prompt_tokens,
+        "input_token_details": {
+            "audio_tokens": usage.audio_tokens,
+            "text_tokens": usage.prompt_tokens - usage.audio_tokens,
+        },
+        "output_tokens": usage.output_tokens,
+        "total_tokens": usage.prompt_tokens + usage.output_tokens,
+    }
+
+
+def chat_usage(usage: Usage) -> dict[str, Any]:
+    """Tokens as a conversation counts them."""
+    return {
+        "prompt_tokens": usage.prompt_tokens,
+        "completion_tokens": usage.output_tokens,
+        "total_tokens": usage.prompt_tokens + usage.output_tokens,
+        "prompt_tokens_details": {
+            "audio_tokens": usage.audio_tokens,
+            "text_tokens": usage.prompt_tokens - usage.audio_tokens,
+        },
+    }
+
+
+def verbose(
+    transcript: Transcript, granularities: Collection[str], language: str, temperature: float
+) -> dict[str, Any]:
+    """`verbose_json`. Of a segment's numbers, `avg_logprob`, `no_speech_prob` and `tokens` are
+    placeholders that clients expect: the model does not tell them."""
+    data = rounded(transcript)
+    body: dict[str, Any] = {
+        "task": "transcribe",
+        "language": transcript.language or language,
+        "duration": data["duration"],
+        "text": data["text"],
+    }
+    if "word" in granularities:
+        body["words"] = [
+            {"word": word["text"], "start": word["start"], "end": word["end"]}
+            for word in data["words"]
+        ]
+    if "segment" in granularities:
+        body["segments"] = [
+            {
+                "id": index,
+                "seek": round(100 * segment["start"]),  # in frames of 10 ms
+                "start": segment["start"],
+                "end": segment["end"],
+                "text": segment["text"],
+                "tokens": [],
+                "temperature": temperature,
+                "avg_logprob": 0.0,
+                "compression_ratio": round(_compression(segment["text"]), 3),
+                "no_speech_prob": 0.0,
+            }
+            for index, segment in enumerate(data["segments"])
+        ]
+    body["usage"] = {"type": "duration", "seconds": data["duration"]}
+    return body
+
+
+def _compression(text: str) -> float:
+    data = text.encode("utf-8", "replace")
+    return len(data) / len(zlib.compress(data))
+
+
+def completion_head(kind: str, model: str) -> dict[str, Any]:
+    """What a completion, or each of its chunks, begins with."""
+    return {
+        "id": f"chatcmpl-{uuid.uuid4().hex}",
+        "object": kind,
+        "created": int(time.time()),
+        "model": model,
+    }

@@ -1,0 +1,82 @@
+"""What every request passes: its id, who asks, bounds on its body, the log and the metrics.
+
+The log has the method, the path, the status and the time; never a key, a text or a sound.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+import uuid
+from typing import Any
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from moss_audio.serve.auth import ANONYMOUS, check_page
+from moss_audio.serve.bodies import guarded
+from moss_audio.serve.errors import CLIENT_GONE, ApiError, ClientGone, as_api_error, log
+from moss_audio.serve.service import Service
+
+# Without a key: what watches a server is asked by machines that have none.
+OPEN = ("/health", "/health/live", "/health/ready", "/version", "/metrics", "/openapi.json")
+_ID = re.compile(r"[\w.:/+=-]{1,128}", re.ASCII)
+
+
+class Gate:
+    """ASGI middleware around all endpoints.
+
+    Args:
+        app: what comes after.
+        service: keys, limits and metrics.
+        paths: of the endpoints; others count as one in the metrics.
+    """
+
+    def __init__(self, app: ASGIApp, service: Service, paths: frozenset[str]) -> None:
+        self._app = app
+        self._service = service
+        self._paths = paths
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        began = time.monotonic()
+        headers = Headers(scope=scope)
+        shown = headers.get("x-request-id", "")
+        request_id = shown if _ID.fullmatch(shown) else f"req_{uuid.uuid4().hex}"
+        status = 0
+
+        async def answer(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                MutableHeaders(scope=message)["x-request-id"] = request_id
+            await send(message)
+
+        try:
+            scope.setdefault("state", {})["key"] = self._admit(scope["path"], headers)
+            await self._app(scope, guarded(receive, self._service.config.limits), answer)
+        except ClientGone:
+            status = CLIENT_GONE
+        except Exception as error:
+            told = as_api_error(error)
+            if not status:
+                await told.response()(scope, receive, answer)
+        finally:
+            took_s = time.monotonic() - began
+            label = scope["path"] if scope["path"] in self._paths else "other"
+            if label not in OPEN:
+                self._service.metrics.responded(label, status, took_s)
+                log.info("%s %s %d %.3f s %s", scope["method"], label, status, took_s, request_id)
+
+    def _admit(self, path: str, headers: Headers) -> Any:
+        service = self._service
+        if path in OPEN:
+            return ANONYMOUS
+        check_page(headers, service.config)
+        key = service.keys.owner(headers)
+        if service.draining:
+            raise ApiError(503, "the server is shutting down", code="shutting_down",
+                           retry_after_s=10)  # fmt: skip
+        return key

@@ -1,0 +1,102 @@
+"""Running a server: a socket first, then the model, and an end that drains."""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections.abc import Callable
+from types import FrameType
+
+import numpy as np
+import uvicorn
+
+from moss_audio.api import MossAudio
+from moss_audio.errors import MossAudioError
+from moss_audio.serve.app import build
+from moss_audio.serve.config import ServerConfig
+from moss_audio.serve.connections import protocol
+from moss_audio.serve.service import Service
+from moss_audio.units import SAMPLE_RATE
+
+_WARM_S = 4.0
+_THREADS_END_S = 5.0
+
+
+class Server(uvicorn.Server):
+    """Uvicorn that drains: the first signal refuses what is new and lets the rest go on for
+    `drain_s`, a second one ends it."""
+
+    def __init__(self, service: Service) -> None:
+        limits = service.config.limits
+        super().__init__(
+            uvicorn.Config(
+                build(service),
+                http=protocol(limits.header_s, limits.write_s),
+                ws="none",
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                limit_concurrency=limits.connections,
+                timeout_graceful_shutdown=round(limits.drain_s),
+            )
+        )
+        self.service = service
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        self.force_exit = self.should_exit
+        self.should_exit = True
+        self.service.draining = True
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """A socket at an address; nobody can connect before the server listens.
+
+    Raises:
+        MossAudioError: if the address is not this machine's, or in use.
+    """
+    try:
+        family, kind, proto, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        bound = socket.socket(family, kind, proto)
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        bound.bind(address)
+    except OSError as error:
+        reason = error.strerror or error
+        raise MossAudioError(
+            f"cannot listen at {host}, port {port} ({reason}): give another --host or --port"
+        ) from error
+    return bound
+
+
+def serve(
+    load: Callable[[], MossAudio], config: ServerConfig, ready: Callable[[str], None]
+) -> None:
+    """Load a model and serve it until a signal comes.
+
+    Args:
+        load: gives the model; called once the address is ours.
+        config: where and for whom.
+        ready: called with the server's address when it is about to answer.
+
+    Raises:
+        MossAudioError: if the address cannot be had, or the model cannot be loaded.
+    """
+    with bind(config.host, config.port) as listening:
+        model = load()
+        service = Service(model, config, warm(model))
+        host = f"[{config.host}]" if ":" in config.host else config.host
+        ready(f"http://{host}:{listening.getsockname()[1]}/v1")
+        try:
+            Server(service).run(sockets=[listening])
+        finally:
+            service.threads.close(_THREADS_END_S)
+
+
+def warm(model: MossAudio) -> float:
+    """Let the model answer once; seconds of work a second of sound, as an estimate."""
+    noise = np.random.default_rng(0).normal(0, 0.01, round(_WARM_S * SAMPLE_RATE))
+    clip = noise.astype(np.float32)
+    began = time.monotonic()
+    model.caption((clip, SAMPLE_RATE), max_new_tokens=8)
+    return (time.monotonic() - began) / _WARM_S

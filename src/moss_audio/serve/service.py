@@ -1,0 +1,155 @@
+"""What all endpoints share: the model under its names, turns at it, and the way of a request's
+work through a thread and back."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from starlette.requests import Request
+
+from moss_audio.serve.admission import Admission
+from moss_audio.serve.auth import Keys
+from moss_audio.serve.config import ServerConfig
+from moss_audio.serve.errors import ApiError, ClientGone
+from moss_audio.serve.metrics import Metrics
+from moss_audio.serve.work import Job, MeteredEngine, ModelThreads, Usage, Work
+
+if TYPE_CHECKING:
+    from moss_audio.api import MossAudio
+
+T = TypeVar("T")
+
+# One thread owns the model: an engine is not for several at once.
+MODEL_THREADS = 1
+
+
+class Service:
+    """A loaded model as a server offers it. Made before the event loop runs.
+
+    Args:
+        model: what answers.
+        config: names, keys, limits.
+        cost: seconds of work a second of sound, as measured at the start.
+    """
+
+    def __init__(self, model: MossAudio, config: ServerConfig, cost: float = 0.5) -> None:
+        self.model = model
+        self.config = config
+        self.created = int(time.time())
+        self.keys = Keys(config.keys)
+        self.metrics = Metrics(config.names[0])
+        self.admission = Admission(MODEL_THREADS, len(self.keys), config.limits, self.metrics, cost)
+        self.threads = ModelThreads(MODEL_THREADS)
+        self.draining = False
+
+    @property
+    def ready(self) -> bool:
+        """Whether a request that came now would be answered."""
+        return not self.draining and self.threads.alive and not self.admission.full
+
+    def name(self, asked: str) -> str:
+        """The name of the model that a request asks for; none asks for the first.
+
+        Raises:
+            ApiError: 404 for a name that is not served.
+        """
+        names = self.config.names
+        if asked and asked not in names:
+            known = ", ".join(names)
+            raise ApiError(404, f"the model {asked!r} is not served here: there is {known}",
+                           code="model_not_found", param="model")  # fmt: skip
+        return asked or names[0]
+
+    async def start(self, request: Request, audio_s: float, work: Work) -> Job:
+        """Wait for a turn at the model, then start work in its thread.
+
+        Args:
+            request: of the client; while it waits its connection is watched.
+            audio_s: seconds of sound that are in it.
+            work: a generator over an engine; its items are `Job.items`.
+
+        Raises:
+            ApiError: if the server has too much to do.
+            ClientGone: if the client no longer waits.
+        """
+        endpoint, key = request.url.path, request.state.key
+        turn = await unless_gone(request, self.admission.turn(key, endpoint, audio_s))
+        job: Job
+
+        def ended() -> None:
+            self.admission.release(turn)
+            usage = job.engine.usage
+            self.metrics.answered(endpoint, usage.prompt_tokens, usage.output_tokens, usage.audio_s)
+            for reason in usage.reasons:
+                self.metrics.finished(reason)
+            if job.first_s is not None:
+                self.metrics.first(endpoint, job.first_s)
+
+        job = Job(self.model.engine, work, ended)
+        self.threads.start(job)
+        return job
+
+    async def complete(
+        self, request: Request, audio_s: float, work: Callable[[MeteredEngine], T]
+    ) -> tuple[T, Usage]:
+        """What `work` returns, and what it used; see `start`."""
+
+        def whole(engine: MeteredEngine) -> Any:
+            yield work(engine)
+
+        job = await self.start(request, audio_s, whole)
+
+        async def last() -> Any:
+            found: Sequence[T] = [item async for item in job.items()]
+            return found[0]
+
+        return await unless_gone(request, last()), job.engine.usage
+
+
+async def unless_gone(request: Request, awaited: Coroutine[Any, Any, T]) -> T:
+    """The result of a coroutine, which is cancelled when the client closes its connection.
+
+    The body of the request has to be read before.
+
+    Raises:
+        ClientGone: then.
+    """
+    task = asyncio.ensure_future(awaited)
+    gone = asyncio.ensure_future(_gone(request))
+    try:
+        await asyncio.wait({task, gone}, return_when=asyncio.FIRST_COMPLETED)
+        if not task.done():
+            raise ClientGone
+        return task.result()
+    finally:
+        for one in (task, gone):
+            one.cancel()
+        await asyncio.gather(task, gone, return_exceptions=True)
+
+
+async def _gone(request: Request) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
+
+
+async def first_of(items: AsyncIterator[Any]) -> AsyncIterator[Any]:
+    """The same items, once the first is there: what goes wrong before it is raised here, while an
+    answer can still be an error."""
+    try:
+        first = await anext(items)
+    except StopAsyncIteration:
+        return _chained([], items)
+    return _chained([first], items)
+
+
+async def _chained(begun: list[Any], items: AsyncIterator[Any]) -> AsyncIterator[Any]:
+    try:
+        for item in begun:
+            yield item
+        async for item in items:
+            yield item
+    finally:
+        await items.aclose()  # type: ignore[attr-defined]

@@ -1,0 +1,162 @@
+"""`/v1/audio/transcriptions` and `/v1/audio/translations`."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterator
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from moss_audio.listen import AnswerStream, Query, listen
+from moss_audio.result import Transcript
+from moss_audio.serve import sse
+from moss_audio.serve.errors import ApiError, Json
+from moss_audio.serve.formats import PLAIN, plain, token_usage, verbose
+from moss_audio.serve.forms import read_form
+from moss_audio.serve.reasoning import ReasoningSplitter
+from moss_audio.serve.service import Service
+from moss_audio.serve.uploads import Upload, check_seconds, measure
+from moss_audio.serve.work import MeteredEngine
+from moss_audio.settings import Between
+
+Granularity = Literal["word", "segment"]
+
+
+@dataclass(frozen=True)
+class TranscriptionForm:
+    """The fields beside `file`. `language`, `languages`, `prompt` and `keywords` are taken, but no
+    checkpoint listens to them: the answer's `warnings` say so."""
+
+    model: str = ""
+    language: str = ""
+    languages: tuple[str, ...] = ()
+    prompt: str = ""
+    keywords: tuple[str, ...] = ()
+    response_format: Literal["json", "text", "srt", "vtt", "verbose_json", "diarized_json"] = "json"
+    temperature: Annotated[float, Between(0, 2)] = 0.0
+    timestamp_granularities: tuple[Granularity, ...] = ()
+    include: tuple[str, ...] = ()
+    stream: bool = False
+
+    @property
+    def granularities(self) -> tuple[str, ...]:
+        """Of `verbose_json`, which has segments where nothing is said."""
+        return self.timestamp_granularities or ("segment",)
+
+    @property
+    def timestamps(self) -> str | None:
+        """The level of times that the answer needs."""
+        if self.response_format in ("srt", "vtt"):
+            return "sentence"
+        if self.response_format != "verbose_json":
+            return None
+        return "word" if "word" in self.granularities else "sentence"
+
+    @property
+    def ignored(self) -> list[str]:
+        """Warnings about fields that change nothing."""
+        names = ("language", "languages", "prompt", "keywords")
+        return [f"{name} is ignored by this model" for name in names if getattr(self, name)]
+
+    def check(self) -> None:
+        """Raises ApiError for what is not possible."""
+        for param, wrong, message in (
+            (
+                "response_format",
+                self.response_format == "diarized_json",
+                "this model does not tell speakers apart; use verbose_json",
+            ),
+            (
+                "stream",
+                self.stream and self.response_format not in ("json", "text"),
+                "only response_format json or text can be streamed",
+            ),
+            ("include", "logprobs" in self.include, "log-probabilities are not given yet"),
+        ):
+            if wrong:
+                raise ApiError(400, f"{param}: {message}", code="unsupported_value", param=param)
+
+
+async def transcriptions(request: Request) -> Response:
+    """The words of a recording."""
+    service: Service = request.app.state.service
+    service.admission.check(request.state.key)  # before the upload is read
+    async with read_form(request, TranscriptionForm) as (form, file):
+        service.name(form.model)
+        form.check()
+        limits = service.config.limits
+        audio_s = await measure([file], limits)
+        if form.stream:
+            return await _streamed(request, service, form, file, audio_s)
+
+        def work(engine: MeteredEngine) -> Transcript:
+            with file:
+                (heard,) = listen(engine, [_query(service, form, file)], on_error="raise")
+            transcript: Transcript = heard.result
+            check_seconds(transcript.duration, limits)
+            return transcript
+
+        transcript, usage = await service.complete(request, audio_s, work)
+        if form.response_format in PLAIN:
+            return plain(transcript, form.response_format)
+        if form.response_format == "verbose_json":
+            body = verbose(transcript, form.granularities, form.language, form.temperature)
+        else:
+            body = {"text": transcript.text, "usage": token_usage(usage)}
+        return Json(body | _warned(form, transcript))
+
+
+def _query(service: Service, form: TranscriptionForm, file: Upload) -> Query:
+    return service.model.query(
+        "transcribe",
+        file,  # type: ignore[arg-type]  # a file object
+        timestamps=form.timestamps,
+        temperature=form.temperature,
+        end=service.config.limits.audio_s + 1.0,  # whatever its header says
+    )
+
+
+def _warned(form: TranscriptionForm, transcript: Transcript) -> dict[str, Any]:
+    warnings = [*form.ignored, *transcript.warnings]
+    return {"warnings": warnings} if warnings else {}
+
+
+async def _streamed(
+    request: Request, service: Service, form: TranscriptionForm, file: Upload, audio_s: float
+) -> Response:
+    found: list[Transcript] = []
+
+    def work(engine: MeteredEngine) -> Generator[str, None, None]:
+        with file:
+            answer = AnswerStream(engine, _query(service, form, file))
+            splitter = ReasoningSplitter()
+            for piece in answer:
+                yield splitter.push(piece)[1]
+        yield splitter.finish()[1]
+        check_seconds(answer.result.duration, service.config.limits)
+        found.append(answer.result)
+
+    job = await service.start(request, audio_s, work)
+
+    def deltas(text: str) -> list[dict[str, Any]]:
+        return [{"type": "transcript.text.delta", "delta": text}] if text else []
+
+    def done() -> Iterator[dict[str, Any]]:
+        (transcript,) = found
+        yield {
+            "type": "transcript.text.done",
+            "text": transcript.text,
+            "usage": token_usage(job.engine.usage),
+        } | _warned(form, transcript)
+
+    return await sse.stream(request, job, deltas, done)
+
+
+async def translations(request: Request) -> Response:
+    """No checkpoint of this family translates speech."""
+    raise ApiError(
+        400, "this model writes down speech in its own language and does not translate it: use "
+        "/v1/audio/transcriptions", code="unsupported_operation",
+    )  # fmt: skip

@@ -1,0 +1,203 @@
+"""Work in the model's threads: started from the event loop, read there item by item, cancelled
+when nobody waits for it any more."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import queue
+import threading
+import time
+from collections.abc import AsyncIterator, Callable, Generator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from moss_audio.engine.base import ClipLike, Engine, Generation, Request, Session
+from moss_audio.units import SAMPLE_RATE, num_tokens_of_samples
+
+_BEAT_S = 10.0
+
+
+class CancelledWork(Exception):
+    """Raised in a thread of the model where the client has gone."""
+
+
+@dataclass
+class Usage:
+    """What a request took: tokens of all its prompts and answers, and seconds of sound."""
+
+    prompt_tokens: int = 0
+    audio_tokens: int = 0
+    output_tokens: int = 0
+    audio_s: float = 0.0
+    reasons: list[str] = field(default_factory=list)
+
+    def add(self, request: Request, answer: Generation) -> None:
+        """Count one answered request of the engine."""
+        self.prompt_tokens += answer.prompt_tokens
+        for clip in request.clips:
+            self.audio_tokens += num_tokens_of_samples(len(clip))
+            self.audio_s += len(clip) / SAMPLE_RATE
+        for one in (answer, *answer.alternatives):
+            self.output_tokens += len(one.token_ids)
+            self.reasons.append(one.finish_reason)
+
+
+class MeteredEngine:
+    """An `Engine` for one request of a client: it counts what is used, and stops when cancelled."""
+
+    def __init__(self, engine: Engine, cancelled: threading.Event) -> None:
+        self._engine = engine
+        self._cancelled = cancelled
+        self.usage = Usage()
+        self.batch_size = engine.batch_size
+        self.max_positions = engine.max_positions
+        self.window_s = engine.window_s
+        self.thinks = engine.thinks
+
+    def generate(
+        self,
+        requests: Sequence[Request],
+        on_result: Callable[[int, Generation], None] | None = None,
+    ) -> list[Generation]:
+        def done(index: int, answer: Generation) -> None:
+            self.usage.add(requests[index], answer)
+            if on_result is not None:
+                on_result(index, answer)
+            self.go_on()
+
+        self.go_on()
+        return self._engine.generate(requests, done)
+
+    def stream(self, request: Request) -> Generator[str, None, Generation]:
+        self.go_on()
+        return self._counted(request, self._engine.stream(request))
+
+    def encode(self, clip: np.ndarray) -> ClipLike:
+        return self._engine.encode(clip)
+
+    def open(self, clip: ClipLike) -> Session:
+        return self._engine.open(clip)
+
+    def check(self, request: Request) -> int:
+        self.go_on()
+        return self._engine.check(request)
+
+    def go_on(self) -> None:
+        """Raises CancelledWork if nobody waits."""
+        if self._cancelled.is_set():
+            raise CancelledWork
+
+    def _counted(
+        self, request: Request, pieces: Generator[str, None, Generation]
+    ) -> Generator[str, None, Generation]:
+        with contextlib.closing(pieces):  # which frees the row at once
+            while True:
+                try:
+                    piece = next(pieces)
+                except StopIteration as end:
+                    self.usage.add(request, end.value)
+                    return end.value  # type: ignore[no-any-return]
+                self.go_on()
+                yield piece
+
+
+Work = Callable[[MeteredEngine], Generator[Any, None, None]]
+
+
+@dataclass(frozen=True)
+class _End:
+    error: Exception | None
+
+
+class Job:
+    """One request's work. Made in the event loop, run in a thread; what it yields is read in the
+    loop. `ended` is called there when the thread is free again."""
+
+    def __init__(self, engine: Engine, work: Work, ended: Callable[[], None]) -> None:
+        self._cancelled = threading.Event()
+        self.engine = MeteredEngine(engine, self._cancelled)
+        self.first_s: float | None = None  # seconds to the first item
+        self._began = time.monotonic()
+        self._work = work
+        self._ended = ended
+        self._loop = asyncio.get_running_loop()
+        self._items: asyncio.Queue[Any] = asyncio.Queue()
+
+    def cancel(self) -> None:
+        """Nobody waits any more: the work ends at its next step."""
+        self._cancelled.set()
+
+    def run(self) -> None:
+        """Do the work; in a thread of the model."""
+        error: Exception | None = None
+        try:
+            with contextlib.closing(self._work(self.engine)) as items:
+                for item in items:
+                    self.engine.go_on()
+                    self._tell(self._items.put_nowait, item)
+        except Exception as failure:
+            error = failure
+        self._tell(self._ended)
+        self._tell(self._items.put_nowait, _End(error))
+
+    async def items(self, *, beats: bool = False) -> AsyncIterator[Any]:
+        """What the work yields; raises what it raises. With `beats`, None every ten seconds in
+        which there is nothing."""
+        try:
+            while True:
+                getting = asyncio.ensure_future(self._items.get())
+                try:
+                    while not (await asyncio.wait({getting}, timeout=_BEAT_S))[0]:
+                        if beats:
+                            yield None
+                finally:
+                    getting.cancel()
+                item = getting.result()
+                if isinstance(item, _End):
+                    if item.error is not None:
+                        raise item.error
+                    return
+                if self.first_s is None:
+                    self.first_s = time.monotonic() - self._began
+                yield item
+        finally:
+            self.cancel()
+
+    def _tell(self, call: Callable[..., Any], *arguments: Any) -> None:
+        with contextlib.suppress(RuntimeError):  # the loop is closed: the server has ended
+            self._loop.call_soon_threadsafe(call, *arguments)
+
+
+class ModelThreads:
+    """Threads that run jobs, in the order in which they are given."""
+
+    def __init__(self, count: int) -> None:
+        self._jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
+        self._threads = [
+            threading.Thread(target=self._run, name=f"model-{i}", daemon=True) for i in range(count)
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    def start(self, job: Job) -> None:
+        self._jobs.put(job)
+
+    @property
+    def alive(self) -> bool:
+        """Whether all of them can work."""
+        return all(thread.is_alive() for thread in self._threads)
+
+    def close(self, timeout_s: float) -> None:
+        """End the threads after their present jobs; wait for that so long."""
+        for _ in self._threads:
+            self._jobs.put(None)
+        until = time.monotonic() + timeout_s
+        for thread in self._threads:
+            thread.join(max(0.0, until - time.monotonic()))
+
+    def _run(self) -> None:
+        while (job := self._jobs.get()) is not None:
+            job.run()

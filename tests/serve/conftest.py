@@ -1,0 +1,172 @@
+"""A real server on 127.0.0.1 over an engine that only counts, and clients for it."""
+
+from __future__ import annotations
+
+import io
+import threading
+import time
+import wave
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from types import SimpleNamespace
+from typing import Any
+
+import httpx2
+import numpy as np
+import openai
+import pytest
+
+from moss_audio.api import MossAudio
+from moss_audio.engine import Generation, Request
+from moss_audio.serve.config import ServerConfig
+from moss_audio.serve.run import Server, bind
+from moss_audio.serve.service import Service
+
+RATE = 16_000
+
+
+@dataclass
+class FakeEngine:
+    """Answers with what `answer` makes of a request, word by word. `hold` keeps it from writing
+    on; `steps` counts the words written, `closed` the streams that were given up."""
+
+    answer: Callable[[Request], str] = lambda request: "hello there"
+    reason: str = "stop"
+    hold: threading.Event = field(default_factory=threading.Event)
+    requests: list[Request] = field(default_factory=list)
+    steps: int = 0
+    closed: int = 0
+    batch_size: int = 8
+    max_positions: int | None = None
+    window_s: float | None = 15.0
+    thinks: bool = False
+
+    def __post_init__(self) -> None:
+        self.hold.set()
+
+    def check(self, request: Request) -> int:
+        return 10
+
+    def generate(
+        self,
+        requests: Sequence[Request],
+        on_result: Callable[[int, Generation], None] | None = None,
+    ) -> list[Generation]:
+        answers = []
+        for index, request in enumerate(requests):
+            self.hold.wait(20)
+            self.requests.append(request)
+            several = [self._generation(request)] * request.options.num_return_sequences
+            first = several[0]
+            answers.append(
+                Generation(first.text, first.token_ids, first.finish_reason, first.prompt_tokens,
+                           tuple(several[1:]))
+            )  # fmt: skip
+            if on_result is not None:
+                on_result(index, answers[-1])
+        return answers
+
+    def stream(self, request: Request) -> Generator[str, None, Generation]:
+        self.requests.append(request)
+        whole = self._generation(request)
+        try:
+            for place, word in enumerate(whole.text.split(" ")):
+                self.hold.wait(20)
+                self.steps += 1
+                yield word if place == 0 else f" {word}"
+        except GeneratorExit:
+            self.closed += 1
+            raise
+        return whole
+
+    def encode(self, clip: np.ndarray) -> Any:
+        return clip
+
+    def open(self, clip: Any) -> Any:
+        raise NotImplementedError
+
+    def _generation(self, request: Request) -> Generation:
+        text = self.answer(request)
+        tokens = tuple(range(len(text.split())))
+        return Generation(text, tokens, self.reason, 100)  # type: ignore[arg-type]
+
+
+@dataclass
+class Running:
+    """A server in a thread of this process."""
+
+    service: Service
+    server: Server
+    url: str
+
+    def client(self, key: str = "none", **options: Any) -> openai.OpenAI:
+        return openai.OpenAI(
+            base_url=f"{self.url}/v1", api_key=key, **{"max_retries": 0, "timeout": 20, **options}
+        )
+
+    def post(self, path: str, **options: Any) -> httpx2.Response:
+        return httpx2.post(f"{self.url}{path}", timeout=20, **options)
+
+    def get(self, path: str, **options: Any) -> httpx2.Response:
+        return httpx2.get(f"{self.url}{path}", timeout=20, **options)
+
+    def metric(self, name: str, **labels: str) -> float:
+        found = self.service.metrics.registry.get_sample_value(name, {"model": "moss", **labels})
+        return found or 0.0
+
+
+def model_of(engine: Any) -> MossAudio:
+    checkpoint: Any = SimpleNamespace(times="written", name="fake")
+    return MossAudio(engine, checkpoint)
+
+
+@contextmanager
+def serving(engine: FakeEngine, cost: float = 0.001, **config: Any) -> Iterator[Running]:
+    """A running server; `config` as of `ServerConfig`."""
+    settings = ServerConfig(**{"names": ("moss", "whisper-1"), **config})
+    service = Service(model_of(engine), settings, cost)
+    server = Server(service)
+    with bind("127.0.0.1", 0) as listening:
+        url = f"http://127.0.0.1:{listening.getsockname()[1]}"
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
+        thread.start()
+        wait_for(lambda: server.started)
+        try:
+            yield Running(service, server, url)
+        finally:
+            engine.hold.set()
+            server.should_exit = True
+            thread.join(10)
+            service.threads.close(5)
+
+
+def wait_for(condition: Callable[[], bool], timeout_s: float = 10.0) -> None:
+    until = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < until, "it did not happen in time"
+        time.sleep(0.01)
+
+
+def wav(seconds: float = 1.0, level: float = 0.1, rate: int = RATE) -> bytes:
+    """A tone as a file."""
+    t = np.arange(round(rate * seconds)) / rate
+    samples = (32767 * level * np.sin(2 * np.pi * 440 * t)).astype("<i2")
+    file = io.BytesIO()
+    with wave.open(file, "wb") as out:
+        out.setnchannels(1)
+        out.setsampwidth(2)
+        out.setframerate(rate)
+        out.writeframes(samples.tobytes())
+    return file.getvalue()
+
+
+@pytest.fixture
+def engine() -> FakeEngine:
+    return FakeEngine()
+
+
+@pytest.fixture
+def running(engine: FakeEngine) -> Iterator[Running]:
+    with serving(engine) as server:
+        yield server

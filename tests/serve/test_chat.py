@@ -1,0 +1,221 @@
+"""Conversations about clips, as OpenAI's own client asks for them."""
+
+from __future__ import annotations
+
+import base64
+import json
+from typing import Any
+
+import openai
+import pytest
+
+from moss_audio.engine import Request
+from tests.serve.conftest import FakeEngine, Running, serving, wav
+
+
+def clip(seconds: float = 1.0) -> dict[str, Any]:
+    data = base64.b64encode(wav(seconds)).decode()
+    return {"type": "input_audio", "input_audio": {"data": data, "format": "wav"}}
+
+
+def address(url: str) -> dict[str, Any]:
+    return {"type": "audio_url", "audio_url": {"url": url}}
+
+
+def user(*parts: dict[str, Any], text: str = "What is said?") -> list[dict[str, Any]]:
+    return [{"role": "user", "content": [*parts, {"type": "text", "text": text}]}]
+
+
+def ask(running: Running, messages: list[dict[str, Any]], **options: Any) -> Any:
+    create: Any = running.client().chat.completions.create
+    return create(messages=messages, **{"model": "moss", **options})
+
+
+def test_a_question_about_a_clip(running: Running, engine: FakeEngine) -> None:
+    answer = ask(running, user(clip()), seed=3, stop="x", max_completion_tokens=7, temperature=0.5)
+    (choice,) = answer.choices
+    assert choice.message.content == "hello there"
+    assert choice.finish_reason == "stop"
+    assert answer.usage.prompt_tokens == 100
+    assert answer.usage.prompt_tokens_details.audio_tokens == 13
+    (request,) = engine.requests
+    options = request.options
+    assert (options.seed, options.stop, options.max_new_tokens) == (3, ("x",), 7)
+    assert options.temperature == 0.5
+    assert [part["type"] for part in request.messages[0]["content"]] == ["audio", "text"]
+
+
+def test_several_clips_in_both_forms_keep_their_order(running: Running, engine: FakeEngine) -> None:
+    uri = "data:audio/wav;base64," + base64.b64encode(wav(2)).decode()
+    messages = [
+        {"role": "developer", "content": "Be brief."},
+        *user(clip(1), address(uri), text="Which is longer?"),
+        {"role": "assistant", "content": "The second."},
+        {"role": "user", "content": "Sure?"},
+    ]
+    answer = ask(running, messages)
+    (request,) = engine.requests
+    assert [len(samples) for samples in request.clips] == [16_000, 32_000]
+    assert [message["role"] for message in request.messages] == [
+        "system", "user", "assistant", "user",
+    ]  # fmt: skip
+    assert answer.usage.prompt_tokens_details.audio_tokens == 38
+
+
+def test_a_conversation_without_sound(running: Running) -> None:
+    assert ask(running, user(text="Hi?")).choices[0].message.content == "hello there"
+
+
+def test_a_stream_with_its_usage(running: Running) -> None:
+    chunks = list(ask(running, user(clip()), stream=True, stream_options={"include_usage": True}))
+    text = "".join(chunk.choices[0].delta.content or "" for chunk in chunks[:-1])
+    assert text == "hello there"
+    assert [chunk.choices[0].finish_reason for chunk in chunks[-3:-1]] == [None, "stop"]
+    assert chunks[-1].choices == []
+    assert chunks[-1].usage.total_tokens == 102
+    assert len({chunk.id for chunk in chunks}) == 1
+
+
+def test_several_answers_whole_and_in_pieces(running: Running, engine: FakeEngine) -> None:
+    whole = ask(running, user(clip()), n=3, seed=5, temperature=1.0)
+    assert [choice.index for choice in whole.choices] == [0, 1, 2]
+    chunks = list(ask(running, user(clip()), n=2, seed=5, temperature=1.0, stream=True))
+    assert {chunk.choices[0].index for chunk in chunks} == {0, 1}
+    assert [request.options.seed for request in engine.requests[1:]] == [5, 6]
+
+
+def test_thinking_is_reasoning_content(running: Running, engine: FakeEngine) -> None:
+    engine.answer = lambda _: "<think>\nA dog, I think.\n</think>\n\nA dog."
+    answer = ask(running, user(clip()), reasoning_effort="low")
+    assert answer.choices[0].message.content == "A dog."
+    assert answer.choices[0].message.reasoning_content == "A dog, I think."
+    chunks = list(ask(running, user(clip()), stream=True, extra_body={"thinking_budget": 9}))
+    deltas = [chunk.choices[0].delta for chunk in chunks]
+    assert "".join(delta.content or "" for delta in deltas) == "A dog."
+    thought = "".join(getattr(delta, "reasoning_content", "") for delta in deltas)
+    assert thought == "A dog, I think."
+    assert [request.options.thinking for request in engine.requests] == [True, True]
+    assert [request.options.thinking_budget for request in engine.requests] == [512, 9]
+
+
+def test_effort_none_does_not_think(running: Running, engine: FakeEngine) -> None:
+    ask(running, user(clip()), reasoning_effort="none")
+    assert engine.requests[0].options.thinking is False
+
+
+def test_an_answer_that_was_cut_says_so() -> None:
+    for reason in ("length", "repetition"):
+        with serving(FakeEngine(reason=reason)) as running:
+            assert ask(running, user(clip())).choices[0].finish_reason == "length"
+
+
+TRICKS = [
+    "/etc/passwd", "../../etc/passwd", "~/.ssh/id_rsa", "file:///etc/passwd", "FILE:///etc/passwd",
+    "file://localhost/etc/passwd", "http://127.0.0.1/a.wav", "http://localhost:22/", "http://[::1]/",
+    "http://0.0.0.0/", "http://127.1/", "http://2130706433/", "http://0x7f000001/",
+    "http://017700000001/", "http://169.254.169.254/latest/meta-data/", "https://example.org/a.wav",
+    "http://user:pass@127.0.0.1/", "http://example.org@127.0.0.1/", "http://127.0.0.1#@example.org",
+    "http:\\\\127.0.0.1\\a", "//127.0.0.1/a.wav", "ftp://127.0.0.1/a", "gopher://127.0.0.1/_x",
+    "concat:/etc/passwd|/etc/hosts", "subfile,,start,0,end,9,,:/etc/passwd", "pipe:0", "fd:0",
+    "rtmp://127.0.0.1/x", "http://①②⑦.⓪.⓪.①/", "\thttp://127.0.0.1/", "", "C:\\windows\\win.ini",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("trick", TRICKS)
+def test_no_address_of_a_client_is_opened(
+    running: Running, engine: FakeEngine, trick: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def never(*_: Any, **__: Any) -> Any:
+        raise AssertionError("an address was opened")
+
+    monkeypatch.setattr("moss_audio.recordings.sources.download", never)
+    monkeypatch.setattr("moss_audio.recordings.sources._open_path", never)
+    with pytest.raises(openai.BadRequestError):
+        ask(running, user(address(trick)))
+    with pytest.raises(openai.BadRequestError):
+        ask(running, user({"type": "input_audio", "input_audio": {"data": trick or "x"}}))
+    for name, value in (("file", trick or "x"), ("url", trick)):
+        form = {"model": (None, "moss"), name: (None, value)}
+        assert running.post("/v1/audio/transcriptions", files=form).status_code == 400
+    assert not engine.requests
+
+
+@pytest.mark.parametrize(
+    "playlist",
+    [
+        b"#EXTM3U\n#EXT-X-TARGETDURATION:9\n#EXTINF:9,\n/etc/passwd\n#EXT-X-ENDLIST\n",
+        b"ffconcat version 1.0\nfile /etc/passwd\n",
+        b"v=0\no=- 0 0 IN IP4 127.0.0.1\ns=x\nc=IN IP4 127.0.0.1\nt=0 0\nm=audio 9 RTP/AVP 0\n",
+        b'<?xml version="1.0"?><MPD xmlns="urn:mpeg:dash:schema:mpd:2011"><BaseURL>file:///etc/'
+        b"passwd</BaseURL></MPD>",
+    ],
+)
+def test_a_playlist_is_no_recording(running: Running, playlist: bytes) -> None:
+    answer = running.post(
+        "/v1/audio/transcriptions", files={"file": ("a.wav", playlist)}, data={"model": "moss"}
+    )
+    assert answer.status_code == 422
+
+
+@pytest.mark.parametrize(
+    ("body", "param"),
+    [
+        ({"messages": "hi"}, "messages"),
+        ({}, "messages"),
+        ({"messages": []}, "messages"),
+        ({"messages": [{"role": "robot", "content": "hi"}]}, "messages"),
+        ({"messages": [{"role": "user", "content": [{"type": "image_url"}]}]}, "messages"),
+        ({"messages": [{"role": "user", "content": [7]}]}, "messages"),
+        ({"messages": user(), "temperature": "hot"}, "temperature"),
+        ({"messages": user(), "n": 99}, "n"),
+        ({"messages": user(), "n": 0}, "n"),
+        ({"messages": user(), "logprobs": True}, "logprobs"),
+        ({"messages": user(), "tools": [{"type": "function"}]}, "tools"),
+        ({"messages": user(), "modalities": ["audio"]}, "modalities"),
+        ({"messages": user(), "response_format": {"type": "json_object"}}, "response_format"),
+        ({"messages": user(), "seed": -1}, None),
+        ({"messages": user(), "max_tokens": 0}, None),
+        ({"messages": user(), "stop": [""]}, None),
+        ({"messages": user(text="\ud800")}, "messages"),
+        ({"messages": [*user(), {"role": "assistant", "content": "so"}]}, "messages"),
+    ],
+)
+def test_a_wrong_field_is_a_bad_request(
+    running: Running, body: dict[str, Any], param: str | None
+) -> None:
+    answer = running.post(
+        "/v1/chat/completions",
+        content=json.dumps(body),
+        headers={"content-type": "application/json"},
+    )
+    assert answer.status_code == 400
+    assert answer.json()["error"]["param"] == param
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"{", b"[]", b"\xff\xfe", b"[" * 100_000, b'{"messages": 1e999999}', b"nul"]
+)
+def test_what_is_no_json_is_a_bad_request(running: Running, body: bytes) -> None:
+    headers = {"content-type": "application/json"}
+    assert running.post("/v1/chat/completions", content=body, headers=headers).status_code == 400
+
+
+def test_more_clips_than_are_taken(running: Running) -> None:
+    with pytest.raises(openai.BadRequestError, match="at most 16 clips"):
+        ask(running, user(*[clip(0.1)] * 17))
+
+
+def test_what_does_not_fit_into_a_prompt(engine: FakeEngine) -> None:
+    engine.max_positions = 600
+    with (
+        serving(engine) as running,
+        pytest.raises(openai.UnprocessableEntityError, match="fit into one prompt"),
+    ):
+        ask(running, user(clip(60)))
+
+
+def test_a_request_of_the_engine_is_what_the_processor_would_write(
+    running: Running, engine: FakeEngine
+) -> None:
+    ask(running, user(clip(), text="Who?"))
+    assert list(engine.requests[0].messages) == list(Request.question("Who?", object()).messages)

@@ -1,0 +1,256 @@
+"""More than the server can do, clients that leave, and the end."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import Any
+
+import httpx2
+import openai
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from moss_audio.serve.admission import Admission, Turn
+from moss_audio.serve.config import Limits
+from moss_audio.serve.errors import ApiError
+from moss_audio.serve.metrics import Metrics
+from tests.serve.conftest import FakeEngine, Running, serving, wait_for, wav
+
+PATH = "/v1/audio/transcriptions"
+FILES = {"file": ("a.wav", wav())}
+
+
+@contextmanager
+def busy(running: Running, engine: FakeEngine, waiting: int, key: str = "none") -> Iterator[Any]:
+    """One request in the model, which is held, and so many behind it."""
+    engine.hold.clear()
+    headers = {"authorization": f"Bearer {key}"}
+    running_now = "moss:num_requests_running"
+    with ThreadPoolExecutor(waiting + 1) as pool:
+        asked = [
+            pool.submit(running.post, PATH, files=FILES, headers=headers)
+            for _ in range(waiting + 1)
+        ]
+        wait_for(
+            lambda: (
+                running.metric(running_now) == 1 and running.service.admission.n_waiting == waiting
+            )
+        )
+        try:
+            yield asked
+        finally:
+            engine.hold.set()
+
+
+def test_a_full_queue_refuses_at_once_and_those_inside_are_answered(engine: FakeEngine) -> None:
+    with serving(engine, limits=Limits(waiting=2)) as running:
+        with busy(running, engine, 2) as asked:
+            began = time.monotonic()
+            refused = running.post(PATH, files=FILES)
+            assert time.monotonic() - began < 1.0
+            assert refused.status_code == 503
+            assert refused.json()["error"]["code"] == "server_overloaded"
+            assert 1 <= int(refused.headers["retry-after"]) <= 120
+            assert running.get("/health/ready").status_code == 503
+            assert running.get("/health/live").status_code == 200
+            with pytest.raises(openai.InternalServerError):
+                running.client().chat.completions.create(
+                    model="moss", messages=[{"role": "user", "content": "hi"}]
+                )
+        assert [one.result().status_code for one in asked] == [200] * 3
+        assert running.get("/health/ready").status_code == 200
+        assert running.metric("moss:admission_rejections_total", reason="queue") == 2
+        assert running.metric("moss:num_requests_running") == 0
+
+
+def test_a_key_cannot_take_all_of_the_queue(engine: FakeEngine) -> None:
+    with serving(engine, limits=Limits(waiting=4), keys=("a", "b")) as running:
+        with busy(running, engine, 2, "a") as asked:
+            with pytest.raises(openai.RateLimitError) as caught:
+                running.client("a").audio.transcriptions.create(file=("a.wav", wav()), model="moss")
+            assert caught.value.code == "rate_limit_exceeded"
+            assert int(caught.value.response.headers["retry-after"]) <= 120
+            with ThreadPoolExecutor(1) as pool:
+                other = pool.submit(running.post, PATH, files=FILES,
+                                    headers={"authorization": "Bearer b"})  # fmt: skip
+                wait_for(lambda: running.service.admission.n_waiting == 3)
+                engine.hold.set()
+                assert other.result().status_code == 200
+        assert [one.result().status_code for one in asked] == [200] * 3
+
+
+def test_who_would_wait_too_long_is_refused(engine: FakeEngine) -> None:
+    with serving(engine, cost=100.0, limits=Limits(wait_s=150)) as running:
+        with busy(running, engine, 0):
+            refused = running.post(PATH, files=FILES)
+        assert refused.status_code == 503
+        assert refused.headers["retry-after"] == "120"
+
+
+def test_openais_client_comes_back_when_it_is_told_to(engine: FakeEngine) -> None:
+    with serving(engine, limits=Limits(waiting=1)) as running, busy(running, engine, 1):
+        threading.Timer(0.5, engine.hold.set).start()
+        answer = running.client(max_retries=3).audio.transcriptions.create(
+            file=("a.wav", wav()), model="moss"
+        )
+        assert answer.text == "hello there"
+
+
+def test_a_client_that_leaves_frees_the_model(engine: FakeEngine) -> None:
+    engine.answer = lambda _: " ".join(["word"] * 5000)
+    engine_pace = threading.Event()
+
+    class Slow(FakeEngine):
+        def stream(self, request: Any) -> Any:
+            for piece in super().stream(request):
+                engine_pace.wait(0.002)
+                yield piece
+            return self._generation(request)
+
+    slow = Slow(engine.answer)
+    with serving(slow) as running:
+        messages: Any = [{"role": "user", "content": "hi"}]
+        with running.client().chat.completions.create(
+            model="moss", messages=messages, stream=True
+        ) as stream:
+            next(iter(stream))
+        wait_for(lambda: running.metric("moss:num_requests_running") == 0)
+        assert slow.steps < 4000
+        assert running.post(PATH, files=FILES).status_code == 200
+
+
+def test_a_client_that_leaves_the_queue_is_not_answered(engine: FakeEngine) -> None:
+    with serving(engine) as running:
+        with busy(running, engine, 0) as asked:
+            with pytest.raises(httpx2.TimeoutException):
+                httpx2.post(f"{running.url}{PATH}", files=FILES, timeout=0.3)
+            wait_for(lambda: running.service.admission.n_waiting == 0)
+        assert asked[0].result().status_code == 200
+        assert len(engine.requests) == 1
+
+
+def test_many_clients_that_leave_leave_nothing_behind(engine: FakeEngine) -> None:
+    rng = random.Random(0)
+    with serving(engine) as running:
+
+        def impatient(seconds: float) -> None:
+            try:
+                httpx2.post(f"{running.url}{PATH}", files=FILES, timeout=seconds)
+            except httpx2.TimeoutException:
+                pass
+
+        with ThreadPoolExecutor(8) as pool:
+            list(pool.map(impatient, [rng.uniform(0.001, 0.05) for _ in range(100)]))
+        admission = running.service.admission
+        wait_for(lambda: not admission._running and not admission.n_waiting)
+        assert not admission._served
+        assert running.post(PATH, files=FILES).status_code == 200
+        wait_for(lambda: not running.server.server_state.tasks)
+
+
+def test_the_end_waits_for_answers_and_refuses_what_is_new(engine: FakeEngine) -> None:
+    with serving(engine) as running, httpx2.Client(timeout=10) as kept:
+        assert kept.get(f"{running.url}/health/ready").status_code == 200
+        with busy(running, engine, 0) as asked:
+            running.server.handle_exit(15, None)
+            wait_for(lambda: not running.server.servers[0].is_serving())
+            with pytest.raises(httpx2.ConnectError):
+                running.get("/health/ready")
+        assert asked[0].result().json()["text"] == "hello there"
+
+
+def test_while_draining_a_kept_connection_is_told(engine: FakeEngine) -> None:
+    with serving(engine) as running:
+        running.service.draining = True
+        assert running.get("/health/ready").json() == {"status": "draining"}
+        assert running.post(PATH, files=FILES).json()["error"]["code"] == "shutting_down"
+
+
+def test_metrics_count_what_was_done(running: Running) -> None:
+    assert running.post(PATH, files=FILES).status_code == 200
+    assert running.metric("moss:prompt_tokens_total") == 100
+    assert running.metric("moss:generation_tokens_total") == 2
+    assert running.metric("moss:audio_seconds_total", endpoint=PATH) == 1.0
+    assert running.metric("moss:request_success_total", finished_reason="stop") == 1
+    assert running.metric("moss:time_to_first_token_seconds_count", endpoint=PATH) == 1
+    text = running.get("/metrics").text
+    assert 'moss:num_requests_waiting{model="moss"} 0.0' in text
+    assert 'moss:e2e_request_latency_seconds_count{endpoint="/v1/audio/transcriptions"' in text
+
+
+# ------------------------------------------------------------------------ the queue by itself
+
+
+def admission(places: int, keys: int = 3, **limits: Any) -> Admission:
+    return Admission(places, keys, Limits(**limits), Metrics("moss"), cost=1.0)
+
+
+def test_keys_share_the_work_and_not_the_number_of_requests() -> None:
+    """One key asks about long recordings, another about short ones, both without end: each gets
+    half of the time."""
+
+    async def run() -> list[Turn]:
+        queue = admission(1, waiting=1000, wait_s=1e9)
+        granted: list[Turn] = []
+
+        async def client(key: str, seconds: float) -> None:
+            turn = await queue.turn(key, "x", seconds)
+            granted.append(turn)
+            await asyncio.sleep(0)  # the others come
+            turn.began -= turn.cost_s  # it took what was estimated
+            queue.release(turn)
+
+        await asyncio.gather(
+            *(client("long", 99.0) for _ in range(20)), *(client("short", 9.0) for _ in range(200))
+        )
+        return granted
+
+    granted = asyncio.run(run())[:100]
+    work = {
+        key: sum(turn.cost_s for turn in granted if turn.key == key) for key in ("long", "short")
+    }
+    assert 0.7 < work["long"] / work["short"] < 1.4
+
+
+@given(st.integers(0, 2**32 - 1))
+def test_whatever_comes_and_goes_no_place_is_lost(seed: int) -> None:
+    rng = random.Random(seed)
+
+    async def run() -> None:
+        queue = admission(rng.randint(1, 3), waiting=5, wait_s=1e9)
+        inside = 0
+
+        async def client(key: str, seconds: float) -> None:
+            nonlocal inside
+            turn = await queue.turn(key, "x", seconds)
+            inside += 1
+            assert inside <= queue._places
+            try:
+                for _ in range(rng.randint(0, 3)):
+                    await asyncio.sleep(0)
+            finally:
+                inside -= 1
+                queue.release(turn)
+                queue.release(turn)  # a second time changes nothing
+
+        tasks = []
+        for _ in range(40):
+            tasks.append(asyncio.ensure_future(client(rng.choice("abc"), rng.uniform(0, 60))))
+            if rng.random() < 0.5:
+                await asyncio.sleep(0)
+            if rng.random() < 0.3:
+                rng.choice(tasks).cancel()
+        for error in await asyncio.gather(*tasks, return_exceptions=True):
+            assert error is None or isinstance(error, ApiError | asyncio.CancelledError)
+        assert not queue._running
+        assert not queue.n_waiting
+        assert not queue._served
+
+    asyncio.run(run())

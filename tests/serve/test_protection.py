@@ -1,0 +1,295 @@
+"""Keys, pages, sizes, slow clients, malformed forms: what the server does not put up with."""
+
+from __future__ import annotations
+
+import json
+import logging
+import socket
+import time
+from typing import Any
+
+import openai
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from moss_audio.errors import MossAudioError
+from moss_audio.serve.config import Limits, ServerConfig
+from tests.serve.conftest import FakeEngine, Running, serving, wait_for, wav
+
+PATH = "/v1/audio/transcriptions"
+
+
+def post(running: Running, **options: Any) -> Any:
+    return running.post(PATH, files={"file": ("a.wav", wav())}, **options)
+
+
+def test_keys_are_asked_for_where_there_are_some() -> None:
+    with serving(FakeEngine(), keys=("one", "two")) as running:
+        for key in ("one", "two"):
+            assert running.client(key).models.list().data[0].id == "moss"
+        for wrong in ("three", "one ", "ONE", "é"):
+            headers = {"authorization": f"Bearer {wrong}x".encode()}
+            answer = running.get("/v1/models", headers=headers)
+            assert answer.status_code == 401
+            assert answer.json()["error"]["code"] == "invalid_api_key"
+        with pytest.raises(openai.AuthenticationError):
+            running.client("three").models.list()
+        assert running.get("/v1/models").status_code == 401
+        assert running.get("/v1/nothing").status_code == 401
+        for path in ("/health", "/health/live", "/health/ready", "/metrics", "/version"):
+            assert running.get(path).status_code == 200
+
+
+def test_another_address_needs_keys_or_a_word() -> None:
+    with pytest.raises(MossAudioError, match="--api-key"):
+        ServerConfig(host="0.0.0.0")
+    assert ServerConfig(host="0.0.0.0", keys=("k",)).keys
+    assert ServerConfig(host="0.0.0.0", insecure=True).insecure
+    with pytest.raises(MossAudioError, match="empty"):
+        ServerConfig(keys=("",))
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({}, 200),
+        ({"origin": "https://evil.example"}, 403),
+        ({"origin": "null"}, 403),
+        ({"origin": "https://good.example"}, 200),
+        ({"host": "evil.example"}, 403),
+        ({"host": "evil.example", "origin": "http://evil.example"}, 403),
+        ({"host": "localhost"}, 200),
+        ({"host": "[::1]:80"}, 200),
+        ({"host": "[::1"}, 403),
+    ],
+)
+def test_pages_of_others_do_not_use_an_open_server(headers: dict[str, str], status: int) -> None:
+    with serving(FakeEngine(), origins=("https://good.example",)) as running:
+        answer = post(running, headers=headers)
+        assert answer.status_code == status
+        allowed = answer.headers.get("access-control-allow-origin")
+        assert allowed == (headers.get("origin") if status == 200 else None)
+
+
+def test_a_model_under_each_of_its_names(running: Running) -> None:
+    client = running.client()
+    assert [model.id for model in client.models.list()] == ["moss", "whisper-1"]
+    assert client.models.retrieve("whisper-1").owned_by == "moss-audio"
+    with pytest.raises(openai.NotFoundError, match="there is moss, whisper-1"):
+        client.models.retrieve("gpt-5")
+    assert post(running, data={"model": "gpt-transcribe"}).json()["error"]["param"] == "model"
+
+
+def test_unknown_paths_and_methods_have_errors_like_all(running: Running) -> None:
+    for answer, status in (
+        (running.get("/v1/responses"), 404),
+        (running.get(PATH), 405),
+        (running.post(PATH, json={"file": "/etc/passwd"}), 415),
+        (running.post("/v1/chat/completions", data={"a": "b"}), 415),
+    ):
+        assert answer.status_code == status
+        assert set(answer.json()["error"]) == {"message", "type", "param", "code"}
+
+
+def test_a_body_too_large_and_sound_too_long_are_refused() -> None:
+    limits = Limits(body_bytes=100_000, audio_s=2.5)
+    engine = FakeEngine()
+    with serving(engine, limits=limits) as running:
+        with pytest.raises(openai.APIStatusError) as caught:
+            running.client().audio.transcriptions.create(file=("a.wav", wav(9)), model="moss")
+        assert caught.value.status_code == 413
+        assert caught.value.code == "request_too_large"
+        form = {"content-type": "multipart/form-data; boundary=x"}
+        chunked = running.post(PATH, content=iter([b"x" * 60_000] * 9), headers=form)
+        assert chunked.status_code == 413
+        too_long = post(running)
+        assert too_long.status_code == 200
+        too_long = running.post(PATH, files={"file": ("a.wav", wav(3))})
+        assert too_long.status_code == 413
+        assert too_long.json()["error"]["code"] == "audio_too_long"
+        lying = bytearray(wav(3))  # a header that states less than there is
+        lying[40:44] = (8000).to_bytes(4, "little")
+        assert running.post(PATH, files={"file": ("a.wav", bytes(lying))}).status_code in (200, 413)
+    assert all(sum(map(len, request.clips)) <= 3.5 * 16_000 for request in engine.requests)
+
+
+BOUNDARY = "multipart/form-data; boundary=b"
+FILE = b'--b\r\nContent-Disposition: form-data; name="file"; filename="a.wav"\r\n\r\nRIFF\r\n'
+MALFORMED = {
+    "empty": (BOUNDARY, b""),
+    "no boundary named": ("multipart/form-data", FILE + b"--b--\r\n"),
+    "another boundary": ("multipart/form-data; boundary=c", FILE + b"--b--\r\n"),
+    "an empty boundary": ("multipart/form-data; boundary=", FILE + b"--b--\r\n"),
+    "never closed": (BOUNDARY, FILE),
+    "cut in a header": (BOUNDARY, b"--b\r\nContent-Dispo"),
+    "no disposition": (BOUNDARY, b"--b\r\nX: y\r\n\r\nRIFF\r\n--b--\r\n"),
+    "no name": (BOUNDARY, b"--b\r\nContent-Disposition: form-data\r\n\r\nx\r\n--b--\r\n"),
+    "bare line feeds": (BOUNDARY, FILE.replace(b"\r\n", b"\n") + b"--b--\n"),
+    "two files": (BOUNDARY, FILE + FILE + b"--b--\r\n"),
+    "300 fields": (
+        BOUNDARY, b'--b\r\nContent-Disposition: form-data; name="x"\r\n\r\ny\r\n' * 300 + b"--b--",
+    ),
+    "a field of 70 kB": (
+        BOUNDARY,
+        b'--b\r\nContent-Disposition: form-data; name="prompt"\r\n\r\n' + b"y" * 70_000
+        + b"\r\n" + FILE + b"--b--\r\n",
+    ),
+    "a header of 1 MB": (
+        BOUNDARY, b"--b\r\nContent-Disposition: form-data; name=" + b"n" * 10**6 + b"\r\n\r\nx",
+    ),
+    "an empty file": (BOUNDARY, FILE.replace(b"RIFF", b"") + b"--b--\r\n"),
+    "nothing but noise": (BOUNDARY, bytes(range(256)) * 40),
+    "a charset that is none": (
+        "multipart/form-data; boundary=b; charset=\xff\xfe", FILE + b"--b--\r\n",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", MALFORMED)
+def test_a_malformed_form_is_the_clients_fault(
+    running: Running, case: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    content_type, body = MALFORMED[case]
+    headers = {"content-type": content_type.encode("latin-1")}
+    answer = running.post(PATH, content=body, headers=headers)
+    assert 400 <= answer.status_code < 500
+    assert answer.json()["error"]["message"]
+    assert post(running).status_code == 200
+    assert not [record for record in caplog.records if record.levelno >= logging.ERROR]
+
+
+NAMES = st.sampled_from(
+    ["model", "language", "prompt", "response_format", "temperature", "timestamp_granularities[]",
+     "timestamp_granularities", "include[]", "stream", "chunking_strategy", "keywords[]",
+     "chunking_strategy[type]", "known_speaker_names[]", "question", "file", "x[]", "[]"]
+)  # fmt: skip
+VALUES = st.one_of(
+    st.text(max_size=20),
+    st.sampled_from(["moss", "json", "text", "srt", "vtt", "verbose_json", "word", "segment",
+                     "true", "false", "0", "0.5", "1e999", "nan", "-1", "9" * 40]),
+)  # fmt: skip
+PATHS = st.sampled_from([PATH, "/v1/audio/events", "/v1/audio/captions", "/v1/audio/questions"])
+
+
+@settings(max_examples=120, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(path=PATHS, fields=st.lists(st.tuples(NAMES, VALUES), max_size=6))
+def test_no_form_makes_the_server_fail(
+    running: Running, path: str, fields: list[tuple[str, str]]
+) -> None:
+    form: list[tuple[str, Any]] = [
+        (name, (None, value.encode("utf-8", "replace"))) for name, value in fields
+    ]
+    answer = running.post(path, files=[*form, ("file", ("a.wav", wav(0.2)))])
+    assert answer.status_code < 500
+
+
+JSON = st.recursive(
+    st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=9)),
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=3),
+        st.dictionaries(st.sampled_from(["role", "content", "type", "text", "audio_url", "url",
+                                         "input_audio", "data"]), inner, max_size=3),
+    ),
+    max_leaves=8,
+)  # fmt: skip
+BODIES = st.dictionaries(
+    st.sampled_from(["messages", "model", "n", "seed", "stop", "stream", "temperature", "top_p",
+                     "top_k", "max_tokens", "stream_options", "reasoning_effort", "modalities"]),
+    JSON,
+)  # fmt: skip
+
+
+@settings(max_examples=120, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(body=BODIES, valid=st.booleans())
+def test_no_body_makes_the_server_fail(running: Running, body: dict[str, Any], valid: bool) -> None:
+    if valid:
+        body = body | {"messages": [{"role": "user", "content": "hi"}]}
+    headers = {"content-type": "application/json"}
+    answer = running.post("/v1/chat/completions", content=json.dumps(body), headers=headers)
+    assert answer.status_code < 500
+
+
+def connect(running: Running, data: bytes) -> socket.socket:
+    host, port = running.url.removeprefix("http://").split(":")
+    client = socket.create_connection((host, int(port)), timeout=10)
+    client.sendall(data)
+    return client
+
+
+def test_slow_clients_are_let_go_and_hold_nobody_up() -> None:
+    limits = Limits(header_s=0.3, body_s=0.5)
+    head = b"POST /v1/audio/transcriptions HTTP/1.1\r\nHost: localhost\r\n"
+    form = head + b"Content-Type: multipart/form-data; boundary=b\r\nContent-Length: 999\r\n\r\n--b"
+    whole = b"GET /version HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    with serving(FakeEngine(), limits=limits) as running:
+        silent = [connect(running, b"") for _ in range(20)]
+        heads = [connect(running, head) for _ in range(20)]
+        bodies = [connect(running, form) for _ in range(20)]
+        second = connect(running, whole)  # answered, and then slow with the next request
+        wait_for(lambda: b"version" in second.recv(4096))
+        second.sendall(head)
+        assert post(running).status_code == 200
+        for client in (*silent, *heads, second):
+            assert client.recv(4096) == b""  # closed
+        for client in bodies:
+            assert client.recv(4096).startswith(b"HTTP/1.1 408")
+        wait_for(lambda: not running.server.server_state.connections)
+        for client in (*silent, *heads, *bodies, second):
+            client.close()
+
+
+def test_a_trickle_is_too_slow() -> None:
+    limits = Limits(body_s=0.3, body_rate=10_000)
+    head = b"POST /v1/audio/events HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9999\r\n"
+    with serving(FakeEngine(), limits=limits) as running:
+        begun = b'--b\r\nContent-Disposition: form-data; name="x"\r\n\r\n'
+        client = connect(
+            running, head + b"Content-Type: multipart/form-data; boundary=b\r\n\r\n" + begun
+        )
+        try:
+            for _ in range(40):
+                client.sendall(b"-")
+                time.sleep(0.05)
+        except OSError:
+            pass  # closed while it was being sent to
+        finally:
+            client.close()
+        labels = {"endpoint": "/v1/audio/events", "status": "408"}
+        wait_for(lambda: running.metric("moss:http_responses_total", **labels) == 1)
+
+
+def test_who_does_not_read_is_let_go() -> None:
+    engine = FakeEngine(lambda _: " ".join(["x" * 4000] * 4000))
+    body = b'{"messages":[{"role":"user","content":"hi"}],"stream":true}'
+    head = (
+        b"POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json"
+    )
+    with serving(engine, limits=Limits(write_s=0.3)) as running:
+        client = connect(running, head + b"\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body))
+        wait_for(lambda: engine.closed == 1)  # without a byte being read
+        client.close()
+        assert post(running).status_code == 200
+
+
+def test_the_log_has_neither_words_nor_keys(caplog: pytest.LogCaptureFixture) -> None:
+    class Failing(FakeEngine):
+        def generate(self, requests: Any, on_result: Any = None) -> Any:
+            raise RuntimeError("private words")
+
+    with (
+        caplog.at_level(logging.DEBUG, "moss_audio.serve"),
+        serving(Failing(), keys=("sesame",)) as running,
+    ):
+        headers = {"authorization": "Bearer sesame", "x-request-id": "my-id-7"}
+        answer = post(running, headers=headers, data={"prompt": "hidden prompt"},
+                      params={"api-key": "sesame"})  # fmt: skip
+        assert answer.status_code == 500
+        assert answer.json()["error"]["type"] == "server_error"
+        assert answer.headers["x-request-id"] == "my-id-7"
+        assert post(running, headers={"x-request-id": "a\tb"}).headers["x-request-id"] != "a\tb"
+    text = caplog.text
+    assert "RuntimeError in generate" in text
+    assert "my-id-7" in text
+    for secret in ("private words", "sesame", "hidden prompt"):
+        assert secret not in text + answer.text
