@@ -161,6 +161,7 @@ CALLED_BY_LIBRARIES = {
     "get_output_embeddings": "transformers",
     "set_output_embeddings": "transformers",
     "register": "vLLM's plug-ins",
+    "handle_exit": "uvicorn's signals",
     "launch_merge_stats": "datatrove's Slurm executor",
 }
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import io
+import re
 import threading
 import time
 import wave
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Iterator
+from concurrent.futures import CancelledError
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -19,6 +21,8 @@ import pytest
 
 from moss_audio.api import MossAudio
 from moss_audio.engine import Generation, Request
+from moss_audio.engine.base import TokenLogprob
+from moss_audio.engine.scheduler import Handle
 from moss_audio.serve.config import ServerConfig
 from moss_audio.serve.run import Server, bind
 from moss_audio.serve.service import Service
@@ -26,70 +30,75 @@ from moss_audio.serve.service import Service
 RATE = 16_000
 
 
+class FakeTokenizer:
+    """A token a word."""
+
+    def encode(self, text: str, **_: Any) -> list[int]:
+        return list(range(len(text.split())))
+
+    def decode(self, ids: list[int], **_: Any) -> str:
+        return " ".join(f"t{i}" for i in ids)
+
+
 @dataclass
 class FakeEngine:
-    """Answers with what `answer` makes of a request, word by word. `hold` keeps it from writing
-    on; `steps` counts the words written, `closed` the streams that were given up."""
+    """Answers with what `answer` makes of a request, word by word and `pace` seconds a word. `hold`
+    keeps it from writing on; `steps` counts the words written, `cancelled` the answers given up."""
 
     answer: Callable[[Request], str] = lambda request: "hello there"
     reason: str = "stop"
+    pace: float = 0.0
     hold: threading.Event = field(default_factory=threading.Event)
     requests: list[Request] = field(default_factory=list)
     steps: int = 0
-    closed: int = 0
-    batch_size: int = 8
+    cancelled: list[Handle] = field(default_factory=list)
+    batch_size: int = 1
     max_positions: int | None = None
     window_s: float | None = 15.0
     thinks: bool = False
 
     def __post_init__(self) -> None:
         self.hold.set()
+        self.tokenizer = FakeTokenizer()
 
     def check(self, request: Request) -> int:
         return 10
 
-    def generate(
-        self,
-        requests: Sequence[Request],
-        on_result: Callable[[int, Generation], None] | None = None,
-    ) -> list[Generation]:
-        answers = []
-        for index, request in enumerate(requests):
-            self.hold.wait(20)
-            self.requests.append(request)
-            several = [self._generation(request)] * request.options.num_return_sequences
-            first = several[0]
-            answers.append(
-                Generation(first.text, first.token_ids, first.finish_reason, first.prompt_tokens,
-                           tuple(several[1:]))
-            )  # fmt: skip
-            if on_result is not None:
-                on_result(index, answers[-1])
-        return answers
-
-    def stream(self, request: Request) -> Generator[str, None, Generation]:
+    def submit(self, request: Request, *, pieces: bool = False) -> Handle:
         self.requests.append(request)
-        whole = self._generation(request)
+        handle = Handle(self.cancelled.append, pieces=pieces)
+        threading.Thread(target=self._write, args=(request, handle), daemon=True).start()
+        return handle
+
+    def _write(self, request: Request, handle: Handle) -> None:
         try:
+            whole = self.generation(request)
             for place, word in enumerate(whole.text.split(" ")):
-                self.hold.wait(20)
+                while handle not in self.cancelled and not self.hold.wait(0.005):
+                    pass
+                time.sleep(self.pace)
+                if handle in self.cancelled:
+                    raise CancelledError
                 self.steps += 1
-                yield word if place == 0 else f" {word}"
-        except GeneratorExit:
-            self.closed += 1
-            raise
-        return whole
+                text = word if place == 0 else f" {word}"
+                handle.put(SimpleNamespace(take_text=lambda text=text: text))  # type: ignore[arg-type]
+        except Exception as error:
+            handle.end(error)
+        else:
+            handle.end(whole)
 
-    def encode(self, clip: np.ndarray) -> Any:
-        return clip
-
-    def open(self, clip: Any) -> Any:
-        raise NotImplementedError
-
-    def _generation(self, request: Request) -> Generation:
+    def generation(self, request: Request) -> Generation:
         text = self.answer(request)
         tokens = tuple(range(len(text.split())))
-        return Generation(text, tokens, self.reason, 100)  # type: ignore[arg-type]
+        logprobs = None
+        if (n := request.options.logprobs) is not None:
+            logprobs = tuple(
+                TokenLogprob(token, -0.5, tuple((i, -1.0) for i in range(n)), match.end())
+                for token, match in zip(tokens, re.finditer(r"\S+", text), strict=True)
+            )
+        one = Generation(text, tokens, self.reason, 100, logprobs=logprobs)  # type: ignore[arg-type]
+        others = (one,) * (request.options.num_return_sequences - 1)
+        return replace(one, alternatives=others)
 
 
 @dataclass

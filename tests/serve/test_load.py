@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 import threading
 import time
@@ -17,7 +18,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from moss_audio.serve.admission import Admission, Turn
+from moss_audio.serve.admission import Admission, Ticket
 from moss_audio.serve.config import Limits
 from moss_audio.serve.errors import ApiError
 from moss_audio.serve.metrics import Metrics
@@ -103,26 +104,24 @@ def test_openais_client_comes_back_when_it_is_told_to(engine: FakeEngine) -> Non
         assert answer.text == "hello there"
 
 
-def test_a_client_that_leaves_frees_the_model(engine: FakeEngine) -> None:
-    engine.answer = lambda _: " ".join(["word"] * 5000)
-    engine_pace = threading.Event()
-
-    class Slow(FakeEngine):
-        def stream(self, request: Any) -> Any:
-            for piece in super().stream(request):
-                engine_pace.wait(0.002)
-                yield piece
-            return self._generation(request)
-
-    slow = Slow(engine.answer)
-    with serving(slow) as running:
-        messages: Any = [{"role": "user", "content": "hi"}]
-        with running.client().chat.completions.create(
-            model="moss", messages=messages, stream=True
-        ) as stream:
-            next(iter(stream))
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_client_that_leaves_frees_the_model(stream: bool) -> None:
+    engine = FakeEngine(lambda _: " ".join(["word"] * 10_000), pace=0.001)
+    messages = [{"role": "user", "content": "hi"}]
+    with serving(engine) as running:
+        path = f"{running.url}/v1/chat/completions"
+        body = {"messages": messages, "stream": stream}
+        with (
+            contextlib.suppress(httpx2.TimeoutException),
+            httpx2.stream("POST", path, json=body, timeout=1) as answer,
+        ):
+            next(answer.iter_lines())
         wait_for(lambda: running.metric("moss:num_requests_running") == 0)
-        assert slow.steps < 4000
+        assert engine.steps < 5000
+        steps = engine.steps
+        time.sleep(0.05)
+        assert engine.steps == steps
+        engine.answer = lambda _: "hello"
         assert running.post(PATH, files=FILES).status_code == 200
 
 
@@ -196,9 +195,9 @@ def test_keys_share_the_work_and_not_the_number_of_requests() -> None:
     """One key asks about long recordings, another about short ones, both without end: each gets
     half of the time."""
 
-    async def run() -> list[Turn]:
+    async def run() -> list[Ticket]:
         queue = admission(1, waiting=1000, wait_s=1e9)
-        granted: list[Turn] = []
+        granted: list[Ticket] = []
 
         async def client(key: str, seconds: float) -> None:
             turn = await queue.turn(key, "x", seconds)

@@ -106,14 +106,15 @@ def test_what_is_thought_is_no_part_of_a_streamed_transcript() -> None:
 
 
 def test_an_error_inside_a_stream_is_raised_by_the_client(engine: FakeEngine) -> None:
-    class Breaking(FakeEngine):
-        def stream(self, request: Request) -> Any:
-            yield "hello"
+    def breaks(request: Request) -> str:
+        if len(engine.requests) == 2:  # the second window
             raise RuntimeError("secret words of a caller")
+        return "hello there"
 
-    with serving(Breaking()) as running:
+    engine.answer = breaks
+    with serving(engine) as running:
         with pytest.raises(openai.APIError) as caught:
-            list(transcribe(running, stream=True))
+            list(transcribe(running, stream=True, data=wav(20)))
         assert "secret" not in str(caught.value)
         assert transcribe(running).text == "hello there"  # the server goes on
 

@@ -201,10 +201,10 @@ class Common:
         return chosen
 
 
-def with_common(command: Callable[..., None]) -> Callable[..., None]:
-    """A command with the options of `Common` beside its own; it gets them as its first argument.
+def with_common(command: Callable[..., None], kind: type[Any] = Common) -> Callable[..., None]:
+    """A command with the options of a dataclass beside its own; it gets them as its first argument.
     Typer reads a command's options from its signature, which is made here."""
-    hints = get_type_hints(Common, include_extras=True)
+    hints = get_type_hints(kind, include_extras=True)
     shared = [
         inspect.Parameter(
             one.name,
@@ -212,7 +212,7 @@ def with_common(command: Callable[..., None]) -> Callable[..., None]:
             default=inspect.Parameter.empty if one.default is MISSING else one.default,
             annotation=hints[one.name],
         )
-        for one in fields(Common)
+        for one in fields(kind)
     ]
     own = [
         one.replace(kind=inspect.Parameter.KEYWORD_ONLY)
@@ -220,7 +220,7 @@ def with_common(command: Callable[..., None]) -> Callable[..., None]:
     ]
 
     def call(**given: Any) -> None:
-        common = Common(**{one.name: given.pop(one.name) for one in shared})
+        common = kind(**{one.name: given.pop(one.name) for one in shared})
         command(common, **given)
 
     parameters = [shared[0], *own, *shared[1:]]

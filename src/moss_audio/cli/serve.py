@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 import time
-from dataclasses import replace
+from dataclasses import dataclass
 from importlib import util
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -13,32 +13,33 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from moss_audio.cli.messages import complain
-from moss_audio.cli.options import BatchSize, Device, Dtype
+from moss_audio.cli.options import BatchSize, Device, Dtype, Engine, Threads, with_common
 from moss_audio.errors import MissingDependencyError, MossAudioError
 
 if TYPE_CHECKING:
     from moss_audio.api import MossAudio
+    from moss_audio.serve.config import ServerConfig
 
 _ACCESS = "Who may use it"
 _LIMITS = "Limits"
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command."""
-    app.command(epilog="Example: moss-audio serve nano --served-model-name whisper-1")(serve)
+@dataclass(frozen=True)
+class ServeOptions:
+    """What the command is told."""
 
-
-def serve(
     model: Annotated[
         str, typer.Argument(metavar="MODEL", help="nano (built in), a folder, or a hub id.")
-    ] = "nano",
+    ] = "nano"
     host: Annotated[
         str,
-        typer.Option("--host", help="Address to listen at. Others than this machine's need keys."),
-    ] = "127.0.0.1",
+        typer.Option(
+            "--host", help="Address to listen at. All but those of this machine need keys."
+        ),
+    ] = "127.0.0.1"
     port: Annotated[
         int, typer.Option("--port", min=0, max=65535, help="0 takes any free port.")
-    ] = 8000,
+    ] = 8000
     names: Annotated[
         list[str] | None,
         typer.Option(
@@ -46,7 +47,7 @@ def serve(
             help="Name that clients ask for, such as whisper-1. Can be repeated; the first is "
             "the canonical one. Default: MODEL.",
         ),
-    ] = None,
+    ] = None
     keys: Annotated[
         list[str] | None,
         typer.Option(
@@ -57,13 +58,13 @@ def serve(
             "spaces between them.",
             rich_help_panel=_ACCESS,
         ),
-    ] = None,
+    ] = None
     key_file: Annotated[
         Path | None,
         typer.Option(
             "--api-key-file", help="File with a key on each line.", rich_help_panel=_ACCESS
         ),
-    ] = None,
+    ] = None
     origins: Annotated[
         list[str] | None,
         typer.Option(
@@ -72,38 +73,45 @@ def serve(
             "be repeated.",
             rich_help_panel=_ACCESS,
         ),
-    ] = None,
+    ] = None
     insecure: Annotated[
         bool,
         typer.Option(
-            "--insecure", help="Allow everyone who can reach the host.", rich_help_panel=_ACCESS
+            "--insecure",
+            help="Let everyone who can reach the host use the server without a key.",
+            rich_help_panel=_ACCESS,
         ),
-    ] = False,
+    ] = False
     max_body_mib: Annotated[
         int,
-        typer.Option("--max-body-mib", min=1, help="Size of a request.", rich_help_panel=_LIMITS),
-    ] = 100,
+        typer.Option(
+            "--max-body-mib", min=1, help="Largest request in MiB.", rich_help_panel=_LIMITS
+        ),
+    ] = 100
     max_audio_s: Annotated[
         float,
         typer.Option(
-            "--max-audio-seconds", min=1.0, help="Sound in a request.", rich_help_panel=_LIMITS
+            "--max-audio-seconds",
+            min=1.0,
+            help="Most seconds of audio in a request.",
+            rich_help_panel=_LIMITS,
         ),
-    ] = 10800.0,
+    ] = 10800.0
     max_waiting: Annotated[
         int,
         typer.Option(
-            "--max-waiting", min=1, help="Requests that wait for a turn.", rich_help_panel=_LIMITS
+            "--max-waiting", min=1, help="Requests that may wait.", rich_help_panel=_LIMITS
         ),
-    ] = 32,
+    ] = 32
     max_wait_s: Annotated[
         float,
         typer.Option(
             "--max-wait-seconds",
             min=1.0,
-            help="Requests that would wait longer are refused at once.",
+            help="Refuse a request at once if it would wait longer.",
             rich_help_panel=_LIMITS,
         ),
-    ] = 60.0,
+    ] = 60.0
     drain_s: Annotated[
         float,
         typer.Option(
@@ -112,58 +120,82 @@ def serve(
             help="Time that running requests get after SIGTERM.",
             rich_help_panel=_LIMITS,
         ),
-    ] = 30.0,
-    workers: Annotated[int, typer.Option("--workers", hidden=True)] = 1,
-    batch_size: BatchSize = None,
-    device: Device = None,
-    dtype: Dtype = None,
-) -> None:
+    ] = 30.0
+    workers: Annotated[int, typer.Option("--workers", hidden=True)] = 1
+    engine: Engine = None
+    threads: Threads = None
+    device: Device = None
+    dtype: Dtype = None
+    batch_size: BatchSize = None
+
+    def config(self) -> ServerConfig:
+        """The server's own form. Raises MossAudioError for what is not possible."""
+        from moss_audio.serve.config import MIB, Limits, ServerConfig
+
+        limits = Limits(
+            body_bytes=self.max_body_mib * MIB,
+            audio_s=self.max_audio_s,
+            waiting=self.max_waiting,
+            wait_s=self.max_wait_s,
+            drain_s=self.drain_s,
+        )
+        return ServerConfig(
+            host=self.host,
+            port=self.port,
+            names=tuple(self.names or [Path(self.model).name]),
+            keys=(*(self.keys or ()), *_keys_of(self.key_file)),
+            origins=tuple(self.origins or ()),
+            insecure=self.insecure,
+            limits=limits,
+        )
+
+    def load(self) -> MossAudio:
+        """The model."""
+        from moss_audio import api
+
+        return api.load(
+            self.model,
+            engine=self.engine,
+            threads=self.threads,
+            device=self.device,
+            dtype=self.dtype,
+            batch_size=self.batch_size,
+        )
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    example = "Example: moss-audio serve nano --served-model-name whisper-1"
+    app.command(epilog=example)(with_common(serve, ServeOptions))
+
+
+def serve(options: ServeOptions) -> None:
     """Serve a model over HTTP as OpenAI does: transcriptions, chat about clips, events, captions
     and questions."""
-    if workers != 1:
+    if options.workers != 1:
         raise typer.BadParameter(
-            "one process serves one model; run several servers behind a proxy "
-            "(docs/serving.md)", param_hint="--workers",
-        )  # fmt: skip
+            "one process serves one model; run several servers behind a proxy (docs/serving.md)",
+            param_hint="--workers",
+        )
     for package in ("starlette", "uvicorn", "python_multipart", "prometheus_client"):
         if util.find_spec(package) is None:
             raise MissingDependencyError(package.replace("_", "-"), "serve", "moss-audio serve")
-    from moss_audio.serve.config import MIB, Limits, ServerConfig
     from moss_audio.serve.run import serve as run
 
-    limits = replace(
-        Limits(),
-        body_bytes=max_body_mib * MIB,
-        audio_s=max_audio_s,
-        waiting=max_waiting,
-        wait_s=max_wait_s,
-        drain_s=drain_s,
-    )
-    config = ServerConfig(
-        host=host,
-        port=port,
-        names=tuple(names or [Path(model).name]),
-        keys=(*(keys or ()), *_keys_of(key_file)),
-        origins=tuple(origins or ()),
-        insecure=insecure,
-        limits=limits,
-    )
+    config = options.config()
     if not config.local and not config.keys:
-        complain(f"everyone who can reach {host} can use this server: no key is asked for",
-                 "warning")  # fmt: skip
+        complain(
+            f"everyone who can reach {config.host} can use this server: no key is asked for",
+            "warning",
+        )
     began = time.monotonic()
-
-    def load() -> MossAudio:
-        from moss_audio import api
-
-        return api.load(model, device=device, dtype=dtype, batch_size=batch_size)
 
     def ready(address: str) -> None:
         took = f"ready in {time.monotonic() - began:.1f} s"
         complain(f"{config.names[0]} at {address} ({took}); Ctrl-C ends it", kind=None)
 
     _log_to_stderr()
-    run(load, config, ready)
+    run(options.load, config, ready)
 
 
 def _keys_of(path: Path | None) -> list[str]:

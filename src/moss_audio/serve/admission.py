@@ -21,7 +21,7 @@ _FIXED_S = 1.0  # a request costs as much as so many seconds of sound, beside it
 
 
 @dataclass(eq=False)
-class Turn:
+class Ticket:
     """A request that waits for the model or has it. `release` gives it back, once."""
 
     key: str
@@ -51,8 +51,8 @@ class Admission:
         self._per_key = limits.waiting if keys < 2 else max(1, limits.waiting // 2)
         self._metrics = metrics
         self._costs: dict[str, float] = defaultdict(lambda: cost)
-        self._waiting: dict[str, deque[Turn]] = {}
-        self._running: set[Turn] = set()
+        self._waiting: dict[str, deque[Ticket]] = {}
+        self._running: set[Ticket] = set()
         self._served: dict[str, float] = {}  # work that a busy key has had
 
     @property
@@ -88,7 +88,7 @@ class Admission:
                 code="server_overloaded", retry_after_s=wait_s,
             )  # fmt: skip
 
-    async def turn(self, key: str, endpoint: str, audio_s: float) -> Turn:
+    async def turn(self, key: str, endpoint: str, audio_s: float) -> Ticket:
         """Wait for a place at the model.
 
         Args:
@@ -100,7 +100,7 @@ class Admission:
             ApiError: at once, if `check` does.
         """
         cost = self._costs[endpoint] * (_FIXED_S + audio_s)
-        turn = Turn(key, endpoint, audio_s, cost)
+        turn = Ticket(key, endpoint, audio_s, cost)
         if len(self._running) >= self._places or self.n_waiting:
             self.check(key)
         if key not in self._served:  # a new key is owed nothing for the time before
@@ -120,7 +120,7 @@ class Admission:
         self._metrics.queued(endpoint, time.monotonic() - began)
         return turn
 
-    def release(self, turn: Turn) -> None:
+    def release(self, turn: Ticket) -> None:
         """Give a place back; what the request took corrects the estimates."""
         if turn not in self._running:
             return

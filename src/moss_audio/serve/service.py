@@ -15,15 +15,12 @@ from moss_audio.serve.auth import Keys
 from moss_audio.serve.config import ServerConfig
 from moss_audio.serve.errors import ApiError, ClientGone
 from moss_audio.serve.metrics import Metrics
-from moss_audio.serve.work import Job, MeteredEngine, ModelThreads, Usage, Work
+from moss_audio.serve.work import Job, MeteredEngine, Usage, Work, WorkThreads
 
 if TYPE_CHECKING:
     from moss_audio.api import MossAudio
 
 T = TypeVar("T")
-
-# One thread owns the model: an engine is not for several at once.
-MODEL_THREADS = 1
 
 
 class Service:
@@ -41,8 +38,9 @@ class Service:
         self.created = int(time.time())
         self.keys = Keys(config.keys)
         self.metrics = Metrics(config.names[0])
-        self.admission = Admission(MODEL_THREADS, len(self.keys), config.limits, self.metrics, cost)
-        self.threads = ModelThreads(MODEL_THREADS)
+        places = model.engine.batch_size  # as many as are decoded together
+        self.admission = Admission(places, len(self.keys), config.limits, self.metrics, cost)
+        self.threads = WorkThreads(places)
         self.draining = False
 
     @property
@@ -88,7 +86,7 @@ class Service:
             if job.first_s is not None:
                 self.metrics.first(endpoint, job.first_s)
 
-        job = Job(self.model.engine, work, ended)
+        job = Job(MeteredEngine(self.model.engine, key), work, ended)
         self.threads.start(job)
         return job
 

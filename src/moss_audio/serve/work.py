@@ -1,5 +1,5 @@
-"""Work in the model's threads: started from the event loop, read there item by item, cancelled
-when nobody waits for it any more."""
+"""Work of requests in threads: started from the event loop, read there item by item, cancelled when
+nobody waits for it any more."""
 
 from __future__ import annotations
 
@@ -9,33 +9,36 @@ import queue
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Generator, Sequence
-from dataclasses import dataclass, field
+from concurrent.futures import CancelledError
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 
-from moss_audio.engine.base import ClipLike, Engine, Generation, Request, Session
+from moss_audio.engine.base import ClipLike, Generation, Request, Session
+from moss_audio.engine.local import LocalEngine
+from moss_audio.engine.scheduler import Handle
 from moss_audio.units import SAMPLE_RATE, num_tokens_of_samples
 
 _BEAT_S = 10.0
 
 
-class CancelledWork(Exception):
-    """Raised in a thread of the model where the client has gone."""
-
-
 @dataclass
 class Usage:
-    """What a request took: tokens of all its prompts and answers, and seconds of sound."""
+    """What a request took: tokens of all its prompts and answers, seconds of sound, how the answers
+    ended, and the answers themselves in order."""
 
     prompt_tokens: int = 0
     audio_tokens: int = 0
     output_tokens: int = 0
     audio_s: float = 0.0
     reasons: list[str] = field(default_factory=list)
+    answers: list[Generation] = field(default_factory=list)
 
     def add(self, request: Request, answer: Generation) -> None:
         """Count one answered request of the engine."""
+        self.answers.append(answer)
         self.prompt_tokens += answer.prompt_tokens
         for clip in request.clips:
             self.audio_tokens += num_tokens_of_samples(len(clip))
@@ -46,34 +49,64 @@ class Usage:
 
 
 class MeteredEngine:
-    """An `Engine` for one request of a client: it counts what is used, and stops when cancelled."""
+    """An `Engine` for one request of a client: it counts what is used, and can be cancelled from
+    any thread.
 
-    def __init__(self, engine: Engine, cancelled: threading.Event) -> None:
+    Args:
+        engine: that answers.
+        key: whose request it is.
+    """
+
+    def __init__(self, engine: LocalEngine, key: str) -> None:
         self._engine = engine
-        self._cancelled = cancelled
+        self._key = key
+        self._lock = threading.Lock()
+        self._cancelled = False
+        self._handles: set[Handle] = set()
         self.usage = Usage()
+        self.tokenizer = engine.tokenizer
         self.batch_size = engine.batch_size
         self.max_positions = engine.max_positions
         self.window_s = engine.window_s
         self.thinks = engine.thinks
+
+    def cancel(self) -> None:
+        """Stop what is being answered before its next token, and begin nothing more."""
+        with self._lock:
+            self._cancelled = True
+            for handle in self._handles:
+                handle.cancel()
+
+    def go_on(self) -> None:
+        """Raises CancelledError if nobody waits."""
+        if self._cancelled:
+            raise CancelledError
 
     def generate(
         self,
         requests: Sequence[Request],
         on_result: Callable[[int, Generation], None] | None = None,
     ) -> list[Generation]:
-        def done(index: int, answer: Generation) -> None:
-            self.usage.add(requests[index], answer)
-            if on_result is not None:
-                on_result(index, answer)
-            self.go_on()
-
-        self.go_on()
-        return self._engine.generate(requests, done)
+        done: queue.SimpleQueue[int] = queue.SimpleQueue()
+        handles: list[Handle] = []
+        try:
+            for index, request in enumerate(requests):
+                handles.append(self._submit(request))
+                handles[index].add_done_callback(partial(done.put, index))
+            for _ in requests:
+                index = done.get()
+                answer = handles[index].result()
+                if on_result is not None:
+                    on_result(index, answer)
+            answers = [handle.result() for handle in handles]
+        finally:
+            self._drop(handles)
+        for request, answer in zip(requests, answers, strict=True):
+            self.usage.add(request, answer)
+        return answers
 
     def stream(self, request: Request) -> Generator[str, None, Generation]:
-        self.go_on()
-        return self._counted(request, self._engine.stream(request))
+        return self._pieces(request, self._submit(request, pieces=True))
 
     def encode(self, clip: np.ndarray) -> ClipLike:
         return self._engine.encode(clip)
@@ -85,23 +118,33 @@ class MeteredEngine:
         self.go_on()
         return self._engine.check(request)
 
-    def go_on(self) -> None:
-        """Raises CancelledWork if nobody waits."""
-        if self._cancelled.is_set():
-            raise CancelledWork
+    def _submit(self, request: Request, *, pieces: bool = False) -> Handle:
+        # the windows of a long recording, which are not kept, let all others go first
+        priority = 0 if request.reuse else -1
+        self.go_on()
+        handle = self._engine.submit(
+            replace(request, key=self._key, priority=priority), pieces=pieces
+        )
+        with self._lock:
+            self._handles.add(handle)
+            if self._cancelled:
+                handle.cancel()
+        return handle
 
-    def _counted(
-        self, request: Request, pieces: Generator[str, None, Generation]
-    ) -> Generator[str, None, Generation]:
-        with contextlib.closing(pieces):  # which frees the row at once
-            while True:
-                try:
-                    piece = next(pieces)
-                except StopIteration as end:
-                    self.usage.add(request, end.value)
-                    return end.value  # type: ignore[no-any-return]
-                self.go_on()
-                yield piece
+    def _pieces(self, request: Request, handle: Handle) -> Generator[str, None, Generation]:
+        try:
+            yield from handle
+            answer = handle.result()
+        finally:
+            self._drop([handle])
+        self.usage.add(request, answer)
+        return answer
+
+    def _drop(self, handles: Sequence[Handle]) -> None:
+        for handle in handles:
+            handle.cancel()
+        with self._lock:
+            self._handles.difference_update(handles)
 
 
 Work = Callable[[MeteredEngine], Generator[Any, None, None]]
@@ -116,9 +159,8 @@ class Job:
     """One request's work. Made in the event loop, run in a thread; what it yields is read in the
     loop. `ended` is called there when the thread is free again."""
 
-    def __init__(self, engine: Engine, work: Work, ended: Callable[[], None]) -> None:
-        self._cancelled = threading.Event()
-        self.engine = MeteredEngine(engine, self._cancelled)
+    def __init__(self, engine: MeteredEngine, work: Work, ended: Callable[[], None]) -> None:
+        self.engine = engine
         self.first_s: float | None = None  # seconds to the first item
         self._began = time.monotonic()
         self._work = work
@@ -128,10 +170,10 @@ class Job:
 
     def cancel(self) -> None:
         """Nobody waits any more: the work ends at its next step."""
-        self._cancelled.set()
+        self.engine.cancel()
 
     def run(self) -> None:
-        """Do the work; in a thread of the model."""
+        """Do the work; in a thread."""
         error: Exception | None = None
         try:
             with contextlib.closing(self._work(self.engine)) as items:
@@ -171,13 +213,13 @@ class Job:
             self._loop.call_soon_threadsafe(call, *arguments)
 
 
-class ModelThreads:
+class WorkThreads:
     """Threads that run jobs, in the order in which they are given."""
 
     def __init__(self, count: int) -> None:
         self._jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
         self._threads = [
-            threading.Thread(target=self._run, name=f"model-{i}", daemon=True) for i in range(count)
+            threading.Thread(target=self._run, name=f"serve-{i}", daemon=True) for i in range(count)
         ]
         for thread in self._threads:
             thread.start()
