@@ -56,6 +56,8 @@ class FakeEngine:
     max_positions: int | None = None
     window_s: float | None = 15.0
     thinks: bool = False
+    description: str = "fake"
+    precision: str = "none"
 
     def __post_init__(self) -> None:
         self.hold.set()

@@ -6,10 +6,11 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from starlette.requests import Request
 
+from moss_audio.errors import MossAudioError
 from moss_audio.serve.admission import Admission
 from moss_audio.serve.auth import Keys
 from moss_audio.serve.config import ServerConfig
@@ -19,6 +20,7 @@ from moss_audio.serve.work import Job, MeteredEngine, Usage, Work, WorkThreads
 
 if TYPE_CHECKING:
     from moss_audio.api import MossAudio
+    from moss_audio.engine.local import LocalEngine
 
 T = TypeVar("T")
 
@@ -27,18 +29,26 @@ class Service:
     """A loaded model as a server offers it. Made before the event loop runs.
 
     Args:
-        model: what answers.
+        model: what answers, in this process.
         config: names, keys, limits.
         cost: seconds of work a second of sound, as measured at the start.
+
+    Raises:
+        MossAudioError: for a model that another server runs.
     """
 
     def __init__(self, model: MossAudio, config: ServerConfig, cost: float = 0.5) -> None:
+        if not hasattr(model.engine, "submit"):
+            raise MossAudioError(
+                f"{model.engine.description}: a server cannot be served again; give a checkpoint"
+            )
         self.model = model
+        self.engine = cast("LocalEngine", model.engine)
         self.config = config
         self.created = int(time.time())
         self.keys = Keys(config.keys)
         self.metrics = Metrics(config.names[0])
-        places = model.engine.batch_size  # as many as are decoded together
+        places = self.engine.batch_size  # as many as are decoded together
         self.admission = Admission(places, len(self.keys), config.limits, self.metrics, cost)
         self.threads = WorkThreads(places)
         self.draining = False
@@ -86,7 +96,7 @@ class Service:
             if job.first_s is not None:
                 self.metrics.first(endpoint, job.first_s)
 
-        job = Job(MeteredEngine(self.model.engine, key), work, ended)
+        job = Job(MeteredEngine(self.engine, key), work, ended)
         self.threads.start(job)
         return job
 

@@ -65,6 +65,8 @@ class MeteredEngine:
         self._handles: set[Handle] = set()
         self.usage = Usage()
         self.tokenizer = engine.tokenizer
+        self.description = engine.description
+        self.precision = engine.precision
         self.batch_size = engine.batch_size
         self.max_positions = engine.max_positions
         self.window_s = engine.window_s
@@ -113,6 +115,9 @@ class MeteredEngine:
 
     def open(self, clip: ClipLike) -> Session:
         return self._engine.open(clip)
+
+    def forget(self) -> None:
+        self._engine.forget()
 
     def check(self, request: Request) -> int:
         self.go_on()
