@@ -16,7 +16,7 @@ from moss_audio.annotate.tools.speech.asr_whisper import WhisperConfig, load_whi
 from moss_audio.errors import AudioError, MossAudioError
 from moss_audio.files import write_atomic
 from moss_audio.scenes import pool
-from moss_audio.scenes.human import parts_of, prompt_sources, spoken_keys
+from moss_audio.scenes.human import parts_of, prompt_sources, read_texts
 from moss_audio.units import SAMPLE_RATE
 from recipes.dialogue.games import GAMES, Line
 from recipes.dialogue.label import labelled
@@ -69,7 +69,8 @@ def make_block(game: str, start: int, root: Path, out: Path, parent: int | None 
     """Transcribe one block of a game's lines and put its file in place."""
     own = GAMES[game].lines(root)[start : start + _BLOCK]
     english = prompt_sources()["asterisk-en"]
-    tested = spoken_keys([english]) if english.installed else frozenset()
+    texts = read_texts(english).values() if english.installed else ()
+    tested = {part for text in texts for part in parts_of(text)}
 
     def forget(text: str) -> bool:
         return bool(parts_of(text) & tested)

@@ -51,7 +51,7 @@ class DataConfig:
     sources: tuple[SourceConfig, ...]
     groups: Mapping[str, float] = field(default_factory=dict)  # group -> share; {}: one group
     # False: an epoch is every example once; shares hold until the first source has run out.
-    # True: no end, a source that ran out starts again in a new order, so shares hold for ever.
+    # True: no end, a source that ran out starts again in a new order, so shares hold throughout.
     endless: bool = False
     batch_audio_s: Annotated[float, _POSITIVE] | None = None
     batch_tokens: AtLeastOne | None = None

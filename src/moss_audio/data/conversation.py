@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from moss_audio.data.raw import Truth
 from moss_audio.errors import MossAudioError
 from moss_audio.result import Caption, Event, Segment, Timeline, Transcript, moved
+from moss_audio.settings import packaged
 from moss_audio.tasks import get_task
 from moss_audio.tasks.base import centiseconds
 
@@ -18,18 +19,6 @@ if TYPE_CHECKING:
     from moss_audio.scenes.reader import Scene
 
 LONGEST_WORD_TIMES = 30  # words of a clip whose every word is to be timed
-
-# Shares of the tasks by kind of scene: what can be asked of it sensibly.
-SCENE_TASKS: Mapping[str, Mapping[str, float]] = {
-    "speech": {"transcribe": 0.62, "transcribe_word": 0.2, "transcribe_sentence": 0.06,
-               "events": 0.03, "caption": 0.04, "ask": 0.05},
-    "events": {"events": 0.52, "caption": 0.17, "ask": 0.29, "transcribe": 0.02},
-    "mixed": {"transcribe": 0.36, "transcribe_word": 0.1, "transcribe_sentence": 0.04,
-              "events": 0.26, "caption": 0.1, "ask": 0.14},
-    "music": {"events": 0.25, "caption": 0.25, "ask": 0.42, "transcribe": 0.08},
-    "silence": {"transcribe": 0.55, "events": 0.15, "caption": 0.12, "ask": 0.18},
-    "human": {"transcribe": 1.0},  # recorded prompts: no word times are known
-}  # fmt: skip
 
 _STAMP = r"[0-9]+\.[0-9]{1,3}"
 # The two forms in which our tasks write times: [1.20]word[1.55], and 1.20 - 1.55: event
@@ -87,6 +76,11 @@ def texts_of(messages: Sequence[Mapping[str, Any]]) -> list[str]:
     return texts
 
 
+def scene_tasks() -> Mapping[str, Mapping[str, float]]:
+    """The usual shares of the tasks, by kind of scene."""
+    return packaged(__package__, "scene_tasks.toml")
+
+
 def converse(
     truth: Truth, tasks: Mapping[str, Any] | None, prompt: str | None, rng: random.Random
 ) -> tuple[list[dict[str, Any]], str]:
@@ -129,7 +123,7 @@ def _about_scene(
 ) -> tuple[str, str, str]:
     from moss_audio.scenes.answers import caption, question, timeline
 
-    table: Mapping[str, Any] = SCENE_TASKS if tasks is None else tasks
+    table: Mapping[str, Any] = scene_tasks() if tasks is None else tasks
     if any(isinstance(shares, Mapping) for shares in table.values()):
         if scene.kind not in table:
             raise MossAudioError(f"{scene.id}: no tasks are given for scenes of kind {scene.kind}")

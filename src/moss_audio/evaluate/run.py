@@ -34,7 +34,7 @@ def run(
     limit: int | None = None,
     progress: Progress = lambda done, total, name: None,
 ) -> SuiteRun:
-    """Ask for all parts. A bad item becomes an outcome with an error, and the run goes on.
+    """Ask for all parts. A bad item becomes an outcome with an error, and the run continues.
 
     Args:
         fingerprint: of the model; answers of another are not used.

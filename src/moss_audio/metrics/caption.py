@@ -41,7 +41,7 @@ from moss_audio.metrics.caption_claims import (
 from moss_audio.metrics.counts import Counts, MatchCounts, ratio
 from moss_audio.metrics.mentions import Mention, find_mentions, label_key, told_order
 from moss_audio.result import Event, Segment
-from moss_audio.text import align, normalize_words
+from moss_audio.text import align, normalize_words, without_articles
 
 
 class SoundScene(Protocol):
@@ -137,6 +137,16 @@ def caption_facts(
     if not tolerance_s >= 0:
         raise MossAudioError(f"tolerance_s must be 0 or more seconds, got {tolerance_s!r}")
     return CaptionFacts(tuple(_Check(text, truth, vocabulary, tolerance_s).facts()))
+
+
+def shared_words(reference: str, caption: str) -> MatchCounts:
+    """Words that a caption shares with a reference caption, whatever their order: normalised,
+    articles left out, each as often as it occurs on both sides. For references that we know
+    ourselves; published caption benchmarks use a judge model instead."""
+    wanted, found = (
+        Counter(without_articles(normalize_words(text))) for text in (reference, caption)
+    )
+    return MatchCounts((wanted & found).total(), wanted.total(), found.total())
 
 
 class _Check:

@@ -62,7 +62,7 @@ class Clock:
         return self._index / self._rate if self._rate else 0.0
 
     def start_at(self, sound: Stamped) -> float | None:
-        """Go on from ``sound``, to which was sought; its time, None if it has no stamp."""
+        """Continue from ``sound``, where a seek landed; its time, None if it has no stamp."""
         if sound.time_s is None or self.zero_s is None:
             return None
         self._rate = sound.rate

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import re
 import unicodedata
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -173,11 +173,6 @@ def _groups(texts: dict[str, str]) -> dict[str, str]:
         for other in others:
             leader[other] = first
     return {name: top(key_of(text)) for name, text in texts.items()}
-
-
-def spoken_keys(sources: Iterable[PromptSource]) -> frozenset[str]:
-    """Keys of all that the sources say, prompts and single sentences."""
-    return frozenset(p for s in sources for text in read_texts(s).values() for p in parts_of(text))
 
 
 class PromptDeck:

@@ -9,8 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
-from moss_audio.metrics.caption import SoundScene, caption_facts
-from moss_audio.metrics.caption_words import shared_words
+from moss_audio.metrics.caption import SoundScene, caption_facts, shared_words
 from moss_audio.result import Caption
 from moss_audio.tasks.base import WARN_LOOP, Score, Task, answer_part, check_duration, joined_notes
 from moss_audio.tasks.times import without_stamps

@@ -9,7 +9,7 @@ from typing import Any
 
 from moss_audio.data.batch import Batch
 from moss_audio.data.config import DataConfig, SourceConfig
-from moss_audio.data.conversation import SCENE_TASKS
+from moss_audio.data.conversation import scene_tasks
 from moss_audio.data.loader import make_loader
 from moss_audio.errors import MossAudioError
 from moss_audio.model.modeling import MossAudioModel
@@ -75,7 +75,7 @@ def _part(source: SourceConfig, names: set[str]) -> SourceConfig | None:
     if tasks is None:
         if source.kind != "scenes":
             return None
-        tasks = SCENE_TASKS
+        tasks = scene_tasks()
     kept: dict[str, Any] = {}
     for name, share in tasks.items():
         if isinstance(share, Mapping):

@@ -24,7 +24,7 @@ def open_source(config: SourceConfig, data: DataConfig) -> Source:
         more = f"; and {len(bad) - _SHOWN} more" if len(bad) > _SHOWN else ""
         raise MossAudioError(
             f"{config.path}: {len(bad)} bad lines: {shown}{more}. "
-            "Mend them, or set bad_lines to skip"
+            "Correct them, or set bad_lines to skip"
         )
     source.bad = bad
     if not len(source):

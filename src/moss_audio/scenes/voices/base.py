@@ -100,7 +100,7 @@ def tighten(
 
     Engines count the pause before a comma or at the edges into a word, or give a last consonant's
     release to the pause. An edge moves in to the first frame above `floor_db` below the peak
-    level, and out over sound that goes on, at most 0.2 s and never into a neighbour. What is
+    level, and out over sound that continues, at most 0.2 s and never into a neighbour. What is
     inside a word (a closed stop) and an edge shared with a neighbour are not touched.
     """
     hop = SAMPLE_RATE // 200
