@@ -98,6 +98,18 @@ def test_thinking_is_reasoning_content(running: Running, engine: FakeEngine) -> 
     assert [request.options.thinking_budget for request in engine.requests] == [512, 9]
 
 
+def test_log_probabilities_are_those_of_the_answer(running: Running, engine: FakeEngine) -> None:
+    engine.answer = lambda _: "<think> hm </think> A dog."
+    whole = ask(running, user(clip()), logprobs=True, top_logprobs=2).choices[0].logprobs.content
+    assert [token.token for token in whole] == ["t3", "t4"]
+    assert [token.logprob for token in whole] == [-0.5, -0.5]
+    assert [len(token.top_logprobs) for token in whole] == [2, 2]
+    assert bytes(whole[0].bytes) == b"t3"
+    *_, last = ask(running, user(clip()), logprobs=True, stream=True)
+    assert [token.token for token in last.choices[0].logprobs.content] == ["t3", "t4"]
+    assert ask(running, user(clip())).choices[0].logprobs is None
+
+
 def test_effort_none_does_not_think(running: Running, engine: FakeEngine) -> None:
     ask(running, user(clip()), reasoning_effort="none")
     assert engine.requests[0].options.thinking is False
@@ -169,7 +181,7 @@ def test_a_playlist_is_no_recording(running: Running, playlist: bytes) -> None:
         ({"messages": user(), "temperature": "hot"}, "temperature"),
         ({"messages": user(), "n": 99}, "n"),
         ({"messages": user(), "n": 0}, "n"),
-        ({"messages": user(), "logprobs": True}, "logprobs"),
+        ({"messages": user(), "logprobs": True, "top_logprobs": 21}, "top_logprobs"),
         ({"messages": user(), "tools": [{"type": "function"}]}, "tools"),
         ({"messages": user(), "modalities": ["audio"]}, "modalities"),
         ({"messages": user(), "response_format": {"type": "json_object"}}, "response_format"),

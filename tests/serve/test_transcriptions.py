@@ -65,6 +65,23 @@ def test_verbose_json_fills_every_field(running: Running) -> None:
     assert answer.usage.seconds == 1.0
 
 
+def test_a_segment_has_the_confidence_of_its_window(engine: FakeEngine) -> None:
+    with serving(engine) as running:
+        answer = transcribe(running, response_format="verbose_json", data=wav(40))
+    assert [segment.avg_logprob for segment in answer.segments] == [-0.5] * 3
+    assert [segment.tokens for segment in answer.segments] == [[0, 1]] * 3
+
+
+def test_log_probabilities_of_a_transcript(running: Running) -> None:
+    answer = transcribe(running, include=["logprobs"])
+    assert [(token.token, token.logprob) for token in answer.logprobs] == [
+        ("t0", -0.5),
+        ("t1", -0.5),
+    ]
+    *_, done = transcribe(running, include=["logprobs"], stream=True)
+    assert [token.token for token in done.logprobs] == ["t0", "t1"]
+
+
 @pytest.mark.parametrize("name", ["timestamp_granularities", "timestamp_granularities[]"])
 def test_granularities_are_read_under_both_spellings(running: Running, name: str) -> None:
     form = {"model": "moss", "response_format": "verbose_json", name: "word"}
@@ -135,7 +152,7 @@ def test_silence_is_an_empty_transcript(running: Running, engine: FakeEngine) ->
         ({"response_format": "srt", "stream": True}, "stream"),
         ({"temperature": 9}, "temperature"),
         ({"timestamp_granularities": ["phoneme"]}, "timestamp_granularities"),
-        ({"include": ["logprobs"]}, "include"),
+        ({"include": ["logprobs"], "response_format": "srt"}, "include"),
     ],
 )
 def test_what_is_not_possible_names_the_field(

@@ -17,14 +17,14 @@ from moss_audio.listen import Query, prompt_clips
 from moss_audio.prompt import parse_messages
 from moss_audio.serve import sse
 from moss_audio.serve.errors import ApiError, Json
-from moss_audio.serve.formats import chat_usage, completion_head
+from moss_audio.serve.formats import chat_usage, completion_head, token_logprobs
 from moss_audio.serve.forms import read_json
 from moss_audio.serve.reasoning import ReasoningSplitter
 from moss_audio.serve.service import Service
 from moss_audio.serve.uploads import Upload, from_base64, from_data_uri, measure
 from moss_audio.serve.work import MeteredEngine
 from moss_audio.settings import Between
-from moss_audio.text import split_thinking
+from moss_audio.text import THINK_CLOSE, split_thinking
 
 # Tokens of thinking for each effort, where no budget is given.
 EFFORTS = {"minimal": 128, "low": 512, "medium": 2048, "high": 4096, "xhigh": 8192}
@@ -52,6 +52,7 @@ class ChatRequest:
     reasoning_effort: Literal["none", "minimal", "low", "medium", "high", "xhigh"] | None = None
     thinking_budget: Annotated[int, Between(0)] | None = None
     logprobs: bool = False
+    top_logprobs: Annotated[int, Between(0, 20)] = 0
     tools: tuple[Mapping[str, Any], ...] = ()
     frequency_penalty: float = 0.0
     presence_penalty: float = 0.0
@@ -60,7 +61,6 @@ class ChatRequest:
         """Raises ApiError for what is not possible."""
         form = (self.response_format or {}).get("type", "text")
         for param, wrong, advice in (
-            ("logprobs", self.logprobs, "log-probabilities are not given yet"),
             ("tools", bool(self.tools), "this model calls no tools"),
             ("response_format", form != "text", "only text is written"),
             ("frequency_penalty", self.frequency_penalty != 0, "there is none; leave it out"),
@@ -89,6 +89,7 @@ class ChatRequest:
             thinking_budget=budget if thinking is not False else None,
             num_return_sequences=self.n,
             stop_repetition=True,
+            logprobs=self.top_logprobs if self.logprobs else None,
         )
 
 
@@ -119,8 +120,13 @@ async def completions(request: Request) -> Response:
 
     answer, usage = await service.complete(request, audio_s, work)
     choices = [
-        {"index": i, "message": _message(one.text), "finish_reason": _reason(one), "logprobs": None}
-        for i, one in enumerate((answer, *answer.alternatives))
+        {
+            "index": index,
+            "message": _message(one.text),
+            "finish_reason": _reason(one),
+            "logprobs": _logprobs(one, service.engine.tokenizer),
+        }
+        for index, one in enumerate((answer, *answer.alternatives))
     ]
     head = completion_head("chat.completion", model)
     return Json(head | {"choices": choices, "usage": chat_usage(usage)})
@@ -133,10 +139,12 @@ async def _streamed(
 
     def work(engine: MeteredEngine) -> Generator[Any, None, None]:
         made = prompt(engine)
-        for index in range(asked.n):
+        answers = []
+        for index in range(asked.n):  # all are begun at once
             options = made.options.changed(num_return_sequences=1, seed=made.options.seed + index)
-            pieces = engine.stream(EngineRequest(made.messages, made.clips, options))
-            yield from _deltas(index, pieces)
+            answers.append(engine.stream(EngineRequest(made.messages, made.clips, options)))
+        for index, pieces in enumerate(answers):
+            yield from _deltas(index, pieces, engine.tokenizer)
 
     job = await service.start(request, audio_s, work)
 
@@ -152,12 +160,14 @@ async def _streamed(
 
 
 def _deltas(
-    index: int, pieces: Generator[str, None, Generation]
+    index: int, pieces: Generator[str, None, Generation], tokenizer: Any
 ) -> Generator[dict[str, Any], None, None]:
-    """The chunks' choices of one answer."""
+    """The chunks' choices of one answer; the last has its log-probabilities, all of them."""
 
-    def choice(delta: dict[str, str], reason: str | None = None) -> dict[str, Any]:
-        return {"index": index, "delta": delta, "finish_reason": reason, "logprobs": None}
+    def choice(
+        delta: dict[str, str], reason: str | None = None, logprobs: Any = None
+    ) -> dict[str, Any]:
+        return {"index": index, "delta": delta, "finish_reason": reason, "logprobs": logprobs}
 
     def new(thinking: str, text: str) -> Iterator[dict[str, Any]]:
         if thinking:
@@ -172,7 +182,7 @@ def _deltas(
             piece = next(pieces)
         except StopIteration as end:
             yield from new(*splitter.finish())
-            yield choice({}, _reason(end.value))
+            yield choice({}, _reason(end.value), _logprobs(end.value, tokenizer))
             return
         yield from new(*splitter.push(piece))
 
@@ -181,6 +191,14 @@ def _message(text: str) -> dict[str, Any]:
     thinking, answer, _ = split_thinking(text)
     message = {"role": "assistant", "content": answer, "refusal": None}
     return message if thinking is None else message | {"reasoning_content": thinking}
+
+
+def _logprobs(answer: Generation, tokenizer: Any) -> dict[str, Any] | None:
+    """Of the tokens of the answer proper, without its thinking."""
+    if answer.logprobs is None:
+        return None
+    first = len(answer.text) - len(answer.text.rpartition(THINK_CLOSE)[2])
+    return {"content": token_logprobs(answer, tokenizer, first), "refusal": None}
 
 
 def _reason(answer: Generation) -> str:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import time
 import uuid
 import zlib
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from starlette.responses import Response
 
+from moss_audio.engine.base import Generation
 from moss_audio.result import Result, Transcript
 from moss_audio.serve.errors import Json
 from moss_audio.serve.work import Usage
@@ -63,10 +64,21 @@ def chat_usage(usage: Usage) -> dict[str, Any]:
 
 
 def verbose(
-    transcript: Transcript, granularities: Collection[str], language: str, temperature: float
+    transcript: Transcript,
+    granularities: Collection[str],
+    language: str,
+    temperature: float,
+    averages: Sequence[float],
+    tokenizer: Any,
 ) -> dict[str, Any]:
-    """`verbose_json`. Of a segment's numbers, `avg_logprob`, `no_speech_prob` and `tokens` are
-    placeholders that clients expect: the model does not tell them."""
+    """`verbose_json`.
+
+    Args:
+        averages: for each segment, the mean log-probability of its window's tokens.
+        tokenizer: gives the ids of a segment's text.
+
+    `no_speech_prob` is a placeholder that clients expect: the model does not tell it.
+    """
     data = rounded(transcript)
     body: dict[str, Any] = {
         "task": "transcribe",
@@ -87,9 +99,9 @@ def verbose(
                 "start": segment["start"],
                 "end": segment["end"],
                 "text": segment["text"],
-                "tokens": [],
+                "tokens": list(tokenizer.encode(segment["text"], add_special_tokens=False)),
                 "temperature": temperature,
-                "avg_logprob": 0.0,
+                "avg_logprob": round(averages[index], 4),
                 "compression_ratio": round(_compression(segment["text"]), 3),
                 "no_speech_prob": 0.0,
             }
@@ -102,6 +114,27 @@ def verbose(
 def _compression(text: str) -> float:
     data = text.encode("utf-8", "replace")
     return len(data) / len(zlib.compress(data))
+
+
+def mean_logprob(answer: Generation) -> float:
+    """Of an answer's tokens; 0 for one without any."""
+    values = [token.logprob for token in answer.logprobs or ()]
+    return sum(values) / len(values) if values else 0.0
+
+
+def token_logprobs(answer: Generation, tokenizer: Any, first: int = 0) -> list[dict[str, Any]]:
+    """The tokens of an answer that end after its character `first`, as conversations tell them."""
+
+    def entry(token_id: int, logprob: float) -> dict[str, Any]:
+        text = tokenizer.decode([token_id], skip_special_tokens=False)
+        return {"token": text, "logprob": logprob, "bytes": list(text.encode("utf-8", "replace"))}
+
+    return [
+        entry(token.token_id, token.logprob)
+        | {"top_logprobs": [entry(token_id, value) for token_id, value in token.top]}
+        for token in answer.logprobs or ()
+        if token.end > first
+    ]
 
 
 def completion_head(kind: str, model: str) -> dict[str, Any]:

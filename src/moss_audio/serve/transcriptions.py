@@ -9,16 +9,24 @@ from typing import Annotated, Any, Literal
 from starlette.requests import Request
 from starlette.responses import Response
 
+from moss_audio.engine.base import Generation
 from moss_audio.listen import AnswerStream, Query, listen
 from moss_audio.result import Transcript
 from moss_audio.serve import sse
 from moss_audio.serve.errors import ApiError, Json
-from moss_audio.serve.formats import PLAIN, plain, token_usage, verbose
+from moss_audio.serve.formats import (
+    PLAIN,
+    mean_logprob,
+    plain,
+    token_logprobs,
+    token_usage,
+    verbose,
+)
 from moss_audio.serve.forms import read_form
 from moss_audio.serve.reasoning import ReasoningSplitter
 from moss_audio.serve.service import Service
 from moss_audio.serve.uploads import Upload, check_seconds, measure
-from moss_audio.serve.work import MeteredEngine
+from moss_audio.serve.work import MeteredEngine, Usage
 from moss_audio.settings import Between
 
 Granularity = Literal["word", "segment"]
@@ -73,7 +81,11 @@ class TranscriptionForm:
                 self.stream and self.response_format not in ("json", "text"),
                 "only response_format json or text can be streamed",
             ),
-            ("include", "logprobs" in self.include, "log-probabilities are not given yet"),
+            (
+                "include",
+                "logprobs" in self.include and self.response_format != "json",
+                "logprobs go with response_format json",
+            ),
         ):
             if wrong:
                 raise ApiError(400, f"{param}: {message}", code="unsupported_value", param=param)
@@ -91,29 +103,73 @@ async def transcriptions(request: Request) -> Response:
         if form.stream:
             return await _streamed(request, service, form, file, audio_s)
 
-        def work(engine: MeteredEngine) -> Transcript:
+        def work(engine: MeteredEngine) -> _Heard:
             with file:
-                (heard,) = listen(engine, [_query(service, form, file)], on_error="raise")
-            transcript: Transcript = heard.result
-            check_seconds(transcript.duration, limits)
-            return transcript
+                found = _listen(engine, _query(service, form, file))
+            check_seconds(found.transcript.duration, limits)
+            return found
 
-        transcript, usage = await service.complete(request, audio_s, work)
+        found, usage = await service.complete(request, audio_s, work)
+        transcript = found.transcript
         if form.response_format in PLAIN:
             return plain(transcript, form.response_format)
         if form.response_format == "verbose_json":
-            body = verbose(transcript, form.granularities, form.language, form.temperature)
+            body = verbose(
+                transcript,
+                form.granularities,
+                form.language,
+                form.temperature,
+                found.averages,
+                service.engine.tokenizer,
+            )
         else:
             body = {"text": transcript.text, "usage": token_usage(usage)}
-        return Json(body | _warned(form, transcript))
+        return Json(body | _logprobs(service, form, usage) | _warned(form, transcript))
+
+
+@dataclass(frozen=True)
+class _Heard:
+    """A transcript, and the mean log-probability of each of its segments' windows."""
+
+    transcript: Transcript
+    averages: list[float]
+
+
+def _listen(engine: MeteredEngine, query: Query) -> _Heard:
+    """Listen, and find the answer from which each window's segments come."""
+    averages: list[float] = []
+    answers = iter(engine.usage.answers)  # which grows
+    for heard in listen(engine, [query], parts=True, on_error="raise"):
+        transcript: Transcript = heard.result
+        new = len(transcript.segments) - (len(averages) if heard.done else 0)
+        if new:
+            averages += [_average(answers, transcript)] * new
+    return _Heard(transcript, averages)
+
+
+def _average(answers: Iterator[Generation], transcript: Transcript) -> float:
+    """Of the next answer with a transcript's words."""
+    found = next((one for one in answers if one.text == transcript.raw), None)
+    return 0.0 if found is None else mean_logprob(found)
+
+
+def _logprobs(service: Service, form: TranscriptionForm, usage: Usage) -> dict[str, Any]:
+    if "logprobs" not in form.include:
+        return {}
+    tokenizer = service.engine.tokenizer
+    tokens = [one for answer in usage.answers for one in token_logprobs(answer, tokenizer)]
+    names = ("token", "logprob", "bytes")
+    return {"logprobs": [{name: token[name] for name in names} for token in tokens]}
 
 
 def _query(service: Service, form: TranscriptionForm, file: Upload) -> Query:
+    told = form.response_format == "verbose_json" or "logprobs" in form.include
     return service.model.query(
         "transcribe",
         file,  # type: ignore[arg-type]  # a file object
         timestamps=form.timestamps,
         temperature=form.temperature,
+        logprobs=0 if told else None,
         end=service.config.limits.audio_s + 1.0,  # whatever its header says
     )
 
@@ -145,11 +201,15 @@ async def _streamed(
 
     def done() -> Iterator[dict[str, Any]]:
         (transcript,) = found
-        yield {
-            "type": "transcript.text.done",
-            "text": transcript.text,
-            "usage": token_usage(job.engine.usage),
-        } | _warned(form, transcript)
+        yield (
+            {
+                "type": "transcript.text.done",
+                "text": transcript.text,
+                "usage": token_usage(job.engine.usage),
+            }
+            | _logprobs(service, form, job.engine.usage)
+            | _warned(form, transcript)
+        )
 
     return await sse.stream(request, job, deltas, done)
 
