@@ -120,7 +120,9 @@ def _server(
 
         for key, value in unused.items():
             if value is not None:
-                raise MossAudioError(f"{key}={value!r}: {name} decides that; leave it out")
+                raise MossAudioError(
+                    f"{key}={value!r}: the server at {name} decides that; leave it out"
+                )
         return ServedCheckpoint.open(name, **options)
     for key, value in options.items():
         raise MossAudioError(f"{key}={value!r}: only for a server, http://host:8000/v1")

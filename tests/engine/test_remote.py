@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import json
+import subprocess
+import sys
 import threading
 import time
 import wave
@@ -334,8 +336,8 @@ def test_the_api_is_the_same_on_an_address(server: EngineServer, tmp_path: Path)
 
 @pytest.mark.parametrize(
     ("options", "said"),
-    [({"device": "cpu"}, "device='cpu': http://127.* decides that"),
-     ({"dtype": "float32"}, "dtype='float32': http://127.* decides that"),
+    [({"device": "cpu"}, "device='cpu': the server at http://127.* decides that"),
+     ({"dtype": "float32"}, "dtype='float32': the server at http://127.* decides that"),
      ({"models": "x"}, "unexpected keyword argument 'models'")],
 )  # fmt: skip
 def test_options_that_a_server_does_not_have(
@@ -367,6 +369,19 @@ def test_the_command_takes_an_address_and_goes_on_past_a_bad_item(
     assert "request is refused (400: status 400)" in lines[0]
     assert lines[-1] == "2 of 3 files done, 1 failed"
     assert len(server.asked) == 4  # what was answered is not asked again
+
+
+def test_the_command_needs_nothing_but_the_base_packages(server: EngineServer) -> None:
+    without = ("torch", "transformers", "onnxruntime", "openai", "httpx", "httpx2", "requests")
+    program = f"import sys; sys.modules |= dict.fromkeys({without})\n"
+    program += "from moss_audio.cli import main; sys.exit(main(sys.argv[1:]))"
+    arguments = ["caption", "examples/speech.wav", "--model", server.url, "--max-new-tokens", "5"]
+    done = subprocess.run(
+        [sys.executable, "-c", program, *arguments], capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 0, done.stderr
+    here = moss_audio.MossAudio(server.engine, ServedCheckpoint.open(server.url))
+    assert done.stdout.strip() == here.caption("examples/speech.wav", max_new_tokens=5).text
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ from moss_audio.cli.progress import ProgressBar
 from moss_audio.errors import MossAudioError
 
 if TYPE_CHECKING:
+    from moss_audio.evaluate.plan import Plan
     from moss_audio.metrics.judge import SpeechCaptionJudge
 
 _LISTED = 10  # failures named on the terminal; the report has them all
@@ -78,14 +79,9 @@ def evaluate(
     from moss_audio.evaluate import report as reports
     from moss_audio.evaluate.run import run
     from moss_audio.evaluate.store import AnswerFile
-    from moss_audio.evaluate.suites import plan
 
     # a mistake in the data shows before the model is loaded
-    planned = plan(suite, data, _judge(judge_url, judge_model))
-    if part:
-        planned = planned.only(part)
-    for absent, reason in planned.absent:
-        complain(f"{absent} is not measured: {reason}", kind="note")
+    planned = _planned(suite, data, _judge(judge_url, judge_model), part)
     folder = out or Path("evaluation") / f"{_slug(model)}-{suite}"
     bar = ProgressBar(1, "loading the model", wanted=True)
     with AnswerFile(folder, fresh=fresh) as store, bar:
@@ -122,6 +118,20 @@ def evaluate(
     if ran.reused:
         complain(f"{plural(ran.reused, 'answer')} from an earlier run", kind=None)
     _tell_failed(report["failed"], folder)
+
+
+def _planned(
+    suite: str, data: Path, judge: SpeechCaptionJudge | None, parts: Sequence[str] | None
+) -> Plan:
+    """What is to be asked; what cannot be measured is told."""
+    from moss_audio.evaluate.suites import plan
+
+    planned = plan(suite, data, judge)
+    if parts:
+        planned = planned.only(parts)
+    for absent, reason in planned.absent:
+        complain(f"{absent} is not measured: {reason}", kind="note")
+    return planned
 
 
 def _tell_failed(failed: Sequence[Mapping[str, str]], folder: Path) -> None:

@@ -34,6 +34,7 @@ from moss_audio.units import SAMPLE_RATE, num_tokens_of_samples
 
 BATCH_SIZE = 16  # requests under way at once
 TIMEOUT_S = 300.0  # a long clip on a busy server waits before its first token
+_LISTING_S = 30.0  # a list of models does not wait
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,8 @@ class ServedCheckpoint:
         if model and named and model != named:
             raise CheckpointError(f"{address}: the model is also named {model!r}; name it once")
         endpoint = Endpoint(url, model or named, **{"timeout_s": TIMEOUT_S, **options})
-        rows = {row["id"]: row for row in EndpointClient(endpoint).models()}
+        listing = replace(endpoint, timeout_s=min(_LISTING_S, endpoint.timeout_s))
+        rows = {row["id"]: row for row in EndpointClient(listing).models()}
         name = endpoint.model or (next(iter(rows)) if len(rows) == 1 else "")
         if name not in rows:
             served = ", ".join(map(repr, rows)) or "nothing"
