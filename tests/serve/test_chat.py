@@ -79,8 +79,10 @@ def test_a_stream_with_its_usage(running: Running) -> None:
 def test_several_answers_whole_and_in_pieces(running: Running, engine: FakeEngine) -> None:
     whole = ask(running, user(clip()), n=3, seed=5, temperature=1.0)
     assert [choice.index for choice in whole.choices] == [0, 1, 2]
-    chunks = list(ask(running, user(clip()), n=2, seed=5, temperature=1.0, stream=True))
+    *chunks, last = ask(running, user(clip()), n=2, seed=5, temperature=1.0, stream=True,
+                        stream_options={"include_usage": True})  # fmt: skip
     assert {chunk.choices[0].index for chunk in chunks} == {0, 1}
+    assert (last.usage.prompt_tokens, last.usage.completion_tokens) == (100, 4)
     assert [request.options.seed for request in engine.requests[1:]] == [5, 6]
 
 

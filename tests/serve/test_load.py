@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
+import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -133,6 +134,20 @@ def test_a_client_that_leaves_the_queue_is_not_answered(engine: FakeEngine) -> N
             wait_for(lambda: running.service.admission.n_waiting == 0)
         assert asked[0].result().status_code == 200
         assert len(engine.requests) == 1
+
+
+def test_a_client_that_leaves_during_its_upload_is_no_fault_of_ours(
+    running: Running, caplog: pytest.LogCaptureFixture
+) -> None:
+    host, port = running.url.removeprefix("http://").split(":")
+    head = f"POST {PATH} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9999\r\n"
+    head += "Content-Type: multipart/form-data; boundary=b\r\n\r\n--b"
+    with socket.create_connection((host, int(port))) as client:
+        client.sendall(head.encode())
+        time.sleep(0.1)
+    labels = {"endpoint": PATH, "status": "499"}
+    wait_for(lambda: running.metric("moss:http_responses_total", **labels) == 1)
+    assert not [record for record in caplog.records if record.levelname == "ERROR"]
 
 
 def test_many_clients_that_leave_leave_nothing_behind(engine: FakeEngine) -> None:

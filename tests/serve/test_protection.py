@@ -56,6 +56,7 @@ def test_another_address_needs_keys_or_a_word() -> None:
         ({}, 200),
         ({"origin": "https://evil.example"}, 403),
         ({"origin": "null"}, 403),
+        ({"origin": "http://["}, 403),
         ({"origin": "https://good.example"}, 200),
         ({"host": "evil.example"}, 403),
         ({"host": "evil.example", "origin": "http://evil.example"}, 403),

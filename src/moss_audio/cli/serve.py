@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import util
 from pathlib import Path
@@ -194,8 +196,8 @@ def serve(options: ServeOptions) -> None:
         took = f"ready in {time.monotonic() - began:.1f} s"
         complain(f"{config.names[0]} at {address} ({took}); Ctrl-C ends it", kind=None)
 
-    _log_to_stderr()
-    run(options.load, config, ready)
+    with _log_to_stderr():
+        run(options.load, config, ready)
 
 
 def _keys_of(path: Path | None) -> list[str]:
@@ -211,7 +213,8 @@ def _keys_of(path: Path | None) -> list[str]:
     return keys
 
 
-def _log_to_stderr() -> None:
+@contextmanager
+def _log_to_stderr() -> Iterator[None]:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
     levels = {
@@ -220,6 +223,10 @@ def _log_to_stderr() -> None:
         "python_multipart": logging.ERROR,  # its warnings quote what clients send
     }
     for name, level in levels.items():
-        logger = logging.getLogger(name)
-        logger.setLevel(level)
-        logger.addHandler(handler)
+        logging.getLogger(name).setLevel(level)
+        logging.getLogger(name).addHandler(handler)
+    try:
+        yield
+    finally:
+        for name in levels:
+            logging.getLogger(name).removeHandler(handler)

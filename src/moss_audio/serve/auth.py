@@ -51,7 +51,7 @@ def check_page(headers: Headers, config: ServerConfig) -> None:
         ApiError: 403 for a page of another origin, or one that has another name for this machine.
     """
     host, origin = headers.get("host", ""), headers.get("origin")
-    if origin is not None and origin not in config.origins and urlsplit(origin).netloc != host:
+    if origin is not None and origin not in config.origins and origin.partition("://")[2] != host:
         raise ApiError(403, "this page may not use the server: allow its origin by --allow-origin",
                        code="origin_not_allowed")  # fmt: skip
     if config.local and not config.keys and _name(host) not in (*LOOPBACK, ""):

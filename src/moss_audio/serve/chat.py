@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Generator, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Any, Literal
 
 from starlette.requests import Request
@@ -28,6 +28,7 @@ from moss_audio.text import THINK_CLOSE, split_thinking
 
 # Tokens of thinking for each effort, where no budget is given.
 EFFORTS = {"minimal": 128, "low": 512, "medium": 2048, "high": 4096, "xhigh": 8192}
+_OF_PROMPT = ("prompt_tokens", "audio_tokens")  # which all answers share
 ANSWER_TOKENS = 1024  # where nobody says how long an answer may be
 
 
@@ -97,7 +98,6 @@ async def completions(request: Request) -> Response:
     """The answer to a conversation."""
     service: Service = request.app.state.service
     limits = service.config.limits
-    service.admission.check(request.state.key)  # before the body is read
     asked = await read_json(request, ChatRequest)
     model = service.name(asked.model)
     asked.check(limits.choices)
@@ -153,7 +153,9 @@ async def _streamed(
 
     def end() -> Iterator[Any]:
         if (asked.stream_options or {}).get("include_usage"):
-            yield head | {"choices": [], "usage": chat_usage(job.engine.usage)}
+            usage = job.engine.usage
+            once = {name: getattr(usage, name) // asked.n for name in _OF_PROMPT}
+            yield head | {"choices": [], "usage": chat_usage(replace(usage, **once))}
         yield "[DONE]"
 
     return await sse.stream(request, job, chunks, end)

@@ -94,6 +94,9 @@ def as_api_error(error: Exception) -> ApiError:
     if isinstance(error, MossAudioError):
         return ApiError(400, str(error), code="invalid_request")
     if isinstance(error, HTTPException):
+        if error.status_code == 404:
+            return ApiError(404, "there is no such path here: /openapi.json lists those there are",
+                            code="not_found")  # fmt: skip
         return ApiError(error.status_code, str(error.detail), code="invalid_request")
     frames = traceback.extract_tb(error.__traceback__)
     where = " < ".join(f"{one.name} ({one.filename}:{one.lineno})" for one in reversed(frames))

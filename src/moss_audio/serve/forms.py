@@ -23,6 +23,8 @@ C = TypeVar("C")
 
 _MAX_FIELDS = 256
 _MAX_FIELD_BYTES = 64 * 1024
+_MOST_PROBLEMS = 10
+_LONGEST = 200  # characters of a problem, which quotes what was sent
 _BOOLS = {"true": True, "1": True, "false": False, "0": False}
 _WHOLE = re.compile(r"[+-]?\d{1,19}", re.ASCII)
 
@@ -93,8 +95,8 @@ def parse(kind: type[C], values: Mapping[str, Any]) -> C:
     found: C = settings.build(kind, given, "", problems)
     if problems:
         param = re.match(r"(?:missing field )?(\w+)", problems[0])
-        raise ApiError(400, "; ".join(problems), code="invalid_value",
-                       param=param and param[1])  # fmt: skip
+        told = "; ".join(problem[:_LONGEST] for problem in problems[:_MOST_PROBLEMS])
+        raise ApiError(400, told, code="invalid_value", param=param and param[1])
     return found
 
 

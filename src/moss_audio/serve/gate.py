@@ -8,9 +8,9 @@ from __future__ import annotations
 import re
 import time
 import uuid
-from typing import Any
 
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from moss_audio.serve.auth import ANONYMOUS, check_page
@@ -55,9 +55,10 @@ class Gate:
             await send(message)
 
         try:
-            scope.setdefault("state", {})["key"] = self._admit(scope["path"], headers)
+            key = self._admit(scope, headers)
+            scope.setdefault("state", {}).update(key=key, began=began)
             await self._app(scope, guarded(receive, self._service.config.limits), answer)
-        except ClientGone:
+        except (ClientGone, ClientDisconnect):
             status = CLIENT_GONE
         except Exception as error:
             told = as_api_error(error)
@@ -70,13 +71,16 @@ class Gate:
                 self._service.metrics.responded(label, status, took_s)
                 log.info("%s %s %d %.3f s %s", scope["method"], label, status, took_s, request_id)
 
-    def _admit(self, path: str, headers: Headers) -> Any:
+    def _admit(self, scope: Scope, headers: Headers) -> str:
+        """Whose request it is. What would be refused later is refused before its body is read."""
         service = self._service
-        if path in OPEN:
+        if scope["path"] in OPEN:
             return ANONYMOUS
         check_page(headers, service.config)
         key = service.keys.owner(headers)
         if service.draining:
             raise ApiError(503, "the server is shutting down", code="shutting_down",
                            retry_after_s=10)  # fmt: skip
+        if scope["method"] == "POST":
+            service.admission.check(key)
         return key

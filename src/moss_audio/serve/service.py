@@ -83,7 +83,7 @@ class Service:
             ApiError: if the server has too much to do.
             ClientGone: if the client no longer waits.
         """
-        endpoint, key = request.url.path, request.state.key
+        endpoint, key = request.scope["path"], request.state.key
         turn = await unless_gone(request, self.admission.turn(key, endpoint, audio_s))
         job: Job
 
@@ -93,8 +93,8 @@ class Service:
             self.metrics.answered(endpoint, usage.prompt_tokens, usage.output_tokens, usage.audio_s)
             for reason in usage.reasons:
                 self.metrics.finished(reason)
-            if job.first_s is not None:
-                self.metrics.first(endpoint, job.first_s)
+            if job.first_at is not None:
+                self.metrics.first(endpoint, job.first_at - request.state.began)
 
         job = Job(MeteredEngine(self.engine, key), work, ended)
         self.threads.start(job)

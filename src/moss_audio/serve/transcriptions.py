@@ -94,7 +94,6 @@ class TranscriptionForm:
 async def transcriptions(request: Request) -> Response:
     """The words of a recording."""
     service: Service = request.app.state.service
-    service.admission.check(request.state.key)  # before the upload is read
     async with read_form(request, TranscriptionForm) as (form, file):
         service.name(form.model)
         form.check()

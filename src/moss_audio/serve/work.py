@@ -166,8 +166,7 @@ class Job:
 
     def __init__(self, engine: MeteredEngine, work: Work, ended: Callable[[], None]) -> None:
         self.engine = engine
-        self.first_s: float | None = None  # seconds to the first item
-        self._began = time.monotonic()
+        self.first_at: float | None = None  # when the first item came
         self._work = work
         self._ended = ended
         self._loop = asyncio.get_running_loop()
@@ -184,6 +183,7 @@ class Job:
             with contextlib.closing(self._work(self.engine)) as items:
                 for item in items:
                     self.engine.go_on()
+                    self.first_at = self.first_at or time.monotonic()
                     self._tell(self._items.put_nowait, item)
         except Exception as failure:
             error = failure
@@ -207,8 +207,6 @@ class Job:
                     if item.error is not None:
                         raise item.error
                     return
-                if self.first_s is None:
-                    self.first_s = time.monotonic() - self._began
                 yield item
         finally:
             self.cancel()
