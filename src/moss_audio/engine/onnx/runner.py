@@ -24,8 +24,8 @@ from moss_audio.model.nano.parts import AUDIO_ROWS, EMBEDDING
 from moss_audio.model.sizes import ModelSizes
 
 _FEATURE_BYTES = 128 * 2**20  # encoded clips that are kept
-# Layers in 4 and 8 bits are multiplied in int8: with AVX-512 VNNI a step takes three quarters of its
-# time in float32 (level 1), a prompt as long.
+# Layers in 4 and 8 bits are multiplied in int8: with AVX-512 VNNI a step takes three quarters of
+# its time in float32 (level 1), a prompt as long.
 ACCURACY_LEVEL = 4
 _ROWS_AT_ONCE = 4096  # of the embedding, read for `piece_scores`
 
