@@ -41,9 +41,11 @@ timed = @begin=$$(date +%s); $(1) && echo "installed in $$(($$(date +%s) - begin
 help:
 	@sed -n '/^#/!q; s/^# \{0,1\}//p' Makefile
 
+# Small: nothing is compiled before it is used, and Python 3.11's setuptools, which nobody uses, goes.
 $(BASE_STAMP): pyproject.toml constraints.txt
 	$(call create_venv,$(VENV),moss-audio,under a minute)
 	$(call timed,$(VENV)/bin/$(PIP_INSTALL) --no-compile -e .)
+	@$(VENV)/bin/pip uninstall -qq -y setuptools
 	@touch $@
 
 $(DEV_STAMP): pyproject.toml constraints.txt
