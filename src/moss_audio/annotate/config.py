@@ -88,23 +88,20 @@ def load_config(
     except ModuleNotFoundError as error:
         raise MissingDependencyError("pyyaml", "annotate", "a configuration file") from error
     values = settings.override(values, overrides or {})
-    problems: list[str] = []
-    kinds: dict[str, Any] = {"ingest": IngestConfig, "run": RunConfig}
-    for part in parts:
-        kinds[part.section] = part.load()[1]
-    problems += [f"unknown section {name}" for name in values if name not in kinds]
+    kinds = {part.section: part.load()[1] for part in parts}
+    tables = {"ingest": IngestConfig, "run": RunConfig, **kinds}
+    problems = [f"unknown section {name}" for name in values if name not in tables]
     built = {
-        name: settings.build(kind, values.get(name), name, problems) for name, kind in kinds.items()
+        name: settings.build(kind, values.get(name), name, problems)
+        for name, kind in tables.items()
     }
+    ingest, run = built.pop("ingest"), built.pop("run")
     if not problems:
-        known = {"segment"} | {part.section for part in parts}
-        strange = sorted(set(built["run"].ray_pools) - known)
+        strange = sorted(set(run.ray_pools) - {"segment", *kinds})
         problems += [f"run.ray_pools.{name}: no such step" for name in strange]
     if problems:
         raise MossAudioError(f"{path or 'configuration'}: " + "; ".join(problems))
-    return AnnotateConfig(
-        built["ingest"], built["run"], {part.section: built[part.section] for part in parts}
-    )
+    return AnnotateConfig(ingest, run, built)
 
 
 def as_text(config: AnnotateConfig) -> str:

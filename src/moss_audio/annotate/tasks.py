@@ -85,13 +85,9 @@ class TaskStage:
 
     def process_batch(self, items: Sequence[StageItem]) -> list[AudioSegment]:
         """The segments with their conversations, in order. Sound is not read."""
-        return [
-            replace(
-                item.segment,
-                conversations=tuple(conversation(talk) for talk in self.talks(item.segment)),
-            )
-            for item in items
-        ]
+        segments = [item.segment for item in items]
+        made = [tuple(map(conversation, self.talks(segment))) for segment in segments]
+        return [replace(s, conversations=c) for s, c in zip(segments, made, strict=True)]
 
     def talks(self, segment: AudioSegment) -> list[Talk]:
         """All questions and answers of a segment, family after family."""

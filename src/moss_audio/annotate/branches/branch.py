@@ -57,9 +57,8 @@ class Branch:
         """The segments with the branch's results, in order. Raises MossAudioError when a server
         that the configuration names cannot be asked."""
         segments = [item.segment for item in items]
-        heard = {
-            i: sound for i, item in enumerate(items) if (sound := self._sound(item)) is not None
-        }
+        sounds = enumerate(map(self._sound, items))
+        heard = {i: sound for i, sound in sounds if sound is not None}
         for i in heard:
             others = tuple(one for one in segments[i].results if one.branch != self.name)
             segments[i] = replace(segments[i], results=others)

@@ -151,9 +151,5 @@ def _joined(parts: list[tuple[str, Span]], join_s: float) -> list[Span]:
 
 def events_heard(segment: AudioSegment, min_score: float = 0.0) -> list[Span]:
     """The branch's events from `min_score` on; one without a score is sure."""
-    return [
-        span
-        for result in segment.find("events", "general")
-        for span in result.spans
-        if span.score is None or span.score >= min_score
-    ]
+    spans = (span for result in segment.find("events", "general") for span in result.spans)
+    return [span for span in spans if span.score is None or span.score >= min_score]

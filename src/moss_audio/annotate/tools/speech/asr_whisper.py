@@ -66,22 +66,17 @@ class WhisperTool(SpeechTool):
                 temperature=0.0,  # its fallback to higher ones draws at random
             )
             language = info.language
-        duration_s = len(samples) / SAMPLE_RATE
         spans = tuple(
-            Span(
-                single_line(part.text),
-                min(float(part.start), duration_s),
-                min(float(part.end), duration_s),
-                score=float(np.exp(part.avg_logprob)),
-            )
-            for part in parts
-            if part.text.strip()
+            _span(part, len(samples) / SAMPLE_RATE) for part in parts if part.text.strip()
         )
-        return self.found(
-            text=single_line(" ".join(span.label for span in spans)),
-            spans=spans,
-            values={"language": language} if language else {},
-        )
+        text = single_line(" ".join(span.label for span in spans))
+        values = {"language": language} if language else {}
+        return self.found(text=text, spans=spans, values=values)
+
+
+def _span(part: Any, duration_s: float) -> Span:
+    start_s, end_s = (min(float(at), duration_s) for at in (part.start, part.end))
+    return Span(single_line(part.text), start_s, end_s, float(np.exp(part.avg_logprob)))
 
 
 def load_whisper(config: WhisperConfig) -> Any:

@@ -95,11 +95,8 @@ class SphinxTool(SpeechTool):
             for word, start, end in heard
             if plain_word(word) and start < duration_s
         )
-        return self.found(
-            text=" ".join(span.label for span in spans),
-            spans=spans,
-            values={"language": "en"},
-        )
+        text = " ".join(span.label for span in spans)
+        return self.found(text=text, spans=spans, values={"language": "en"})
 
 
 @dataclass(frozen=True)
