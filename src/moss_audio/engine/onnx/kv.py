@@ -23,7 +23,7 @@ _SPARE = 256  # positions that a new room has beyond what is asked for
 _SLOTS = 8  # of a table; memory that is not used is never touched
 
 
-class Room:
+class Slab:
     """Memory for sequences: float32 `[2 * N, S, G, C, D]`, of which only what is used is touched.
 
     Args:
@@ -60,7 +60,7 @@ class OnnxCache:
         self._session = session
         self._sizes = sizes
         self._length = 0
-        self.room: Room | None = None
+        self.room: Slab | None = None
         self.slot = 0
 
     @property
@@ -92,7 +92,7 @@ class OnnxCache:
         """So many positions were appended by a run."""
         self._length += positions
 
-    def reserve(self, length: int) -> Room:
+    def reserve(self, length: int) -> Slab:
         """The room, after making one where there was none for so many positions."""
         if self.room is None or self.room.capacity < length:
             before = 0 if self.room is None else self.room.capacity
@@ -103,9 +103,9 @@ class OnnxCache:
     def leave(self, length: int = 0) -> None:
         """Go to a room of its own, for so many positions or those that there are."""
         capacity = max(length, self._length) + _SPARE
-        self.move(Room(self._session, self._sizes, 1, capacity), 0)
+        self.move(Slab(self._session, self._sizes, 1, capacity), 0)
 
-    def move(self, room: Room, slot: int) -> None:
+    def move(self, room: Slab, slot: int) -> None:
         """Go to another slot, with all positions."""
         if self.room is not None:
             used = self.room.values[:, self.slot, :, : self._length]
@@ -119,10 +119,10 @@ class Table:
     def __init__(self, session: ort.InferenceSession, sizes: DecoderSizes) -> None:
         self._session = session
         self._sizes = sizes
-        self._room: Room | None = None
+        self._room: Slab | None = None
         self._members: list[OnnxCache] = []
 
-    def arrange(self, caches: Sequence[OnnxCache]) -> Room:
+    def arrange(self, caches: Sequence[OnnxCache]) -> Slab:
         """A room where these sequences, each with place for one more position, are in the first
         slots, in any order."""
         room, n = self._room, len(caches)
@@ -130,7 +130,7 @@ class Table:
         members = [cache for cache in self._members if cache.room is room]
         if room is None or room.capacity < length or room.slots < n:
             capacity = max(length, 0 if room is None else room.capacity * 3 // 2) + _SPARE
-            room = Room(self._session, self._sizes, max(_SLOTS, n), capacity)
+            room = Slab(self._session, self._sizes, max(_SLOTS, n), capacity)
             staying: set[OnnxCache] = set()
         else:
             staying = {cache for cache in members if cache in caches and cache.slot < n}

@@ -15,7 +15,7 @@ from moss_audio.engine.lru import LruStore
 from moss_audio.engine.onnx import decoder
 from moss_audio.engine.onnx.decoder import decoder_graph
 from moss_audio.engine.onnx.encoder import ClipFeatures, OnnxEncoder
-from moss_audio.engine.onnx.kv import OnnxCache, Room, Table
+from moss_audio.engine.onnx.kv import OnnxCache, Slab, Table
 from moss_audio.engine.onnx.session import session
 from moss_audio.engine.onnx.source import WeightSource
 from moss_audio.engine.prompts import EncodedClip, HashedClip
@@ -164,7 +164,7 @@ class OnnxRunner:
 
     def _run(
         self,
-        room: Room,
+        room: Slab,
         slots: tuple[int, int],
         embeds: np.ndarray,
         deepstack: np.ndarray | None,
