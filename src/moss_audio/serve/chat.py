@@ -34,7 +34,8 @@ ANSWER_TOKENS = 1024  # where nobody says how long an answer may be
 
 @dataclass(frozen=True)
 class ChatRequest:
-    """The body of a request. `top_k` and `thinking_budget` are ours, the rest is OpenAI's."""
+    """The body of a request. `thinking_budget` is ours, `top_k` (-1 is all, as 0) and
+    `chat_template_kwargs` (only `enable_thinking`) are vLLM's, the rest is OpenAI's."""
 
     messages: tuple[Mapping[str, Any], ...]
     model: str = ""
@@ -42,7 +43,7 @@ class ChatRequest:
     max_completion_tokens: int | None = None
     temperature: Annotated[float, Between(0, 2)] = 0.0
     top_p: Annotated[float, Between(0, 1)] = 1.0
-    top_k: Annotated[int, Between(0)] = 0
+    top_k: Annotated[int, Between(-1)] = 0
     n: Annotated[int, Between(1)] = 1
     seed: int = 0
     stop: str | tuple[str, ...] = ()
@@ -52,6 +53,7 @@ class ChatRequest:
     response_format: Mapping[str, Any] | None = None
     reasoning_effort: Literal["none", "minimal", "low", "medium", "high", "xhigh"] | None = None
     thinking_budget: Annotated[int, Between(0)] | None = None
+    chat_template_kwargs: Mapping[str, Any] | None = None
     logprobs: bool = False
     top_logprobs: Annotated[int, Between(0, 20)] = 0
     tools: tuple[Mapping[str, Any], ...] = ()
@@ -74,16 +76,17 @@ class ChatRequest:
     def options(self, most_tokens: int) -> GenerationOptions:
         """How to decode. Raises MossAudioError for a value that makes no sense."""
         effort, budget = self.reasoning_effort, self.thinking_budget
-        thinking = None if effort is None else effort != "none"
-        if budget is None and thinking:
-            budget = EFFORTS[str(effort)]
+        thinking = (self.chat_template_kwargs or {}).get("enable_thinking")
+        thinking = thinking if effort is None else effort != "none"
+        if budget is None and effort is not None and thinking:
+            budget = EFFORTS[effort]
         given = self.max_completion_tokens or self.max_tokens
         tokens = ANSWER_TOKENS + (budget or 0) if given is None else given
         return GenerationOptions(
             max_new_tokens=min(tokens, most_tokens),
             temperature=self.temperature,
             top_p=self.top_p,
-            top_k=self.top_k,
+            top_k=max(0, self.top_k),
             seed=self.seed,
             stop=(self.stop,) if isinstance(self.stop, str) else self.stop,
             thinking=True if thinking is None and budget else thinking,
