@@ -61,6 +61,7 @@ class FakeRunner:
     max_rows, prefill_tokens, batch_tokens = 4, 16, 400
     max_positions, chunk_frames = 500, 400
     eos_ids: frozenset[int] = frozenset()
+    exact = True
     description = precision = "counting"
 
     def __init__(self) -> None:

@@ -5,7 +5,10 @@ from __future__ import annotations
 import gc
 import os
 import signal
+import subprocess
+import sys
 import threading
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,6 +19,8 @@ from moss_audio.errors import MossAudioError
 from moss_audio.testing.tokenizer import tiny_prompt_spec
 from tests.engine.conftest import noise
 from tests.engine.fake_runner import END, LETTERS, TOKENIZER, FakeRunner
+
+ROOT = Path(__file__).parents[2]
 
 
 class CountingRunner(FakeRunner):
@@ -186,3 +191,26 @@ def test_a_forked_process_answers_by_itself() -> None:
             os._exit(2)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
     assert engine.generate([ask(2)])[0].text == expected
+
+
+@pytest.mark.parametrize("kept", ["engine, handle = main()", "main()"])
+def test_the_interpreter_ends_in_the_middle_of_an_answer(kept: str) -> None:
+    """A thread that was inside the model while Python took itself apart aborted the process; also
+    that of an engine which nobody refers to any more."""
+    code = (
+        "import time\n"
+        "from tests.engine.conftest import build_engine, noise\n"
+        "from moss_audio.engine import GenerationOptions, Request\n"
+        "def main():\n"
+        "    engine = build_engine()\n"
+        "    options = GenerationOptions(max_new_tokens=100_000)\n"
+        "    handle = engine.submit(Request.question('x', noise(1.0), options=options))\n"
+        "    while not engine.scheduler.stats().generated_tokens: time.sleep(0.01)\n"
+        "    return engine, handle\n"
+        f"{kept}\n"
+        "print('end')\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=300
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "end\n", "")

@@ -15,12 +15,12 @@ from hypothesis import strategies as st
 
 from moss_audio.engine import Generation, GenerationOptions, Request
 from moss_audio.engine.fair import FairQueue
+from moss_audio.engine.handle import Handle
 from moss_audio.engine.local import LocalEngine
 from moss_audio.engine.runner import Piece
-from moss_audio.engine.scheduler import Handle
 from moss_audio.testing.tokenizer import tiny_prompt_spec
 from tests.engine.conftest import build_engine, noise
-from tests.engine.fake_runner import LETTERS, TOKENIZER, FakeCache, FakeRunner
+from tests.engine.fake_runner import END, LETTERS, TOKENIZER, FakeCache, FakeRunner
 
 CLIPS = [noise(seconds, seed) for seed, seconds in enumerate((0.1, 0.5, 1.3, 2.4))]
 
@@ -401,6 +401,38 @@ def test_drafts_of_any_kind_leave_a_models_answer_as_it_is(data: st.DataObject) 
     found = _MODEL.generate(requests)
     assert [one.token_ids for one in found] == expected
     assert [_MODEL.generate([one])[0].token_ids for one in requests] == expected
+
+
+class Stamping(FakeRunner):
+    """Writes words with times as a model does: mostly a word begins where the last one ended."""
+
+    prefill_tokens = 100
+    text = "[0.10]ab[0.42][0.42]c[1.07][1.07]d[12.34][13.34]ef[14.00][14.00]a[15.00]"
+    ids = (*TOKENIZER.encode(text, add_special_tokens=False), END)
+
+    def next_id(self, held: list[object]) -> int:
+        """The token after as much of the answer as is there."""
+        said = max(n for n in range(len(self.ids)) if tuple(held[len(held) - n :]) == self.ids[:n])
+        return self.ids[said]
+
+
+def test_a_word_is_guessed_to_begin_where_the_last_one_ended() -> None:
+    """In one pass for a whole stamp, where the row is alone and the runner rounds alike."""
+    runner = Stamping()
+    engine, _ = build(runner)
+    request = asked("x", max_new_tokens=200)
+    assert engine.generate([request])[0].text == Stamping.text
+    alone = len(runner.passes)
+    runner.passes.clear()
+    assert {one.text for one in engine.generate([request, request])} == {Stamping.text}
+    assert max(sum(one) for one in runner.passes if sum(one) < 10) == 2, "none in company"
+    other = Stamping()
+    other.exact = False
+    assert build(other)[0].generate([request])[0].text == Stamping.text
+    pairs, right, tokens = 4, 3, 5  # "0.42]" are five tokens; "13.34" shares its first digit
+    assert alone <= len(other.passes) - right * tokens
+    assert len(other.passes) == len(Stamping.ids)
+    assert pairs == Stamping.text.count("][")
 
 
 _MODEL = build_engine(3)

@@ -22,7 +22,7 @@ import pytest
 from moss_audio.api import MossAudio
 from moss_audio.engine import Generation, Request
 from moss_audio.engine.base import TokenLogprob
-from moss_audio.engine.scheduler import Handle
+from moss_audio.engine.handle import Handle
 from moss_audio.serve.config import ServerConfig
 from moss_audio.serve.run import Server, bind
 from moss_audio.serve.service import Service

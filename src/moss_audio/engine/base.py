@@ -120,8 +120,10 @@ class Request:
         key: whose request it is, e.g. a user's name. Of equal priority, the key goes first for
             which least was computed of late, so that many requests of one do not keep another
             waiting.
-        draft: a guess of how the answer begins. It is checked in one pass and kept as far as
-            greedy decoding agrees: it saves time where it is right and never changes the answer.
+        draft: a guess of how the answer begins. It is checked in one pass and kept as far as the
+            model agrees: it saves time where it is right and does not change the answer. (Where
+            rounding depends on how many tokens are in a pass, in bfloat16 and in 4 bits, a near
+            tie may fall the other way.)
     """
 
     messages: Messages

@@ -11,10 +11,12 @@ from typing import Any
 import numpy as np
 
 from moss_audio.engine.base import ClipLike, Generation, GenerationOptions, Request
+from moss_audio.engine.handle import Handle
 from moss_audio.engine.prompts import EncodedClip, Prompt, PromptMaker
 from moss_audio.engine.row import AnswerRow
 from moss_audio.engine.runner import Runner
-from moss_audio.engine.scheduler import Handle, Scheduler
+from moss_audio.engine.scheduler import Scheduler
+from moss_audio.engine.stamps import StampIds
 from moss_audio.errors import MossAudioError
 from moss_audio.prompt import PromptSpec
 
@@ -60,6 +62,8 @@ class LocalEngine:
             tokenizer, spec, chunk_frames=runner.chunk_frames, max_positions=runner.max_positions
         )
         self.thinks = thinks and self.prompts.think is not None
+        # what is guessed unasked must not change a token
+        self._stamps = StampIds.of(tokenizer) if runner.exact else None
         self._eos_ids = runner.eos_ids | {self.prompts.im_end}
 
     @property
@@ -176,6 +180,7 @@ class LocalEngine:
             self.tokenizer,
             self._eos_ids,
             self.prompts.think,
+            self._stamps,
         )
 
     def _submit(self, prompt: Prompt, *, pieces: bool = False) -> Handle:

@@ -14,6 +14,7 @@ from moss_audio.engine.detokenize import Detokenizer
 from moss_audio.engine.repetition import repeats
 from moss_audio.engine.runner import Logits
 from moss_audio.engine.sampling import TokenSampler, likeliest, log_probs
+from moss_audio.engine.stamps import StampIds
 from moss_audio.engine.thinking import ThinkIds
 
 
@@ -26,6 +27,7 @@ class AnswerRow:
         max_new_tokens: `options.max_new_tokens`, or fewer where the positions run out.
         eos_ids: tokens that end it.
         think: None for a checkpoint without think tokens.
+        stamps: None for a tokenizer that has no ids for them.
     """
 
     def __init__(
@@ -37,6 +39,7 @@ class AnswerRow:
         tokenizer: Any,
         eos_ids: frozenset[int],
         think: ThinkIds | None,
+        stamps: StampIds | None,
     ) -> None:
         self._sampler = TokenSampler(options, options.seed + member)
         self.tokens: list[int] = []
@@ -47,6 +50,7 @@ class AnswerRow:
         self._text = Detokenizer(tokenizer, options.stop)
         self._eos_ids = eos_ids
         self._think = think
+        self._stamps = stamps
         self._thinking = False
         self._thought_tokens = 0
         self._logprobs: list[TokenLogprob] | None = None if options.logprobs is None else []
@@ -57,6 +61,10 @@ class AnswerRow:
     @property
     def greedy(self) -> bool:
         return self._sampler.greedy
+
+    def guess(self) -> list[int]:
+        """Tokens that probably come next; mostly none."""
+        return self._stamps.guess(self.tokens) if self._stamps is not None else []
 
     def take(self, logits: Logits, position: int) -> int:
         """Choose the next token from the logits at a position of a piece, and push it."""

@@ -86,6 +86,8 @@ class Runner(Protocol):
         max_positions: of a prompt and its answer together.
         chunk_frames: mel frames that the encoder sees at once.
         eos_ids: tokens that end an answer, as the checkpoint says.
+        exact: whether hardly any token could depend on how many are computed in one pass. In
+            bfloat16 and in 4 bits a near tie may fall either way.
         description: what it is, e.g. "torch bfloat16 on cpu".
         precision: the numbers it computes in, on which answers depend, e.g. "torch.bfloat16".
     """
@@ -96,6 +98,7 @@ class Runner(Protocol):
     max_positions: int
     chunk_frames: int
     eos_ids: frozenset[int]
+    exact: bool
     description: str
     precision: str
 

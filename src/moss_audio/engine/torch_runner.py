@@ -54,6 +54,7 @@ class TorchRunner:
         self.prefill_tokens = _PREFILL_TOKENS.get(kind, 1024)
         self.batch_tokens = _BATCH_TOKENS.get(kind, 16_384)
         self.precision = str(self.dtype)
+        self.exact = self.dtype == torch.float32
         self.description = f"torch {self.precision.removeprefix('torch.')} on {self.device}"
         decoder, encoder = model.config.language_config, model.config.audio_config
         self.max_positions: int = decoder.max_position_embeddings

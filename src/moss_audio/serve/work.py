@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 
 from moss_audio.engine.base import ClipLike, Generation, Request, Session
+from moss_audio.engine.handle import Handle
 from moss_audio.engine.local import LocalEngine
-from moss_audio.engine.scheduler import Handle
 from moss_audio.units import SAMPLE_RATE, num_tokens_of_samples
 
 _BEAT_S = 10.0

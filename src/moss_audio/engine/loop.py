@@ -1,0 +1,428 @@
+"""What the scheduler's thread does with the requests that it is told of.
+
+Its state belongs to that thread. A step is one pass of all rows that are being decoded, then one
+pass of prefill: chunks of the prompts that have been let in, up to a budget, so that a long prompt
+delays the others' next token by no more than that. Where a chunk ends depends on its prompt alone,
+and a row's tokens on its own logits alone.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+import weakref
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import CancelledError
+from dataclasses import dataclass, replace
+from functools import partial
+from queue import Empty, SimpleQueue
+from typing import Any
+
+from moss_audio.engine.base import Generation
+from moss_audio.engine.fair import FairQueue
+from moss_audio.engine.handle import Handle
+from moss_audio.engine.prefill import Fill, Prefix, Prefixes
+from moss_audio.engine.prompts import EncodedClip, Prompt
+from moss_audio.engine.row import AnswerRow, members
+from moss_audio.engine.runner import KVCache, Logits, Piece, Runner
+from moss_audio.errors import MossAudioError
+
+_IDLE_CHUNKS = 4  # of prefill in one pass while nobody waits for a next token
+# While most rows are busy, waiting requests are let in several at once, whose prompts then share
+# their passes; but no later than after so many steps.
+_PATIENCE = 8
+
+
+@dataclass
+class SchedulerStats:
+    """What a scheduler has done and is doing.
+
+    Attributes:
+        waiting: requests that have not begun.
+        filling: requests whose prompt is being computed.
+        rows: answers that are being decoded.
+        prefixes: beginnings of prompts in memory.
+        finished, cancelled, failed: requests so far.
+        prompt_tokens: positions of prompts that were computed; shared ones count once.
+        generated_tokens: of all answers.
+        steps: with something to do.
+        busy_s: seconds that they took.
+    """
+
+    waiting: int = 0
+    filling: int = 0
+    rows: int = 0
+    prefixes: int = 0
+    finished: int = 0
+    cancelled: int = 0
+    failed: int = 0
+    prompt_tokens: int = 0
+    generated_tokens: int = 0
+    steps: int = 0
+    busy_s: float = 0.0
+
+
+class QueuedPrompt:
+    """A request: its prompt, and the answers wanted of it (none: only its prefix is)."""
+
+    def __init__(
+        self, prompt: Prompt, answers: Sequence[AnswerRow], handle: Handle, draft: Sequence[int]
+    ) -> None:
+        self.prompt, self.answers, self.handle, self.draft = prompt, answers, handle, draft
+        self.prefix: Prefix | None = None
+        self.rest: Fill | None = None  # what follows the prefix
+        self.pending: list[AnswerRow] = []  # have their first token, but no row yet
+        self.admitted = False
+
+    @property
+    def priority(self) -> int:
+        return self.prompt.request.priority
+
+    @property
+    def key(self) -> str:
+        return self.prompt.request.key
+
+    @property
+    def length(self) -> int:
+        return len(self.prompt.input_ids)
+
+
+class DecodedRow:
+    """An answer that is being decoded: its sequence lacks the last token, and what may follow."""
+
+    def __init__(self, task: QueuedPrompt, answer: AnswerRow, cache: KVCache) -> None:
+        self.task, self.answer, self.cache = task, answer, cache
+        self._guess = list(task.draft[1:]) if task.draft[:1] == answer.tokens[:1] else []
+        self._tried: list[int] = []  # as much of it as is in the pass
+
+    def piece(self, longest: int, *, alone: bool) -> Piece:
+        """The last token, and the guess of what follows; of small ones only where the row is
+        alone: in company a pass of its own costs more than they save."""
+        if alone and not self._guess:
+            self._guess = self.answer.guess()
+        self._tried = self._guess[: longest - 1]
+        return Piece((self.answer.tokens[-1], *self._tried), all_logits=bool(self._tried))
+
+    def take(self, logits: Logits) -> int:
+        """Choose tokens as long as the guess is right; how many."""
+        tried, count = self._tried, 0
+        for place in range(len(tried) + 1):
+            token = self.answer.take(logits, place)
+            count += 1
+            right = place < len(tried) and token == tried[place]
+            if self.answer.finish_reason is not None or not right:
+                break
+        if tried:
+            self.cache.crop(self.cache.length - len(tried) - 1 + count)
+            # (the token after the last that was tried has to be right as well)
+            guess = self._guess[count - 1 :]
+            goes_on = count > len(tried) and guess[:1] == [token]
+            self._guess = guess[1:] if goes_on else []
+        return count
+
+
+class Loop:
+    """What the thread does. All methods but `start`, `join` and `state` are its own."""
+
+    def __init__(self, runner: Runner, max_rows: int, batch_tokens: int, reuse_bytes: int) -> None:
+        self.inbox: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
+        self._runner = runner
+        self._max_rows, self._batch_tokens = max_rows, batch_tokens
+        self._tasks: dict[Handle, QueuedPrompt] = {}
+        self._waiting: FairQueue[QueuedPrompt] = FairQueue()
+        self._filling: list[QueuedPrompt] = []
+        self._forking: list[QueuedPrompt] = []
+        self._rows: list[DecodedRow] = []
+        self._prefixes = Prefixes(reuse_bytes)
+        self._held_back = 0  # steps for which requests could have been let in
+        self._stats = SchedulerStats()
+        self._thread: threading.Thread | None = None
+
+    def start(self) -> None:
+        if self._thread is None:
+            self._thread = threading.Thread(
+                target=self._run, name="moss_audio scheduler", daemon=True
+            )
+            self._thread.start()
+            RUNNING.add(self)
+
+    def join(self, timeout_s: float | None = None) -> None:
+        if self._thread is not None and self._thread is not threading.current_thread():
+            self._thread.join(timeout_s)
+
+    def _run(self) -> None:
+        while self._obey(wait=not self._tasks):
+            began = time.perf_counter()
+            try:
+                self._step()
+            except Exception as error:  # whatever it is, nobody may wait for ever
+                self._end_all(error)
+            self._stats.busy_s += time.perf_counter() - began
+        self._end_all(MossAudioError("the engine was closed before the answer was complete"))
+        self.forget()
+
+    def state(self) -> SchedulerStats:
+        return replace(
+            self._stats,
+            waiting=len(self._waiting),
+            filling=len(self._filling),
+            rows=len(self._rows),
+            prefixes=len(self._prefixes),
+        )
+
+    def add(self, task: QueuedPrompt) -> None:
+        self._tasks[task.handle] = task
+        self._waiting.add(task, task.priority, task.key)
+        self._prefixes.want(task.prompt, 1)
+
+    def cancel(self, handle: Handle) -> None:
+        if (task := self._tasks.get(handle)) is not None:
+            self._end(task, CancelledError())
+
+    def let_go(self, task: QueuedPrompt) -> None:
+        """The prefix of a session is no longer needed."""
+        if task.prefix is not None:
+            self._prefixes.release(task.prefix)
+            task.prefix = None
+
+    def forget(self) -> None:
+        self._prefixes.clear()
+        self._runner.forget()
+
+    def _obey(self, *, wait: bool) -> bool:
+        """Follow the commands that have come; False for the one to end."""
+        while True:
+            try:
+                command = self.inbox.get(block=wait)
+            except Empty:
+                return True
+            if command is None:
+                return False
+            command()
+            wait = False
+
+    def _step(self) -> None:
+        self._stats.steps += 1
+        self._admit()
+        self._decode()
+        self._fill()
+
+    def _room(self, length: int) -> bool:
+        """Whether one more of so many positions may join."""
+        lengths = [row.cache.length for row in self._rows]
+        lengths += [task.length for task in self._filling]
+        n = len(lengths) + 1
+        widest = max([length, *lengths])
+        return n == 1 or (n <= self._max_rows and widest * n <= self._batch_tokens)
+
+    def _admit(self) -> None:
+        """Let waiting requests in, those first whose prompts are computed already."""
+        self._start_rows()
+        busy = len(self._rows) + len(self._filling)
+        free = self._max_rows - busy
+        if not self._waiting or self._forking or free < 1:
+            return
+        if busy and 4 * free < self._max_rows and self._held_back < _PATIENCE:
+            self._held_back += 1
+            return
+        self._held_back = 0
+        while (task := self._waiting.first()) is not None and self._room(task.length):
+            self._waiting.pop()
+            self._waiting.charge(task.key, task.length)
+            task.admitted = True
+            if task.prompt.prefix_length:
+                task.prefix = self._prefixes.acquire(task.prompt)
+            self._prefixes.want(task.prompt, -1)
+            self._filling.append(task)
+
+    def _decode(self) -> None:
+        """One pass of all rows: a token each, or more where a guess was right."""
+        rows = list(self._rows)
+        longest = self._runner.prefill_tokens
+        alone = len(rows) == 1
+        batch = [(row.cache, row.piece(longest, alone=alone)) for row in rows]
+        for place, logits in _passes(self._runner.forward, batch):
+            row = rows[place]
+            if row.task.handle in self._tasks:
+                with self._concerning(row.task):
+                    self._take(row, logits)
+
+    def _take(self, row: DecodedRow, logits: Logits | Exception) -> None:
+        if isinstance(logits, Exception):
+            raise logits
+        n_tokens = row.take(logits)
+        if row.answer.finish_reason is not None:
+            self._rows.remove(row)
+            row.cache.close()
+        self._said(row.task, row.answer, n_tokens)
+
+    @contextlib.contextmanager
+    def _concerning(self, task: QueuedPrompt) -> Iterator[None]:
+        """What is raised ends this request alone."""
+        try:
+            yield
+        except Exception as error:
+            self._end(task, error)
+
+    def _fill(self) -> None:
+        """One pass of prefill: a chunk each of as many prompts as the budget allows."""
+        size = self._runner.prefill_tokens
+        budget = size * (1 if self._rows else _IDLE_CHUNKS)
+        chosen: dict[Fill, QueuedPrompt] = {}
+        for task in list(self._filling):
+            fill = None
+            with self._concerning(task):
+                fill = self._next_fill(task)
+            if fill is None or fill in chosen:
+                continue
+            first, end = fill.chunk(size)
+            if chosen and end - first > budget:
+                break
+            budget -= end - first
+            chosen[fill] = task
+        self._encode(chosen)
+        fills = [fill for fill, task in chosen.items() if task.handle in self._tasks]
+        batch = [(fill.cache, fill.piece(size)) for fill in fills]
+        for place, logits in _passes(self._runner.forward, batch):
+            fill = fills[place]
+            task = chosen[fill]
+            if isinstance(logits, Exception):
+                self._fail(fill, logits)
+                continue
+            self._stats.prompt_tokens += len(batch[place][1].ids)
+            if fill.ready:
+                fill.encoded = ()
+                if fill is task.rest:
+                    with self._concerning(task):
+                        self._begin(task, logits)
+        self._start_rows()
+
+    def _next_fill(self, task: QueuedPrompt) -> Fill | None:
+        """What has to be computed next of a request's prompt; nothing if only its prefix was."""
+        prefix, prompt = task.prefix, task.prompt
+        if task.rest is None:
+            if prefix is not None and not prefix.ready:
+                prefix.cache = prefix.cache or self._runner.cache()
+                return prefix
+            if not task.answers:
+                self._filling.remove(task)
+                del self._tasks[task.handle]
+                task.handle.end(Generation("", (), "stop", prompt.prefix_length))
+                return None
+            cache = self._prefixes.fork(prefix) if prefix is not None else self._runner.cache()
+            task.rest = Fill(prompt, prompt.prefix_length, task.length, cache)
+            self.let_go(task)
+        return task.rest
+
+    def _encode(self, chosen: Iterable[Fill]) -> None:
+        """Encode the clips of those that have not been."""
+        for keep in (False, True):
+            fills = [
+                fill
+                for fill in chosen
+                if isinstance(fill, Prefix) and fill.clips and fill.reuse == keep
+            ]
+            for place, encoded in _passes(partial(self._encode_clips, keep), fills):
+                if isinstance(encoded, Exception):
+                    self._fail(fills[place], encoded)
+                else:
+                    fills[place].encoded = encoded
+
+    def _encode_clips(self, keep: bool, fills: Sequence[Fill]) -> list[list[EncodedClip]]:
+        clips = [clip for fill in fills for clip in fill.clips]
+        found = iter(self._runner.encode(clips, keep=keep))
+        return [[next(found) for _ in fill.clips] for fill in fills]
+
+    def _begin(self, task: QueuedPrompt, logits: Logits) -> None:
+        """The prompt is computed: the first token of each answer."""
+        assert task.rest is not None
+        self._filling.remove(task)
+        for answer in task.answers:
+            answer.take(logits, 0)
+        task.pending = [one for one in task.answers if one.finish_reason is None]
+        if task.pending:
+            self._forking.append(task)
+        for answer in task.answers:
+            self._said(task, answer, 1)
+
+    def _start_rows(self) -> None:
+        while self._forking and self._room(self._forking[0].length):
+            with self._concerning(self._forking[0]):
+                self._start_row(self._forking[0])
+
+    def _start_row(self, task: QueuedPrompt) -> None:
+        assert task.rest is not None
+        assert task.rest.cache is not None
+        cache = task.rest.cache.fork() if len(task.pending) > 1 else task.rest.cache
+        self._rows.append(DecodedRow(task, task.pending.pop(0), cache))
+        if not task.pending:
+            task.rest.cache = None
+            self._forking.remove(task)
+
+    def _said(self, task: QueuedPrompt, answer: AnswerRow, n_tokens: int) -> None:
+        """An answer has new tokens, which may be its last."""
+        self._stats.generated_tokens += n_tokens
+        self._waiting.charge(task.key, n_tokens)
+        task.handle.put(answer)
+        if all(one.finish_reason is not None for one in task.answers):
+            self._end(task, members([one.generation() for one in task.answers]))
+
+    def _fail(self, fill: Fill, error: Exception) -> None:
+        """End the requests that need a prompt, or a beginning, which cannot be computed."""
+        for task in list(self._filling):
+            if fill in (task.rest, task.prefix):
+                self._end(task, error)
+
+    def _end_all(self, error: Exception) -> None:
+        for task in list(self._tasks.values()):
+            self._end(task, error)
+
+    def _end(self, task: QueuedPrompt, outcome: Generation | Exception) -> None:
+        """A request is over: nothing of it stays."""
+        if self._tasks.pop(task.handle, None) is None:
+            return
+        if not task.admitted:
+            self._waiting.remove(task, task.priority, task.key)
+            self._prefixes.want(task.prompt, -1)
+        for place in (self._filling, self._forking):
+            if task in place:
+                place.remove(task)
+        own = [row.cache for row in self._rows if row.task is task]
+        self._rows = [row for row in self._rows if row.task is not task]
+        if task.rest is not None and task.rest.cache is not None:
+            own.append(task.rest.cache)
+        for cache in own:
+            cache.close()
+        self.let_go(task)
+        if isinstance(outcome, Generation):
+            self._stats.finished += 1
+        elif isinstance(outcome, CancelledError):
+            self._stats.cancelled += 1
+        else:
+            self._stats.failed += 1
+        task.handle.end(outcome)
+
+
+def _passes(
+    call: Callable[[Sequence[Any]], Sequence[Any]], batch: Sequence[Any]
+) -> Iterator[tuple[int, Any]]:
+    """(place, what `call` gives for it) of all of a batch together. Where that raises, each by
+    itself, with the exception in the place of those that cannot be had."""
+    if not batch:
+        return
+    try:
+        found = call(batch)
+    except Exception as error:
+        if len(batch) == 1:
+            yield 0, error
+            return
+    else:
+        yield from enumerate(found)
+        return
+    for place, one in enumerate(batch):
+        for _, result in _passes(call, [one]):
+            yield place, result
+
+
+RUNNING: weakref.WeakSet[Loop] = weakref.WeakSet()
