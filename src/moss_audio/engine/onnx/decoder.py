@@ -15,7 +15,7 @@ from moss_audio.engine.onnx.graph import MICROSOFT, Graph
 from moss_audio.engine.onnx.proto import Dim
 from moss_audio.engine.onnx.source import WeightSource
 from moss_audio.engine.onnx.weights import Linear, joined, linear
-from moss_audio.model.nano.parts import EMBEDDING, HEAD
+from moss_audio.model.nano.parts import HEAD
 from moss_audio.model.sizes import DecoderSizes, ModelSizes
 
 EMBEDS, DEEPSTACK, LENGTHS, TOTAL, WANTED, LOGITS = (
@@ -36,8 +36,10 @@ def present(name: str) -> str:
     return f"present.{name}"
 
 
-def decoder_graph(sizes: ModelSizes, source: WeightSource, *, accuracy_level: int) -> Graph:
-    """The graph of one pass.
+def decoder_graph(
+    sizes: ModelSizes, source: WeightSource, head: Linear, *, accuracy_level: int
+) -> Graph:
+    """The graph of one pass, which ends in `head`.
 
     Inputs:
         embeds `[B, L, H]`; deepstack `[n_deepstack, B, L, H]` (or ones in place of B, L and H),
@@ -74,7 +76,6 @@ def decoder_graph(sizes: ModelSizes, source: WeightSource, *, accuracy_level: in
             hidden = graph.op("Reshape", spread, width)
     hidden = graph.op("Gather", graph.op("Add", hidden, added or ""), WANTED, axis=0)
     hidden = layers.norm(hidden, "language_model.norm.weight")
-    head = source.linear(EMBEDDING if sizes.tied else HEAD)
     logits = linear(graph, hidden, HEAD, head, accuracy_level=accuracy_level)
     graph.op("Identity", logits, name=LOGITS)
     graph.output(LOGITS, "float32", ["wanted", head.shape[0]])

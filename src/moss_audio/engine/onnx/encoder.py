@@ -50,7 +50,7 @@ class OnnxEncoder:
 
     def __init__(self, sizes: ModelSizes, source: WeightSource, threads: int) -> None:
         self._sizes = sizes.audio
-        self._session = session(_encoder_graph(sizes, source), threads, arena=False)
+        self._session = session(_encoder_graph(sizes, source), threads)
 
     def encode(self, mel: np.ndarray, longest: int) -> ClipFeatures:
         """Encode a clip.

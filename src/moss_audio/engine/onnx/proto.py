@@ -10,6 +10,7 @@ import json
 import struct
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -31,6 +32,7 @@ def element_type(dtype: np.dtype | type | str) -> int:
     return _DTYPES[np.dtype(dtype).name]
 
 
+@lru_cache(4096)  # tags, lengths and sizes come again and again
 def _varint(value: int) -> bytes:
     value &= 2**64 - 1  # negative numbers are stored as 64-bit two's complement
     out = bytearray()

@@ -18,9 +18,10 @@ from moss_audio.engine.onnx.encoder import ClipFeatures, OnnxEncoder
 from moss_audio.engine.onnx.kv import OnnxCache, Slab, Table
 from moss_audio.engine.onnx.session import session
 from moss_audio.engine.onnx.source import WeightSource
+from moss_audio.engine.onnx.weights import Linear
 from moss_audio.engine.prompts import EncodedClip, HashedClip
 from moss_audio.engine.runner import AudioRows, Piece
-from moss_audio.model.nano.parts import AUDIO_ROWS, EMBEDDING
+from moss_audio.model.nano.parts import AUDIO_ROWS, EMBEDDING, HEAD
 from moss_audio.model.sizes import ModelSizes
 
 _FEATURE_BYTES = 128 * 2**20  # encoded clips that are kept
@@ -62,10 +63,12 @@ class OnnxRunner:
         # in 4 bits ONNX Runtime rounds a single token otherwise than several
         self.exact = bits > 4
         self.description = f"onnx {bits} bits, {threads} thread{'s' * (threads > 1)}"
-        graph = decoder_graph(sizes, source, accuracy_level=accuracy_level)
-        self._decoder = session(graph, threads)
+        table = source.linear(EMBEDDING)
+        head = table if sizes.tied else source.linear(HEAD)
+        graph = decoder_graph(sizes, source, head, accuracy_level=accuracy_level)
+        self._decoder = session(graph, threads, optimize=False)  # it is written as it is fastest
         self._encoder = OnnxEncoder(sizes, source, threads)
-        self._embedding = _Embedding(sizes, source)
+        self._embedding = _Embedding(table, sizes, source)
         self._table = Table(self._decoder, sizes.decoder)
         self._encoded: LruStore[EncodedClip] = LruStore(_FEATURE_BYTES)
         self._suppressed = [sizes.audio_token_id, sizes.audio_start_id, sizes.audio_end_id]
@@ -219,9 +222,9 @@ class OnnxLogits:
 class _Embedding:
     """Embeddings of ids. Nano keeps those of the audio ids apart, behind the public table."""
 
-    def __init__(self, sizes: ModelSizes, source: WeightSource) -> None:
-        self._table = source.linear(EMBEDDING)
-        self.n_rows = self._table.shape[0]
+    def __init__(self, table: Linear, sizes: ModelSizes, source: WeightSource) -> None:
+        self._table = table
+        self.n_rows = table.shape[0]
         self._beyond = None
         if self.n_rows < sizes.decoder.vocab_size:
             self._beyond = source.array(AUDIO_ROWS)

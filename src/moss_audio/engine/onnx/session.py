@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
+
 import onnxruntime as ort
 
 from moss_audio.engine.onnx.graph import Graph
@@ -10,18 +13,31 @@ _SPINNING = "session.intra_op.allow_spinning"
 _ERROR = 3  # severity from which ONNX Runtime logs
 
 
-def session(graph: Graph, threads: int, *, arena: bool = True) -> ort.InferenceSession:
-    """A session on the CPU. Its threads sleep while they have nothing to do.
+def session(graph: Graph, threads: int, *, optimize: bool = True) -> ort.InferenceSession:
+    """A session on the CPU. Its threads sleep while they have nothing to do, and memory that a run
+    no longer needs goes back. The graph's tensors are given away: it makes one session.
 
     Args:
         threads: how many compute one operator together.
-        arena: keep freed memory for the next run, which is faster; without it memory goes back.
+        optimize: let ONNX Runtime look for a faster form of the graph, which takes time.
     """
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
     options.log_severity_level = _ERROR
-    options.enable_cpu_mem_arena = arena
+    options.enable_cpu_mem_arena = False
+    if not optimize:
+        options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
     options.add_session_config_entry(_SPINNING, "0")
     values = [ort.OrtValue.ortvalue_from_numpy(array) for array in graph.given.values()]
     options.add_external_initializers(list(graph.given), values)
-    return ort.InferenceSession(graph.model(), options, providers=["CPUExecutionProvider"])
+    made = ort.InferenceSession(graph.model(), options, providers=["CPUExecutionProvider"])
+    del values, options
+    graph.given.clear()
+    _give_back()
+    return made
+
+
+def _give_back() -> None:
+    """What was allocated to build a session back to the system, which glibc does when asked."""
+    with contextlib.suppress(OSError, AttributeError, TypeError):  # another C library
+        ctypes.CDLL(None).malloc_trim(0)

@@ -9,17 +9,18 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from safetensors import safe_open
 
-from moss_audio.errors import CheckpointError
+from moss_audio.errors import CheckpointError, short_reason
 
 FORMAT = "moss_audio.grouped.v1"
 GROUP = 32  # weights that share a scale and a zero
 SUPER = 16  # groups that share the ranges of scales and zeros
+_DTYPES = {"U8": np.uint8, "F16": np.float16, "F32": np.float32}
 _BLOCK_GROUPS = 4096  # unpacked at once: half a megabyte of float32 stays in the cache
 
 
@@ -53,9 +54,11 @@ class Packed:
 
     def grid(self) -> tuple[np.ndarray, np.ndarray]:
         """Scale and zero of each group, float32 `[G]`."""
-        spread = self.ranges.astype(np.float32).repeat(SUPER, 0)
-        scale, zero = self.scales[:, 0], self.scales[:, 1].astype(np.float32) - 128
-        return scale * spread[:, 0], zero * spread[:, 1]
+        ranges = self.ranges.astype(np.float32)[:, None]
+        steps = self.scales.reshape(-1, SUPER, 2).astype(np.float32)
+        steps[..., 1] -= 128
+        scale, zero = (steps * ranges).reshape(-1, 2).T
+        return scale, zero
 
     def array(self) -> np.ndarray:
         """The weights, float32; computed block by block."""
@@ -91,26 +94,37 @@ def read_packed(path: Path) -> dict[str, Packed | np.ndarray]:
     if not path.is_file():
         raise CheckpointError(f"{path}: missing; reinstall the package or rebuild the folder")
     try:
-        with safe_open(str(path), framework="np") as file:
-            metadata = file.metadata() or {}
-            if metadata.get("format") != FORMAT:
-                raise CheckpointError(
-                    f"{path}: format {metadata.get('format')!r}, expected {FORMAT!r}"
-                )
-            tensors: dict[str, Packed | np.ndarray] = {}
-            for name, entry in json.loads(metadata["index"]).items():
-                bits, shape = int(entry["bits"]), tuple(entry["shape"])
-                if bits == 16:
-                    tensors[name] = file.get_tensor(name)
-                    continue
-                keys = ("codes", "scales", "ranges") + (("high",) if bits in (5, 6) else ())
-                parts = {key: file.get_tensor(f"{name}:{key}") for key in keys}
-                tensors[name] = Packed(bits, shape, **parts)
-            return tensors
-    except CheckpointError:
-        raise
-    except Exception as error:  # safetensors raises its own, undocumented kinds
-        raise CheckpointError(f"{path}: damaged ({error}); reinstall or rebuild it") from error
+        metadata, stored = _mapped(path)
+        if metadata.get("format") != FORMAT:
+            raise CheckpointError(f"{path}: format {metadata.get('format')!r}, expected {FORMAT!r}")
+        tensors: dict[str, Packed | np.ndarray] = {}
+        for name, entry in json.loads(metadata["index"]).items():
+            bits, shape = int(entry["bits"]), tuple(entry["shape"])
+            if bits == 16:
+                tensors[name] = stored[name]
+                continue
+            keys = ("codes", "scales", "ranges") + (("high",) if bits in (5, 6) else ())
+            parts = {key: stored[f"{name}:{key}"] for key in keys}
+            tensors[name] = Packed(bits, shape, **parts)
+        return tensors
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        reason = short_reason(error)
+        raise CheckpointError(f"{path}: damaged ({reason}); reinstall or rebuild it") from error
+
+
+def _mapped(path: Path) -> tuple[Mapping[str, str], dict[str, np.ndarray]]:
+    """Metadata and tensors of a safetensors file, mapped into memory: read when they are used."""
+    with path.open("rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+        header = json.loads(file.read(length))
+    data = np.asarray(np.memmap(path, np.uint8, "r", 8 + length))
+    metadata = header.pop("__metadata__", {})
+    tensors = {}
+    for name, entry in header.items():
+        begin, end = entry["data_offsets"]
+        part = data[begin:end].view(_DTYPES[entry["dtype"]])
+        tensors[name] = part.reshape(entry["shape"])
+    return metadata, tensors
 
 
 def unpacked(tensor: Packed | np.ndarray) -> np.ndarray:
