@@ -13,7 +13,7 @@ import numpy as np
 from moss_audio.engine.onnx.weights import BLOCK, Blocks, Linear, LowRank
 from moss_audio.errors import CheckpointError
 from moss_audio.model.checkpoint import read_parts
-from moss_audio.model.nano.packed import Packed, read_packed, unpacked
+from moss_audio.model.nano.packed import Packed, PackedFile, unpacked
 from moss_audio.model.nano.parts import LORA_DOWN, LORA_UP
 
 
@@ -28,9 +28,10 @@ class NanoSource:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         parts = read_parts(folder)
-        self._stored: dict[str, Packed | np.ndarray] = {}
+        self._stored: dict[str, PackedFile] = {}  # where each weight is
         for file in (*parts.fixed, parts.trained):
-            self._stored.update(read_packed(folder / file))
+            packed = PackedFile(folder / file)
+            self._stored |= dict.fromkeys(packed, packed)
 
     def array(self, name: str) -> np.ndarray:
         """A tensor as float32."""
@@ -51,7 +52,7 @@ class NanoSource:
     def _get(self, name: str) -> Packed | np.ndarray:
         if name not in self._stored:
             raise CheckpointError(f"{self._folder}: no values for {name}; reinstall or rebuild it")
-        return self._stored[name]
+        return self._stored[name][name]
 
 
 def _blocks(packed: Packed) -> Blocks | np.ndarray:

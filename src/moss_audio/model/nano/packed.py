@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 
@@ -85,48 +87,62 @@ class Packed:
         return out.reshape(-1)[: math.prod(self.shape)].reshape(self.shape)
 
 
-def read_packed(path: Path) -> dict[str, Packed | np.ndarray]:
-    """The tensors of a file that `save_packed` wrote: packed ones, and float16 arrays.
+class PackedFile(Mapping[str, "Packed | np.ndarray"]):
+    """The tensors of a file that `save_packed` wrote: packed ones, and float16 arrays. Each is read
+    when it is asked for, and kept by nobody.
 
     Raises:
         CheckpointError: if the file is missing, damaged or of another format.
     """
-    if not path.is_file():
-        raise CheckpointError(f"{path}: missing; reinstall the package or rebuild the folder")
-    try:
-        metadata, stored = _mapped(path)
+
+    def __init__(self, path: Path) -> None:
+        if not path.is_file():
+            raise CheckpointError(f"{path}: missing; reinstall the package or rebuild the folder")
+        self._path = path
+        with self._undamaged():
+            with path.open("rb") as file:
+                self._begin = 8 + int.from_bytes(file.read(8), "little")
+                self._places = json.loads(file.read(self._begin - 8))
+            metadata = self._places.pop("__metadata__", {})
         if metadata.get("format") != FORMAT:
             raise CheckpointError(f"{path}: format {metadata.get('format')!r}, expected {FORMAT!r}")
-        tensors: dict[str, Packed | np.ndarray] = {}
-        for name, entry in json.loads(metadata["index"]).items():
+        with self._undamaged():
+            self._index = json.loads(metadata["index"])
+
+    def __getitem__(self, name: str) -> Packed | np.ndarray:
+        entry = self._index[name]
+        with self._undamaged(), self._path.open("rb") as file:
             bits, shape = int(entry["bits"]), tuple(entry["shape"])
             if bits == 16:
-                tensors[name] = stored[name]
-                continue
+                return self._read(file, name)
             keys = ("codes", "scales", "ranges") + (("high",) if bits in (5, 6) else ())
-            parts = {key: stored[f"{name}:{key}"] for key in keys}
-            tensors[name] = Packed(bits, shape, **parts)
-        return tensors
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        reason = short_reason(error)
-        raise CheckpointError(f"{path}: damaged ({reason}); reinstall or rebuild it") from error
+            parts = {key: self._read(file, f"{name}:{key}") for key in keys}
+            return Packed(bits, shape, **parts)
 
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._index)
 
-def _mapped(path: Path) -> tuple[Mapping[str, str], dict[str, np.ndarray]]:
-    """Metadata and tensors of a safetensors file, mapped into memory: read when they are used."""
-    with path.open("rb") as file:
-        length = int.from_bytes(file.read(8), "little")
-        header = json.loads(file.read(length))
-    data = np.asarray(np.memmap(path, np.uint8, "r", 8 + length))
-    metadata = header.pop("__metadata__", {})
-    tensors = {}
-    for name, entry in header.items():
-        begin, end = entry["data_offsets"]
-        part = data[begin:end].view(_DTYPES[entry["dtype"]])
-        tensors[name] = part.reshape(entry["shape"])
-    return metadata, tensors
+    def __len__(self) -> int:
+        return len(self._index)
+
+    def _read(self, file: BinaryIO, name: str) -> np.ndarray:
+        place = self._places[name]
+        begin, end = place["data_offsets"]
+        file.seek(self._begin + begin)
+        data = np.frombuffer(file.read(end - begin), _DTYPES[place["dtype"]])
+        return data.reshape(place["shape"])
+
+    @contextmanager
+    def _undamaged(self) -> Iterator[None]:
+        try:
+            yield
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            reason = short_reason(error)
+            raise CheckpointError(
+                f"{self._path}: damaged ({reason}); reinstall or rebuild it"
+            ) from error
 
 
 def unpacked(tensor: Packed | np.ndarray) -> np.ndarray:
-    """A tensor of `read_packed` as float32."""
+    """A tensor of a `PackedFile` as float32."""
     return tensor.array() if isinstance(tensor, Packed) else tensor.astype(np.float32)

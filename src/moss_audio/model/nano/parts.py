@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from moss_audio.errors import CheckpointError
 from moss_audio.model.checkpoint import read_parts
-from moss_audio.model.nano.packed import read_packed
+from moss_audio.model.nano.packed import PackedFile
 
 if TYPE_CHECKING:  # the names below are also for those who have no torch
     import torch
@@ -101,8 +101,8 @@ def part_shapes(folder: Path) -> dict[str, tuple[int, ...]]:
     parts = read_parts(folder)
     fixed: dict[str, tuple[int, ...]] = {}
     for file in parts.fixed:
-        fixed |= {name: t.shape for name, t in read_packed(folder / file).items()}
-    trained = {name: t.shape for name, t in read_packed(folder / parts.trained).items()}
+        fixed |= {name: t.shape for name, t in PackedFile(folder / file).items()}
+    trained = {name: t.shape for name, t in PackedFile(folder / parts.trained).items()}
     return assembled_shapes(fixed, trained)
 
 

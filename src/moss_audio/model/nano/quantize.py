@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import save_file
 
 from moss_audio.files import replaced
-from moss_audio.model.nano.packed import FORMAT, GROUP, SUPER, Packed, read_packed, unpacked
+from moss_audio.model.nano.packed import FORMAT, GROUP, SUPER, Packed, PackedFile, unpacked
 
 BITS = (4, 5, 6, 8)
 # Candidate shrink factors of a group's range: clipping its extremes often lowers the error.
@@ -129,5 +129,5 @@ def load_packed(
     """
     return {
         name: torch.from_numpy(unpacked(tensor)).to(torch.float32 if name in exact else dtype)
-        for name, tensor in read_packed(path).items()
+        for name, tensor in PackedFile(path).items()
     }
