@@ -15,20 +15,19 @@ from pathlib import Path
 
 import numpy as np
 
+from moss_audio.engine.onnx.export import BLOCK
 from moss_audio.engine.onnx.source import Tensors
 from moss_audio.engine.onnx.weights import quantize
 from moss_audio.model.checkpoint import Checkpoint
 from moss_audio.model.sizes import DecoderSizes
 
 _LAYERS = "language_model.layers."
-# (bits, block) of the decoder's layers, and of embedding and head
+# bits of the decoder's layers, and of embedding and head
 VARIANTS = {
-    "float32": ((32, 0), (32, 0)),
-    "8 bits": ((8, 64), (8, 64)),
-    "4 bits, embedding and head 8": ((4, 64), (8, 64)),
-    "4 bits in blocks of 32, embedding and head 8": ((4, 32), (8, 64)),
-    "4 bits in blocks of 128, embedding and head 8": ((4, 128), (8, 64)),
-    "4 bits throughout": ((4, 64), (4, 64)),
+    "float32": (32, 32),
+    "8 bits": (8, 8),
+    "4 bits, embedding and head 8": (4, 8),
+    "4 bits throughout": (4, 4),
 }
 
 
@@ -37,6 +36,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("folder", type=Path, help="a checkpoint in the released layout")
     parser.add_argument("--positions", type=int, default=32)
+    parser.add_argument("--block", type=int, default=BLOCK, help="weights that share a scale")
     given = parser.parse_args()
     checkpoint = Checkpoint.open(given.folder)
     sizes, tensors = checkpoint.sizes.decoder, Tensors(checkpoint.weight_files)
@@ -44,27 +44,27 @@ def main() -> None:
     states = {}
     for name, (_, outer) in VARIANTS.items():
         table = tensors.floats("language_model.embed_tokens.weight", ids)
-        states[name] = rounded(table, *outer)
+        states[name] = rounded(table, outer, given.block)
     for index in range(sizes.layers):
         weights = {
             name: tensors.floats(name)
             for name in tensors.shapes
             if name.startswith(f"{_LAYERS}{index}.")
         }
-        forms: dict[tuple[int, int], dict[str, np.ndarray]] = {}
+        forms: dict[int, dict[str, np.ndarray]] = {}
         for name, (inner, _) in VARIANTS.items():
             if inner not in forms:
-                forms[inner] = {n: rounded(w, *inner) for n, w in weights.items()}
+                forms[inner] = {n: rounded(w, inner, given.block) for n, w in weights.items()}
             states[name] = layer(states[name], forms[inner], f"{_LAYERS}{index}.", sizes)
     norm = tensors.floats("language_model.norm.weight")
     head = tensors.floats("lm_head.weight")
     exact = rms_norm(states["float32"], norm, sizes) @ head.T
     for name, (_, outer) in VARIANTS.items():
-        logits = rms_norm(states[name], norm, sizes) @ rounded(head, *outer).T
+        logits = rms_norm(states[name], norm, sizes) @ rounded(head, outer, given.block).T
         error = np.linalg.norm(logits - exact) / np.linalg.norm(exact)
         same = (logits.argmax(1) == exact.argmax(1)).mean()
         lost = divergence(exact, logits)
-        print(f"{name:<46}{error:>7.2%} of the logits, {lost:.4f} nats, same best id {same:.0%}")
+        print(f"{name:<30}{error:>7.2%} of the logits, {lost:.4f} nats, same best id {same:.0%}")
 
 
 def rounded(weight: np.ndarray, bits: int, block: int) -> np.ndarray:
