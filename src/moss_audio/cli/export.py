@@ -42,7 +42,8 @@ def export(
 ) -> None:
     """Quantise a checkpoint for the light engine, which runs it on a CPU without torch.
 
-    Memory stays below 2 GB whatever the size of the model.
+    Weights are read, quantised and written some rows at a time: memory does not grow with the
+    model.
     """
     from moss_audio.engine.onnx.export import export as run
     from moss_audio.engine.threads import choose_threads

@@ -14,10 +14,13 @@ from hypothesis import strategies as st
 from safetensors.torch import save_file
 
 from moss_audio.engine.onnx.encoder import ClipFeatures, OnnxEncoder
+from moss_audio.engine.onnx.nano import NanoSource
 from moss_audio.engine.onnx.source import FileSource
+from moss_audio.model.checkpoint import Checkpoint
 from moss_audio.model.modeling import MossAudioModel
 from moss_audio.model.presets import preset
 from moss_audio.model.sizes import ModelSizes
+from tests.embedded import NEEDS_NANO
 
 TINY = {
     "d_model": 32,
@@ -124,3 +127,16 @@ def test_mergers_that_are_left_out_cost_nothing(used: int, tmp_path: Path) -> No
     found = encoder.encode(mel, 33)
     assert len(found.deepstack) == used
     np.testing.assert_allclose(found.embeds, by_torch(model, [mel], 33)[0], atol=1e-4)
+
+
+@NEEDS_NANO[0]
+@NEEDS_NANO[1]
+def test_nano_s_stored_codes_give_what_torch_gives_in_float32() -> None:
+    checkpoint = Checkpoint.open("nano")
+    model = MossAudioModel.from_pretrained(checkpoint, dtype=torch.float32).eval()
+    encoder = OnnxEncoder(checkpoint.sizes, NanoSource(checkpoint.folder), 1)
+    mel = np.random.default_rng(0).normal(size=(80, 933)).astype(np.float32)
+    found = encoder.encode(mel, 933)
+    expected = by_torch(model, [mel], 933)
+    for ours, theirs in zip((found.embeds, *found.deepstack), expected, strict=True):
+        assert np.linalg.norm(ours - theirs) < 1e-4 * np.linalg.norm(theirs)

@@ -19,13 +19,12 @@ import numpy as np
 from moss_audio.engine.onnx.graph import MICROSOFT, Graph
 from moss_audio.engine.onnx.session import session
 from moss_audio.engine.onnx.source import WeightSource
-from moss_audio.engine.onnx.weights import linear
+from moss_audio.engine.onnx.weights import Blocks, linear
 from moss_audio.model.sizes import STACK, EncoderSizes, ModelSizes
 from moss_audio.units import num_tokens
 
 _OUT_PROJ = "audio_encoder.out_proj"
-_ACCURACY_LEVEL = 4  # of layers in 8 bits: multiplied in int8, for many rows the fastest
-_CHUNKS = 8  # run together: more are no faster, and each needs 50 MB in the released stem
+_CHUNKS = 4  # run together: more are no faster, and each needs 50 MB in the released stem
 
 
 @dataclass(frozen=True)
@@ -141,7 +140,9 @@ class _EncoderLayers:
 
     def _linear(self, x: str, name: str) -> str:
         layer = self._source.linear(f"{name}.weight")
-        return linear(self._graph, x, name, layer, accuracy_level=_ACCURACY_LEVEL)
+        # nano's own form, with offsets, is small: its products in float32 cost little and are exact
+        small = isinstance(layer.weight, Blocks) and layer.weight.offsets is not None
+        return linear(self._graph, x, name, layer, accuracy_level=1 if small else 4)
 
     def rows(self, x: str) -> str:
         """`[C, S, D]` -> `[C * S, D]`, as linear layers take it."""

@@ -38,7 +38,7 @@ FORMAT = "moss_audio.blocks.v1"
 BLOCK = 64  # faster than 32 in ONNX Runtime, and 0.5 bits a weight less; a little less exact
 BITS = (4, 8, 32)
 _DECODER = "language_model.layers."
-_SHARD_BYTES = 2 * 10**9
+_SHARD_BYTES = 10**9
 _JOB_WEIGHTS = 2**22  # quantised by one thread at a time
 _DTYPES = {"uint8": "U8", "float32": "F32"}
 
