@@ -47,6 +47,8 @@ def test_options_reach_the_model(run: Run, model: Any, clips: Path) -> None:
         "timestamps": "word", "start": 0.1, "end": 0.3, "track": 2,
         "temperature": 0.7, "seed": 5, "max_new_tokens": 9,
     }  # fmt: skip
+    run("transcribe", clips / "a.wav", "--confidence", "--format", "json")
+    assert model.calls.pop()[2]["logprobs"] == 0
     # Without the option the model bounds the answer by the recording's length.
     run("caption", clips / "a.wav")
     assert "max_new_tokens" not in model.calls[1][2]

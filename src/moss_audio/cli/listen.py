@@ -55,6 +55,13 @@ def transcribe(
             show_default=False,
         ),
     ] = None,
+    confidence: Annotated[
+        bool,
+        typer.Option(
+            "--confidence",
+            help="Also tell how sure the model was of each word and segment; shown in json.",
+        ),
+    ] = False,
     formats: opt.Formats = None,
     plot: opt.Plot = None,
 ) -> None:
@@ -69,7 +76,8 @@ def transcribe(
     rendering = Rendering(
         names, "transcript", show_times=formats is None and timestamps is not None
     )
-    _run(common, rendering, "transcribe", {"timestamps": level}, plot)
+    sure = {"logprobs": 0} if confidence else {}
+    _run(common, rendering, "transcribe", {"timestamps": level, **sure}, plot)
 
 
 def caption(common: opt.Common, formats: opt.PlainFormats = None) -> None:
