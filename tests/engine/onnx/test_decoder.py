@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from weakref import ref
 
 import numpy as np
 import pytest
@@ -205,6 +206,20 @@ def test_a_step_writes_one_position_of_each_row_in_place(llama: Pair) -> None:
     assert changed.sum() == 3
     for cache in caches:
         assert changed[cache.slot, cache.length - 1]
+
+
+def test_no_memory_stays_when_all_sequences_are_over(llama: Pair) -> None:
+    caches = [llama.runner.cache() for _ in range(3)]
+    for cache in caches:
+        llama.feed(cache, _ids(5))
+    llama.runner.forward([(cache, Piece([7])) for cache in caches])
+    assert caches[0].room is not None
+    room = ref(caches[0].room)
+    for cache in caches[:2]:
+        cache.close()
+    assert room() is not None
+    caches[2].close()
+    assert room() is None
 
 
 def test_logits_of_eight_bits_are_close(pair: Pair) -> None:

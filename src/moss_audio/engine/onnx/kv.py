@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import math
 import mmap
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from weakref import WeakSet, ref
 
 import numpy as np
 import onnxruntime as ort
@@ -114,18 +115,19 @@ class OnnxCache:
 
 
 class Table:
-    """Sequences that are decoded together, in the first slots of one room."""
+    """Sequences that are decoded together, in the first slots of one room, which is gone when the
+    last of them is."""
 
     def __init__(self, session: ort.InferenceSession, sizes: DecoderSizes) -> None:
         self._session = session
         self._sizes = sizes
-        self._room: Slab | None = None
-        self._members: list[OnnxCache] = []
+        self._room: Callable[[], Slab | None] = lambda: None  # a weak reference
+        self._members: WeakSet[OnnxCache] = WeakSet()
 
     def arrange(self, caches: Sequence[OnnxCache]) -> Slab:
         """A room where these sequences, each with place for one more position, are in the first
         slots, in any order."""
-        room, n = self._room, len(caches)
+        room, n = self._room(), len(caches)
         length = max(cache.length for cache in caches) + 1
         members = [cache for cache in self._members if cache.room is room]
         if room is None or room.capacity < length or room.slots < n:
@@ -141,6 +143,6 @@ class Table:
         for cache in caches:
             if cache not in staying:
                 cache.move(room, free.pop())
-        self._room = room
-        self._members = [*caches, *(one for one in members if one.room is room)]
+        self._room = ref(room)
+        self._members = WeakSet([*caches, *(one for one in members if one.room is room)])
         return room
