@@ -141,9 +141,7 @@ class Loop:
 
     def start(self) -> None:
         if self._thread is None:
-            self._thread = threading.Thread(
-                target=self._run, name="moss_audio scheduler", daemon=True
-            )
+            self._thread = threading.Thread(target=self._run, name=THREAD, daemon=True)
             self._thread.start()
             RUNNING.add(self)
 
@@ -425,4 +423,5 @@ def _passes(
             yield place, result
 
 
+THREAD = "moss_audio scheduler"  # the name of each loop's thread
 RUNNING: weakref.WeakSet[Loop] = weakref.WeakSet()

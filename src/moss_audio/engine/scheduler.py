@@ -16,7 +16,7 @@ from functools import partial
 from typing import Any, TypeVar
 
 from moss_audio.engine.handle import Handle
-from moss_audio.engine.loop import RUNNING, Loop, QueuedPrompt, SchedulerStats
+from moss_audio.engine.loop import RUNNING, THREAD, Loop, QueuedPrompt, SchedulerStats
 from moss_audio.engine.prompts import Prompt
 from moss_audio.engine.row import AnswerRow
 from moss_audio.engine.runner import Runner
@@ -140,7 +140,10 @@ def _end_threads() -> None:
     """A thread that is inside the model while the interpreter ends would crash it."""
     for loop in list(RUNNING):
         loop.inbox.put(None)
-        loop.join(_EXIT_S)
+    # also the thread of an engine that is gone: the last thing it does is to free the model
+    for thread in threading.enumerate():
+        if thread.name == THREAD:
+            thread.join(_EXIT_S)
 
 
 def _restart() -> None:
