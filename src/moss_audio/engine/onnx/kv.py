@@ -24,6 +24,11 @@ _SPARE = 256  # positions that a new room has beyond what is asked for
 _SLOTS = 8  # of a table; memory that is not used is never touched
 
 
+def position_bytes(sizes: DecoderSizes) -> int:
+    """Memory of a position: its keys and values in all layers."""
+    return 2 * sizes.layers * sizes.kv_heads * sizes.head_dim * 4
+
+
 class Slab:
     """Memory for sequences: float32 `[2 * N, S, G, C, D]`, of which only what is used is touched.
 
@@ -70,8 +75,7 @@ class OnnxCache:
 
     @property
     def n_bytes(self) -> int:
-        sizes = self._sizes
-        return self._length * 2 * sizes.layers * sizes.kv_heads * sizes.head_dim * 4
+        return self._length * position_bytes(self._sizes)
 
     def crop(self, length: int) -> None:
         """Forget all positions from `length` on."""

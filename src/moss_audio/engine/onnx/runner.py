@@ -15,7 +15,7 @@ from moss_audio.engine.lru import LruStore
 from moss_audio.engine.onnx import decoder
 from moss_audio.engine.onnx.decoder import decoder_graph
 from moss_audio.engine.onnx.encoder import ClipFeatures, OnnxEncoder
-from moss_audio.engine.onnx.kv import OnnxCache, Slab, Table
+from moss_audio.engine.onnx.kv import OnnxCache, Slab, Table, position_bytes
 from moss_audio.engine.onnx.session import session
 from moss_audio.engine.onnx.source import WeightSource
 from moss_audio.engine.onnx.weights import Linear
@@ -25,6 +25,7 @@ from moss_audio.model.nano.parts import AUDIO_ROWS, EMBEDDING, HEAD
 from moss_audio.model.sizes import ModelSizes
 
 _FEATURE_BYTES = 128 * 2**20  # encoded clips that are kept
+_MEMORY_BYTES = 2**30  # keys and values of all sequences that are decoded together
 # Layers in 4 and 8 bits are multiplied in int8: with AVX-512 VNNI a step takes three quarters of
 # its time in float32 (level 1), a prompt as long.
 ACCURACY_LEVEL = 4
@@ -44,7 +45,6 @@ class OnnxRunner:
 
     max_rows = 8
     prefill_tokens = 512
-    batch_tokens = 16_384
 
     def __init__(
         self,
@@ -56,6 +56,7 @@ class OnnxRunner:
         accuracy_level: int = ACCURACY_LEVEL,
     ) -> None:
         self._sizes = sizes
+        self.batch_tokens = min(16_384, _MEMORY_BYTES // position_bytes(sizes.decoder))
         self.max_positions = sizes.decoder.max_positions
         self.chunk_frames = sizes.audio.chunk_frames
         self.eos_ids = sizes.decoder.eos_ids
