@@ -20,7 +20,7 @@ _BLOCKED = "import json, sys; sys.modules.update(dict.fromkeys(('torch', 'transf
 # Imported whole: a module of these that needs torch at its top breaks a command without it.
 _ROOMS = (
     "cli", "tasks", "metrics", "evaluate", "annotate", "scenes", "engine", "prompt", "dsp",
-    "recordings",
+    "recordings", "serve",
 )  # fmt: skip
 _WITH_TORCH = (
     "engine.torch_engine", "engine.torch_runner", "engine.kv",
