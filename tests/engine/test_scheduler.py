@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
 import threading
 from collections.abc import Callable, Sequence
@@ -18,6 +19,7 @@ from moss_audio.engine.fair import FairQueue
 from moss_audio.engine.handle import Handle
 from moss_audio.engine.local import LocalEngine
 from moss_audio.engine.runner import Piece
+from moss_audio.errors import MossAudioError
 from moss_audio.testing.tokenizer import tiny_prompt_spec
 from tests.engine.conftest import build_engine, noise
 from tests.engine.fake_runner import END, LETTERS, TOKENIZER, FakeCache, FakeRunner
@@ -480,3 +482,103 @@ def test_log_probabilities_are_the_models_own() -> None:
         assert [value for _, value in one.top] == pytest.approx(exact[place][best], abs=1e-3)
     assert answer.logprobs[-1].end <= len(answer.text)
     assert engine.generate([Request.question("x", clip)])[0].logprobs is None
+
+
+def test_nobody_waits_for_an_engine_that_ends_meanwhile() -> None:
+    """What comes before the end raises or is answered, what comes after it is refused."""
+    for _ in range(20):
+        engine, _ = build()
+        handles: list[Handle] = []
+
+        def ask_on(engine: LocalEngine = engine, handles: list[Handle] = handles) -> None:
+            while True:
+                handles.append(engine.submit(asked("u", max_new_tokens=3)))
+
+        with ThreadPoolExecutor(4) as pool:
+            asking = [pool.submit(ask_on) for _ in range(4)]
+            while len(handles) < 8:
+                threading.Event().wait(0.001)
+            engine.close()
+            for one in asking:
+                with pytest.raises(MossAudioError, match="closed"):
+                    one.result(60)
+        for handle in handles:
+            with contextlib.suppress(MossAudioError):  # never TimeoutError
+                assert handle.result(60).prompt_tokens
+
+
+def test_what_runs_at_exit_after_the_threads_is_refused() -> None:
+    """Not waited for: nobody would answer it."""
+    engine, _ = build()
+    engine.generate([asked("u")])
+    engine.scheduler._loop.end()  # as `_end_threads` does at the end of the interpreter
+    engine.scheduler._loop.join(20)
+    with pytest.raises(MossAudioError, match="closed"):
+        engine.generate([asked("u")])
+    with pytest.raises(MossAudioError, match="closed"):
+        engine.forget()
+
+
+def test_a_guess_goes_no_further_than_its_answer_may() -> None:
+    """Neither beyond its bound nor beyond the positions that the model has."""
+    runner = Endless()
+    runner.max_positions, runner.prefill_tokens = 60, 50
+    engine, _ = build(runner)
+    longest = 0
+
+    def watch(batch: Sequence[tuple[FakeCache, Piece]]) -> None:
+        nonlocal longest
+        longest = max(longest, *(cache.length + len(piece.ids) for cache, piece in batch))
+
+    runner.watch = watch
+    for bound in (5, 1000):
+        plain = asked("u", max_new_tokens=bound)
+        request = Request(plain.messages, options=plain.options, draft="a" * 200)
+        positions = engine.check(request)
+        found = engine.generate([request])[0]
+        assert found.finish_reason == "length"
+        assert len(found.token_ids) == min(bound, 60 - positions)
+        assert longest == positions + len(found.token_ids) - 1
+        longest = 0
+
+
+def test_keys_that_come_once_are_not_remembered_for_ever() -> None:
+    fair: FairQueue[int] = FairQueue()
+    for number in range(10_000):
+        fair.add(number, 0, f"user {number}")
+        assert fair.pop() == number
+        fair.charge(f"user {number}", 100)
+    assert len(fair._got) < 2000
+
+
+def test_pieces_are_given_once_and_end_for_everybody() -> None:
+    engine, _ = build()
+    handle = engine.submit(asked("u", max_new_tokens=5), pieces=True)
+    assert "".join(handle) == handle.result().text
+    assert list(handle) == []
+
+
+def test_an_interrupt_while_a_session_is_opened_leaves_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Also where it comes when the clip is computed already."""
+    engine, runner = build()
+    waited = Handle.result
+
+    def interrupted(handle: Handle, timeout_s: float | None = None) -> Generation:
+        waited(handle, timeout_s)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Handle, "result", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        engine.open(CLIPS[1])
+    assert nothing_left(engine) == (0, 0, 0, 0)
+    assert not runner.caches
+
+
+@pytest.mark.parametrize("wrong", [{"priority": "high"}, {"key": None}, {"draft": ["a"]}])
+def test_what_cannot_be_queued_is_refused_before_it_is(wrong: dict[str, Any]) -> None:
+    """In the queue it would stop everybody."""
+    plain = asked("u")
+    with pytest.raises(MossAudioError, match=next(iter(wrong))):
+        Request(plain.messages, **wrong)

@@ -124,6 +124,9 @@ class Request:
             model agrees: it saves time where it is right and does not change the answer. (Where
             rounding depends on how many tokens are in a pass, in bfloat16 and in 4 bits, a near
             tie may fall the other way.)
+
+    Raises:
+        MossAudioError: for a priority, a key or a draft that is no such thing.
     """
 
     messages: Messages
@@ -133,6 +136,13 @@ class Request:
     priority: int = 0
     key: str = ""
     draft: str = ""
+
+    def __post_init__(self) -> None:
+        if type(self.priority) is not int:
+            raise MossAudioError(f"priority={self.priority!r}: give a whole number")
+        for name in ("key", "draft"):
+            if not isinstance(getattr(self, name), str):
+                raise MossAudioError(f"{name}={getattr(self, name)!r}: give a text")
 
     @classmethod
     def question(

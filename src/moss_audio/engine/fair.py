@@ -64,6 +64,6 @@ class FairQueue(Generic[T]):
             del self._queues[place]
         if len(self._got) > _MOST_KEYS + len(self._queues):
             waiting = {key for _, key in self._queues}
-            self._got = {
-                key: got for key, got in self._got.items() if key in waiting or got > self._level
-            }
+            absent = sorted(self._got.keys() - waiting, key=lambda key: (self._got[key], key))
+            for key in absent[: len(self._got) - _MOST_KEYS // 2]:
+                del self._got[key]  # those that got least have least to lose

@@ -49,12 +49,13 @@ class Handle:
     def __iter__(self) -> Iterator[str]:
         """The pieces of its text, each of whole characters, as they become certain.
 
-        Raises what `result` raises.
+        Each piece is given once. Raises what `result` raises.
         """
         if self._pieces is None:
             raise MossAudioError("submit the request with pieces=True to iterate over its text")
         while (piece := self._pieces.get()) is not None:
             yield piece
+        self._pieces.put(None)  # for whoever else iterates
         self.result()
 
     def put(self, answer: AnswerRow) -> None:

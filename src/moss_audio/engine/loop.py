@@ -97,11 +97,11 @@ class DecodedRow:
         self._tried: list[int] = []  # as much of it as is in the pass
 
     def piece(self, longest: int, *, alone: bool) -> Piece:
-        """The last token, and the guess of what follows; of small ones only where the row is
-        alone: in company a pass of its own costs more than they save."""
+        """The last token, and the guess of what follows as far as the answer may go; of small ones
+        only where the row is alone: in company a pass of its own costs more than they save."""
         if alone and not self._guess:
             self._guess = self.answer.guess()
-        self._tried = self._guess[: longest - 1]
+        self._tried = self._guess[: min(longest, self.answer.tokens_left) - 1]
         return Piece((self.answer.tokens[-1], *self._tried), all_logits=bool(self._tried))
 
     def take(self, logits: Logits) -> int:
@@ -123,7 +123,11 @@ class DecodedRow:
 
 
 class Loop:
-    """What the thread does. All methods but `start`, `join` and `state` are its own."""
+    """What the thread does. All methods but `tell`, `end`, `join` and `state` are its own.
+
+    Attributes:
+        closed: no more commands are taken.
+    """
 
     def __init__(self, runner: Runner, max_rows: int, batch_tokens: int, reuse_bytes: int) -> None:
         self.inbox: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
@@ -138,12 +142,27 @@ class Loop:
         self._held_back = 0  # steps for which requests could have been let in
         self._stats = SchedulerStats()
         self._thread: threading.Thread | None = None
+        self._lock = threading.Lock()
+        self.closed = False
 
-    def start(self) -> None:
-        if self._thread is None:
-            self._thread = threading.Thread(target=self._run, name=THREAD, daemon=True)
-            self._thread.start()
-            RUNNING.add(self)
+    def tell(self, command: Callable[[], None]) -> None:
+        """Put a command into the inbox. Raises MossAudioError where it would come after the one to
+        end: whoever waits for what it does would wait for ever."""
+        with self._lock:
+            if self.closed:
+                raise MossAudioError("the engine is closed")
+            if self._thread is None:
+                thread = threading.Thread(target=self._run, name=THREAD, daemon=True)
+                thread.start()
+                self._thread = thread
+                RUNNING.add(self)
+            self.inbox.put(command)
+
+    def end(self) -> None:
+        """Let the thread end; what is on its way raises."""
+        with self._lock:
+            self.closed = True
+            self.inbox.put(None)
 
     def join(self, timeout_s: float | None = None) -> None:
         if self._thread is not None and self._thread is not threading.current_thread():
@@ -151,6 +170,8 @@ class Loop:
 
     def _run(self) -> None:
         while self._obey(wait=not self._tasks):
+            if not self._tasks:
+                continue
             began = time.perf_counter()
             try:
                 self._step()

@@ -62,6 +62,11 @@ class AnswerRow:
     def greedy(self) -> bool:
         return self._sampler.greedy
 
+    @property
+    def tokens_left(self) -> int:
+        """How many more there may be."""
+        return self._max_new_tokens - len(self.tokens)
+
     def guess(self) -> list[int]:
         """Tokens that probably come next; mostly none."""
         return self._stamps.guess(self.tokens) if self._stamps is not None else []

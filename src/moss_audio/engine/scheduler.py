@@ -55,8 +55,6 @@ class Scheduler:
                 f"batch_size={max_rows!r}, batch_tokens={batch_tokens!r}: give 1 or more"
             )
         self._runner, self._reuse_bytes = runner, reuse_bytes
-        self._lock = threading.Lock()
-        self._closed = False
         self._begin()
         _SCHEDULERS.add(self)
 
@@ -81,25 +79,27 @@ class Scheduler:
             pieces: whether the text is wanted as it is written; of a single answer.
         """
         handle = Handle(self._cancel, pieces=pieces)
-        self._tell(partial(self._loop.add, QueuedPrompt(prompt, answers, handle, draft)))
+        self._loop.tell(partial(self._loop.add, QueuedPrompt(prompt, answers, handle, draft)))
         return handle
 
     def hold(self, prompt: Prompt) -> Callable[[], None]:
         """Compute the prefix of a prompt now, and keep it until the returned function is called."""
         handle = Handle(self._cancel, pieces=False)
         task = QueuedPrompt(prompt, (), handle, ())
-        self._tell(partial(self._loop.add, task))
+        release = partial(self._loop.inbox.put, partial(self._loop.let_go, task))
+        self._loop.tell(partial(self._loop.add, task))
         try:
             handle.result()
         except BaseException:
             handle.cancel()
+            release()  # it may have been done all the same
             raise
-        return partial(self._loop.inbox.put, partial(self._loop.let_go, task))
+        return release
 
     def call(self, function: Callable[[], T]) -> T:
         """What a function gives that is run in the thread, between two steps."""
         future: Future[T] = Future()
-        self._tell(partial(_fulfil, future, function))
+        self._loop.tell(partial(_fulfil, future, function))
         return future.result()
 
     def forget(self) -> None:
@@ -112,24 +112,17 @@ class Scheduler:
 
     def close(self) -> None:
         """End the thread; what is on its way raises."""
-        self._closed = True
-        self._end()
+        self._loop.end()
         self._loop.join()
 
     def _cancel(self, handle: Handle) -> None:
         self._loop.inbox.put(partial(self._loop.cancel, handle))
 
-    def _tell(self, command: Callable[[], None]) -> None:
-        with self._lock:
-            if self._closed:
-                raise MossAudioError("the engine is closed")
-            self._loop.start()
-        self._loop.inbox.put(command)
-
     def _after_fork(self) -> None:
-        self._lock = threading.Lock()
+        closed = self._loop.closed
         self._end.detach()
         self._begin()
+        self._loop.closed = closed
 
 
 _SCHEDULERS: weakref.WeakSet[Scheduler] = weakref.WeakSet()
@@ -139,7 +132,7 @@ _SCHEDULERS: weakref.WeakSet[Scheduler] = weakref.WeakSet()
 def _end_threads() -> None:
     """A thread that is inside the model while the interpreter ends would crash it."""
     for loop in list(RUNNING):
-        loop.inbox.put(None)
+        loop.end()
     # also the thread of an engine that is gone: the last thing it does is to free the model
     for thread in threading.enumerate():
         if thread.name == THREAD:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from weakref import ref
 
 import numpy as np
@@ -17,6 +18,7 @@ from moss_audio.engine.onnx.source import InBits
 from moss_audio.engine.onnx.weights import Linear
 from moss_audio.engine.prompts import EncodedClip
 from moss_audio.engine.runner import AudioRows, ClipRows, Piece
+from moss_audio.errors import CheckpointError
 from moss_audio.model.config import MossAudioConfig
 from moss_audio.model.features import AudioFeatures
 from moss_audio.model.modeling import MossAudioModel
@@ -220,6 +222,13 @@ def test_no_memory_stays_when_all_sequences_are_over(llama: Pair) -> None:
     assert room() is not None
     caches[2].close()
     assert room() is None
+
+
+def test_scaled_rotary_positions_are_refused(llama: Pair) -> None:
+    """torch has them; here they would be taken for plain ones."""
+    scaled = replace(llama.sizes, decoder=replace(llama.sizes.decoder, rope_type="yarn"))
+    with pytest.raises(CheckpointError, match=r"'yarn'.*engine='torch'"):
+        OnnxRunner(scaled, llama.source, threads=1, bits=32)
 
 
 def test_logits_of_eight_bits_are_close(pair: Pair) -> None:

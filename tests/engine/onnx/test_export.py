@@ -137,6 +137,11 @@ def test_what_cannot_be_exported_is_refused_in_one_line(micro: Path, tmp_path: P
     (broken / "config.json").write_text(json.dumps(config))
     with pytest.raises(CheckpointError, match=r"audio_adapter.gate_proj.weight has shape"):
         export(Checkpoint.open(broken), tmp_path / "none")
+    config["adapter_hidden_size"] //= 2
+    config["language_config"]["rope_parameters"] = {"rope_type": "yarn", "factor": 4.0}
+    (broken / "config.json").write_text(json.dumps(config))
+    with pytest.raises(CheckpointError, match="rotary positions of the type 'yarn'"):
+        export(Checkpoint.open(broken), tmp_path / "none")
     assert not (tmp_path / "none").exists()
 
 

@@ -15,6 +15,7 @@ from moss_audio.engine.onnx.graph import MICROSOFT, Graph
 from moss_audio.engine.onnx.proto import Dim
 from moss_audio.engine.onnx.source import WeightSource
 from moss_audio.engine.onnx.weights import Linear, joined, linear
+from moss_audio.errors import CheckpointError
 from moss_audio.model.nano.parts import HEAD
 from moss_audio.model.sizes import DecoderSizes, ModelSizes
 
@@ -92,6 +93,7 @@ class _Layers:
         self._sizes = sizes
         self._source = source
         self._accuracy_level = accuracy_level
+        check_rotary(sizes)
         cos, sin = _rotary(sizes)
         graph.give("cos", cos)
         graph.give("sin", sin)
@@ -195,6 +197,16 @@ class _Layers:
 
     def _linear(self, x: str, name: str, layer: Linear) -> str:
         return linear(self._graph, x, name, layer, accuracy_level=self._accuracy_level)
+
+
+def check_rotary(sizes: DecoderSizes) -> None:
+    """Raises CheckpointError for rotary positions whose frequencies are scaled: they would be taken
+    for plain ones, silently."""
+    if sizes.rope_type != "default":
+        raise CheckpointError(
+            f"config.json: rotary positions of the type {sizes.rope_type!r} are not those of the "
+            "engine onnx: take engine='torch'"
+        )
 
 
 def _rotary(sizes: DecoderSizes) -> tuple[np.ndarray, np.ndarray]:

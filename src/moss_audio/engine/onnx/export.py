@@ -24,6 +24,7 @@ from pathlib import Path
 
 import numpy as np
 
+from moss_audio.engine.onnx.decoder import check_rotary
 from moss_audio.engine.onnx.nano import NanoSource
 from moss_audio.engine.onnx.source import Tensors
 from moss_audio.engine.onnx.weights import quantize
@@ -122,7 +123,8 @@ def export(
         report: called with the share that is done, 0 to 1.
 
     Raises:
-        CheckpointError: if the checkpoint is an export already, damaged or incomplete.
+        CheckpointError: if the checkpoint is an export already, damaged or incomplete, or has
+            rotary positions that the light engine has not.
         MossAudioError: if the folder cannot be written, or its disk is too small.
     """
     if bits not in BITS:
@@ -133,6 +135,7 @@ def export(
         )
     if output.exists() and output.samefile(checkpoint.folder):
         raise MossAudioError(f"{output}: holds the checkpoint itself; name another folder")
+    check_rotary(checkpoint.sizes.decoder)
     check_weights(checkpoint)
     shapes, read = _reader(checkpoint)
     weights = [_Weight(name, shape, _bits_of(name, shape, bits)) for name, shape in shapes.items()]
