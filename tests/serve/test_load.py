@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
+import signal
 import socket
 import threading
 import time
@@ -19,10 +20,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from moss_audio.recordings import stream_audio
 from moss_audio.serve.admission import Admission, Ticket
 from moss_audio.serve.config import Limits
 from moss_audio.serve.errors import ApiError
 from moss_audio.serve.metrics import Metrics
+from moss_audio.serve.uploads import Upload
 from tests.serve.conftest import FakeEngine, Running, serving, wait_for, wav
 
 PATH = "/v1/audio/transcriptions"
@@ -185,6 +188,31 @@ def test_while_draining_a_kept_connection_is_told(engine: FakeEngine) -> None:
         running.service.draining = True
         assert running.get("/health/ready").json() == {"status": "draining"}
         assert running.post(PATH, files=FILES).json()["error"]["code"] == "shutting_down"
+
+
+@pytest.mark.parametrize("signals", [1, 2])
+def test_requests_that_outlive_the_drain_are_told_and_leave_no_traceback(
+    engine: FakeEngine, caplog: pytest.LogCaptureFixture, signals: int
+) -> None:
+    """The time to drain is over at once, or a second signal comes first."""
+    caplog.set_level("INFO")
+    with serving(engine, limits=Limits(drain_s=0 if signals == 1 else 60)) as running:
+        with busy(running, engine, 1) as asked:
+            for _ in range(signals):
+                running.server.handle_exit(signal.SIGINT, None)
+            for one in asked:
+                assert one.result(10).status_code == 503
+                assert one.result().json()["error"]["code"] == "shutting_down"
+    assert "running requests (2)" in caplog.text
+    assert "Traceback" not in caplog.text
+
+
+def test_an_upload_that_is_closed_under_its_reader_says_nothing_more() -> None:
+    """A client leaves: its file is closed at once, and a thread may still be reading a window."""
+    with Upload.of(wav(30), "a.wav") as upload:
+        stream = stream_audio(upload, block_s=1.0)
+        next(iter(stream))
+    stream.close()
 
 
 def test_metrics_count_what_was_done(running: Running) -> None:

@@ -5,6 +5,7 @@ The log has the method, the path, the status and the time; never a key, a text o
 
 from __future__ import annotations
 
+import asyncio
 import re
 import time
 import uuid
@@ -60,6 +61,11 @@ class Gate:
             await self._app(scope, guarded(receive, self._service.config.limits), answer)
         except (ClientGone, ClientDisconnect):
             status = CLIENT_GONE
+        except asyncio.CancelledError:  # the time to drain is over, or a second signal came
+            if not self._service.draining:
+                raise
+            if not status:
+                await _shutting_down().response()(scope, receive, answer)
         except Exception as error:
             told = as_api_error(error)
             if not status:
@@ -79,8 +85,11 @@ class Gate:
         check_page(headers, service.config)
         key = service.keys.owner(headers)
         if service.draining:
-            raise ApiError(503, "the server is shutting down", code="shutting_down",
-                           retry_after_s=10)  # fmt: skip
+            raise _shutting_down()
         if scope["method"] == "POST":
             service.admission.check(key)
         return key
+
+
+def _shutting_down() -> ApiError:
+    return ApiError(503, "the server is shutting down", code="shutting_down", retry_after_s=10)

@@ -15,6 +15,7 @@ from moss_audio.errors import MossAudioError
 from moss_audio.serve.app import build
 from moss_audio.serve.config import ServerConfig
 from moss_audio.serve.connections import protocol
+from moss_audio.serve.errors import log
 from moss_audio.serve.service import Service
 from moss_audio.units import SAMPLE_RATE
 
@@ -46,6 +47,16 @@ class Server(uvicorn.Server):
         self.force_exit = self.should_exit
         self.should_exit = True
         self.service.draining = True
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        running = len(self.server_state.tasks)
+        if running:
+            drain_s = self.service.config.limits.drain_s
+            log.info("shutting down: running requests (%d) get %g s; a second signal stops them",
+                     running, drain_s)  # fmt: skip
+        await super().shutdown(sockets)
+        if self.force_exit:  # uvicorn leaves its task to be cancelled, which logs a traceback
+            await self.lifespan.shutdown()
 
 
 def bind(host: str, port: int) -> socket.socket:

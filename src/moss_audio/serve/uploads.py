@@ -45,6 +45,11 @@ class Upload:
     def tell(self) -> int:
         return self._file.tell()
 
+    @property
+    def closed(self) -> bool:
+        """Whether its request has ended; a thread may still be reading it then."""
+        return self._file.closed
+
     def __enter__(self) -> Upload:
         return self
 
