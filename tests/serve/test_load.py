@@ -196,13 +196,13 @@ def test_requests_that_outlive_the_drain_are_told_and_leave_no_traceback(
 ) -> None:
     """The time to drain is over at once, or a second signal comes first."""
     caplog.set_level("INFO")
-    with serving(engine, limits=Limits(drain_s=0 if signals == 1 else 60)) as running:
-        with busy(running, engine, 1) as asked:
-            for _ in range(signals):
-                running.server.handle_exit(signal.SIGINT, None)
-            for one in asked:
-                assert one.result(10).status_code == 503
-                assert one.result().json()["error"]["code"] == "shutting_down"
+    limits = Limits(drain_s=0 if signals == 1 else 60)
+    with serving(engine, limits=limits) as running, busy(running, engine, 1) as asked:
+        for _ in range(signals):
+            running.server.handle_exit(signal.SIGINT, None)
+        for one in asked:
+            assert one.result(10).status_code == 503
+            assert one.result().json()["error"]["code"] == "shutting_down"
     assert "running requests (2)" in caplog.text
     assert "Traceback" not in caplog.text
 
