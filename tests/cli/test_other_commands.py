@@ -12,12 +12,16 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from moss_audio.errors import MossAudioError
-from moss_audio.model.checkpoint import embedded_folder
+from moss_audio.model.checkpoint import PROCESSOR_FILE, embedded_folder
 from moss_audio.model.modeling import MossAudioModel
+from moss_audio.model.nano.build import write_processor_config
 from moss_audio.model.presets import preset
+from moss_audio.testing.tokenizer import tiny_tokenizer
 from moss_audio.train.export import PackedBits
+from tests.embedded import NEEDS_NANO
 
 Run = Callable[..., Any]
+SPEECH = Path(__file__).parents[2] / "examples" / "speech.wav"
 
 
 @pytest.fixture(scope="module")
@@ -29,8 +33,8 @@ def micro(tmp_path_factory: pytest.TempPathFactory) -> Path:
     config.save_pretrained(folder)
     state = {name: t.contiguous() for name, t in MossAudioModel(config).state_dict().items()}
     save_file(state, str(folder / "model.safetensors"))
-    for name in ("tokenizer.json", "processor_config.json"):
-        (folder / name).write_text("{}")
+    tiny_tokenizer().save_pretrained(folder)
+    write_processor_config(config, folder)
     return folder
 
 
@@ -73,6 +77,47 @@ def test_info_says_in_one_line_what_is_wrong(run: Run, micro: Path, tmp_path: Pa
     cut = run("info", broken)
     assert cut.code == 1
     assert len(cut.err.splitlines()) == 1
+
+
+class TestNano:
+    pytestmark = NEEDS_NANO
+
+    def test_a_folder_with_the_wrong_prompt_files_is_refused_as_info_says(
+        self, run: Run, tmp_path: Path
+    ) -> None:
+        """Nano without its processor_config.json ended in the index of an embedding: the
+        released checkpoints' ids were taken. A damaged tokenizer was "ok" until it was used."""
+        for path in embedded_folder().iterdir():
+            (tmp_path / path.name).symlink_to(path)
+        kept = {name: (tmp_path / name).read_text() for name in (PROCESSOR_FILE, "tokenizer.json")}
+        ids = json.loads(kept[PROCESSOR_FILE])
+        for name, text, says in (
+            (PROCESSOR_FILE, None, "missing; download"),
+            (
+                PROCESSOR_FILE,
+                json.dumps({**ids, "audio_end_id": 7}),
+                "audio_end_id is 7, but config",
+            ),
+            ("tokenizer.json", "{}", "tokenizer is damaged"),
+        ):
+            path = tmp_path / name
+            path.unlink()
+            if text is not None:
+                path.write_text(text)
+            info, used = run("info", tmp_path), run("caption", SPEECH, "--model", tmp_path)
+            assert (info.code, used.code) == (1, 1)
+            assert info.err == used.err
+            (line,) = info.err.splitlines()
+            assert str(tmp_path) in line
+            assert says in line
+            path.write_text(kept[name])
+        assert run("info", tmp_path).code == 0
+
+
+def test_info_of_a_server_says_that_it_has_no_folder(run: Run) -> None:
+    done = run("info", "http://127.0.0.1:8000/v1")
+    assert (done.code, len(done.err.splitlines())) == (1, 1)
+    assert "server" in done.err
 
 
 @pytest.mark.parametrize("name", ["no/such/folder", "nothing", "."])

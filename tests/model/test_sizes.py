@@ -117,7 +117,7 @@ def test_the_prompt_of_a_folder_is_known_without_transformers(tmp_path: Path) ->
         (embedded_folder(), MossAudioProcessor.from_pretrained("nano")),
         (
             tmp_path,
-            MossAudioProcessor(tiny_tokenizer(), None, 3, 400, 401, False, {"mel_dim": 16}, None),
+            MossAudioProcessor(tiny_tokenizer(), None, 60, 61, 62, False, {"mel_dim": 16}, None),
         ),
     ):
         if folder == tmp_path:
@@ -126,6 +126,9 @@ def test_the_prompt_of_a_folder_is_known_without_transformers(tmp_path: Path) ->
         assert Checkpoint.open(folder).prompt_spec == processor.prompt_spec
     path = tmp_path / "processor_config.json"
     path.write_text("{}")
+    with pytest.raises(CheckpointError, match=r"audio_token_id is 151654, .* says 60"):
+        _ = Checkpoint.open(tmp_path).prompt_spec
+    preset("4b").save_pretrained(tmp_path)
     assert Checkpoint.open(tmp_path).prompt_spec == PromptSpec(151654, 151669, 151670)
     path.write_text('{"audio_token_id": "a"}')
     with pytest.raises(CheckpointError, match=r"processor_config\.json: audio_token_id, .*'a'"):

@@ -40,7 +40,7 @@ def evaluate(
         typer.Option(
             "--out",
             "-o",
-            help="Folder for answers and reports. Default: evaluation/<model>-<suite>.",
+            help="Folder for answers and reports. Default: evaluation/MODEL-SUITE.",
         ),
     ] = None,
     limit: Annotated[
@@ -54,8 +54,8 @@ def evaluate(
         bool,
         typer.Option(
             "--fresh/--resume",
-            help="Ask everything again, or resume an earlier run. Answers of another model, suite "
-            "or prompt are never reused.",
+            help="Ask everything again, or resume an earlier run. Answers from another model, "
+            "suite or prompt are never reused.",
         ),
     ] = False,
     judge_url: Annotated[

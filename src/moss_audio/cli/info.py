@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -108,21 +107,17 @@ def describe(checkpoint: Checkpoint) -> dict[str, Any]:
 
 def check(checkpoint: Checkpoint) -> None:
     """Raises CheckpointError, one line, unless every weight is there, readable and in shape, and
-    the tokenizer's files are, too."""
+    the tokenizer and the audio ids are, too."""
+    from moss_audio.model.checkpoint import PROCESSOR_FILE
+    from moss_audio.model.tokenizer import Tokenizer
     from moss_audio.model.weights import check_weights
 
     check_weights(checkpoint)
-    for name in ("tokenizer.json", "processor_config.json"):
-        path = checkpoint.folder / name
-        if not path.is_file() and not (
-            name == "tokenizer.json" and _slow_tokenizer(checkpoint.folder)
-        ):
-            raise CheckpointError(f"{path}: missing; download the checkpoint again")
-
-
-def _slow_tokenizer(folder: Path) -> bool:
-    """Qwen's older form: a vocabulary and merges in two files."""
-    return (folder / "vocab.json").is_file() and (folder / "merges.txt").is_file()
+    Tokenizer.open(checkpoint.folder)
+    path = checkpoint.folder / PROCESSOR_FILE
+    if not path.is_file():
+        raise CheckpointError(f"{path}: missing; download the checkpoint again")
+    _ = checkpoint.prompt_spec
 
 
 def _table(facts: dict[str, Any]) -> str:

@@ -15,7 +15,7 @@ _OUTPUT = "Output"
 _MODEL = "Model"
 MODEL_HELP = (
     "nano (built in), a folder, a hub id, or a server that has the checkpoint: "
-    "http://host:8000/v1, with #name behind it if it serves several."
+    "http://host:8000/v1, followed by #name if it serves several."
 )
 
 Files = Annotated[
@@ -58,7 +58,7 @@ Device = Annotated[
     str | None,
     typer.Option(
         "--device",
-        help="cuda, mps or cpu, for the engine torch. Default: the best available.",
+        help="cuda, mps or cpu, for the torch engine. Default: the best available.",
         rich_help_panel=_MODEL,
     ),
 ]
@@ -66,7 +66,7 @@ Dtype = Annotated[
     str | None,
     typer.Option(
         "--dtype",
-        help="bfloat16, float16 or float32, for the engine torch. Default: the fastest that the "
+        help="bfloat16, float16 or float32, for the torch engine. Default: the fastest that the "
         "device supports.",
         rich_help_panel=_MODEL,
     ),

@@ -51,8 +51,8 @@ def open_engine(
     threads = choose_threads(threads)
     on_cpu = device is None or str(device).partition(":")[0] == "cpu"
     if engine == "onnx" and not (on_cpu and dtype is None):
-        raise MossAudioError("engine='onnx' runs on the CPU in numbers of its own: leave out "
-                             "device and dtype, or take engine='torch'")  # fmt: skip
+        raise MossAudioError("engine='onnx' runs on the CPU in the checkpoint's own precision: "
+                             "leave out device and dtype, or use engine='torch'")  # fmt: skip
     if engine is None and dtype is None and on_cpu and checkpoint.layout != "released":
         engine = "torch" if device is None and _torch_has_gpu() else "onnx"
     options |= {"window_s": options.get("window_s") or checkpoint.window_s}
@@ -60,10 +60,8 @@ def open_engine(
     if engine == "onnx":
         from moss_audio.engine.onnx import open_runner
 
-        runner = open_runner(checkpoint, threads=threads)
-        return LocalEngine(
-            runner, Tokenizer.open(checkpoint.folder), checkpoint.prompt_spec, **options
-        )
+        spec, tokenizer = checkpoint.prompt_spec, Tokenizer.open(checkpoint.folder)
+        return LocalEngine(open_runner(checkpoint, threads=threads), tokenizer, spec, **options)
     return _torch_engine(checkpoint, threads, device, dtype, options)
 
 
@@ -91,9 +89,10 @@ def _torch_engine(
         "torch",
         "transformers",
         extra="torch",
-        purpose=f"running {checkpoint.name} on the engine torch",
+        purpose=f"running {checkpoint.name} on the torch engine",
         otherwise=export if checkpoint.layout == "released" else "",
     )
+    _ = checkpoint.prompt_spec  # wrong ids are told before anything is loaded
     use_threads_of_torch(threads)
     from moss_audio.engine.torch_engine import TorchEngine
     from moss_audio.model.device import choose_device, choose_dtype

@@ -102,7 +102,7 @@ def _jiwer() -> Any:
     try:
         import jiwer
     except ImportError as error:
-        raise MissingDependencyError("jiwer", "eval", "Error rates") from error
+        raise MissingDependencyError("jiwer", "eval", "computing error rates") from error
     return jiwer
 
 
@@ -119,7 +119,9 @@ def _normalizer(name: Normalizer) -> Callable[[str], str]:
         from whisper_normalizer.basic import BasicTextNormalizer
         from whisper_normalizer.english import EnglishTextNormalizer
     except ImportError as error:
-        raise MissingDependencyError("whisper-normalizer", "eval", "Error rates") from error
+        raise MissingDependencyError(
+            "whisper-normalizer", "eval", "computing error rates"
+        ) from error
     made = EnglishTextNormalizer() if name == "english" else BasicTextNormalizer()
     return lambda text: str(made(_ELLIPSIS.sub(" ", text)))
 

