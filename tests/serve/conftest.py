@@ -135,8 +135,18 @@ def model_of(engine: Any) -> MossAudio:
 @contextmanager
 def serving(engine: FakeEngine, cost: float = 0.001, **config: Any) -> Iterator[Running]:
     """A running server; `config` as of `ServerConfig`."""
+    with serving_model(model_of(engine), cost, **config) as running:
+        try:
+            yield running
+        finally:
+            engine.hold.set()
+
+
+@contextmanager
+def serving_model(model: MossAudio, cost: float = 0.001, **config: Any) -> Iterator[Running]:
+    """The same with any model."""
     settings = ServerConfig(**{"names": ("moss", "whisper-1"), **config})
-    service = Service(model_of(engine), settings, cost)
+    service = Service(model, settings, cost)
     server = Server(service)
     with bind("127.0.0.1", 0) as listening:
         url = f"http://127.0.0.1:{listening.getsockname()[1]}"
@@ -146,7 +156,6 @@ def serving(engine: FakeEngine, cost: float = 0.001, **config: Any) -> Iterator[
         try:
             yield Running(service, server, url)
         finally:
-            engine.hold.set()
             server.should_exit = True
             thread.join(10)
             service.threads.close(5)

@@ -48,6 +48,8 @@ def test_another_address_needs_keys_or_a_word() -> None:
     assert ServerConfig(host="0.0.0.0", insecure=True).insecure
     with pytest.raises(MossAudioError, match="empty"):
         ServerConfig(keys=("",))
+    with pytest.raises(MossAudioError, match="audio_s=nan"):
+        Limits(audio_s=float("nan"))
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""`serve`: a model behind OpenAI's REST interface."""
+"""`serve`: a model behind OpenAI's REST and realtime interfaces."""
 
 from __future__ import annotations
 
@@ -123,6 +123,15 @@ class ServeOptions:
             rich_help_panel=_LIMITS,
         ),
     ] = 30.0
+    max_sessions: Annotated[
+        int,
+        typer.Option(
+            "--max-live-sessions",
+            min=1,
+            help="Realtime sessions at once; further ones are refused.",
+            rich_help_panel=_LIMITS,
+        ),
+    ] = 8
     workers: Annotated[int, typer.Option("--workers", hidden=True)] = 1
     engine: Engine = None
     threads: Threads = None
@@ -140,6 +149,7 @@ class ServeOptions:
             waiting=self.max_waiting,
             wait_s=self.max_wait_s,
             drain_s=self.drain_s,
+            sessions=self.max_sessions,
         )
         return ServerConfig(
             host=self.host,
@@ -172,14 +182,14 @@ def register(app: typer.Typer) -> None:
 
 
 def serve(options: ServeOptions) -> None:
-    """Serve a model over HTTP as OpenAI does: transcriptions, chat about clips, events, captions
-    and questions."""
+    """Serve a model over HTTP as OpenAI does: transcriptions, live ones too, chat about clips,
+    events, captions and questions."""
     if options.workers != 1:
         raise typer.BadParameter(
             "one process serves one model; run several servers behind a proxy (docs/serving.md)",
             param_hint="--workers",
         )
-    for package in ("starlette", "uvicorn", "python_multipart", "prometheus_client"):
+    for package in ("starlette", "uvicorn", "python_multipart", "prometheus_client", "websockets"):
         if util.find_spec(package) is None:
             raise MissingDependencyError(package.replace("_", "-"), "serve", "moss-audio serve")
     from moss_audio.serve.run import serve as run

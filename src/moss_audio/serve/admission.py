@@ -28,6 +28,7 @@ class Ticket:
     endpoint: str
     audio_s: float
     cost_s: float
+    live: bool = False
     granted: asyncio.Future[None] = field(
         default_factory=lambda: asyncio.get_running_loop().create_future()
     )
@@ -35,7 +36,8 @@ class Ticket:
 
 
 class Admission:
-    """The queue before `running` places at the model. To be used in one event loop.
+    """The queue before `running` places at the model, and one before as many for turns of live
+    sessions, which are never refused. To be used in one event loop.
 
     Args:
         running: requests that may be in the model at once.
@@ -52,6 +54,7 @@ class Admission:
         self._metrics = metrics
         self._costs: dict[str, float] = defaultdict(lambda: cost)
         self._waiting: dict[str, deque[Ticket]] = {}
+        self._live: deque[Ticket] = deque()
         self._running: set[Ticket] = set()
         self._served: dict[str, float] = {}  # work that a busy key has had
 
@@ -88,24 +91,28 @@ class Admission:
                 code="server_overloaded", retry_after_s=wait_s,
             )  # fmt: skip
 
-    async def turn(self, key: str, endpoint: str, audio_s: float) -> Ticket:
+    async def turn(self, key: str, endpoint: str, audio_s: float, *, live: bool = False) -> Ticket:
         """Wait for a place at the model.
 
         Args:
             key: whose share it counts against.
             endpoint: requests of one have the same cost a second of sound.
             audio_s: seconds of sound.
+            live: of a session that was admitted before.
 
         Raises:
-            ApiError: at once, if `check` does.
+            ApiError: at once, if `check` does and it is not live.
         """
         cost = self._costs[endpoint] * (_FIXED_S + audio_s)
-        turn = Ticket(key, endpoint, audio_s, cost)
-        if len(self._running) >= self._places or self.n_waiting:
-            self.check(key)
-        if key not in self._served:  # a new key is owed nothing for the time before
-            self._served[key] = min(self._served.values(), default=0.0)
-        self._waiting.setdefault(key, deque()).append(turn)
+        turn = Ticket(key, endpoint, audio_s, cost, live)
+        if live:
+            self._live.append(turn)
+        else:
+            if self._n_running(live=False) >= self._places or self.n_waiting:
+                self.check(key)
+            if key not in self._served:  # a new key is owed nothing for the time before
+                self._served[key] = min(self._served.values(), default=0.0)
+            self._waiting.setdefault(key, deque()).append(turn)
         self._grant()
         began = time.monotonic()
         try:
@@ -113,6 +120,8 @@ class Admission:
         except BaseException:  # the client has gone
             if turn in self._running:
                 self.release(turn)
+            elif turn in self._live:
+                self._live.remove(turn)
             elif turn in self._waiting.get(key, ()):
                 self._waiting[key].remove(turn)
                 self._tidy(key)
@@ -126,7 +135,8 @@ class Admission:
             return
         self._running.remove(turn)
         took_s = time.monotonic() - turn.began
-        self._served[turn.key] += took_s - turn.cost_s
+        if not turn.live:
+            self._served[turn.key] += took_s - turn.cost_s
         measured = took_s / (_FIXED_S + turn.audio_s)
         self._costs[turn.endpoint] += _SMOOTHING * (measured - self._costs[turn.endpoint])
         self._tidy(turn.key)
@@ -136,11 +146,18 @@ class Admission:
         """Seconds that a further request would wait."""
         now = time.monotonic()
         ahead = sum(turn.cost_s for turns in self._waiting.values() for turn in turns)
-        left = [max(0.0, turn.cost_s - (now - turn.began)) for turn in self._running]
+        left = [
+            max(0.0, turn.cost_s - (now - turn.began)) for turn in self._running if not turn.live
+        ]
         return 0.0 if len(left) < self._places else (ahead + sum(left)) / self._places
 
+    def _n_running(self, *, live: bool) -> int:
+        return sum(turn.live == live for turn in self._running)
+
     def _grant(self) -> None:
-        while len(self._running) < self._places and self._waiting:
+        while self._live and self._n_running(live=True) < self._places:
+            self._start(self._live.popleft())
+        while self._n_running(live=False) < self._places and self._waiting:
             key = min(self._waiting, key=lambda one: self._served[one])
             turn = self._waiting[key].popleft()
             if not self._waiting[key]:
@@ -149,15 +166,19 @@ class Admission:
                 self._tidy(key)
                 continue
             self._served[key] += turn.cost_s
+            self._start(turn)
+        self._metrics.load(len(self._running), self.n_waiting)
+
+    def _start(self, turn: Ticket) -> None:
+        if not turn.granted.cancelled():
             self._running.add(turn)
             turn.began = time.monotonic()
             turn.granted.set_result(None)
-        self._metrics.load(len(self._running), self.n_waiting)
 
     def _tidy(self, key: str) -> None:
         """Forget a key that has nothing here any more."""
         if not self._waiting.get(key):
             self._waiting.pop(key, None)
-            if all(turn.key != key for turn in self._running):
+            if all(turn.live or turn.key != key for turn in self._running):
                 self._served.pop(key, None)
         self._metrics.load(len(self._running), self.n_waiting)

@@ -10,13 +10,14 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
-from starlette.routing import Route
+from starlette.routing import Route, WebSocketRoute
 
 from moss_audio.errors import MossAudioError
 from moss_audio.serve import chat, health, models, openapi, transcriptions, understanding
 from moss_audio.serve.errors import ApiError, handle
 from moss_audio.serve.gate import Gate
-from moss_audio.serve.service import Service
+from moss_audio.serve.realtime.connection import realtime
+from moss_audio.serve.service import REALTIME, Service
 
 _ENDPOINTS = {
     ("get", "/v1/models"): models.models,
@@ -42,9 +43,8 @@ def build(service: Service) -> Starlette:
         Route(path, endpoint, methods=[method.upper()])
         for (method, path), endpoint in _ENDPOINTS.items()
     ]
-    middleware = [
-        Middleware(Gate, service=service, paths=frozenset(path for _, path in _ENDPOINTS))
-    ]
+    paths = frozenset((REALTIME, *(path for _, path in _ENDPOINTS)))
+    middleware = [Middleware(Gate, service=service, paths=paths)]
     if service.config.origins:
         middleware.insert(0, Middleware(
             CORSMiddleware, allow_origins=service.config.origins, allow_methods=["*"],
@@ -60,7 +60,7 @@ def build(service: Service) -> Starlette:
             watching.cancel()
 
     app = Starlette(
-        routes=routes,
+        routes=[*routes, WebSocketRoute(REALTIME, realtime)],
         middleware=middleware,
         exception_handlers=dict.fromkeys((HTTPException, ApiError, MossAudioError), handle),
         lifespan=lifespan,

@@ -13,6 +13,7 @@ from moss_audio.serve.config import LOOPBACK, ServerConfig
 from moss_audio.serve.errors import ApiError
 
 ANONYMOUS = "anonymous"
+_KEY_PROTOCOL = "openai-insecure-api-key."  # as OpenAI's pages write it
 
 
 class Keys:
@@ -24,8 +25,9 @@ class Keys:
     def __len__(self) -> int:
         return len(self._digests)
 
-    def owner(self, headers: Headers) -> str:
-        """A name for the key in `Authorization: Bearer KEY`, the same for the same key.
+    def owner(self, headers: Headers, protocols: Sequence[str] = ()) -> str:
+        """A name for the key in `Authorization: Bearer KEY`, the same for the same key. A page
+        cannot set this header for a WebSocket: it names its key among the sub-protocols.
 
         Raises:
             ApiError: 401 for a missing or unknown key.
@@ -33,6 +35,9 @@ class Keys:
         if not self._digests:
             return ANONYMOUS
         scheme, _, key = headers.get("authorization", "").partition(" ")
+        if not scheme:
+            shown_keys = (one.partition(_KEY_PROTOCOL)[2] for one in protocols)
+            scheme, key = "bearer", next(filter(None, shown_keys), "")
         if scheme.lower() != "bearer" or not key.strip():
             raise ApiError(401, "no API key: send the header 'Authorization: Bearer KEY'",
                            code="invalid_api_key")  # fmt: skip

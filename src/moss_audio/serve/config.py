@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import math
+from dataclasses import asdict, dataclass, field
 
 from moss_audio.errors import MossAudioError
 
@@ -27,6 +28,15 @@ class Limits:
             body of a request, or may not take anything of an answer.
         body_rate: bytes a second that a body must come with in the mean, after `body_s`.
         drain_s: how long requests may go on after SIGTERM.
+        sessions: live ones at once.
+        session_s: how long one may last.
+        turn_s: of sound between two commits.
+        behind_s: of sound that a session may have committed before the server waits with reading
+            on.
+        message_bytes: of a message of a live session.
+
+    Raises:
+        MossAudioError: for what is no number.
     """
 
     body_bytes: int = 100 * MIB
@@ -42,6 +52,16 @@ class Limits:
     write_s: float = 30.0
     body_rate: float = 1024.0
     drain_s: float = 30.0
+    sessions: int = 8
+    session_s: float = 3600.0
+    turn_s: float = 600.0
+    behind_s: float = 60.0
+    message_bytes: int = 21 * MIB  # 15 MiB in base64, as OpenAI takes them
+
+    def __post_init__(self) -> None:
+        for name, value in asdict(self).items():
+            if not math.isfinite(value):
+                raise MossAudioError(f"{name}={value}: give a number that is finite")
 
 
 @dataclass(frozen=True)

@@ -1,11 +1,16 @@
-"""HTTP connections with time-outs that uvicorn has not: for a request's head, and for writing."""
+"""Connections with time-outs that uvicorn has not: for a request's head, and for writing."""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from typing import Any
 
 from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from websockets.exceptions import InvalidState
+
+_TRY_AGAIN = 1013
 
 
 def protocol(header_s: float, write_s: float) -> type[H11Protocol]:
@@ -43,10 +48,52 @@ def protocol(header_s: float, write_s: float) -> type[H11Protocol]:
             _cancel(self._write)
             super().connection_lost(exc)
 
+        def handle_websocket_upgrade(self, event: Any) -> None:
+            _cancel(self._head)
+            _cancel(self._write)
+            super().handle_websocket_upgrade(event)
+
         def _expect_head(self) -> None:
             self._head = self.loop.call_later(header_s, self.transport.abort)
 
     return TimedProtocol
+
+
+def socket_protocol(write_s: float) -> type[WebSocketsSansIOProtocol]:
+    """The protocol class of WebSockets for uvicorn: they close on a client that takes nothing for
+    `write_s`, with 1013; when the server ends, it is their sessions that close them."""
+
+    class TimedSocket(WebSocketsSansIOProtocol):
+        _write: asyncio.TimerHandle | None = None
+
+        def pause_writing(self) -> None:
+            super().pause_writing()
+            self._write = self._write or self.loop.call_later(write_s, self._too_slow)
+
+        def resume_writing(self) -> None:
+            super().resume_writing()
+            _cancel(self._write)
+            self._write = None
+
+        def connection_lost(self, exc: Exception | None) -> None:
+            _cancel(self._write)
+            super().connection_lost(exc)
+
+        def shutdown(self) -> None:
+            if not self.handshake_complete:
+                super().shutdown()
+
+        def _too_slow(self) -> None:
+            with contextlib.suppress(InvalidState):  # it is closing already
+                self.conn.send_close(_TRY_AGAIN, "the client does not read what it is sent")
+                self.transport.write(b"".join(self.conn.data_to_send()))
+            self.close_sent = self.disconnected = True
+            self.queue.put_nowait({"type": "websocket.disconnect", "code": _TRY_AGAIN})
+            self.writable.set()
+            self.transport.close()  # once what was written is read
+            self._write = self.loop.call_later(write_s, self.transport.abort)
+
+    return TimedSocket
 
 
 def _cancel(timer: asyncio.TimerHandle | None) -> None:

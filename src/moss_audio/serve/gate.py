@@ -21,6 +21,7 @@ from moss_audio.serve.service import Service
 
 # Without a key: what watches a server is asked by machines that have none.
 OPEN = ("/health", "/health/live", "/health/ready", "/version", "/metrics", "/openapi.json")
+SWITCHED = 101
 _ID = re.compile(r"[\w.:/+=-]{1,128}", re.ASCII)
 
 
@@ -39,9 +40,10 @@ class Gate:
         self._paths = paths
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
+        if scope["type"] == "lifespan":
             await self._app(scope, receive, send)
             return
+        live = scope["type"] == "websocket"
         began = time.monotonic()
         headers = Headers(scope=scope)
         shown = headers.get("x-request-id", "")
@@ -50,15 +52,17 @@ class Gate:
 
         async def answer(message: Message) -> None:
             nonlocal status
-            if message["type"] == "http.response.start":
-                status = message["status"]
+            if message["type"].endswith(("response.start", "websocket.accept")):
+                status = message.get("status", SWITCHED)
+                message.setdefault("headers", [])
                 MutableHeaders(scope=message)["x-request-id"] = request_id
             await send(message)
 
         try:
             key = self._admit(scope, headers)
             scope.setdefault("state", {}).update(key=key, began=began)
-            await self._app(scope, guarded(receive, self._service.config.limits), answer)
+            heard = receive if live else guarded(receive, self._service.config.limits)
+            await self._app(scope, heard, answer)
         except (ClientGone, ClientDisconnect):
             status = CLIENT_GONE
         except asyncio.CancelledError:  # the time to drain is over, or a second signal came
@@ -75,7 +79,8 @@ class Gate:
             label = scope["path"] if scope["path"] in self._paths else "other"
             if label not in OPEN:
                 self._service.metrics.responded(label, status, took_s)
-                log.info("%s %s %d %.3f s %s", scope["method"], label, status, took_s, request_id)
+                method = "WS" if live else scope["method"]
+                log.info("%s %s %d %.3f s %s", method, label, status, took_s, request_id)
 
     def _admit(self, scope: Scope, headers: Headers) -> str:
         """Whose request it is. What would be refused later is refused before its body is read."""
@@ -83,10 +88,10 @@ class Gate:
         if scope["path"] in OPEN:
             return ANONYMOUS
         check_page(headers, service.config)
-        key = service.keys.owner(headers)
+        key = service.keys.owner(headers, scope.get("subprotocols", ()))
         if service.draining:
             raise _shutting_down()
-        if scope["method"] == "POST":
+        if scope.get("method", "POST") == "POST":  # a WebSocket has none
             service.admission.check(key)
         return key
 

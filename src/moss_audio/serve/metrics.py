@@ -24,9 +24,12 @@ class Metrics:
                                       "finished_reason")  # fmt: skip
         self._rejections = self._counter("admission_rejections", "Refused requests.", "reason")
         self._responses = self._counter("http_responses", "Responses.", "endpoint", "status")
+        self._live = self._gauge("websocket_connections_active", "Live sessions.")
         self._first = self._histogram("time_to_first_token_seconds", "Arrival to first text.")
         self._whole = self._histogram("e2e_request_latency_seconds", "Arrival to the whole answer.")
         self._queued = self._histogram("request_queue_time_seconds", "Wait for a turn.")
+        self._final = Histogram("moss:time_to_final_seconds", "Commit to the whole transcript.",
+                                ("model",), registry=self.registry, buckets=_SECONDS)  # fmt: skip
 
     def text(self) -> bytes:
         """All of it in Prometheus' text form."""
@@ -35,6 +38,12 @@ class Metrics:
     def load(self, running: int, waiting: int) -> None:
         self._running.labels(self._model).set(running)
         self._waiting.labels(self._model).set(waiting)
+
+    def live(self, sessions: int) -> None:
+        self._live.labels(self._model).set(sessions)
+
+    def final(self, seconds: float) -> None:
+        self._final.labels(self._model).observe(seconds)
 
     def lag(self, seconds: float) -> None:
         self._lag.labels(self._model).set(seconds)

@@ -14,13 +14,14 @@ from moss_audio.api import MossAudio
 from moss_audio.errors import MossAudioError
 from moss_audio.serve.app import build
 from moss_audio.serve.config import ServerConfig
-from moss_audio.serve.connections import protocol
+from moss_audio.serve.connections import protocol, socket_protocol
 from moss_audio.serve.errors import log
 from moss_audio.serve.service import Service
 from moss_audio.units import SAMPLE_RATE
 
 _WARM_S = 4.0
 _THREADS_END_S = 5.0
+_PONG_S = 120.0  # a session that is read slowly, being behind, answers late
 
 
 class Server(uvicorn.Server):
@@ -33,7 +34,10 @@ class Server(uvicorn.Server):
             uvicorn.Config(
                 build(service),
                 http=protocol(limits.header_s, limits.write_s),
-                ws="none",
+                ws=socket_protocol(limits.write_s),
+                ws_max_size=limits.message_bytes,
+                ws_per_message_deflate=False,
+                ws_ping_timeout=_PONG_S,
                 log_config=None,
                 access_log=False,
                 server_header=False,
@@ -49,6 +53,7 @@ class Server(uvicorn.Server):
         self.service.draining = True
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self.service.draining = True
         running = len(self.server_state.tasks)
         if running:
             drain_s = self.service.config.limits.drain_s

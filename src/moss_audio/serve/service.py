@@ -5,13 +5,14 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from starlette.requests import Request
 
 from moss_audio.errors import MossAudioError
-from moss_audio.serve.admission import Admission
+from moss_audio.serve.admission import Admission, Ticket
 from moss_audio.serve.auth import Keys
 from moss_audio.serve.config import ServerConfig
 from moss_audio.serve.errors import ApiError, ClientGone
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from moss_audio.engine.local import LocalEngine
 
 T = TypeVar("T")
+
+REALTIME = "/v1/realtime"
 
 
 class Service:
@@ -50,8 +53,9 @@ class Service:
         self.metrics = Metrics(config.names[0])
         places = self.engine.batch_size  # as many as are decoded together
         self.admission = Admission(places, len(self.keys), config.limits, self.metrics, cost)
-        self.threads = WorkThreads(places)
+        self.threads = WorkThreads(2 * places)  # for requests, and for turns of live sessions
         self.draining = False
+        self._n_live = 0
 
     @property
     def ready(self) -> bool:
@@ -85,20 +89,51 @@ class Service:
         """
         endpoint, key = request.scope["path"], request.state.key
         turn = await unless_gone(request, self.admission.turn(key, endpoint, audio_s))
+        return self._begin(turn, request.state.began, work)
+
+    async def start_live(self, key: str, audio_s: float, work: Work) -> Job:
+        """The same for a turn of a live session: it was admitted with its session, so that it is
+        never refused, and goes before all requests."""
+        began = time.monotonic()
+        turn = await self.admission.turn(key, REALTIME, audio_s, live=True)
+        return self._begin(turn, began, work)
+
+    def _begin(self, turn: Ticket, began: float, work: Work) -> Job:
         job: Job
 
         def ended() -> None:
             self.admission.release(turn)
             usage = job.engine.usage
-            self.metrics.answered(endpoint, usage.prompt_tokens, usage.output_tokens, usage.audio_s)
+            self.metrics.answered(
+                turn.endpoint, usage.prompt_tokens, usage.output_tokens, usage.audio_s
+            )
             for reason in usage.reasons:
                 self.metrics.finished(reason)
             if job.first_at is not None:
-                self.metrics.first(endpoint, job.first_at - request.state.began)
+                self.metrics.first(turn.endpoint, job.first_at - began)
 
-        job = Job(MeteredEngine(self.engine, key), work, ended)
+        job = Job(MeteredEngine(self.engine, turn.key, live=turn.live), work, ended)
         self.threads.start(job)
         return job
+
+    @contextmanager
+    def live_session(self) -> Iterator[None]:
+        """A place among the live sessions, from the handshake on.
+
+        Raises:
+            ApiError: 503 if all are taken.
+        """
+        if self._n_live >= self.config.limits.sessions:
+            self.metrics.refused("sessions")
+            raise ApiError(503, "all live sessions that the server has are taken: try again later",
+                           code="server_overloaded", retry_after_s=10)  # fmt: skip
+        self._n_live += 1
+        self.metrics.live(self._n_live)
+        try:
+            yield
+        finally:
+            self._n_live -= 1
+            self.metrics.live(self._n_live)
 
     async def complete(
         self, request: Request, audio_s: float, work: Callable[[MeteredEngine], T]

@@ -55,11 +55,13 @@ class MeteredEngine:
     Args:
         engine: that answers.
         key: whose request it is.
+        live: whether somebody is speaking; then it goes before all others.
     """
 
-    def __init__(self, engine: LocalEngine, key: str) -> None:
+    def __init__(self, engine: LocalEngine, key: str, *, live: bool = False) -> None:
         self._engine = engine
         self._key = key
+        self._live = live
         self._lock = threading.Lock()
         self._cancelled = False
         self._handles: set[Handle] = set()
@@ -125,7 +127,7 @@ class MeteredEngine:
 
     def _submit(self, request: Request, *, pieces: bool = False) -> Handle:
         # the windows of a long recording, which are not kept, let all others go first
-        priority = 0 if request.reuse else -1
+        priority = 1 if self._live else 0 if request.reuse else -1
         self.go_on()
         handle = self._engine.submit(
             replace(request, key=self._key, priority=priority), pieces=pieces

@@ -1,0 +1,120 @@
+"""Sound that is not committed yet, and the turns in it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from moss_audio.serve.realtime.config import TurnDetection
+from moss_audio.serve.realtime.vad import FRAME_MS, FRAME_SAMPLES, ONSET_FRAMES, EnergyVad
+from moss_audio.units import SAMPLE_RATE
+
+
+@dataclass(frozen=True)
+class Began:
+    """Speech has begun; `at_ms` from the start of the session, with what goes before it."""
+
+    at_ms: int
+
+
+@dataclass(frozen=True, eq=False)
+class Ended:
+    """Speech has ended at `at_ms`: all of its samples `[n]`."""
+
+    at_ms: int
+    samples: np.ndarray
+
+
+class InputBuffer:
+    """Samples at 16 kHz. With a detector only a turn and a little before it is kept.
+
+    Args:
+        longest_s: a turn ends then.
+    """
+
+    def __init__(self, longest_s: float) -> None:
+        self._longest = round(longest_s * SAMPLE_RATE)
+        self._held: list[np.ndarray] = []
+        self._n_held = 0
+        self._tail = np.empty(0, np.float32)  # less than a frame, with a detector
+        self._position = 0  # samples of the session that were held, or let go
+        self._vad: EnergyVad | None = None
+        self._before = 0  # frames that are kept where nobody speaks
+
+    @property
+    def n_samples(self) -> int:
+        """Samples that a commit would take."""
+        return self._n_held + len(self._tail)
+
+    @property
+    def speaking(self) -> bool:
+        """Whether a turn is open."""
+        return self._vad.speaking if self._vad else self.n_samples > 0
+
+    @property
+    def full(self) -> bool:
+        """Whether nothing more can be held until there is a commit."""
+        return self._vad is None and self.n_samples >= self._longest
+
+    def detect(self, turns: TurnDetection | None) -> Iterator[Began | Ended]:
+        """Find turns in this way from now on, or leave it to the client. What is held stays, and
+        is looked through where there was no detector before."""
+        if turns is None:
+            if self._vad is not None:
+                self._vad = None
+                self._hold(self._tail)
+                self._tail = np.empty(0, np.float32)
+            return
+        self._before = -(-turns.prefix_padding_ms // FRAME_MS) + ONSET_FRAMES
+        if self._vad is not None:
+            self._vad.set(turns.threshold, turns.silence_ms)
+            return
+        self._vad = EnergyVad(turns.threshold, turns.silence_ms)
+        self._position -= self._n_held  # it is held a second time
+        yield from self.push(self._taken())
+
+    def push(self, samples: np.ndarray) -> Iterator[Began | Ended]:
+        """Hear samples `[n]`."""
+        if self._vad is None:
+            self._hold(samples)
+            return
+        heard = np.concatenate([self._tail, samples])
+        whole = len(heard) - len(heard) % FRAME_SAMPLES
+        self._tail = heard[whole:]
+        for frame in heard[:whole].reshape(-1, FRAME_SAMPLES):
+            self._hold(frame.copy())  # what is kept must not keep all of a large append
+            while not self._vad.speaking and len(self._held) > self._before:
+                self._n_held -= len(self._held.pop(0))
+            changed = self._vad.push(frame)
+            if changed and self._vad.speaking:
+                yield Began(_ms(self._position - self._n_held))
+            elif changed or (self._vad.speaking and self._n_held >= self._longest):
+                self._vad.end()
+                yield Ended(_ms(self._position), self._taken())
+
+    def take(self, last: np.ndarray | None = None) -> np.ndarray:
+        """All samples `[n]` that are held, with the `last` behind them; then there are none."""
+        for rest in (self._tail, last):
+            if rest is not None:
+                self._hold(rest)
+        self._tail = np.empty(0, np.float32)
+        if self._vad is not None:
+            self._vad.end()
+        return self._taken()
+
+    def _hold(self, samples: np.ndarray) -> None:
+        if len(samples):
+            self._held.append(samples)
+            self._n_held += len(samples)
+            self._position += len(samples)
+
+    def _taken(self) -> np.ndarray:
+        taken = np.concatenate(self._held) if self._held else np.empty(0, np.float32)
+        self._held, self._n_held = [], 0
+        return taken
+
+
+def _ms(samples: int) -> int:
+    return samples * 1000 // SAMPLE_RATE

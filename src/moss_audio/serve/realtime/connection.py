@@ -1,0 +1,171 @@
+"""One WebSocket: a reader, a writer, and one turn after another at the model."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import time
+from collections.abc import Coroutine, Generator
+from typing import Any
+
+from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
+
+from moss_audio.listen import AnswerStream
+from moss_audio.result import Transcript
+from moss_audio.serve.errors import as_api_error
+from moss_audio.serve.formats import token_usage
+from moss_audio.serve.realtime.session import ITEM, CommittedTurn, Event, RealtimeSession, event
+from moss_audio.serve.realtime.words import WholeWords
+from moss_audio.serve.reasoning import ReasoningSplitter
+from moss_audio.serve.service import Service
+from moss_audio.serve.work import MeteredEngine
+from moss_audio.units import SAMPLE_RATE
+from moss_audio.writers import rounded
+
+_LARGE = 64 * 1024  # characters of a message that a thread reads, so that the event loop does not
+_WAITING = 256  # events that wait to be sent
+_LOOK_S = 0.1
+_TRANSCRIPTION = f"{ITEM}.input_audio_transcription"
+GOING_AWAY, FAILED = 1001, 1011
+
+
+async def realtime(socket: WebSocket) -> None:
+    """A session, from its beginning to its end. Raises ApiError where it cannot begin."""
+    service: Service = socket.app.state.service
+    model = socket.query_params.get("model", "")
+    session = RealtimeSession(service.name, model, service.config.limits)
+    with service.live_session():
+        await socket.accept("realtime" if "realtime" in socket.scope["subprotocols"] else None)
+        await _Connection(socket, service, session).run()
+
+
+class _Connection:
+    def __init__(self, socket: WebSocket, service: Service, session: RealtimeSession) -> None:
+        self._socket = socket
+        self._service = service
+        self._session = session
+        self._limits = service.config.limits
+        self._began = time.monotonic()
+        self._out: asyncio.Queue[Event] = asyncio.Queue(_WAITING)
+        self._turns: asyncio.Queue[CommittedTurn] = asyncio.Queue()
+        self._behind_s = 0.0  # of sound that is committed and not transcribed
+        self._caught_up = asyncio.Event()
+
+    async def run(self) -> None:
+        """Until one side closes."""
+        await self._out.put(self._session.created())
+        parts: tuple[Coroutine[Any, Any, None], ...] = (
+            self._read(), self._write(), self._transcribe(), self._watch(),
+        )  # fmt: skip
+        tasks = [asyncio.ensure_future(part) for part in parts]
+        code, reason = GOING_AWAY, "the session is over: connect again"
+        try:
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            for failure in filter(None, (task.exception() for task in done)):
+                if not isinstance(failure, WebSocketDisconnect):
+                    code, reason = FAILED, str(as_api_error(failure))  # type: ignore[arg-type]
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            if self._socket.client_state is WebSocketState.CONNECTED:
+                with contextlib.suppress(WebSocketDisconnect, RuntimeError):
+                    await self._socket.close(code, reason)
+
+    async def _read(self) -> None:
+        while True:
+            message = await self._socket.receive()
+            if message["type"] == "websocket.disconnect":
+                return
+            text = message.get("text")
+            if len(text or "") < _LARGE:
+                found = self._session.receive(text)
+            else:
+                found = await asyncio.to_thread(self._session.receive, text)
+            for one in found:
+                if isinstance(one, CommittedTurn):
+                    self._behind_s += len(one.samples) / SAMPLE_RATE
+                    self._turns.put_nowait(one)
+                else:
+                    await self._out.put(one)
+            while self._behind_s > self._limits.behind_s:
+                self._caught_up.clear()
+                await self._caught_up.wait()
+
+    async def _write(self) -> None:
+        while True:
+            one = await self._out.get()
+            text = json.dumps(one, ensure_ascii=False, separators=(",", ":"))
+            await self._socket.send_text(text.encode("utf-8", "replace").decode())
+            self._out.task_done()
+
+    async def _watch(self) -> None:
+        """Ends when the session has to."""
+        until: float | None = None
+        while time.monotonic() - self._began < self._limits.session_s:
+            await asyncio.sleep(_LOOK_S)
+            if self._service.draining:
+                until = until or time.monotonic() + self._limits.drain_s - 2 * _LOOK_S
+                idle = not self._behind_s and not self._session.speaking
+                if idle or time.monotonic() >= until:
+                    break
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._out.join(), _LOOK_S)
+
+    async def _transcribe(self) -> None:
+        while True:
+            turn = await self._turns.get()
+            try:
+                await self._answer(turn)
+            except Exception as error:
+                told = as_api_error(error).body()["error"]
+                await self._tell("failed", turn, error=told)
+            self._behind_s -= len(turn.samples) / SAMPLE_RATE
+            if self._turns.empty():
+                self._behind_s = 0.0  # without what adding and taking away leaves
+            self._caught_up.set()
+
+    async def _answer(self, turn: CommittedTurn) -> None:
+        service, words, splitter = self._service, WholeWords(), ReasoningSplitter()
+        found: list[Transcript] = []
+
+        def work(engine: MeteredEngine) -> Generator[str, None, None]:
+            # times by alignment, which take the words of a plain transcript as they are
+            timed = service.model.checkpoint.times != "written"
+            how = {"timestamps": "word", "times": "alignment"} if timed else {}
+            answer = AnswerStream(
+                engine, service.model.query("transcribe", (turn.samples, SAMPLE_RATE), **how)
+            )
+            for piece in answer:
+                yield splitter.push(piece)[1]
+            yield splitter.finish()[1]
+            found.append(answer.result)
+
+        committed = time.monotonic()
+        job = await service.start_live(
+            self._socket.state.key, len(turn.samples) / SAMPLE_RATE, work
+        )
+        async for piece in job.items():
+            await self._delta(turn, words.push(piece))
+        (transcript,) = found
+        if transcript.text:
+            await self._delta(turn, words.finish())
+        service.metrics.final(time.monotonic() - committed)
+        timed_words = [
+            {"word": word["text"], "start": word["start"], "end": word["end"]}
+            for word in rounded(transcript)["words"]
+        ]
+        await self._tell(
+            "completed", turn, transcript=transcript.text, usage=token_usage(job.engine.usage),
+            words=timed_words,
+        )  # fmt: skip
+
+    async def _delta(self, turn: CommittedTurn, text: str) -> None:
+        if text:
+            await self._tell("delta", turn, delta=text)
+
+    async def _tell(self, kind: str, turn: CommittedTurn, **fields: Any) -> None:
+        await self._out.put(
+            event(f"{_TRANSCRIPTION}.{kind}", item_id=turn.item_id, content_index=0, **fields)
+        )

@@ -1,0 +1,32 @@
+"""Pieces of a text -> pieces that end where words do, and are never taken back."""
+
+from __future__ import annotations
+
+from moss_audio.text import is_cjk
+
+
+class WholeWords:
+    """Clients add up what they get: half a word would be seen as one."""
+
+    def __init__(self) -> None:
+        self._held = ""
+        self._begun = False
+
+    def push(self, piece: str) -> str:
+        """The words that are whole with a further piece. White space goes before a word."""
+        self._held += piece
+        if not self._begun:
+            self._held = self._held.lstrip()
+        end = len(self._held)
+        while end and not (self._held[end - 1].isspace() or is_cjk(self._held[end - 1])):
+            end -= 1
+        return self._given(len(self._held[:end].rstrip()))
+
+    def finish(self) -> str:
+        """The last word."""
+        return self._given(len(self._held.rstrip()))
+
+    def _given(self, end: int) -> str:
+        given, self._held = self._held[:end], self._held[end:]
+        self._begun = self._begun or bool(given)
+        return given
