@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from moss_audio.errors import MossAudioError
 from moss_audio.evaluate import report as reports
 from moss_audio.evaluate.figures import ALL, figures
 from moss_audio.evaluate.plan import Plan
@@ -96,6 +98,15 @@ with AnswerFile(Path({str(tmp_path / "out")!r})) as store:
     )
     assert done.returncode == -signal.SIGKILL
     assert _run(FakeModel(), plan("asr", data), tmp_path / "out").reused == 4
+
+
+def test_a_full_disk_names_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(MossAudioError, match=rf"{FILE}: cannot be written \(No space left"):
+        _run(FakeModel(), plan("asr", _dimension(tmp_path / "data")), tmp_path / "out")
 
 
 def test_another_model_suite_or_prompt_is_asked_again(

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from moss_audio.endpoint import Endpoint
-from moss_audio.errors import MossAudioError
+from moss_audio.errors import MissingDependencyError, MossAudioError
 from moss_audio.evaluate.figures import ALL, Figure, figures
 from moss_audio.evaluate.item import Item
 from moss_audio.evaluate.loaders import prompts
@@ -288,3 +288,14 @@ def test_sounds_made_here_tell_what_they_are() -> None:
     noisy: Any = Noisy(clip, 10.0, "white", "i")
     assert clip.identity in noisy.identity
     assert noisy.load().duration_s == 0.5
+
+
+def test_a_suite_of_error_rates_needs_its_extra_before_it_asks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The extra was missed at the end, when everything had been asked."""
+    layouts.tone(tmp_path / "a" / "0.wav")
+    layouts.jsonl(tmp_path / "a" / "list.jsonl", [{"audio": "0.wav", "text": "hello"}])
+    monkeypatch.setattr("moss_audio.errors.util.find_spec", lambda name: None)
+    with pytest.raises(MissingDependencyError, match=r"suite 'asr' .*\[eval\]"):
+        plan("asr", tmp_path)

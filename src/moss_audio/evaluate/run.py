@@ -52,7 +52,6 @@ def run(
         for done, one in enumerate(_heard(model, part.call, todo), len(items) - len(todo) + 1):
             about = {"part": part.name, "id": one.item.id, "prompt": part.call.wording(one.item)}
             store.add(one.key, about, one.error or one.result, one.seconds)
-            store.flush()
             progress(before + done, total, part.name)
         before += len(items)
         found = tuple(_outcome(one, store) for one in asked)

@@ -7,6 +7,7 @@ is written down, but tried again by the next run.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 from collections.abc import Mapping
@@ -42,15 +43,14 @@ class AnswerFile:
             if self._torn():
                 self._file.write(b"\n")
         except OSError as error:
-            raise MossAudioError(
-                f"{self.path}: cannot be written ({error.strerror}); choose a folder with --out"
-            ) from error
+            raise self._unwritable(error, "choose a folder with --out") from error
 
     def __enter__(self) -> AnswerFile:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._file.close()
+        with contextlib.suppress(OSError):  # `add` has said what could not be written
+            self._file.close()
 
     def get(self, key: str) -> Stored | None:
         """What was answered under a key; None if nothing was, or it failed."""
@@ -59,7 +59,11 @@ class AnswerFile:
     def add(
         self, key: str, about: Mapping[str, Any], answer: Result | MossAudioError, seconds: float
     ) -> None:
-        """Write an answer or a failure down. `about` is for the reader: part, id, prompt."""
+        """Put an answer or a failure on the disk. `about` is for the reader: part, id, prompt.
+
+        Raises:
+            MossAudioError: if the disk refuses it.
+        """
         line: dict[str, Any] = {"key": key, **about, "seconds": round(seconds, 4)}
         if isinstance(answer, MossAudioError):
             line["error"] = " ".join(str(answer).split())
@@ -67,12 +71,16 @@ class AnswerFile:
             line["result"] = answer.to_dict()
             self._found[key] = Stored(answer, seconds)
         text = json.dumps(line, ensure_ascii=False) + "\n"
-        self._file.write(text.encode("utf-8", "replace"))
+        try:
+            self._file.write(text.encode("utf-8", "replace"))
+            self._file.flush()
+            os.fsync(self._file.fileno())
+        except OSError as error:
+            remedy = "once there is room, the same command resumes"
+            raise self._unwritable(error, remedy) from error
 
-    def flush(self) -> None:
-        """Put what was added on the disk."""
-        self._file.flush()
-        os.fsync(self._file.fileno())
+    def _unwritable(self, error: OSError, remedy: str) -> MossAudioError:
+        return MossAudioError(f"{self.path}: cannot be written ({error.strerror}); {remedy}")
 
     def _torn(self) -> bool:
         if self.path.stat().st_size == 0:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from moss_audio.errors import MossAudioError
+from moss_audio.errors import MossAudioError, require
 from moss_audio.evaluate.loaders.files import DataError
 from moss_audio.evaluate.plan import Plan
 from moss_audio.evaluate.suites import asr, captions, general, nano, timestamps
@@ -20,12 +20,13 @@ SUITES = {
     "timestamps": timestamps.plan,
     "captions": captions.plan,
 }
+_ERROR_RATES = ("nano", "asr", "timestamps")  # suites that compare words
 
 
 def plan(name: str, data: Path, judge: SpeechCaptionJudge | None = None) -> Plan:
     """The suite `name` on the test sets in `data`; `judge` rates speakers' descriptions in the
     suite captions. Raises MossAudioError for an unknown suite, DataError where a set is not as it
-    should be or none is there."""
+    should be or none is there, MissingDependencyError for one without the extra that it needs."""
     if name not in SUITES:
         raise MossAudioError(f"unknown suite {name!r}: choose one of {', '.join(SUITES)}")
     if judge is not None and name != "captions":
@@ -36,4 +37,6 @@ def plan(name: str, data: Path, judge: SpeechCaptionJudge | None = None) -> Plan
     if not made.parts:
         reasons = "; ".join(f"{part}: {reason}" for part, reason in made.absent)
         raise DataError(f"{data}: nothing to measure for suite {name!r}: {reasons}")
+    if name in _ERROR_RATES:  # told before an hour of questions, not behind it
+        require("jiwer", "whisper_normalizer", extra="eval", purpose=f"suite {name!r}")
     return made
