@@ -9,6 +9,7 @@ import threading
 import time
 import wave
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,8 @@ import openai
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from openai.types.realtime import RealtimeServerEvent
+from pydantic import TypeAdapter
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
@@ -206,6 +209,53 @@ def test_sessions_are_counted_at_the_handshake() -> None:
         wait_for(lambda: running.metric(active) == 0)
         with socket(running):
             pass
+
+
+def test_a_key_cannot_take_all_sessions() -> None:
+    with serving(FakeEngine(), keys=("a", "b"), limits=Limits(sessions=4)) as running:
+        a, b = ({"authorization": f"Bearer {key}"} for key in "ab")
+        with socket(running, additional_headers=a), socket(running, additional_headers=a):
+            with pytest.raises(InvalidStatus) as caught:
+                socket(running, additional_headers=a)
+            assert caught.value.response.status_code == 429
+            with socket(running, additional_headers=b) as client:
+                assert receive(client)["type"] == "session.created"
+
+
+def test_every_event_is_as_openais_types_say(running: Running) -> None:
+    include = ["item.input_audio_transcription.logprobs"]
+    kinds = set()
+    with socket(running) as client:
+        client.send(message("session.update", session={"include": include}))
+        for sent in (append(TURN), message(STOP), append(TURN[:20_000]), message(STOP),
+                     message("input_audio_buffer.clear"), message("response.create")):  # fmt: skip
+            client.send(sent)
+        while "error" not in kinds or f"{TRANSCRIPTION}.completed" not in kinds:
+            found = receive(client)
+            kinds.add(found["type"])
+            event: Any = TypeAdapter(RealtimeServerEvent).validate_python(found)
+            assert event.to_dict().items() <= found.items()
+            if found["type"] == f"{TRANSCRIPTION}.completed" and event.transcript:
+                assert [one.logprob for one in event.logprobs] == [-0.5, -0.5]
+    assert len(kinds) >= 10
+
+
+def test_sessions_do_not_hear_each_other() -> None:
+    engine = FakeEngine(lambda request: f"{sum(map(len, request.clips))} samples", batch_size=2)
+
+    def speak(index: int) -> None:
+        with socket(running) as client:
+            client.send(manual(format={"type": "audio/pcm", "rate": 16_000}))
+            for turn in range(3):
+                n = 4000 + 100 * index + turn
+                client.send(append(speech((1, 0.1), rate=16_000)[: 2 * n]))
+                client.send(message(STOP))
+                item = receive(client, STOP + "ted")["item_id"]
+                done = receive(client, f"{TRANSCRIPTION}.completed")
+                assert (done["item_id"], done["transcript"]) == (item, f"{n} samples")
+
+    with serving(engine) as running, ThreadPoolExecutor(8) as pool:
+        list(pool.map(speak, range(8)))
 
 
 def test_an_admitted_session_is_not_refused_when_requests_fill_the_server() -> None:

@@ -137,6 +137,13 @@ def token_logprobs(answer: Generation, tokenizer: Any, first: int = 0) -> list[d
     ]
 
 
+def transcript_logprobs(usage: Usage, tokenizer: Any) -> list[dict[str, Any]]:
+    """The tokens of all answers, as transcriptions tell them."""
+    tokens = [one for answer in usage.answers for one in token_logprobs(answer, tokenizer)]
+    names = ("token", "logprob", "bytes")
+    return [{name: token[name] for name in names} for token in tokens]
+
+
 def completion_head(kind: str, model: str) -> dict[str, Any]:
     """What a completion, or each of its chunks, begins with."""
     return {

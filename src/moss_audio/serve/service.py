@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar, cast
@@ -55,7 +56,7 @@ class Service:
         self.admission = Admission(places, len(self.keys), config.limits, self.metrics, cost)
         self.threads = WorkThreads(2 * places)  # for requests, and for turns of live sessions
         self.draining = False
-        self._n_live = 0
+        self._live: Counter[str] = Counter()  # sessions of each key
 
     @property
     def ready(self) -> bool:
@@ -117,23 +118,29 @@ class Service:
         return job
 
     @contextmanager
-    def live_session(self) -> Iterator[None]:
-        """A place among the live sessions, from the handshake on.
+    def live_session(self, key: str) -> Iterator[None]:
+        """A place among the live sessions, from the handshake on. With several keys, none has more
+        than half of them.
 
         Raises:
-            ApiError: 503 if all are taken.
+            ApiError: 503 if all are taken, 429 if the key has its share.
         """
-        if self._n_live >= self.config.limits.sessions:
+        most = self.config.limits.sessions
+        if self._live.total() >= most:
             self.metrics.refused("sessions")
             raise ApiError(503, "all live sessions that the server has are taken: try again later",
                            code="server_overloaded", retry_after_s=10)  # fmt: skip
-        self._n_live += 1
-        self.metrics.live(self._n_live)
+        if len(self.keys) > 1 and self._live[key] >= -(-most // 2):
+            self.metrics.refused("key")
+            raise ApiError(429, "this key has as many live sessions as it may: try again later",
+                           code="rate_limit_exceeded", retry_after_s=10)  # fmt: skip
+        self._live[key] += 1
+        self.metrics.live(self._live.total())
         try:
             yield
         finally:
-            self._n_live -= 1
-            self.metrics.live(self._n_live)
+            self._live[key] -= 1
+            self.metrics.live(self._live.total())
 
     async def complete(
         self, request: Request, audio_s: float, work: Callable[[MeteredEngine], T]

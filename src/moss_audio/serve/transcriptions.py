@@ -18,8 +18,8 @@ from moss_audio.serve.formats import (
     PLAIN,
     mean_logprob,
     plain,
-    token_logprobs,
     token_usage,
+    transcript_logprobs,
     verbose,
 )
 from moss_audio.serve.forms import read_form
@@ -155,10 +155,7 @@ def _average(answers: Iterator[Generation], transcript: Transcript) -> float:
 def _logprobs(service: Service, form: TranscriptionForm, usage: Usage) -> dict[str, Any]:
     if "logprobs" not in form.include:
         return {}
-    tokenizer = service.engine.tokenizer
-    tokens = [one for answer in usage.answers for one in token_logprobs(answer, tokenizer)]
-    names = ("token", "logprob", "bytes")
-    return {"logprobs": [{name: token[name] for name in names} for token in tokens]}
+    return {"logprobs": transcript_logprobs(usage, service.engine.tokenizer)}
 
 
 def _query(service: Service, form: TranscriptionForm, file: Upload) -> Query:

@@ -10,6 +10,7 @@ from moss_audio.serve.errors import ApiError
 from moss_audio.serve.forms import parse
 from moss_audio.settings import Between
 
+LOGPROBS = "item.input_audio_transcription.logprobs"  # what a client can have included
 _TELEPHONE_HZ = 8_000
 # Of semantic_vad: milliseconds of silence that end a turn.
 _PATIENCE = {"low": 1600, "medium": 1000, "auto": 1000, "high": 600}
@@ -83,6 +84,11 @@ class SessionConfig:
         }
         self._include: list[Any] = []
         self._build(self._raw)
+
+    @property
+    def logprobs(self) -> bool:
+        """Whether transcripts are to have log-probabilities."""
+        return LOGPROBS in self._include
 
     def update(self, session: Any) -> None:
         """Merge an update: what it does not name keeps its value, null clears.

@@ -14,7 +14,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 from moss_audio.listen import AnswerStream
 from moss_audio.result import Transcript
 from moss_audio.serve.errors import as_api_error
-from moss_audio.serve.formats import token_usage
+from moss_audio.serve.formats import token_usage, transcript_logprobs
 from moss_audio.serve.realtime.session import ITEM, CommittedTurn, Event, RealtimeSession, event
 from moss_audio.serve.realtime.words import WholeWords
 from moss_audio.serve.reasoning import ReasoningSplitter
@@ -35,7 +35,7 @@ async def realtime(socket: WebSocket) -> None:
     service: Service = socket.app.state.service
     model = socket.query_params.get("model", "")
     session = RealtimeSession(service.name, model, service.config.limits)
-    with service.live_session():
+    with service.live_session(socket.state.key):
         await socket.accept("realtime" if "realtime" in socket.scope["subprotocols"] else None)
         await _Connection(socket, service, session).run()
 
@@ -133,7 +133,8 @@ class _Connection:
         def work(engine: MeteredEngine) -> Generator[str, None, None]:
             # times by alignment, which take the words of a plain transcript as they are
             timed = service.model.checkpoint.times != "written"
-            how = {"timestamps": "word", "times": "alignment"} if timed else {}
+            how: dict[str, Any] = {"timestamps": "word", "times": "alignment"} if timed else {}
+            how["logprobs"] = 0 if turn.logprobs else None
             answer = AnswerStream(
                 engine, service.model.query("transcribe", (turn.samples, SAMPLE_RATE), **how)
             )
@@ -156,9 +157,12 @@ class _Connection:
             {"word": word["text"], "start": word["start"], "end": word["end"]}
             for word in rounded(transcript)["words"]
         ]
+        usage, more = job.engine.usage, {}
+        if turn.logprobs:
+            more["logprobs"] = transcript_logprobs(usage, service.engine.tokenizer)
         await self._tell(
-            "completed", turn, transcript=transcript.text, usage=token_usage(job.engine.usage),
-            words=timed_words,
+            "completed", turn, transcript=transcript.text, usage=token_usage(usage),
+            words=timed_words, **more,
         )  # fmt: skip
 
     async def _delta(self, turn: CommittedTurn, text: str) -> None:

@@ -29,10 +29,11 @@ Event = dict[str, Any]
 
 @dataclass(frozen=True, eq=False)
 class CommittedTurn:
-    """What was committed: samples `[n]` at 16 kHz, to be transcribed."""
+    """What was committed: samples `[n]` at 16 kHz, to be transcribed with `logprobs` or without."""
 
     item_id: str
     samples: np.ndarray
+    logprobs: bool
 
 
 class RealtimeSession:
@@ -154,7 +155,7 @@ class RealtimeSession:
             event(f"{_BUFFER}.committed", item_id=item, **placed),
             event(f"{ITEM}.added", item=told, **placed),
             event(f"{ITEM}.done", item=told, **placed),
-            CommittedTurn(item, samples),
+            CommittedTurn(item, samples, self._config.logprobs),
         ]
 
     def _told(self) -> dict[str, Any]:
