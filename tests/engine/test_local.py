@@ -167,6 +167,22 @@ def test_the_thread_begins_with_the_first_request_and_ends_with_its_engine() -> 
     assert not thread.is_alive()
 
 
+def test_a_thread_that_could_not_begin_is_begun_by_the_next_request(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Where the system had no more, nobody would answer, and all would wait."""
+    engine, _ = build()
+
+    def refused(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", refused)
+        with pytest.raises(RuntimeError, match="new thread"):
+            engine.submit(ask(1))
+    assert engine.submit(ask(1)).result(60).token_ids
+
+
 def test_a_closed_engine_ends_what_is_on_its_way_and_says_so() -> None:
     runner = Endless()
     engine, _ = build(runner)

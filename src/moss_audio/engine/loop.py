@@ -152,10 +152,13 @@ class Loop:
             if self.closed:
                 raise MossAudioError("the engine is closed")
             if self._thread is None:
-                thread = threading.Thread(target=self._run, name=THREAD, daemon=True)
-                thread.start()
-                self._thread = thread
+                self._thread = threading.Thread(target=self._run, name=THREAD, daemon=True)
                 RUNNING.add(self)
+                try:
+                    self._thread.start()
+                except RuntimeError:  # the system has no more
+                    self._thread = None
+                    raise
             self.inbox.put(command)
 
     def end(self) -> None:
