@@ -33,7 +33,8 @@ _LONG_S = 600
 _WHISPER = """
 import sys
 from moss_audio.annotate.tools.speech.asr_whisper import WhisperConfig, load_whisper
-said, _ = load_whisper(WhisperConfig()).transcribe(sys.argv[1], language="en", beam_size=1)
+model = load_whisper(WhisperConfig())
+said, _ = model.transcribe(sys.argv[1], language="en", beam_size=1, temperature=0)
 print(" ".join(one.text.strip() for one in said))
 """
 

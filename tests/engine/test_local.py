@@ -156,9 +156,9 @@ def scheduler_threads() -> set[threading.Thread]:
 
 
 def test_the_thread_begins_with_the_first_request_and_ends_with_its_engine() -> None:
-    before = scheduler_threads()
+    before = scheduler_threads()  # of engines that earlier tests left behind; they may end
     engine, _ = build()
-    assert scheduler_threads() == before
+    assert scheduler_threads() <= before
     engine.generate([ask(1)])
     (thread,) = scheduler_threads() - before
     del engine
