@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import replace
 from weakref import ref
@@ -222,6 +223,26 @@ def test_no_memory_stays_when_all_sequences_are_over(llama: Pair) -> None:
     assert room() is not None
     caches[2].close()
     assert room() is None
+
+
+def test_a_forked_process_has_keys_and_values_of_its_own(llama: Pair) -> None:
+    """What it decodes must not be written into what its parent is decoding."""
+    caches = [llama.runner.cache() for _ in range(2)]
+    for cache in caches:
+        llama.feed(cache, _ids(5))
+    llama.runner.forward([(cache, Piece([7])) for cache in caches])
+    room = caches[0].room
+    assert room is not None
+    before = room.values.copy()
+    child = os.fork()
+    if child == 0:
+        try:
+            llama.runner.forward([(cache, Piece([8])) for cache in caches])
+            os._exit(0 if (room.values != before).any() else 1)
+        finally:
+            os._exit(2)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    np.testing.assert_array_equal(room.values, before)
 
 
 def test_scaled_rotary_positions_are_refused(llama: Pair) -> None:

@@ -9,6 +9,7 @@ Shapes: N layers (each with keys and values), S slots, G heads, C positions of c
 
 from __future__ import annotations
 
+import contextlib
 import math
 import mmap
 from collections.abc import Callable, Sequence
@@ -29,6 +30,18 @@ def position_bytes(sizes: DecoderSizes) -> int:
     return 2 * sizes.layers * sizes.kv_heads * sizes.head_dim * 4
 
 
+def _memory(n_bytes: int) -> mmap.mmap:
+    """Zeros of this process alone: a forked one gets a copy. Not np.empty, which asks for huge
+    pages: those would be in memory whole."""
+    if not hasattr(mmap, "MAP_PRIVATE"):  # Windows, which does not fork
+        return mmap.mmap(-1, n_bytes)
+    flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | getattr(mmap, "MAP_NORESERVE", 0)
+    memory = mmap.mmap(-1, n_bytes, flags)
+    with contextlib.suppress(AttributeError, OSError):  # a system that has no huge pages
+        memory.madvise(mmap.MADV_NOHUGEPAGE)
+    return memory
+
+
 class Slab:
     """Memory for sequences: float32 `[2 * N, S, G, C, D]`, of which only what is used is touched.
 
@@ -41,8 +54,7 @@ class Slab:
     ) -> None:
         self.slots, self.capacity = slots, capacity
         shape = (2 * sizes.layers, slots, sizes.kv_heads, capacity, sizes.head_dim)
-        # not np.empty, which asks for huge pages: those would be in memory whole
-        memory = mmap.mmap(-1, 4 * math.prod(shape))
+        memory = _memory(4 * math.prod(shape))
         self.values = np.frombuffer(memory, np.float32).reshape(shape)
         self._session = session
         self._bindings: dict[tuple[int, int], ort.IOBinding] = {}
