@@ -68,7 +68,7 @@ def closed(client: ClientConnection) -> int | None:
     """The code with which the server closes."""
     with pytest.raises(ConnectionClosed) as caught:
         receive(client, "never")
-    return caught.value.rcvd and caught.value.rcvd.code
+    return None if caught.value.rcvd is None else caught.value.rcvd.code
 
 
 def heard(events: Iterator[Any], turns: int) -> list[Any]:
@@ -145,13 +145,13 @@ def test_silence_is_an_empty_transcript_and_the_model_is_not_asked(
 
 
 def test_a_failure_is_told_of_its_turn_and_the_session_stays() -> None:
-    said = iter([RuntimeError("private"), "fine"])
+    said: Iterator[Any] = iter([RuntimeError("private"), "fine"])
 
     def answer(_: Any) -> str:
         now = next(said)
-        if isinstance(now, Exception):
-            raise now
-        return now
+        if isinstance(now, str):
+            return now
+        raise now
 
     with serving(FakeEngine(answer)) as running, socket(running) as client:
         client.send(manual())
@@ -178,7 +178,7 @@ def test_a_failure_is_told_of_its_turn_and_the_session_stays() -> None:
     ],
 )
 def test_who_may_not_is_told_before_the_socket_is_open(
-    query: str, options: dict[str, Any], status: int
+    query: str, options: dict[str, Any], status: int, caplog: pytest.LogCaptureFixture
 ) -> None:
     with serving(FakeEngine(), keys=("sesame",)) as running:
         if status == 101:
@@ -191,6 +191,7 @@ def test_who_may_not_is_told_before_the_socket_is_open(
             socket(running, query, **options)
         assert caught.value.response.status_code == status
         assert json.loads(caught.value.response.body or b"")["error"]["message"]
+    assert not [one for one in caplog.records if one.levelname == "ERROR"]
 
 
 def test_sessions_are_counted_at_the_handshake() -> None:
@@ -220,6 +221,47 @@ def test_a_key_cannot_take_all_sessions() -> None:
             assert caught.value.response.status_code == 429
             with socket(running, additional_headers=b) as client:
                 assert receive(client)["type"] == "session.created"
+
+
+def test_hypotheses_come_while_somebody_speaks_if_they_are_asked_for() -> None:
+    engine = FakeEngine(lambda request: " ".join("abcdefgh"[: len(request.clips[0]) // 8000]))
+    include = ["item.input_audio_transcription.hypothesis"]
+    with serving(engine) as running, socket(running) as client:
+        client.send(manual())
+        client.send(append(speech((2, 0.1))))
+        time.sleep(0.5)
+        assert not engine.requests
+        client.send(message("session.update", session={"include": include}))
+        one = receive(client, f"{TRANSCRIPTION}.hypothesis")
+        client.send(append(speech((1, 0.1))))
+        two = receive(client, f"{TRANSCRIPTION}.hypothesis")
+        client.send(append(speech((0.1, 0.1))))  # too little for a further one
+        client.send(message(STOP))
+        done = receive(client, f"{TRANSCRIPTION}.completed")
+    assert (one["text"], one["stable_chars"]) == ("a b c", 0)
+    assert (two["text"], two["stable_chars"]) == ("a b c d e", 5)
+    assert one["item_id"] == two["item_id"] == done["item_id"]
+    assert done["transcript"] == "a b c d e f"
+    assert [request.draft for request in engine.requests] == ["", one["text"], two["text"]]
+    assert [request.priority for request in engine.requests] == [-2, -2, 1]
+
+
+def test_a_commit_does_not_wait_for_a_hypothesis() -> None:
+    engine = FakeEngine()
+    with serving(engine) as running, socket(running) as client:
+        include = ["item.input_audio_transcription.hypothesis"]
+        client.send(manual())
+        client.send(message("session.update", session={"include": include}))
+        engine.hold.clear()
+        client.send(append(speech((2, 0.1))))
+        wait_for(lambda: len(engine.requests) == 1)
+        client.send(message(STOP))
+        receive(client, STOP + "ted")
+        wait_for(lambda: len(engine.requests) == 2)
+        assert len(engine.cancelled) == 1
+        engine.hold.set()
+        while (found := receive(client))["type"] != f"{TRANSCRIPTION}.completed":
+            assert not found["type"].endswith("hypothesis")
 
 
 def test_every_event_is_as_openais_types_say(running: Running) -> None:

@@ -22,7 +22,7 @@ from moss_audio.serve.errors import ApiError
 from moss_audio.serve.realtime.audio import AppendedAudio
 from moss_audio.serve.realtime.config import AudioFormat
 from moss_audio.serve.realtime.session import CommittedTurn, RealtimeSession
-from moss_audio.serve.realtime.words import WholeWords
+from moss_audio.serve.realtime.words import WholeWords, agreed
 from tests.serve.realtime_sound import EVENTS, RATE, speech
 
 SPEECH = Path(__file__).parents[2] / "examples" / "speech.wav"
@@ -194,7 +194,7 @@ def test_telephone_sound_is_decoded_as_others_do(name: str, encoder: str) -> Non
         packet.pts = packet.dts = 0
         out.mux(packet)
     file.seek(0)
-    with av.open(file) as read:
+    with av.open(file, "r") as read:
         frames = [frame.to_ndarray().ravel() for frame in read.decode(audio=0)]
     expected = np.concatenate(frames).astype(np.float32) / 32768
     heard = AppendedAudio(AudioFormat(type=f"audio/{name}"))  # type: ignore[arg-type]
@@ -234,6 +234,8 @@ def test_what_was_heard_stays_when_detection_begins_or_ends() -> None:
     begun = update(live, turn_detection={"type": "server_vad"})
     assert names(begun) == ["session.updated", "speech_started"]
     update(live, turn_detection=None)
+    assert names(update(live, turn_detection={"type": "server_vad"})) == ["session.updated"]
+    update(live, turn_detection=None)
     append(live, speech((0.5, 0.1)))
     found = send(live, "input_audio_buffer.commit")
     assert found[0]["item_id"] == begun[1]["item_id"]
@@ -252,6 +254,21 @@ def test_deltas_are_whole_words(text: list[str], expected: list[str]) -> None:
     words = WholeWords()
     found = [words.push(piece) for piece in text] + [words.finish()]
     assert [one for one in found if one] == expected
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "expected"),
+    [
+        ("", "the cat", ""),
+        ("the ca", "the cat sat", "the"),
+        ("the cat", "the cat sat", "the cat"),
+        ("the cat sat", "the cat", "the cat"),
+        ("the cab", "the cat", "the"),
+        ("你好", "你好吗", "你好"),
+    ],
+)
+def test_hypotheses_agree_in_whole_words(before: str, now: str, expected: str) -> None:
+    assert now[: agreed(before, now)] == expected
 
 
 @given(st.lists(st.text(alphabet="ab 你\n.", max_size=5)))
@@ -282,8 +299,9 @@ def test_no_event_makes_a_session_fail(events: list[Any]) -> None:
                 committed.append(told["item_id"])
     assert len(set(committed)) == len(committed)
     assert len(set(started)) == len(started)
-    assert live.receive(None)[0]["error"]["code"] == "invalid_json"
-    assert live.receive("[" * 100_000)[0]["error"]["code"] == "invalid_json"
+    for malformed in (None, "[" * 100_000):
+        (told,) = live.receive(malformed)
+        assert told["error"]["code"] == "invalid_json"  # type: ignore[index]
 
 
 def test_the_example_is_heard_as_speech() -> None:
@@ -291,7 +309,7 @@ def test_the_example_is_heard_as_speech() -> None:
         data, rate = file.readframes(file.getnframes()), file.getframerate()
     live = session()
     update(live, format={"type": "audio/pcm", "rate": rate})
-    found = append(live, data + bytes(2 * rate))
+    found: list[Any] = append(live, data + bytes(2 * rate))
     assert names(found).count("turn") == 2
     begun = [one["audio_start_ms"] for one in found[::6]]
     assert begun == pytest.approx([650 - 300, 4010 - 300], abs=40)

@@ -68,6 +68,11 @@ class Admission:
         """Whether a further request would be refused."""
         return self.n_waiting >= self._limits.waiting
 
+    @property
+    def idle(self) -> bool:
+        """Whether nothing is in the model or waits for it."""
+        return not (self._running or self._waiting or self._live)
+
     def check(self, key: str) -> None:
         """Whether a request of a key would be let in now.
 

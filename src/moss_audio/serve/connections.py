@@ -83,6 +83,11 @@ def socket_protocol(write_s: float) -> type[WebSocketsSansIOProtocol]:
             if not self.handshake_complete:
                 super().shutdown()
 
+        async def send(self, message: Any) -> None:
+            await super().send(message)
+            # which uvicorn forgets where a handshake was refused, and logs an error
+            self.handshake_complete = self.handshake_complete or self.close_sent
+
         def _too_slow(self) -> None:
             with contextlib.suppress(InvalidState):  # it is closing already
                 self.conn.send_close(_TRY_AGAIN, "the client does not read what it is sent")

@@ -92,14 +92,18 @@ class Service:
         turn = await unless_gone(request, self.admission.turn(key, endpoint, audio_s))
         return self._begin(turn, request.state.began, work)
 
-    async def start_live(self, key: str, audio_s: float, work: Work) -> Job:
+    async def start_live(
+        self, key: str, audio_s: float, work: Work, *, priority: int = 1, draft: str = ""
+    ) -> Job:
         """The same for a turn of a live session: it was admitted with its session, so that it is
-        never refused, and goes before all requests."""
+        never refused, and goes before all requests. `draft`: how its text may begin."""
         began = time.monotonic()
         turn = await self.admission.turn(key, REALTIME, audio_s, live=True)
-        return self._begin(turn, began, work)
+        return self._begin(turn, began, work, priority, draft)
 
-    def _begin(self, turn: Ticket, began: float, work: Work) -> Job:
+    def _begin(
+        self, turn: Ticket, began: float, work: Work, priority: int | None = None, draft: str = ""
+    ) -> Job:
         job: Job
 
         def ended() -> None:
@@ -113,7 +117,7 @@ class Service:
             if job.first_at is not None:
                 self.metrics.first(turn.endpoint, job.first_at - began)
 
-        job = Job(MeteredEngine(self.engine, turn.key, live=turn.live), work, ended)
+        job = Job(MeteredEngine(self.engine, turn.key, priority, draft), work, ended)
         self.threads.start(job)
         return job
 

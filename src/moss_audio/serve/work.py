@@ -55,13 +55,17 @@ class MeteredEngine:
     Args:
         engine: that answers.
         key: whose request it is.
-        live: whether somebody is speaking; then it goes before all others.
+        priority: of all that is asked; None: as that of a request over HTTP.
+        draft: a guess of how the first answer begins.
     """
 
-    def __init__(self, engine: LocalEngine, key: str, *, live: bool = False) -> None:
+    def __init__(
+        self, engine: LocalEngine, key: str, priority: int | None = None, draft: str = ""
+    ) -> None:
         self._engine = engine
         self._key = key
-        self._live = live
+        self._priority = priority
+        self._draft = draft
         self._lock = threading.Lock()
         self._cancelled = False
         self._handles: set[Handle] = set()
@@ -127,10 +131,13 @@ class MeteredEngine:
 
     def _submit(self, request: Request, *, pieces: bool = False) -> Handle:
         # the windows of a long recording, which are not kept, let all others go first
-        priority = 1 if self._live else 0 if request.reuse else -1
+        priority = self._priority
+        if priority is None:
+            priority = 0 if request.reuse else -1
+        draft, self._draft = self._draft, ""
         self.go_on()
         handle = self._engine.submit(
-            replace(request, key=self._key, priority=priority), pieces=pieces
+            replace(request, key=self._key, priority=priority, draft=draft), pieces=pieces
         )
         with self._lock:
             self._handles.add(handle)

@@ -94,6 +94,10 @@ class InputBuffer:
                 self._vad.end()
                 yield Ended(_ms(self._position), self._taken())
 
+    def peek(self) -> np.ndarray:
+        """All samples `[n]` that are held."""
+        return np.concatenate([*self._held, self._tail])
+
     def take(self, last: np.ndarray | None = None) -> np.ndarray:
         """All samples `[n]` that are held, with the `last` behind them; then there are none."""
         for rest in (self._tail, last):

@@ -10,7 +10,9 @@ from moss_audio.serve.errors import ApiError
 from moss_audio.serve.forms import parse
 from moss_audio.settings import Between
 
-LOGPROBS = "item.input_audio_transcription.logprobs"  # what a client can have included
+# What a client can have included; hypotheses are ours.
+_LOGPROBS = "item.input_audio_transcription.logprobs"
+_HYPOTHESES = "item.input_audio_transcription.hypothesis"
 _TELEPHONE_HZ = 8_000
 # Of semantic_vad: milliseconds of silence that end a turn.
 _PATIENCE = {"low": 1600, "medium": 1000, "auto": 1000, "high": 600}
@@ -88,7 +90,12 @@ class SessionConfig:
     @property
     def logprobs(self) -> bool:
         """Whether transcripts are to have log-probabilities."""
-        return LOGPROBS in self._include
+        return _LOGPROBS in self._include
+
+    @property
+    def hypotheses(self) -> bool:
+        """Whether there is to be a text while somebody speaks."""
+        return _HYPOTHESES in self._include
 
     def update(self, session: Any) -> None:
         """Merge an update: what it does not name keeps its value, null clears.

@@ -15,6 +15,7 @@ from moss_audio.listen import AnswerStream
 from moss_audio.result import Transcript
 from moss_audio.serve.errors import as_api_error
 from moss_audio.serve.formats import token_usage, transcript_logprobs
+from moss_audio.serve.realtime.hypotheses import Hypotheses
 from moss_audio.serve.realtime.session import ITEM, CommittedTurn, Event, RealtimeSession, event
 from moss_audio.serve.realtime.words import WholeWords
 from moss_audio.serve.reasoning import ReasoningSplitter
@@ -51,12 +52,13 @@ class _Connection:
         self._turns: asyncio.Queue[CommittedTurn] = asyncio.Queue()
         self._behind_s = 0.0  # of sound that is committed and not transcribed
         self._caught_up = asyncio.Event()
+        self._hypotheses = Hypotheses(session, service, socket.state.key, self._out.put)
 
     async def run(self) -> None:
         """Until one side closes."""
         await self._out.put(self._session.created())
         parts: tuple[Coroutine[Any, Any, None], ...] = (
-            self._read(), self._write(), self._transcribe(), self._watch(),
+            self._read(), self._write(), self._transcribe(), self._watch(), self._hypotheses.run(),
         )  # fmt: skip
         tasks = [asyncio.ensure_future(part) for part in parts]
         code, reason = GOING_AWAY, "the session is over: connect again"
@@ -87,6 +89,7 @@ class _Connection:
                 if isinstance(one, CommittedTurn):
                     self._behind_s += len(one.samples) / SAMPLE_RATE
                     self._turns.put_nowait(one)
+                    self._hypotheses.cancel()
                 else:
                     await self._out.put(one)
             while self._behind_s > self._limits.behind_s:
@@ -145,8 +148,9 @@ class _Connection:
 
         committed = time.monotonic()
         job = await service.start_live(
-            self._socket.state.key, len(turn.samples) / SAMPLE_RATE, work
-        )
+            self._socket.state.key, len(turn.samples) / SAMPLE_RATE, work,
+            draft=self._hypotheses.draft(turn.item_id),
+        )  # fmt: skip
         async for piece in job.items():
             await self._delta(turn, words.push(piece))
         (transcript,) = found

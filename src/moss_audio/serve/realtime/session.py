@@ -53,13 +53,25 @@ class RealtimeSession:
         self._audio = AppendedAudio(self._config.format)
         self._buffer = InputBuffer(limits.turn_s)
         list(self._buffer.detect(self._config.turn_detection))
-        self._item = new_id("item")  # of the turn that is open, or comes next
+        self._item = new_id("item")
+        self._started = ""  # the item whose beginning was told
         self._previous: str | None = None
 
     @property
     def speaking(self) -> bool:
         """Whether something is heard that is not committed yet."""
         return self._buffer.speaking
+
+    @property
+    def item_id(self) -> str:
+        """Of the turn that is open, or comes next."""
+        return self._item
+
+    def open_turn(self) -> CommittedTurn | None:
+        """What would be committed now; None where nobody speaks, or hypotheses are not wanted."""
+        if not self._config.hypotheses or not self._buffer.speaking:
+            return None
+        return CommittedTurn(self._item, self._buffer.peek(), logprobs=False)
 
     def created(self) -> Event:
         """The first event."""
@@ -130,9 +142,11 @@ class RealtimeSession:
     def _heard(self, changes: Iterable[Began | Ended]) -> Iterator[Event | CommittedTurn]:
         for change in changes:
             if isinstance(change, Began):
-                yield event(
-                    f"{_BUFFER}.speech_started", audio_start_ms=change.at_ms, item_id=self._item
-                )
+                if self._started != self._item:  # else the detector was off and is on again
+                    self._started = self._item
+                    yield event(
+                        f"{_BUFFER}.speech_started", audio_start_ms=change.at_ms, item_id=self._item
+                    )
             else:
                 yield event(
                     f"{_BUFFER}.speech_stopped", audio_end_ms=change.at_ms, item_id=self._item

@@ -5,6 +5,19 @@ from __future__ import annotations
 from moss_audio.text import is_cjk
 
 
+def agreed(before: str, now: str) -> int:
+    """Characters of the words with which two texts begin alike."""
+    shorter = min(len(before), len(now))
+    end = next((i for i in range(shorter) if before[i] != now[i]), shorter)
+    while end and not all(_ends(text, end) for text in (before, now)):
+        end -= 1
+    return end
+
+
+def _ends(text: str, end: int) -> bool:
+    return end == len(text) or text[end].isspace() or is_cjk(text[end])
+
+
 class WholeWords:
     """Clients add up what they get: half a word would be seen as one."""
 
