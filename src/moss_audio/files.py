@@ -1,4 +1,5 @@
-"""What folders are searched for, a hash of one, and files that are there whole or not at all."""
+"""What folders are searched for, a hash of one, locks, and files that are there whole or not at
+all."""
 
 from __future__ import annotations
 
@@ -8,6 +9,7 @@ import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO, Any
 
 from moss_audio.errors import MossAudioError
 
@@ -43,6 +45,22 @@ def write_atomic(path: str | os.PathLike[str], data: str | bytes, *, sync: bool 
     content = data.encode("utf-8", "replace") if isinstance(data, str) else data
     with replaced(path, sync=sync) as temporary:
         temporary.write_bytes(content)
+
+
+def try_lock(file: int | IO[Any]) -> bool:
+    """Locks an open file or folder until it is closed or the process ends, however it ends.
+
+    False where another process holds it; True on a system without such locks.
+    """
+    try:
+        import fcntl
+    except ImportError:
+        return True
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any
 import pytest
 
 import moss_audio
-from moss_audio.errors import MissingDependencyError, MossAudioError
+from moss_audio.errors import CheckpointError, MissingDependencyError, MossAudioError
 from moss_audio.model.checkpoint import Checkpoint
 from moss_audio.model.presets import preset
 
@@ -76,3 +77,13 @@ def test_torch_is_not_imported_to_look_for_a_gpu_where_none_shows() -> None:
     )
     shows = any(Path("/dev").glob("nvidia[0-9]*")) or sys.platform in ("darwin", "win32")
     assert done.stdout.strip() == str(shows)
+
+
+@pytest.mark.usefixtures("without_torch")
+def test_torch_is_not_asked_for_where_it_would_not_help(released: Path) -> None:
+    """An exported folder named the extra 'torch'; once installed, it could not load the folder."""
+    config = released / "config.json"
+    values = json.loads(config.read_text())
+    config.write_text(json.dumps({**values, "exported": {"bits": 4}}))
+    with pytest.raises(CheckpointError, match="light engine"):
+        moss_audio.load(released, engine="torch")

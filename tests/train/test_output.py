@@ -143,6 +143,19 @@ def test_a_failure_leaves_the_old_folder_and_nothing_beside_it(tmp_path: Path) -
     assert [p.name for p in tmp_path.iterdir()] == ["out"]
 
 
+def test_two_processes_do_not_write_one_folder(tmp_path: Path) -> None:
+    """The second removed the files of the first under its hands; a mixture took the place."""
+    folder = tmp_path / "out"
+    with replaced_folder(folder) as fresh:
+        (fresh / "config.json").write_text("first")
+        with pytest.raises(MossAudioError, match="another process"), replaced_folder(folder):
+            pass
+    assert (folder / "config.json").read_text() == "first"
+    with replaced_folder(folder) as fresh:
+        (fresh / "config.json").write_text("second")
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
 def test_a_place_that_cannot_be_written_is_one_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(MossAudioError, match=r"cannot write .*file"):

@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import Any
 
 from moss_audio.errors import MossAudioError
-from moss_audio.files import swapped
+from moss_audio.files import swapped, try_lock
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
 
@@ -156,16 +156,10 @@ class AnnotationStore:
         with writing(self.work / "lock"):
             file = (self.work / "lock").open("a+")
         with file:
-            try:
-                import fcntl
-
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except ImportError:  # not on this system: avoiding two runs at once is up to the user
-                pass
-            except OSError as error:
+            if not try_lock(file):
                 raise MossAudioError(
                     f"{self.root}: another run is writing here; wait for it, or end it"
-                ) from error
+                )
             yield
 
 

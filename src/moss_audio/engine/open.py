@@ -84,6 +84,7 @@ def _torch_has_gpu() -> bool:
 def _torch_engine(
     checkpoint: Checkpoint, threads: int, device: Any, dtype: Any, options: dict[str, Any]
 ) -> LocalEngine:
+    checkpoint.require_torch_weights()
     export = f"; or export it once: moss-audio export {checkpoint.name} FOLDER"
     require(
         "torch",

@@ -170,6 +170,14 @@ class Checkpoint:
         """What config.json says of an exported folder: format, bits, size of a block; else {}."""
         return self.values.get(EXPORTED) or {}
 
+    def require_torch_weights(self) -> None:
+        """Raises CheckpointError for an exported folder, which the light engine alone runs."""
+        if self.layout == "exported":
+            raise CheckpointError(
+                f"{self.folder}: holds weights for the light engine (engine='onnx') alone; torch "
+                "takes the checkpoint that it was exported from"
+            )
+
     @property
     def times(self) -> str:
         """How word times are best found: "written", by "alignment" or "refined" (see

@@ -88,11 +88,7 @@ class MossAudioModel(PreTrainedModel, AudioGenerationMixin):
         checkpoint = Checkpoint.open(source, **hub)
         if kwargs.get("config") is None:
             kwargs["config"] = checkpoint.config
-        if checkpoint.layout == "exported":
-            raise CheckpointError(
-                f"{checkpoint.folder}: holds weights for the light engine (engine='onnx') alone; "
-                "torch takes the checkpoint that it was exported from"
-            )
+        checkpoint.require_torch_weights()
         if checkpoint.parts is not None:
             return cls._from_parts(checkpoint.folder, **kwargs)
         check_weights(checkpoint, kwargs["config"].sizes)

@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from moss_audio.errors import MossAudioError
+from moss_audio.files import try_lock
 from moss_audio.model.checkpoint import INDEX_FILE, PARTS_FILE
 from moss_audio.model.nano.parts import DECODER_FILE, ENCODER_FILE, TRAINED_FILE
 
@@ -40,21 +41,38 @@ def replaced_folder(output: Path) -> Iterator[Path]:
     if os.path.ismount(output) or (output.exists() and not os.access(output.parent, os.W_OK)):
         staging = output / _STAGING
     try:
-        if staging.exists():  # of a run that was killed
-            shutil.rmtree(staging)
-        staging.mkdir(parents=True)
-        yield staging
-        for path in staging.iterdir():
-            with path.open("rb") as file:
-                os.fsync(file.fileno())
-        if not output.exists():
-            staging.rename(output)
-        else:
-            _take_place(staging, output)
+        with _claimed(staging, output):
+            yield staging
+            for path in staging.iterdir():
+                with path.open("rb") as file:
+                    os.fsync(file.fileno())
+            if not output.exists():
+                staging.rename(output)
+            else:
+                _take_place(staging, output)
     except OSError as error:
         raise MossAudioError(f"cannot write {output}: {error.strerror or error}") from error
+
+
+@contextmanager
+def _claimed(staging: Path, output: Path) -> Iterator[None]:
+    """An empty folder at `staging` for this process alone: two that wrote there would make one
+    folder of both. What a killed run left in it goes; at the end, so does the folder."""
+    staging.mkdir(parents=True, exist_ok=True)
+    held = os.open(staging, os.O_RDONLY)
+    try:
+        if not try_lock(held):
+            raise MossAudioError(
+                f"{output}: another process is writing there; wait for it, or name another folder"
+            )
+        try:
+            for path in staging.iterdir():
+                shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
+            yield
+        finally:
+            shutil.rmtree(staging, ignore_errors=True)  # what is left, or the old folder
     finally:
-        shutil.rmtree(staging, ignore_errors=True)  # what is left of the new one, or the old one
+        os.close(held)
 
 
 def _take_place(staging: Path, output: Path) -> None:
