@@ -7,6 +7,7 @@ import random
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import CancelledError, ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -238,6 +239,26 @@ def test_the_highest_priority_goes_first() -> None:
         for one, priority in zip(requests, (0, 2, 1, 2, 0, 1), strict=True)
     ]
     assert answered(engine, runner, ranked) == [1, 3, 2, 5, 0, 4]
+
+
+def test_a_long_prompt_and_short_ones_do_not_keep_each_other_waiting() -> None:
+    """While somebody's answer is decoded there is one chunk a step for all prompts."""
+    runner, go, order = Endless(), threading.Event(), []
+    engine, _ = build(runner, batch_size=4, batch_tokens=100_000)
+    decoded = engine.submit(asked("x", max_new_tokens=50_000), pieces=True)
+    assert next(iter(decoded))
+    runner.watch = lambda batch: go.wait(60) and None
+    options = GenerationOptions(max_new_tokens=1)
+    texts = ["u" * 640, *["v"] * 60]
+    handles = [engine.submit(Request.question(text, options=options)) for text in texts]
+    for index, handle in enumerate(handles):
+        handle.add_done_callback(partial(order.append, index))
+    go.set()
+    for handle in handles:
+        handle.result(60)
+    assert set(order[:3]) == {1, 2, 3}, order
+    assert order.index(0) < 58, order
+    decoded.cancel()
 
 
 def test_many_requests_of_one_key_do_not_keep_another_waiting() -> None:

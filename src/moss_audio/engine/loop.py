@@ -87,6 +87,13 @@ class QueuedPrompt:
     def length(self) -> int:
         return len(self.prompt.input_ids)
 
+    @property
+    def left(self) -> int:
+        """Positions of the prompt that are not computed yet."""
+        begun = self.rest or self.prefix
+        cache = begun.cache if begun is not None else None
+        return self.length - (cache.length if cache is not None else 0)
+
 
 class DecodedRow:
     """An answer that is being decoded: its sequence lacks the last token, and what may follow."""
@@ -292,7 +299,7 @@ class Loop:
         size = self._runner.prefill_tokens
         budget = size * (1 if self._rows else _IDLE_CHUNKS)
         chosen: dict[Fill, QueuedPrompt] = {}
-        for task in list(self._filling):
+        for task in self._in_turn():
             fill = None
             with self._concerning(task):
                 fill = self._next_fill(task)
@@ -319,6 +326,14 @@ class Loop:
                     with self._concerning(task):
                         self._begin(task, logits)
         self._start_rows()
+
+    def _in_turn(self) -> list[QueuedPrompt]:
+        """The prompts that are being computed: in one step as they came, in the next those first
+        that are nearest to their end. A long one neither keeps short ones waiting, nor does it wait
+        for ever while such come."""
+        if self._stats.steps % 2:
+            return sorted(self._filling, key=lambda task: task.left)
+        return list(self._filling)
 
     def _next_fill(self, task: QueuedPrompt) -> Fill | None:
         """What has to be computed next of a request's prompt; nothing if only its prefix was."""
