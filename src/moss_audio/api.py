@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from moss_audio.engine.remote import ServedCheckpoint
     from moss_audio.model.checkpoint import Checkpoint
 
+_OF_SERVER = ("model", "key_env", "timeout_s", "retries")
 TIMES = ("written", "alignment", "refined")
 # What takes several inputs takes a list: (samples, rate), one input, is a tuple.
 Inputs = AudioInput | list[Any]
@@ -115,6 +116,8 @@ def _server(
 ) -> ServedCheckpoint | None:
     """What a server holds; None for a name that is no address. Options that the other kind has
     are refused: `options` are those of an address, `unused` those of a checkpoint loaded here."""
+    if unknown := [key for key in options if key not in _OF_SERVER]:
+        raise TypeError(f"load() got an unexpected keyword argument {unknown[0]!r}")
     if isinstance(name, str) and is_url(name):
         from moss_audio.engine.remote import ServedCheckpoint
 

@@ -338,6 +338,8 @@ def test_the_api_is_the_same_on_an_address(server: EngineServer, tmp_path: Path)
     ("options", "said"),
     [({"device": "cpu"}, "device='cpu': the server at http://127.* decides that"),
      ({"dtype": "float32"}, "dtype='float32': the server at http://127.* decides that"),
+     ({"retries": "x"}, "retries must be 0 or more, got 'x'"),
+     ({"timeout_s": None}, "timeout_s must be above 0 seconds, got None"),
      ({"models": "x"}, "unexpected keyword argument 'models'")],
 )  # fmt: skip
 def test_options_that_a_server_does_not_have(
@@ -350,6 +352,8 @@ def test_options_that_a_server_does_not_have(
 def test_options_that_only_a_server_has() -> None:
     with pytest.raises(MossAudioError, match="key_env='K': only for a server"):
         moss_audio.load("nano", key_env="K")
+    with pytest.raises(TypeError, match="unexpected keyword argument 'keyenv'"):
+        moss_audio.load("nano", keyenv="K")
 
 
 def test_the_command_takes_an_address_and_goes_on_past_a_bad_item(

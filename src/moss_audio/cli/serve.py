@@ -35,9 +35,7 @@ class ServeOptions:
     ] = "nano"
     host: Annotated[
         str,
-        typer.Option(
-            "--host", help="Address to listen at. All but those of this machine need keys."
-        ),
+        typer.Option("--host", help="Address to listen on. Any but this machine's own needs keys."),
     ] = "127.0.0.1"
     port: Annotated[
         int, typer.Option("--port", min=0, max=65535, help="0 takes any free port.")

@@ -38,6 +38,10 @@ class EndpointRefusedError(MossAudioError):
     """The address, the model or the key is refused: no request would fare better."""
 
 
+def _is_number(value: Any, kinds: Any) -> bool:
+    return isinstance(value, kinds) and not isinstance(value, bool)
+
+
 @dataclass(frozen=True)
 class Endpoint:
     """An OpenAI-compatible server, e.g. `http://localhost:8000/v1`, and a model that it serves.
@@ -63,9 +67,9 @@ class Endpoint:
 
     def __post_init__(self) -> None:
         """Raises MossAudioError for numbers that make no sense."""
-        if not self.timeout_s > 0:
+        if not (_is_number(self.timeout_s, int | float) and self.timeout_s > 0):
             raise MossAudioError(f"timeout_s must be above 0 seconds, got {self.timeout_s!r}")
-        if self.retries < 0:
+        if not (_is_number(self.retries, int) and self.retries >= 0):
             raise MossAudioError(f"retries must be 0 or more, got {self.retries!r}")
 
     @property

@@ -93,7 +93,7 @@ class GenerationOptions:
         unknown = sorted(set(changes) - set(self.names()))
         if unknown:
             raise MossAudioError(
-                f"unknown option {unknown[0]!r}; there are {', '.join(self.names())}"
+                f"unknown option {unknown[0]!r}; the options are {', '.join(self.names())}"
             )
         return replace(self, **changes)
 

@@ -44,8 +44,8 @@ def open_source(x: Any, limits: FetchLimits) -> OpenedSource:
         opened = _open_file_object(x, name, limits)
     else:
         raise AudioError(
-            f"{name}: cannot read audio from a {type(x).__name__}; pass a path, URL, bytes, "
-            "file object, or a numpy array with its sample rate"
+            f"{name}: cannot read audio from this type ({type(x).__name__}); pass a path, URL, "
+            "bytes, file object, or a numpy array with its sample rate"
         )
     try:
         if opened.reader.size() == 0:
