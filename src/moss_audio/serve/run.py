@@ -28,7 +28,7 @@ class Server(uvicorn.Server):
     """Uvicorn that drains: the first signal refuses what is new and lets the rest go on for
     `drain_s`, a second one ends it."""
 
-    def __init__(self, service: Service) -> None:
+    def __init__(self, service: Service, ready: Callable[[], None] = lambda: None) -> None:
         limits = service.config.limits
         super().__init__(
             uvicorn.Config(
@@ -46,6 +46,12 @@ class Server(uvicorn.Server):
             )
         )
         self.service = service
+        self._ready = ready
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self.started:
+            self._ready()
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         self.force_exit = self.should_exit
@@ -97,7 +103,7 @@ def serve(
     Args:
         load: gives the model; called once the address is ours.
         config: where and for whom.
-        ready: called with the server's address when it is about to answer.
+        ready: called with the server's address when it answers.
 
     Raises:
         MossAudioError: if the address cannot be had, or the model cannot be loaded.
@@ -106,9 +112,9 @@ def serve(
         model = load()
         service = Service(model, config, warm(model))
         host = f"[{config.host}]" if ":" in config.host else config.host
-        ready(f"http://{host}:{listening.getsockname()[1]}/v1")
+        address = f"http://{host}:{listening.getsockname()[1]}/v1"
         try:
-            Server(service).run(sockets=[listening])
+            Server(service, lambda: ready(address)).run(sockets=[listening])
         finally:
             service.threads.close(_THREADS_END_S)
 

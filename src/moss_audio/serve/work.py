@@ -8,7 +8,7 @@ import contextlib
 import queue
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Generator, Sequence
+from collections.abc import AsyncGenerator, Callable, Generator, Sequence
 from concurrent.futures import CancelledError
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -199,7 +199,7 @@ class Job:
         self._tell(self._ended)
         self._tell(self._items.put_nowait, _End(error))
 
-    async def items(self, *, beats: bool = False) -> AsyncIterator[Any]:
+    async def items(self, *, beats: bool = False) -> AsyncGenerator[Any, None]:
         """What the work yields; raises what it raises. With `beats`, None every ten seconds in
         which there is nothing."""
         try:

@@ -151,8 +151,9 @@ class _Connection:
             self._socket.state.key, len(turn.samples) / SAMPLE_RATE, work,
             draft=self._hypotheses.draft(turn.item_id),
         )  # fmt: skip
-        async for piece in job.items():
-            await self._delta(turn, words.push(piece))
+        async with contextlib.aclosing(job.items()) as items:
+            async for piece in items:
+                await self._delta(turn, words.push(piece))
         (transcript,) = found
         if transcript.text:
             await self._delta(turn, words.finish())
