@@ -134,10 +134,14 @@ class MeteredEngine:
         priority = self._priority
         if priority is None:
             priority = 0 if request.reuse else -1
+        # what goes last of all is about a turn that is still open: so much of it, and no more, is
+        # never heard again
+        reuse = request.reuse and priority >= -1
         draft, self._draft = self._draft, ""
         self.go_on()
         handle = self._engine.submit(
-            replace(request, key=self._key, priority=priority, draft=draft), pieces=pieces
+            replace(request, key=self._key, priority=priority, draft=draft, reuse=reuse),
+            pieces=pieces,
         )
         with self._lock:
             self._handles.add(handle)
