@@ -1,6 +1,7 @@
 # make demo           set up .venv and hear the embedded checkpoint at work
-# make test           every test but tests/interop          PYTEST_ARGS="-k prompt" narrows it
+# make test           every test but those of the next two    PYTEST_ARGS="-k prompt" narrows it
 # make test-interop   the same tokens as vLLM, in .venv-interop
+# make test-clients   livekit and pipecat against our server, in .venv-livekit and .venv-pipecat
 # make bench          speed and memory, each against a peer
 # make nano           build and train the embedded checkpoint anew (hours)
 # make lint           ruff, ruff format, mypy, import-linter     make format mends what it can
@@ -10,10 +11,12 @@
 
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-interop bench nano lint format wheel clean
+.PHONY: help demo test test-interop test-clients bench nano lint format wheel clean
 
 VENV ?= .venv
 VENV_INTEROP ?= .venv-interop
+VENV_LIVEKIT ?= .venv-livekit
+VENV_PIPECAT ?= .venv-pipecat
 ifndef PYTHON
 PYTHON := $(shell for p in python3.11 python3 python3.12 python3.13 python; do \
 	"$$p" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo "$$p"; break; }; done)
@@ -27,6 +30,8 @@ PIP_UNPINNED = pip install -qq --disable-pip-version-check --no-input $(PIP_FLAG
 BASE_STAMP = $(VENV)/.stamp-base
 DEV_STAMP = $(VENV)/.stamp-dev
 INTEROP_STAMP = $(VENV_INTEROP)/.stamp
+LIVEKIT_STAMP = $(VENV_LIVEKIT)/.stamp
+PIPECAT_STAMP = $(VENV_PIPECAT)/.stamp
 
 # $(call create_venv,folder,what it is for,how long): says what it does; an existing environment is kept.
 define create_venv
@@ -110,6 +115,21 @@ $(INTEROP_STAMP): pyproject.toml
 
 test-interop: $(INTEROP_STAMP)
 	@$(VENV_INTEROP)/bin/python -m pytest -m interop tests/interop $(PYTEST_ARGS)
+
+# Both pin versions of soxr and openai that are not ours.
+$(LIVEKIT_STAMP):
+	$(call create_venv,$(VENV_LIVEKIT),livekit's agents,a minute)
+	$(call timed,$(VENV_LIVEKIT)/bin/$(PIP_UNPINNED) livekit-agents==1.8.9 livekit-plugins-openai==1.8.9)
+	@touch $@
+
+$(PIPECAT_STAMP):
+	$(call create_venv,$(VENV_PIPECAT),pipecat,a minute)
+	$(call timed,$(VENV_PIPECAT)/bin/$(PIP_UNPINNED) 'pipecat-ai[openai]==1.14.0')
+	@touch $@
+
+test-clients: $(DEV_STAMP) $(LIVEKIT_STAMP) $(PIPECAT_STAMP)
+	@MOSS_AUDIO_LIVEKIT_PYTHON=$(VENV_LIVEKIT)/bin/python MOSS_AUDIO_PIPECAT_PYTHON=$(VENV_PIPECAT)/bin/python \
+		$(VENV)/bin/python -m pytest -m interop tests/clients $(PYTEST_ARGS)
 
 clean:
 	rm -rf dist build .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

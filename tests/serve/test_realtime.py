@@ -399,7 +399,6 @@ def test_the_log_says_when_a_session_ended(
     assert not [one for one in caplog.records if one.levelname == "ERROR"]
 
 
-@pytest.mark.slow
 class TestNano:
     pytestmark = NEEDS_NANO
 
