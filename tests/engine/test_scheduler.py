@@ -273,6 +273,26 @@ def test_many_requests_of_one_key_do_not_keep_another_waiting() -> None:
     assert [one for one in order if one < 20] == list(range(20))
 
 
+@pytest.mark.parametrize("other", [{"key": "few"}, {"key": "many", "priority": 1}])
+def test_who_asks_for_many_answers_does_not_keep_another_waiting_for_all(
+    other: dict[str, Any],
+) -> None:
+    runner, go, order = Endless(), threading.Event(), []
+    engine, _ = build(runner, batch_size=2)
+    runner.watch = lambda batch: go.wait(60) and None
+    many = GenerationOptions(max_new_tokens=5, num_return_sequences=40)
+    message = asked("x").messages
+    requests = [Request(message, options=many, key="many")]
+    requests += [Request(message, options=GenerationOptions(max_new_tokens=5), **other)]
+    handles = [engine.submit(request) for request in requests]
+    for index, handle in enumerate(handles):
+        handle.add_done_callback(partial(order.append, index))
+    go.set()
+    answers = [handle.result(60) for handle in handles]
+    assert order == [1, 0]
+    assert len(answers[0].alternatives) == 39
+
+
 @given(st.lists(st.tuples(st.sampled_from("abc"), st.integers(1, 50)), min_size=1, max_size=60))
 def test_shares_are_fair_as_long_as_all_wait(items: list[tuple[str, int]]) -> None:
     """While keys wait together, none gets more than another by more than one request."""

@@ -49,6 +49,14 @@ class FairQueue(Generic[T]):
         self._queues.get((priority, key), deque()).remove(item)
         self._tidy((priority, key))
 
+    def goes_before(self, priority: int, key: str) -> bool:
+        """Whether somebody waits who goes before one of this priority and key."""
+        if not self._queues:
+            return False
+        highest, first = self._turn()
+        behind = first != key and self._got[first] < self._got.get(key, self._level)
+        return highest > priority or (highest == priority and behind)
+
     def charge(self, key: str, amount: float) -> None:
         """A key got so much."""
         self._got[key] = self._got.get(key, self._level) + amount

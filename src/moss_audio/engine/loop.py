@@ -88,6 +88,11 @@ class QueuedPrompt:
         return len(self.prompt.input_ids)
 
     @property
+    def begun(self) -> bool:
+        """Whether one of its answers is being decoded, or is over."""
+        return len(self.pending) < len(self.answers)
+
+    @property
     def left(self) -> int:
         """Positions of the prompt that are not computed yet."""
         begun = self.rest or self.prefix
@@ -250,7 +255,7 @@ class Loop:
         self._start_rows()
         busy = len(self._rows) + len(self._filling)
         free = self._max_rows - busy
-        if not self._waiting or self._forking or free < 1:
+        if not self._waiting or (self._forking and not self._overtaken()) or free < 1:
             return
         if busy and 4 * free < self._max_rows and self._held_back < _PATIENCE:
             self._held_back += 1
@@ -379,23 +384,33 @@ class Loop:
             answer.take(logits, 0)
         task.pending = [one for one in task.answers if one.finish_reason is None]
         if task.pending:
-            self._forking.append(task)
+            first = sum(not one.begun for one in self._forking)
+            self._forking.insert(first, task)  # before further answers to others
         for answer in task.answers:
             self._said(task, answer, 1)
 
     def _start_rows(self) -> None:
-        while self._forking and self._room(self._forking[0].length):
+        while self._forking and self._room(self._forking[0].length) and not self._overtaken():
             with self._concerning(self._forking[0]):
                 self._start_row(self._forking[0])
+
+    def _overtaken(self) -> bool:
+        """Whether somebody who waits goes before further answers to a prompt that has some already:
+        one who asks for a hundred does not keep the others waiting for all of them."""
+        task = self._forking[0]
+        few = len(self._forking) < self._max_rows  # each holds the memory of its prompt
+        return few and task.begun and self._waiting.goes_before(task.priority, task.key)
 
     def _start_row(self, task: QueuedPrompt) -> None:
         assert task.rest is not None
         assert task.rest.cache is not None
         cache = task.rest.cache.fork() if len(task.pending) > 1 else task.rest.cache
         self._rows.append(DecodedRow(task, task.pending.pop(0), cache))
-        if not task.pending:
+        self._forking.remove(task)
+        if task.pending:
+            self._forking.append(task)  # behind those that have no row yet
+        else:
             task.rest.cache = None
-            self._forking.remove(task)
 
     def _said(self, task: QueuedPrompt, answer: AnswerRow, n_tokens: int) -> None:
         """An answer has new tokens, which may be its last."""
