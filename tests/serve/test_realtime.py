@@ -11,6 +11,7 @@ import wave
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from socket import SHUT_RDWR
 from typing import Any
 
 import openai
@@ -333,6 +334,28 @@ def test_who_leaves_frees_the_model() -> None:
             receive(client, f"{TRANSCRIPTION}.delta")
         wait_for(lambda: running.metric("moss:num_requests_running") == 0)
         assert engine.steps < 5000
+
+
+def test_nothing_is_left_of_clients_that_vanish(caplog: pytest.LogCaptureFixture) -> None:
+    engine = FakeEngine(pace=0.002, batch_size=2)
+    include = ["item.input_audio_transcription.hypothesis"]
+    with serving(engine, limits=Limits(sessions=100)) as running:
+        for cycle in range(100):
+            client = socket(running).__enter__()
+            client.send(manual())
+            client.send(message("session.update", session={"include": include}))
+            client.send(append(TURN))
+            for _ in range(cycle % 4):
+                client.send(append(TURN))
+                client.send(message(STOP))
+            if cycle % 3 == 0:
+                receive(client, STOP + "ted" if cycle % 4 else "session.updated")
+            client.socket.shutdown(SHUT_RDWR)  # without a word
+        wait_for(lambda: running.metric("moss:websocket_connections_active") == 0)
+        wait_for(lambda: running.service.admission.idle)
+        wait_for(lambda: not running.server.server_state.tasks)
+        assert not running.server.server_state.connections
+    assert not [one for one in caplog.records if one.levelname == "ERROR"]
 
 
 def test_who_does_not_read_is_let_go() -> None:
