@@ -343,6 +343,7 @@ def test_thinking_is_shown_apart_from_the_answer(run: Run, model: Any, clips: Pa
         ("events", "A", "B", "--plot", "one.png"),
         ("train", "sft"),
         ("train", "sft", "--config", "x.yaml", "--set", "steps"),
+        ("transcribe", "A", "--confidence"),
     ],
 )
 def test_wrong_usage_is_2(run: Run, model: Any, clips: Path, arguments: tuple[str, ...]) -> None:

@@ -71,6 +71,8 @@ def transcribe(
     printed as they become known.
     """
     names = _formats(formats, timed=True)
+    if confidence and "json" not in names:
+        raise typer.BadParameter("only json shows it: add --format json", param_hint="--confidence")
     chosen = timestamps or Timestamps(_needed_level(names, plot is not None))
     level = None if chosen is Timestamps.none else chosen.value
     rendering = Rendering(
