@@ -62,7 +62,8 @@ def main() -> int:
         torch.set_num_threads(given.threads)
     console = Console(stderr=True)
     try:
-        model = moss_audio.load(given.model, engine="torch")
+        # float32: bfloat16 may round a row otherwise beside others
+        model = moss_audio.load(given.model, engine="torch", dtype="float32")
     except MossAudioError as error:
         parser.error(str(error))
     about = measure.machine(model.engine.precision)
