@@ -104,7 +104,9 @@ def test_a_body_too_large_and_sound_too_long_are_refused() -> None:
         assert caught.value.status_code == 413
         assert caught.value.code == "request_too_large"
         form = {"content-type": "multipart/form-data; boundary=x"}
-        chunked = running.post(PATH, content=iter([b"x" * 60_000] * 9), headers=form)
+        head = b'--x\r\nContent-Disposition: form-data; name="file"; filename="a.wav"\r\n\r\n'
+        chunks = [head, *[b"x" * 60_000] * 9]  # well-formed as far as they are read
+        chunked = running.post(PATH, content=iter(chunks), headers=form)
         assert chunked.status_code == 413
         too_long = post(running)
         assert too_long.status_code == 200
