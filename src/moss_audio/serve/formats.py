@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 import uuid
 import zlib
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from typing import Any
 
 from starlette.responses import Response
@@ -68,13 +68,11 @@ def verbose(
     granularities: Collection[str],
     language: str,
     temperature: float,
-    averages: Sequence[float],
     tokenizer: Any,
 ) -> dict[str, Any]:
     """`verbose_json`.
 
     Args:
-        averages: for each segment, the mean log-probability of its window's tokens.
         tokenizer: gives the ids of a segment's text.
 
     `no_speech_prob` is a placeholder that clients expect: the model does not tell it.
@@ -101,7 +99,7 @@ def verbose(
                 "text": segment["text"],
                 "tokens": list(tokenizer.encode(segment["text"], add_special_tokens=False)),
                 "temperature": temperature,
-                "avg_logprob": round(averages[index], 4),
+                "avg_logprob": segment.get("avg_logprob", 0.0),
                 "compression_ratio": round(_compression(segment["text"]), 3),
                 "no_speech_prob": 0.0,
             }
@@ -114,12 +112,6 @@ def verbose(
 def _compression(text: str) -> float:
     data = text.encode("utf-8", "replace")
     return len(data) / len(zlib.compress(data))
-
-
-def mean_logprob(answer: Generation) -> float:
-    """Of an answer's tokens; 0 for one without any."""
-    values = [token.logprob for token in answer.logprobs or ()]
-    return sum(values) / len(values) if values else 0.0
 
 
 def token_logprobs(answer: Generation, tokenizer: Any, first: int = 0) -> list[dict[str, Any]]:

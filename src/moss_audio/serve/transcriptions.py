@@ -9,14 +9,12 @@ from typing import Annotated, Any, Literal
 from starlette.requests import Request
 from starlette.responses import Response
 
-from moss_audio.engine.base import Generation
 from moss_audio.listen import AnswerStream, Query, listen
 from moss_audio.result import Transcript
 from moss_audio.serve import sse
 from moss_audio.serve.errors import ApiError, Json
 from moss_audio.serve.formats import (
     PLAIN,
-    mean_logprob,
     plain,
     token_usage,
     transcript_logprobs,
@@ -102,14 +100,14 @@ async def transcriptions(request: Request) -> Response:
         if form.stream:
             return await _streamed(request, service, form, file, audio_s)
 
-        def work(engine: MeteredEngine) -> _Heard:
+        def work(engine: MeteredEngine) -> Transcript:
             with file:
-                found = _listen(engine, _query(service, form, file))
-            check_seconds(found.transcript.duration, limits)
+                (heard,) = listen(engine, [_query(service, form, file)], on_error="raise")
+            check_seconds(heard.result.duration, limits)
+            found: Transcript = heard.result
             return found
 
-        found, usage = await service.complete(request, audio_s, work)
-        transcript = found.transcript
+        transcript, usage = await service.complete(request, audio_s, work)
         if form.response_format in PLAIN:
             return plain(transcript, form.response_format)
         if form.response_format == "verbose_json":
@@ -118,38 +116,11 @@ async def transcriptions(request: Request) -> Response:
                 form.granularities,
                 form.language,
                 form.temperature,
-                found.averages,
                 service.engine.tokenizer,
             )
         else:
             body = {"text": transcript.text, "usage": token_usage(usage)}
         return Json(body | _logprobs(service, form, usage) | _warned(form, transcript))
-
-
-@dataclass(frozen=True)
-class _Heard:
-    """A transcript, and the mean log-probability of each of its segments' windows."""
-
-    transcript: Transcript
-    averages: list[float]
-
-
-def _listen(engine: MeteredEngine, query: Query) -> _Heard:
-    """Listen, and find the answer from which each window's segments come."""
-    averages: list[float] = []
-    answers = iter(engine.usage.answers)  # which grows
-    for heard in listen(engine, [query], parts=True, on_error="raise"):
-        transcript: Transcript = heard.result
-        new = len(transcript.segments) - (len(averages) if heard.done else 0)
-        if new:
-            averages += [_average(answers, transcript)] * new
-    return _Heard(transcript, averages)
-
-
-def _average(answers: Iterator[Generation], transcript: Transcript) -> float:
-    """Of the next answer with a transcript's words."""
-    found = next((one for one in answers if one.text == transcript.raw), None)
-    return 0.0 if found is None else mean_logprob(found)
 
 
 def _logprobs(service: Service, form: TranscriptionForm, usage: Usage) -> dict[str, Any]:
