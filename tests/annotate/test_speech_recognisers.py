@@ -5,7 +5,6 @@ import shutil
 import subprocess
 import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +20,7 @@ from moss_audio.annotate.tools.speech.moss import MossTool
 from moss_audio.annotate.tools.speech.sphinx import SphinxTool
 from moss_audio.errors import CheckpointError, MossAudioError
 from moss_audio.recordings import load_audio
+from tests.openai_server import JsonHandler, QuietServer
 
 RATE = 16_000
 SPOKEN = "The train leaves the station in the morning."
@@ -101,21 +101,13 @@ class _Server:
         self.status = 200
         outer = self
 
-        class Handler(BaseHTTPRequestHandler):
+        class Handler(JsonHandler):
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers["Content-Length"]))
                 outer.asked.append((self.path, body))
-                data = json.dumps(outer.answer).encode()
-                self.send_response(outer.status)
-                self.send_header("Content-Type", "application/json")
-                self.send_header("Content-Length", str(len(data)))
-                self.end_headers()
-                self.wfile.write(data)
+                self.reply(outer.status, outer.answer)
 
-            def log_message(self, *_: object) -> None:
-                pass
-
-        self.http = HTTPServer(("127.0.0.1", 0), Handler)
+        self.http = QuietServer(("127.0.0.1", 0), Handler)
         self.url = f"http://127.0.0.1:{self.http.server_port}/v1"
 
 

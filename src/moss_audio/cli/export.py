@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from moss_audio.cli.options import NewFolder
 from moss_audio.cli.progress import ProgressBar
 from moss_audio.errors import MossAudioError
 
@@ -20,10 +20,7 @@ def export(
     model: Annotated[
         str, typer.Argument(metavar="MODEL", help="nano (built in), a folder, or a hub id.")
     ],
-    out: Annotated[
-        Path,
-        typer.Argument(metavar="OUT", help="Folder to write to; created if it does not exist."),
-    ],
+    out: NewFolder,
     bits: Annotated[
         int,
         typer.Option(

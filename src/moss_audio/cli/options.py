@@ -94,6 +94,10 @@ PlainFormats = Annotated[
     list[str] | None,
     typer.Option("--format", "-f", help="txt or json. Can be repeated.", rich_help_panel=_OUTPUT),
 ]
+NewFolder = Annotated[
+    Path,
+    typer.Argument(metavar="OUT", help="Folder to write to; created if it does not exist."),
+]
 OutputDir = Annotated[
     Path | None,
     typer.Option(
@@ -159,6 +163,14 @@ MaxNewTokens = Annotated[
 ]
 
 
+def load_model(told: Any) -> Any:
+    """The `MossAudio` that the options of a command name: `model` and those of its engine."""
+    from moss_audio import api
+
+    names = ("engine", "threads", "device", "dtype", "batch_size")
+    return api.load(told.model, **{name: getattr(told, name) for name in names})
+
+
 @dataclass(frozen=True)
 class Common:
     """What all commands that listen are told."""
@@ -181,16 +193,7 @@ class Common:
 
     def load(self) -> Any:
         """The model, a `MossAudio`."""
-        from moss_audio import api
-
-        return api.load(
-            self.model,
-            engine=self.engine,
-            threads=self.threads,
-            device=self.device,
-            dtype=self.dtype,
-            batch_size=self.batch_size,
-        )
+        return load_model(self)
 
     @property
     def decoding(self) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from moss_audio.cli.messages import complain, plural
+from moss_audio.cli.options import NewFolder
 from moss_audio.cli.progress import ProgressBar
 from moss_audio.errors import MossAudioError
 
@@ -40,10 +41,7 @@ def make_scenes(
     config: Annotated[
         Path, typer.Argument(metavar="CONFIG", help="YAML file that describes the scenes.")
     ],
-    out: Annotated[
-        Path,
-        typer.Argument(metavar="OUT", help="Folder to write to; created if it does not exist."),
-    ],
+    out: NewFolder,
     workers: Annotated[int, typer.Option(min=1, help="Number of processes.")] = 2,
 ) -> None:
     """Make the scenes that CONFIG describes. Running the same command again resumes."""

@@ -15,7 +15,15 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from moss_audio.cli.messages import complain
-from moss_audio.cli.options import BatchSize, Device, Dtype, Engine, Threads, with_common
+from moss_audio.cli.options import (
+    BatchSize,
+    Device,
+    Dtype,
+    Engine,
+    Threads,
+    load_model,
+    with_common,
+)
 from moss_audio.errors import MissingDependencyError, MossAudioError
 
 if TYPE_CHECKING:
@@ -161,16 +169,8 @@ class ServeOptions:
 
     def load(self) -> MossAudio:
         """The model."""
-        from moss_audio import api
-
-        return api.load(
-            self.model,
-            engine=self.engine,
-            threads=self.threads,
-            device=self.device,
-            dtype=self.dtype,
-            batch_size=self.batch_size,
-        )
+        loaded: MossAudio = load_model(self)
+        return loaded
 
 
 def register(app: typer.Typer) -> None:

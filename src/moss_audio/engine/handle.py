@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
+from functools import partial
 from queue import SimpleQueue
 
 from moss_audio.engine.base import Generation
@@ -71,3 +72,21 @@ class Handle:
             self._future.set_result(outcome)
         if self._pieces is not None:
             self._pieces.put(None)
+
+
+def wait_for(
+    handles: Sequence[Handle], on_result: Callable[[int, Generation], None] | None = None
+) -> list[Generation]:
+    """The answers, waited for; `on_result(place, answer)` as each is done.
+
+    Raises what the first of them raises that does.
+    """
+    done: SimpleQueue[int] = SimpleQueue()
+    for place, handle in enumerate(handles):
+        handle.add_done_callback(partial(done.put, place))
+    for _ in handles:
+        place = done.get()
+        answer = handles[place].result()
+        if on_result is not None:
+            on_result(place, answer)
+    return [handle.result() for handle in handles]

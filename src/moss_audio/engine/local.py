@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable, Generator, Hashable, Iterator, Sequence
-from functools import partial
-from queue import SimpleQueue
 from typing import Any
 
 import numpy as np
 
 from moss_audio.engine.base import ClipLike, Generation, GenerationOptions, Request
-from moss_audio.engine.handle import Handle
+from moss_audio.engine.handle import Handle, wait_for
 from moss_audio.engine.prompts import EncodedClip, Prompt, PromptMaker
 from moss_audio.engine.row import AnswerRow
 from moss_audio.engine.runner import Runner
@@ -95,21 +93,14 @@ class LocalEngine:
             Exception: what stopped one of them; the others are cancelled.
         """
         prompts = [self.prompts.prompt(request) for request in requests]
-        done: SimpleQueue[int] = SimpleQueue()
         handles: dict[int, Handle] = {}
         try:
             for index in _order(prompts):
                 handles[index] = self._submit(prompts[index])
-                handles[index].add_done_callback(partial(done.put, index))
-            for _ in requests:
-                index = done.get()
-                answer = handles[index].result()
-                if on_result is not None:
-                    on_result(index, answer)
+            return wait_for([handles[index] for index in range(len(requests))], on_result)
         finally:
             for handle in handles.values():
                 handle.cancel()
-        return [handles[index].result() for index in range(len(requests))]
 
     def submit(self, request: Request, *, pieces: bool = False) -> Handle:
         """Begin with a request, and go on; `pieces` to iterate over its text as it is written.

@@ -13,15 +13,14 @@ import torch
 from torch.nn import functional as F
 
 from moss_audio.dsp.mel import log_mel
+from moss_audio.engine.clips import EncodedClips
 from moss_audio.engine.kv import PaddedCache, TorchKVCache
-from moss_audio.engine.lru import LruStore
 from moss_audio.engine.prompts import EncodedClip, HashedClip, similar_lengths
 from moss_audio.engine.runner import Piece
 from moss_audio.model.features import AudioFeatures
 from moss_audio.model.modeling import MossAudioModel
 from moss_audio.model.padding import left_padded, padded_mels
 
-_FEATURE_BYTES = 128 * 2**20  # encoded clips kept for later calls
 _MAX_ROWS = {"cuda": 16, "cpu": 8, "mps": 8}
 # Positions of one pass of prefill: what others wait for between two of their tokens.
 _PREFILL_TOKENS = {"cuda": 8192, "cpu": 1024, "mps": 2048}
@@ -68,26 +67,13 @@ class TorchRunner:
             2 * self._n_layers * decoder.num_key_value_heads * head_dim * self.dtype.itemsize
         )
         self._suppressed = torch.tensor(sorted(suppressed), device=self.device)
-        self._encoded: LruStore[EncodedClip] = LruStore(_FEATURE_BYTES)
+        self._encoded = EncodedClips(self.chunk_frames)
         self._decoding: PaddedCache | None = None
 
     @torch.inference_mode()
     def encode(self, clips: Sequence[HashedClip], *, keep: bool) -> list[EncodedClip]:
         """Encode the clips that are not known yet, all in one pass."""
-        known: dict[tuple[str, int], EncodedClip] = {}
-        missing: dict[tuple[str, int], HashedClip] = {}
-        for clip in clips:
-            found = clip.encoded or self._encoded.get(clip.encoding_key)
-            if found is not None:
-                known[clip.encoding_key] = found
-            else:
-                missing[clip.encoding_key] = clip
-        if missing:
-            for one in self._encode(list(missing.values())):
-                known[one.encoding_key] = one
-                if keep:
-                    self._encoded.put(one.encoding_key, one)
-        return [known[clip.encoding_key] for clip in clips]
+        return self._encoded.get(clips, self._features, keep=keep)
 
     def cache(self) -> TorchKVCache:
         """A new sequence without positions."""
@@ -146,8 +132,8 @@ class TorchRunner:
         table: torch.Tensor = self.model.get_input_embeddings().weight
         return F.normalize(table.detach().float(), dim=-1)
 
-    def _encode(self, clips: Sequence[HashedClip]) -> list[EncodedClip]:
-        """Encodings of clips, in one pass."""
+    def _features(self, clips: Sequence[HashedClip]) -> list[AudioFeatures]:
+        """Features of clips, encoded in one pass."""
         mels = [log_mel(clip.samples, self._n_mels) for clip in clips if clip.samples is not None]
         data, frames = padded_mels(mels)
         longest = torch.tensor([clip.longest for clip in clips])
@@ -159,16 +145,11 @@ class TorchRunner:
         for clip in clips:
             part = slice(first, first + clip.n_tokens)
             first += clip.n_tokens
-            own = AudioFeatures(
-                features.embeds[part].clone(),
-                tuple(stream[part].clone() for stream in features.deepstack),
-                (clip.n_tokens,),
-            )
-            samples = clip.samples if clip.n_frames < self.chunk_frames else None
-            n_bytes = own.n_bytes + (0 if samples is None else samples.nbytes)
             out.append(
-                EncodedClip(
-                    clip.key, clip.n_tokens, own, n_bytes, clip.n_frames, clip.longest, samples
+                AudioFeatures(
+                    features.embeds[part].clone(),
+                    tuple(stream[part].clone() for stream in features.deepstack),
+                    (clip.n_tokens,),
                 )
             )
         return out

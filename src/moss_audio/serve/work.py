@@ -11,13 +11,12 @@ import time
 from collections.abc import AsyncGenerator, Callable, Generator, Sequence
 from concurrent.futures import CancelledError
 from dataclasses import dataclass, field, replace
-from functools import partial
 from typing import Any
 
 import numpy as np
 
 from moss_audio.engine.base import ClipLike, Generation, Request, Session
-from moss_audio.engine.handle import Handle
+from moss_audio.engine.handle import Handle, wait_for
 from moss_audio.engine.local import LocalEngine
 from moss_audio.units import SAMPLE_RATE, num_tokens_of_samples
 
@@ -95,18 +94,11 @@ class MeteredEngine:
         requests: Sequence[Request],
         on_result: Callable[[int, Generation], None] | None = None,
     ) -> list[Generation]:
-        done: queue.SimpleQueue[int] = queue.SimpleQueue()
         handles: list[Handle] = []
         try:
-            for index, request in enumerate(requests):
+            for request in requests:
                 handles.append(self._submit(request))
-                handles[index].add_done_callback(partial(done.put, index))
-            for _ in requests:
-                index = done.get()
-                answer = handles[index].result()
-                if on_result is not None:
-                    on_result(index, answer)
-            answers = [handle.result() for handle in handles]
+            answers = wait_for(handles, on_result)
         finally:
             self._drop(handles)
         for request, answer in zip(requests, answers, strict=True):

@@ -81,20 +81,6 @@ class Graph:
             )
         return name
 
-    def stored(
-        self, name: str, place: proto.StoredTensor, shape: Sequence[int] | None = None
-    ) -> str:
-        """A tensor that the session reads from a safetensors file beside the graph.
-
-        Args:
-            shape: another shape for the same bytes.
-        """
-        if name not in self._tensors:
-            self._tensors[name] = proto.stored_tensor(
-                name, place.dtype, shape or place.shape, place.file, place.offset, place.size
-            )
-        return name
-
     def model(self) -> bytes:
         """The whole graph as the bytes of a `ModelProto`."""
         return proto.model(

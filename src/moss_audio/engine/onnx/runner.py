@@ -5,13 +5,13 @@ Shapes: B sequences, L positions of a piece, P of them with logits, H decoder wi
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import onnxruntime as ort
 
 from moss_audio.dsp.mel import log_mel
-from moss_audio.engine.lru import LruStore
+from moss_audio.engine.clips import EncodedClips
 from moss_audio.engine.onnx import decoder
 from moss_audio.engine.onnx.decoder import decoder_graph
 from moss_audio.engine.onnx.encoder import ClipFeatures, OnnxEncoder
@@ -24,7 +24,6 @@ from moss_audio.engine.runner import AudioRows, Piece
 from moss_audio.model.nano.parts import AUDIO_ROWS, EMBEDDING, HEAD
 from moss_audio.model.sizes import ModelSizes
 
-_FEATURE_BYTES = 128 * 2**20  # encoded clips that are kept
 _MEMORY_BYTES = 2**30  # keys and values of all sequences that are decoded together
 # Layers in 4 and 8 bits are multiplied in int8: with AVX-512 VNNI a step takes three quarters of
 # its time in float32 (level 1), a prompt as long.
@@ -71,20 +70,12 @@ class OnnxRunner:
         self._encoder = OnnxEncoder(sizes, source, threads)
         self._embedding = _Embedding(table, sizes, source)
         self._table = Table(self._decoder, sizes.decoder)
-        self._encoded: LruStore[EncodedClip] = LruStore(_FEATURE_BYTES)
+        self._encoded = EncodedClips(self.chunk_frames)
         self._suppressed = [sizes.audio_token_id, sizes.audio_start_id, sizes.audio_end_id]
 
     def encode(self, clips: Sequence[HashedClip], *, keep: bool) -> list[EncodedClip]:
         """Encodings of clips, kept from before or computed; `keep` them for later calls."""
-        out = []
-        for clip in clips:
-            encoded = clip.encoded or self._encoded.get(clip.encoding_key)
-            if encoded is None:
-                encoded = self._encode(clip)
-                if keep:
-                    self._encoded.put(clip.encoding_key, encoded)
-            out.append(encoded)
-        return out
+        return self._encoded.get(clips, self._features, keep=keep)
 
     def cache(self) -> OnnxCache:
         """A new sequence without positions."""
@@ -124,15 +115,11 @@ class OnnxRunner:
         """Give the memory of kept encodings back."""
         self._encoded.clear()
 
-    def _encode(self, clip: HashedClip) -> EncodedClip:
-        assert clip.samples is not None
-        mel = log_mel(clip.samples, self._sizes.audio.num_mel_bins)
-        features = self._encoder.encode(np.asarray(mel), clip.longest)
-        samples = clip.samples if clip.n_frames < self.chunk_frames else None
-        n_bytes = features.n_bytes + (0 if samples is None else samples.nbytes)
-        return EncodedClip(
-            clip.key, clip.n_tokens, features, n_bytes, clip.n_frames, clip.longest, samples
-        )
+    def _features(self, clips: Sequence[HashedClip]) -> Iterator[ClipFeatures]:
+        for clip in clips:
+            assert clip.samples is not None
+            mel = log_mel(clip.samples, self._sizes.audio.num_mel_bins)
+            yield self._encoder.encode(mel, clip.longest)
 
     def _step(self, caches: Sequence[OnnxCache], ids: Sequence[int]) -> list[OnnxLogits]:
         """A token `[B]` to each sequence, in one run."""
