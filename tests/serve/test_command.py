@@ -34,7 +34,7 @@ def no_model(monkeypatch: pytest.MonkeyPatch) -> None:
         (["--host", "0.0.0.0"], "--api-key"),
         (["--host", "203.0.113.1", "--api-key", "k"], "cannot listen at 203.0.113.1"),
         (["--api-key-file", "none.txt"], "none.txt: cannot be read"),
-        (["--workers", "2"], "proxy"),
+        (["--workers", "2"], "proxy (docs/deploy.md)"),
         (["--max-wait-seconds", "inf"], "wait_s=inf"),
         (["--drain-seconds", "inf"], "drain_s=inf"),
         (["--served-model-name", " "], "--served-model-name"),

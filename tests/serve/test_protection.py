@@ -12,9 +12,13 @@ import openai
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from starlette.applications import Starlette
+from starlette.routing import Mount
 
 from moss_audio.errors import MossAudioError
+from moss_audio.serve.app import build
 from moss_audio.serve.config import Limits, ServerConfig
+from moss_audio.serve.service import Service
 from tests.serve.conftest import FakeEngine, Running, serving, wait_for, wav
 
 PATH = "/v1/audio/transcriptions"
@@ -39,6 +43,24 @@ def test_keys_are_asked_for_where_there_are_some() -> None:
         assert running.get("/v1/nothing").status_code == 401
         for path in ("/health", "/health/live", "/health/ready", "/metrics", "/version"):
             assert running.get(path).status_code == 200
+
+
+def test_mounted_under_a_path_it_is_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is open stays open, and what needs a key needs it; the metrics name no other paths."""
+
+    def mounted(service: Service) -> Any:
+        return Starlette(routes=[Mount("/moss", build(service))])
+
+    monkeypatch.setattr("moss_audio.serve.run.build", mounted)
+    with serving(FakeEngine(), keys=("one",)) as running:
+        assert running.get("/moss/health/ready").status_code == 200
+        assert running.get("/moss/v1/models").status_code == 401
+        key = {"authorization": "Bearer one"}
+        files = {"file": ("a.wav", wav())}
+        assert running.post(f"/moss{PATH}", files=files, headers=key).status_code == 200
+        told = running.get("/moss/metrics").text
+    assert f'endpoint="{PATH}"' in told
+    assert "/moss/" not in told
 
 
 def test_another_address_needs_keys_or_a_word() -> None:
@@ -73,6 +95,16 @@ def test_pages_of_others_do_not_use_an_open_server(headers: dict[str, str], stat
         assert answer.status_code == status
         allowed = answer.headers.get("access-control-allow-origin")
         assert allowed == (headers.get("origin") if status == 200 else None)
+
+
+@pytest.mark.parametrize("how", [{"keys": ("one",)}, {"insecure": True}])
+def test_behind_a_proxy_it_has_other_names(how: dict[str, Any]) -> None:
+    headers = {"host": "audio.example", "authorization": "Bearer one"}
+    with serving(FakeEngine(), **how) as running:
+        assert post(running, headers=headers).status_code == 200
+        own = {**headers, "origin": "https://audio.example"}
+        assert post(running, headers=own).status_code == 200
+        assert post(running, headers={**headers, "origin": "https://a.b"}).status_code == 403
 
 
 def test_a_model_under_each_of_its_names(running: Running) -> None:

@@ -184,7 +184,7 @@ def serve(options: ServeOptions) -> None:
     events, captions and questions."""
     if options.workers != 1:
         raise typer.BadParameter(
-            "one process serves one model; run several servers behind a proxy (docs/serving.md)",
+            "one process serves one model; run several servers behind a proxy (docs/deploy.md)",
             param_hint="--workers",
         )
     for package in ("starlette", "uvicorn", "python_multipart", "prometheus_client", "websockets"):
@@ -193,7 +193,7 @@ def serve(options: ServeOptions) -> None:
     from moss_audio.serve.run import serve as run
 
     config = options.config()
-    if not config.local and not config.keys:
+    if config.insecure and not config.keys:
         complain(
             f"everyone who can reach {config.host} can use this server: no key is asked for",
             "warning",

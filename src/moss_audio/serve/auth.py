@@ -59,8 +59,10 @@ def check_page(headers: Headers, config: ServerConfig) -> None:
     if origin is not None and origin not in config.origins and origin.partition("://")[2] != host:
         raise ApiError(403, "this page may not use the server: allow its origin by --allow-origin",
                        code="origin_not_allowed")  # fmt: skip
-    if config.local and not config.keys and _name(host) not in (*LOOPBACK, ""):
-        raise ApiError(403, "the server has no such name: address it as 127.0.0.1 or localhost",
+    private = config.local and not config.keys and not config.insecure
+    if private and _name(host) not in (*LOOPBACK, ""):
+        raise ApiError(403, "the server has no such name: address it as 127.0.0.1 or localhost, or "
+                       "start it with --api-key or --insecure behind a proxy",
                        code="host_not_allowed")  # fmt: skip
 
 

@@ -72,7 +72,8 @@ class ServerConfig:
         names: of the model, the canonical one first.
         keys: that clients may show; none: no key is asked for.
         origins: of web pages that may use the server.
-        insecure: another address than this machine's may go without keys.
+        insecure: another address than this machine's may go without keys, and this machine's may
+            have other names, as behind a proxy.
 
     Raises:
         MossAudioError: where everybody on the network could use it and nobody said so.

@@ -48,6 +48,7 @@ class Gate:
         headers = Headers(scope=scope)
         shown = headers.get("x-request-id", "")
         request_id = shown if _ID.fullmatch(shown) else f"req_{uuid.uuid4().hex}"
+        path = _route(scope)
         status = 0
 
         async def answer(message: Message) -> None:
@@ -59,8 +60,8 @@ class Gate:
             await send(message)
 
         try:
-            key = self._admit(scope, headers)
-            scope.setdefault("state", {}).update(key=key, began=began)
+            key = self._admit(scope, path, headers)
+            scope.setdefault("state", {}).update(key=key, began=began, endpoint=path)
             heard = receive if live else guarded(receive, self._service.config.limits)
             await self._app(scope, heard, answer)
         except (ClientGone, ClientDisconnect):
@@ -76,16 +77,16 @@ class Gate:
                 await told.response()(scope, receive, answer)
         finally:
             took_s = time.monotonic() - began
-            label = scope["path"] if scope["path"] in self._paths else "other"
+            label = path if path in self._paths else "other"
             if label not in OPEN:
                 self._service.metrics.responded(label, status, took_s)
                 method = "WS" if live else scope["method"]
                 log.info("%s %s %d %.3f s %s", method, label, status, took_s, request_id)
 
-    def _admit(self, scope: Scope, headers: Headers) -> str:
+    def _admit(self, scope: Scope, path: str, headers: Headers) -> str:
         """Whose request it is. What would be refused later is refused before its body is read."""
         service = self._service
-        if scope["path"] in OPEN:
+        if path in OPEN:
             return ANONYMOUS
         check_page(headers, service.config)
         key = service.keys.owner(headers, scope.get("subprotocols", ()))
@@ -94,6 +95,13 @@ class Gate:
         if scope.get("method", "POST") == "POST":  # a WebSocket has none
             service.admission.check(key)
         return key
+
+
+def _route(scope: Scope) -> str:
+    """The path as this application names it, which may be mounted under another."""
+    path: str = scope["path"]
+    root = scope.get("root_path", "")
+    return path.removeprefix(root) if path.startswith(f"{root}/") else path
 
 
 def _shutting_down() -> ApiError:

@@ -41,6 +41,7 @@ class Server(uvicorn.Server):
                 log_config=None,
                 access_log=False,
                 server_header=False,
+                proxy_headers=False,  # nothing here looks at a client's address
                 limit_concurrency=limits.connections,
                 timeout_graceful_shutdown=round(limits.drain_s),
             )

@@ -88,7 +88,7 @@ class Service:
             ApiError: if the server has too much to do.
             ClientGone: if the client no longer waits.
         """
-        endpoint, key = request.scope["path"], request.state.key
+        endpoint, key = request.state.endpoint, request.state.key
         turn = await unless_gone(request, self.admission.turn(key, endpoint, audio_s))
         return self._begin(turn, request.state.began, work)
 
