@@ -123,37 +123,6 @@ def test_an_answer_that_was_cut_says_so() -> None:
             assert ask(running, user(clip())).choices[0].finish_reason == "length"
 
 
-TRICKS = [
-    "/etc/passwd", "../../etc/passwd", "~/.ssh/id_rsa", "file:///etc/passwd", "FILE:///etc/passwd",
-    "file://localhost/etc/passwd", "http://127.0.0.1/a.wav", "http://localhost:22/", "http://[::1]/",
-    "http://0.0.0.0/", "http://127.1/", "http://2130706433/", "http://0x7f000001/",
-    "http://017700000001/", "http://169.254.169.254/latest/meta-data/", "https://example.org/a.wav",
-    "http://user:pass@127.0.0.1/", "http://example.org@127.0.0.1/", "http://127.0.0.1#@example.org",
-    "http:\\\\127.0.0.1\\a", "//127.0.0.1/a.wav", "ftp://127.0.0.1/a", "gopher://127.0.0.1/_x",
-    "concat:/etc/passwd|/etc/hosts", "subfile,,start,0,end,9,,:/etc/passwd", "pipe:0", "fd:0",
-    "rtmp://127.0.0.1/x", "http://①②⑦.⓪.⓪.①/", "\thttp://127.0.0.1/", "", "C:\\windows\\win.ini",
-]  # fmt: skip
-
-
-@pytest.mark.parametrize("trick", TRICKS)
-def test_no_address_of_a_client_is_opened(
-    running: Running, engine: FakeEngine, trick: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def never(*_: Any, **__: Any) -> Any:
-        raise AssertionError("an address was opened")
-
-    monkeypatch.setattr("moss_audio.recordings.sources.download", never)
-    monkeypatch.setattr("moss_audio.recordings.sources._open_path", never)
-    with pytest.raises(openai.BadRequestError):
-        ask(running, user(address(trick)))
-    with pytest.raises(openai.BadRequestError):
-        ask(running, user({"type": "input_audio", "input_audio": {"data": trick or "x"}}))
-    for name, value in (("file", trick or "x"), ("url", trick)):
-        form = {"model": (None, "moss"), name: (None, value)}
-        assert running.post("/v1/audio/transcriptions", files=form).status_code == 400
-    assert not engine.requests
-
-
 @pytest.mark.parametrize(
     "playlist",
     [

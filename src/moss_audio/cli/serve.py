@@ -82,6 +82,15 @@ class ServeOptions:
             rich_help_panel=_ACCESS,
         ),
     ] = None
+    url_hosts: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--allow-url-host",
+            help="Host, or HOST:PORT, that an audio_url of a client may name, such as "
+            "media.example.org. Can be repeated. Default: no address is fetched.",
+            rich_help_panel=_ACCESS,
+        ),
+    ] = None
     insecure: Annotated[
         bool,
         typer.Option(
@@ -163,6 +172,7 @@ class ServeOptions:
             names=tuple(self.names or [Path(self.model).name]),
             keys=(*(self.keys or ()), *_keys_of(self.key_file)),
             origins=tuple(self.origins or ()),
+            url_hosts=tuple(self.url_hosts or ()),
             insecure=self.insecure,
             limits=limits,
         )

@@ -1,24 +1,20 @@
 """Media from the web: fetched whole, within limits, before anything is decoded.
 
-Private to the audio loader.
+Private to the audio loader and to the server.
 """
 
 from __future__ import annotations
 
-import base64
 import errno
 import http.client
 import queue
 import tempfile
 import threading
 import time
-import urllib.error
-import urllib.parse
-import urllib.request
-from typing import Any
+from typing import Any, BinaryIO
 
 from moss_audio.errors import AudioError
-from moss_audio.recordings.names import one_line, printable
+from moss_audio.recordings.names import one_line
 from moss_audio.recordings.reader import (
     READ_BYTES,
     SPOOL_MEMORY_BYTES,
@@ -26,17 +22,30 @@ from moss_audio.recordings.reader import (
     FetchLimits,
     OpenedSource,
 )
+from moss_audio.recordings.web import AllowedHosts, get
 
 
 def download(url: str, name: str, limits: FetchLimits) -> OpenedSource:
-    """Fetch ``url`` on a thread of its own, so that the time limit also holds for a name lookup
-    or a server that sends a byte now and then, neither of which a socket timeout bounds."""
-    results: queue.SimpleQueue[OpenedSource | BaseException] = queue.SimpleQueue()
+    """Fetch ``url``, which is the user's own."""
+    spool, warnings = fetch(url, name, limits)
+    return OpenedSource(ByteReader(spool, name), warnings, spool.close)
+
+
+def fetch(
+    url: str, name: str, limits: FetchLimits, allowed: AllowedHosts | None = None
+) -> tuple[BinaryIO, list[str]]:
+    """A file with what is at ``url``, at its beginning, and lines about what is missing of it.
+
+    It is fetched on a thread of its own, so that the time limit also holds for a name lookup or a
+    server that sends a byte now and then, neither of which a socket timeout bounds. ``allowed``
+    as of ``web.get``. Raises ``AudioError``; ``AddressError`` where nothing was asked for.
+    """
+    results: queue.SimpleQueue[tuple[BinaryIO, list[str]] | BaseException] = queue.SimpleQueue()
     cancelled = threading.Event()
 
     def work() -> None:
         try:
-            results.put(_fetch(url, name, limits, cancelled))
+            results.put(_fetch(url, name, limits, allowed, cancelled))
         except BaseException as error:
             results.put(error)
 
@@ -49,26 +58,21 @@ def download(url: str, name: str, limits: FetchLimits) -> OpenedSource:
         ) from None
     finally:
         cancelled.set()
-    if isinstance(outcome, OpenedSource):
+    if isinstance(outcome, tuple):
         return outcome
     raise _download_error(name, limits, outcome) from outcome
 
 
 def _download_error(name: str, limits: FetchLimits, error: BaseException) -> BaseException:
     if isinstance(error, AudioError):
-        return error
-    if isinstance(error, urllib.error.HTTPError):
-        error.close()
-        return AudioError(f"{name}: the server answered {error.code} {printable(error.reason)}")
-    reason = getattr(error, "reason", error)
-    if isinstance(reason, TimeoutError):
+        return type(error)(f"{name}: {error}")
+    if isinstance(error, TimeoutError):
         return AudioError(f"{name}: no answer within {limits.timeout_s:g} s")
     if isinstance(error, OSError):
         if error.errno == errno.ENOSPC:
             return AudioError(f"{name}: no disk space left for the download")
-        text = one_line(reason) if isinstance(reason, BaseException) else printable(str(reason))
         return AudioError(
-            f"{name}: cannot be reached ({text}); check the address and the network, "
+            f"{name}: cannot be reached ({one_line(error)}); check the address and the network, "
             "or download the file and pass its path"
         )
     if isinstance(error, (http.client.HTTPException, ValueError)):
@@ -76,36 +80,16 @@ def _download_error(name: str, limits: FetchLimits, error: BaseException) -> Bas
     return error
 
 
-def _fetch(url: str, name: str, limits: FetchLimits, cancelled: threading.Event) -> OpenedSource:
+def _fetch(
+    url: str, name: str, limits: FetchLimits, allowed: AllowedHosts | None,
+    cancelled: threading.Event,
+) -> tuple[BinaryIO, list[str]]:  # fmt: skip
     deadline = time.monotonic() + limits.timeout_s
-    opener = urllib.request.OpenerDirector()  # only http(s): a redirect cannot leave the web
-    for handler in (
-        urllib.request.ProxyHandler(),
-        urllib.request.HTTPHandler(),
-        urllib.request.HTTPSHandler(),
-        urllib.request.HTTPDefaultErrorHandler(),
-        urllib.request.HTTPRedirectHandler(),
-        urllib.request.HTTPErrorProcessor(),
-    ):
-        opener.add_handler(handler)
-    parts = urllib.parse.urlsplit(url.strip())
-    login, _, host = parts.netloc.rpartition("@")
-    safe_url = urllib.parse.quote(
-        parts._replace(netloc=host, fragment="").geturl(), safe="%/:=&?~+!$,;'@()*[]"
-    )
-    request = urllib.request.Request(safe_url, headers={"User-Agent": "moss-audio"})
-    if login:
-        credentials = base64.b64encode(urllib.parse.unquote_to_bytes(login)).decode("ascii")
-        # Unredirected: another host must not be told this one's password.
-        request.add_unredirected_header("Authorization", f"Basic {credentials}")
-    too_large = f"{name} is larger than the limit of {limits.max_bytes} bytes"
-    spool: Any = tempfile.SpooledTemporaryFile(max_size=SPOOL_MEMORY_BYTES)  # noqa: SIM115
+    too_large = f"larger than the limit of {limits.max_bytes} bytes"
     warnings: list[str] = []
+    spool: Any = tempfile.SpooledTemporaryFile(max_size=SPOOL_MEMORY_BYTES)  # noqa: SIM115
     try:
-        response: Any = opener.open(request, timeout=limits.timeout_s)
-        if response is None:  # a redirect to a scheme without a handler
-            raise AudioError(f"{name}: redirects to an address that is not http(s)")
-        with response:
+        with get(url, limits.timeout_s, allowed) as response:
             declared = response.headers.get("Content-Length", "")
             expected = int(declared) if declared.isdecimal() else None
             if expected is not None and expected > limits.max_bytes:
@@ -120,10 +104,11 @@ def _fetch(url: str, name: str, limits: FetchLimits, cancelled: threading.Event)
                 spool.write(data)
         if expected is not None and total < expected and not warnings:
             warnings.append(f"{name}: the download ended after {total} of {expected} bytes")
+        spool.seek(0)
     except BaseException:
         spool.close()
         raise
-    return OpenedSource(ByteReader(spool, name), warnings, spool.close)
+    return spool, warnings
 
 
 def _read_some(response: Any, name: str, total: int, warnings: list[str]) -> bytes:

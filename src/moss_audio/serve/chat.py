@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Annotated, Any, Literal
@@ -15,13 +16,14 @@ from moss_audio.engine.base import Request as EngineRequest
 from moss_audio.errors import PromptError
 from moss_audio.listen import Query, prompt_clips
 from moss_audio.prompt import parse_messages
+from moss_audio.recordings.names import is_data_uri
 from moss_audio.serve import sse
 from moss_audio.serve.errors import ApiError, Json
 from moss_audio.serve.formats import chat_usage, completion_head, token_logprobs
 from moss_audio.serve.forms import read_json
 from moss_audio.serve.reasoning import ReasoningSplitter
-from moss_audio.serve.service import Service
-from moss_audio.serve.uploads import Upload, from_base64, from_data_uri, measure
+from moss_audio.serve.service import Service, unless_gone
+from moss_audio.serve.uploads import RemoteClip, Upload, from_base64, from_data_uri, measure
 from moss_audio.serve.work import MeteredEngine
 from moss_audio.settings import Between
 from moss_audio.text import THINK_CLOSE, split_thinking
@@ -105,11 +107,15 @@ async def completions(request: Request) -> Response:
     model = service.name(asked.model)
     asked.check(limits.choices)
     options = asked.options(limits.answer_tokens)
-    messages, clips = await asyncio.to_thread(_messages, asked.messages, limits.clips)
+    messages, named = await asyncio.to_thread(_messages, asked.messages, limits.clips)
+    clips = await unless_gone(request, service.fetcher.uploads(named))
     audio_s = await measure(clips, limits)
 
     def prompt(engine: MeteredEngine) -> EngineRequest:
-        heard = prompt_clips(engine, Query(tuple(clips), ()))  # type: ignore[arg-type]
+        with contextlib.ExitStack() as opened:
+            for clip in clips:
+                opened.enter_context(clip)
+            heard = prompt_clips(engine, Query(tuple(clips), ()))  # type: ignore[arg-type]
         made = EngineRequest(messages, tuple(one.samples for one in heard), options)
         engine.check(made)
         return made
@@ -213,10 +219,10 @@ def _reason(answer: Generation) -> str:
 
 def _messages(
     given: Sequence[Mapping[str, Any]], most_clips: int
-) -> tuple[list[dict[str, Any]], list[Upload]]:
+) -> tuple[list[dict[str, Any]], list[Upload | RemoteClip]]:
     """A conversation as the renderer takes it, and its clips in order."""
     messages: list[dict[str, Any]] = []
-    clips: list[Upload] = []
+    clips: list[Upload | RemoteClip] = []
     for index, message in enumerate(given):
         role = message.get("role")
         content = message.get("content")
@@ -234,15 +240,16 @@ def _messages(
     return messages, clips
 
 
-def _part(part: Any, where: str, clips: list[Upload]) -> dict[str, Any]:
+def _part(part: Any, where: str, clips: list[Upload | RemoteClip]) -> dict[str, Any]:
     kind = part.get("type") if isinstance(part, Mapping) else None
     if kind == "text":
         return {"type": "text", "text": part.get("text")}
     inner = part.get(kind) if kind in ("input_audio", "audio_url") else None
     if isinstance(inner, Mapping) and kind == "input_audio":
         clips.append(from_base64(inner.get("data"), f"{where}.input_audio.data"))
-    elif isinstance(inner, Mapping):
-        clips.append(from_data_uri(inner.get("url"), f"{where}.audio_url.url"))
+    elif isinstance(inner, Mapping) and isinstance(inner.get("url"), str):
+        url, param = inner["url"], f"{where}.audio_url.url"
+        clips.append(from_data_uri(url, param) if is_data_uri(url) else RemoteClip(url, param))
     else:
         raise ApiError(400, f"{where}: give a part of type text, input_audio or audio_url",
                        code="invalid_value", param="messages")  # fmt: skip

@@ -6,6 +6,7 @@ import math
 from dataclasses import asdict, dataclass, field
 
 from moss_audio.errors import MossAudioError
+from moss_audio.recordings.web import AllowedHosts
 
 MIB = 2**20
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
@@ -27,6 +28,8 @@ class Limits:
         header_s, body_s, write_s: how long a client may be silent while it sends the head or the
             body of a request, or may not take anything of an answer.
         body_rate: bytes a second that a body must come with in the mean, after `body_s`.
+        fetch_s: for all addresses of a request together, where addresses are fetched.
+        fetches: requests whose addresses are fetched at once.
         drain_s: how long requests may go on after SIGTERM.
         sessions: live ones at once.
         session_s: how long one may last.
@@ -51,6 +54,8 @@ class Limits:
     body_s: float = 20.0
     write_s: float = 30.0
     body_rate: float = 1024.0
+    fetch_s: float = 20.0
+    fetches: int = 8
     drain_s: float = 30.0
     sessions: int = 8
     session_s: float = 3600.0
@@ -72,11 +77,14 @@ class ServerConfig:
         names: of the model, the canonical one first.
         keys: that clients may show; none: no key is asked for.
         origins: of web pages that may use the server.
+        url_hosts: that clients' addresses may name, as `AllowedHosts` reads them; none: no address
+            is fetched.
         insecure: another address than this machine's may go without keys, and this machine's may
             have other names, as behind a proxy.
 
     Raises:
-        MossAudioError: where everybody on the network could use it and nobody said so.
+        MossAudioError: where everybody on the network could use it and nobody said so, and for what
+            is no name, no key or no host.
     """
 
     host: str = "127.0.0.1"
@@ -84,6 +92,7 @@ class ServerConfig:
     names: tuple[str, ...] = ("moss-audio",)
     keys: tuple[str, ...] = ()
     origins: tuple[str, ...] = ()
+    url_hosts: tuple[str, ...] = ()
     insecure: bool = False
     limits: Limits = field(default_factory=Limits)
 
@@ -92,6 +101,7 @@ class ServerConfig:
             raise MossAudioError("the model has an empty name: give --served-model-name a text")
         if any(not key.strip() or not key.isascii() for key in self.keys):
             raise MossAudioError("an API key is empty or not ASCII: give another")
+        AllowedHosts.of(self.url_hosts)
         if not self.local and not self.keys and not self.insecure:
             raise MossAudioError(
                 f"host {self.host}: others could reach the server without a key; give --api-key, "

@@ -117,6 +117,7 @@ def serve(
         try:
             Server(service, lambda: ready(address)).run(sockets=[listening])
         finally:
+            service.fetcher.close()
             service.threads.close(_THREADS_END_S)
 
 

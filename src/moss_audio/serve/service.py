@@ -18,6 +18,7 @@ from moss_audio.serve.auth import Keys
 from moss_audio.serve.config import ServerConfig
 from moss_audio.serve.errors import ApiError, ClientGone
 from moss_audio.serve.metrics import Metrics
+from moss_audio.serve.uploads import Fetcher
 from moss_audio.serve.work import Job, MeteredEngine, Usage, Work, WorkThreads
 
 if TYPE_CHECKING:
@@ -55,6 +56,7 @@ class Service:
         places = self.engine.batch_size  # as many as are decoded together
         self.admission = Admission(places, len(self.keys), config.limits, self.metrics, cost)
         self.threads = WorkThreads(2 * places)  # for requests, and for turns of live sessions
+        self.fetcher = Fetcher(config.url_hosts, config.limits)
         self.draining = False
         self._live: Counter[str] = Counter()  # sessions of each key
 
