@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from moss_audio.engine.aligner import WordAligner
     from moss_audio.engine.base import Engine
-    from moss_audio.engine.remote import ServedCheckpoint
+    from moss_audio.engine.served import ServedCheckpoint
     from moss_audio.model.checkpoint import Checkpoint
 
 _OF_SERVER = ("model", "key_env", "timeout_s", "retries")
@@ -119,7 +119,7 @@ def _server(
     if unknown := [key for key in options if key not in _OF_SERVER]:
         raise TypeError(f"load() got an unexpected keyword argument {unknown[0]!r}")
     if isinstance(name, str) and is_url(name):
-        from moss_audio.engine.remote import ServedCheckpoint
+        from moss_audio.engine.served import ServedCheckpoint
 
         for key, value in unused.items():
             if value is not None:

@@ -10,6 +10,7 @@ import threading
 import time
 import wave
 from collections.abc import Iterator
+from concurrent.futures import CancelledError
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,8 @@ from moss_audio.annotate.tools.speech.moss import MossAligner, MossConfig, Share
 from moss_audio.cli import main
 from moss_audio.endpoint import BrokenAnswerError, EndpointError, EndpointRefusedError
 from moss_audio.engine.base import GenerationOptions, Request
-from moss_audio.engine.remote import RemoteEngine, ServedCheckpoint
+from moss_audio.engine.remote import RemoteEngine
+from moss_audio.engine.served import ServedCheckpoint
 from moss_audio.errors import AudioError, CheckpointError, MossAudioError, PromptError
 from moss_audio.recordings import load_audio
 from tests.engine.conftest import noise
@@ -427,3 +429,70 @@ def test_an_evaluation_asks_an_address(
     assert asked
     assert main([*arguments, "--out", str(tmp_path / "out")]) == 0
     assert len(server.asked) == asked  # resumed: nothing is asked again
+
+
+def endless(seen: list[str]) -> Any:
+    """A model that writes until nobody listens."""
+
+    def chunks(body: dict[str, Any]) -> Iterator[dict[str, Any]]:
+        try:
+            for number in range(100_000):
+                yield {"choices": [{"delta": {"content": f"{number} "}}]}
+                time.sleep(0.002)
+        finally:
+            seen.append("closed")
+
+    return chunks
+
+
+def until(condition: Any) -> None:
+    end = time.monotonic() + 5.0
+    while not condition():
+        assert time.monotonic() < end, "it did not happen in time"
+        time.sleep(0.005)
+
+
+def test_cancelling_hangs_up_and_the_server_sees_it(
+    server: EngineServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[str] = []
+    monkeypatch.setattr(server, "chunks", endless(seen))
+    engine = remote(server, batch_size=1)
+    running = engine.submit(question("?"), pieces=True)
+    waiting = engine.submit(question("And then?"))
+    assert next(iter(running)) == "0 "
+    waiting.cancel()  # which is not begun
+    with pytest.raises(CancelledError):
+        waiting.result(0)
+    running.cancel()
+    with pytest.raises(CancelledError):
+        running.result(0)
+    until(lambda: seen == ["closed"])
+    assert len(server.asked) == 1
+
+
+def test_cancelling_ends_the_wait_for_a_first_token_and_for_another_attempt(
+    server: EngineServer,
+) -> None:
+    server.faults += [5.0]
+    engine = remote(server, batch_size=1)
+    silent = engine.submit(question("?"))
+    until(lambda: server.asked)
+    silent.cancel()
+    server.faults += [503]  # which is tried again half a second later
+    failing = engine.submit(question("And then?"))
+    until(lambda: len(server.asked) == 2)
+    failing.cancel()
+    assert engine.submit(question("At last?")).result(4.0).text  # there is a place for it
+    assert len(server.asked) == 3
+
+
+def test_half_of_the_places_stay_free_of_what_may_wait(server: EngineServer) -> None:
+    server.faults += [0.2] * 6
+    engine = remote(server, batch_size=4)
+    behind = [engine.submit(replace(question(f"{i}?"), priority=-1)) for i in range(6)]
+    until(lambda: len(server.asked) == 2)
+    server.faults[:0] = [None]
+    assert engine.submit(question("Now?")).result(4.0).text
+    assert len(server.asked) <= 5
+    assert all(handle.result(5.0).text for handle in behind)

@@ -15,7 +15,8 @@ import pytest
 
 from moss_audio.endpoint import EndpointError, EndpointRefusedError
 from moss_audio.engine.base import Generation, GenerationOptions, Request
-from moss_audio.engine.remote import RemoteEngine, ServedCheckpoint
+from moss_audio.engine.remote import RemoteEngine
+from moss_audio.engine.served import ServedCheckpoint
 from moss_audio.engine.torch_engine import TorchEngine
 from moss_audio.errors import CheckpointError, MossAudioError
 from tests.interop import checkpoints

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Generic, NoReturn, TypeVar
 
 from moss_audio.endpoint.http import BrokenOffError, Connection, HttpError, message_of, multipart
+from moss_audio.endpoint.line import Line
 from moss_audio.errors import MossAudioError
 from moss_audio.text import split_thinking
 
@@ -169,18 +170,21 @@ class EndpointClient:
         except (TypeError, LookupError, AttributeError):
             raise self._misunderstood("no message") from None
 
-    def stream(self, asked: Mapping[str, Any]) -> Generator[Mapping[str, Any], None, None]:
+    def stream(
+        self, asked: Mapping[str, Any], line: Line | None = None
+    ) -> Generator[Mapping[str, Any], None, None]:
         """The chunks of an answer as they are written; closing the iterator hangs up.
 
         Args:
             asked: the body of the request but for the model: "messages" and options.
+            line: that it goes over, which another thread may cut.
 
         Raises EndpointRefusedError or EndpointError, of which BrokenAnswerError where an answer
         that had begun does not end.
         """
         body = self._body({**asked, "stream": True})
         try:
-            with closing(self._http.events("/chat/completions", body)) as events:
+            with closing(self._http.events("/chat/completions", body, line)) as events:
                 for chunk in events:
                     if not isinstance(chunk, Mapping):
                         raise self._misunderstood("a chunk that is no object")

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
+from moss_audio.endpoint.line import Line, LineHandler, SafeLineHandler
 from moss_audio.errors import short_reason
 
 T = TypeVar("T")
@@ -65,19 +66,24 @@ class Connection:
 
     def json(self, path: str, body: bytes | None = None, kind: str = "application/json") -> Any:
         """What the server answers to a POST of `body`, or to a GET. Raises HttpError."""
+        line = Line()
 
         def ask() -> Any:
-            with self._open(path, body, kind) as response, _plain_errors():
+            with self._open(path, body, kind, line) as response, _plain_errors():
                 return json.loads(response.read())
 
-        return self.retrying(ask)
+        return self.retrying(ask, line)
 
-    def events(self, path: str, body: bytes) -> Generator[Any, None, None]:
-        """What the server sends event by event; closing the iterator hangs up.
+    def events(
+        self, path: str, body: bytes, line: Line | None = None
+    ) -> Generator[Any, None, None]:
+        """What the server sends event by event; closing the iterator hangs up, and so does cutting
+        the line from another thread.
 
         Raises HttpError, of which BrokenOffError once the answer has begun.
         """
-        response = self.retrying(lambda: self._open(path, body, "application/json"))
+        over = line or Line()
+        response = self.retrying(lambda: self._open(path, body, "application/json", over), over)
         try:
             with response, _plain_errors():
                 if response.headers.get_content_type() != "text/event-stream":
@@ -94,8 +100,8 @@ class Connection:
                 raise BrokenOffError(str(error)) from error
             raise
 
-    def retrying(self, ask: Callable[[], T]) -> T:
-        """What `ask` gives, called again where its HttpError is transient."""
+    def retrying(self, ask: Callable[[], T], line: Line) -> T:
+        """What `ask` gives, called again where its HttpError is transient and nobody cut the line."""
         for attempt in range(self.retries + 1):
             try:
                 return ask()
@@ -103,10 +109,14 @@ class Connection:
                 if not error.transient or attempt == self.retries:
                     raise
                 pause_s = min(_FIRST_PAUSE_S * 2**attempt, _LONGEST_PAUSE_S)
-                time.sleep(pause_s if error.wait_s is None else error.wait_s)
+                line.pause(pause_s if error.wait_s is None else error.wait_s)
+                if line.is_cut:
+                    raise
         raise AssertionError("unreachable")
 
-    def _open(self, path: str, body: bytes | None, kind: str) -> http.client.HTTPResponse:
+    def _open(
+        self, path: str, body: bytes | None, kind: str, line: Line
+    ) -> http.client.HTTPResponse:
         headers = {"User-Agent": "moss-audio", "Accept": "application/json, text/event-stream"}
         if body is not None:
             headers["Content-Type"] = kind
@@ -114,7 +124,8 @@ class Connection:
             headers["Authorization"] = f"Bearer {self.key}"
         with _plain_errors():
             request = urllib.request.Request(f"{self.address}{path}", body, headers)
-            response: http.client.HTTPResponse = _opener().open(request, timeout=self.timeout_s)
+            opener = _opener(line)
+            response: http.client.HTTPResponse = opener.open(request, timeout=self.timeout_s)
             return response
 
 
@@ -137,13 +148,13 @@ def _plain_errors() -> Iterator[None]:
         raise HttpError(short_reason(error)) from error
 
 
-def _opener() -> urllib.request.OpenerDirector:
+def _opener(line: Line) -> urllib.request.OpenerDirector:
     """Without redirects: they would make a GET of a POST, and take the key to another host."""
     opener = urllib.request.OpenerDirector()
     for handler in (
         urllib.request.ProxyHandler(),
-        urllib.request.HTTPHandler(),
-        urllib.request.HTTPSHandler(),
+        LineHandler(line),
+        SafeLineHandler(line),
         urllib.request.HTTPDefaultErrorHandler(),
         urllib.request.HTTPErrorProcessor(),
     ):

@@ -64,6 +64,11 @@ class Handle:
         if self._pieces is not None and (piece := answer.take_text()):
             self._pieces.put(piece)
 
+    def write(self, piece: str) -> None:
+        """(That of an answer which is written elsewhere.)"""
+        if self._pieces is not None:
+            self._pieces.put(piece)
+
     def end(self, outcome: Generation | BaseException) -> None:
         """(The scheduler's.)"""
         if isinstance(outcome, BaseException):

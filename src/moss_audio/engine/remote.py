@@ -10,97 +10,30 @@ among the requests of one call.
 from __future__ import annotations
 
 import base64
-import queue
-import struct
 import sys
-import threading
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
+from concurrent.futures import CancelledError
 from contextlib import closing
-from dataclasses import dataclass, replace
-from typing import Any, ClassVar
+from dataclasses import dataclass
+from functools import partial
+from queue import SimpleQueue
+from typing import Any
 
-import numpy as np
-
-from moss_audio import settings
-from moss_audio.endpoint import BrokenAnswerError, Endpoint, EndpointClient, EndpointError
+from moss_audio.endpoint import BrokenAnswerError, EndpointError
+from moss_audio.endpoint.line import Line
 from moss_audio.engine.base import ClipLike, Generation, GenerationOptions, Request
+from moss_audio.engine.handle import Handle
 from moss_audio.engine.prompts import clip_samples
 from moss_audio.engine.remote_answer import RemoteAnswer
-from moss_audio.engine.row import members
+from moss_audio.engine.remote_call import CallThreads, RemoteCall
+from moss_audio.engine.remote_request import chat_body, wav_bytes
+from moss_audio.engine.served import ServedCheckpoint
 from moss_audio.engine.thinking import TRANSITION
-from moss_audio.errors import CheckpointError, MossAudioError, PromptError
+from moss_audio.errors import MossAudioError, PromptError
 from moss_audio.prompt import AudioPart, Turn, audio_parts, parse_messages
-from moss_audio.units import SAMPLE_RATE, num_tokens_of_samples
+from moss_audio.units import num_tokens_of_samples
 
 BATCH_SIZE = 16  # requests under way at once
-TIMEOUT_S = 300.0  # a long clip on a busy server waits before its first token
-_LISTING_S = 30.0  # a list of models does not wait
-
-
-@dataclass(frozen=True)
-class ServedCheckpoint:
-    """What is known of a checkpoint that a server holds.
-
-    Attributes:
-        endpoint: the server, and the checkpoint's name there.
-        root: what the server says that it loaded; "" where it does not say.
-        max_positions: of a prompt and its answer together; None where it does not say.
-    """
-
-    times: ClassVar[str] = "written"
-
-    endpoint: Endpoint
-    root: str = ""
-    max_positions: int | None = None
-
-    @classmethod
-    def open(cls, address: str, model: str | None = None, **options: Any) -> ServedCheckpoint:
-        """Ask a server what it serves.
-
-        Args:
-            address: `http://host:8000/v1`, or `http://host:8000/v1#name` with the model's name.
-            model: the name, if it is not in the address; needed where several are served.
-            options: `key_env`, `timeout_s` and `retries` of `Endpoint`.
-
-        Raises:
-            CheckpointError: if there is no such model.
-            MossAudioError: if the server cannot be asked; an option that does not exist.
-        """
-        url, _, named = address.partition("#")
-        if model and named and model != named:
-            raise CheckpointError(f"{address}: the model is also named {model!r}; name it once")
-        endpoint = Endpoint(url, model or named, **{"timeout_s": TIMEOUT_S, **options})
-        listing = replace(endpoint, timeout_s=min(_LISTING_S, endpoint.timeout_s))
-        rows = {row["id"]: row for row in EndpointClient(listing).models()}
-        name = endpoint.model or (next(iter(rows)) if len(rows) == 1 else "")
-        if name not in rows:
-            served = ", ".join(map(repr, rows)) or "nothing"
-            wanted = f"{name!r} is not served there" if name else "which model is meant"
-            raise CheckpointError(f"{url}: {wanted}; served: {served}; name one as {url}#NAME")
-        row = rows[name]
-        length = row.get("max_model_len")
-        return cls(
-            replace(endpoint, model=name),
-            root=row.get("root") or "",
-            max_positions=length if isinstance(length, int) and length > 0 else None,
-        )
-
-    @property
-    def name(self) -> str:
-        """The address, with the model's name."""
-        return f"{self.endpoint.url}#{self.endpoint.model}"
-
-    @property
-    def thinks(self) -> bool:
-        """Whether it thinks before it answers: its name tells, as with the released folders."""
-        names = (self.endpoint.model, self.root.rpartition("/")[2])
-        return any("thinking" in one.lower() for one in names)
-
-    @property
-    def fingerprint(self) -> str:
-        """A hash of the address and of what the server calls the model: 64 hexadecimal digits. Its
-        files are not seen: other weights under the same names stay unnoticed."""
-        return settings.digest([self.endpoint.url, self.endpoint.model, self.root], 64)
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,6 +51,8 @@ class RemoteEngine:
         checkpoint: what is served, and where.
         batch_size: requests under way at once, of all threads together; None: 16.
         window_s: the longest clip that the checkpoint was trained on; None where nobody says.
+        tokenizer: of the same checkpoint, for those who want to know what its tokens mean; None
+            where nobody has it.
     """
 
     def __init__(
@@ -126,6 +61,7 @@ class RemoteEngine:
         *,
         batch_size: int | None = None,
         window_s: float | None = None,
+        tokenizer: Any = None,
     ) -> None:
         self.batch_size = batch_size or BATCH_SIZE
         self.max_positions = checkpoint.max_positions
@@ -134,7 +70,8 @@ class RemoteEngine:
         self.description = "a server"
         self.precision = "as served"
         self._client = checkpoint.endpoint.connect("An engine on a server")
-        self._slots = threading.BoundedSemaphore(self.batch_size)
+        self.tokenizer = tokenizer
+        self._threads = CallThreads(self.batch_size)
 
     def generate(
         self,
@@ -154,21 +91,55 @@ class RemoteEngine:
         """
         for request in requests:
             self.check(request)
-        done: list[list[Generation | None]] = [
-            [None] * request.options.num_return_sequences for request in requests
-        ]
+        handles = [self._begin(request) for request in requests]
+        done: SimpleQueue[int] = SimpleQueue()
+        refused: list[BaseException] = []
         failed: EndpointError | None = None
-        for index, member, outcome in self._outcomes(requests):
-            if isinstance(outcome, EndpointError):
-                failed = failed or outcome
-                continue
-            done[index][member] = outcome
-            finished = [one for one in done[index] if one is not None]
-            if on_result is not None and len(finished) == len(done[index]):
-                on_result(index, members(finished))
+
+        def over(place: int) -> None:  # in the thread that ends it, before that takes another
+            try:
+                handles[place].result()
+            except (EndpointError, CancelledError):
+                pass
+            except BaseException as error:
+                refused.append(error)
+                for handle in handles:
+                    handle.cancel()
+            done.put(place)
+
+        try:
+            for place, handle in enumerate(handles):
+                handle.add_done_callback(partial(over, place))
+            for _ in handles:
+                place = done.get()
+                if refused:
+                    raise refused[0]
+                try:
+                    answer = handles[place].result()
+                except EndpointError as error:
+                    failed = failed or error
+                    continue
+                if on_result is not None:
+                    on_result(place, answer)
+        finally:
+            for handle in handles:
+                handle.cancel()
         if failed is not None:
             raise failed
-        return [members([one for one in answers if one is not None]) for answers in done]
+        return [handle.result() for handle in handles]
+
+    def submit(self, request: Request, *, pieces: bool = False) -> Handle:
+        """Begin with a request, and go on; `pieces` to iterate over its text as it arrives. What
+        cancels it closes the connection to the server.
+
+        Raises:
+            MossAudioError: if the request cannot be answered, or asks for several answers in
+                pieces.
+        """
+        if pieces and request.options.num_return_sequences != 1:
+            raise MossAudioError("num_return_sequences: a stream gives one answer")
+        self.check(request)
+        return self._begin(request, pieces=pieces)
 
     def stream(self, request: Request) -> Generator[str, None, Generation]:
         """The answer in pieces of whole characters, as they arrive; returns it whole.
@@ -179,7 +150,7 @@ class RemoteEngine:
         if request.options.num_return_sequences != 1:
             raise MossAudioError("num_return_sequences: a stream gives one answer")
         self.check(request)
-        return self._pieces(request, 0)
+        return self._stream(request)
 
     def encode(self, clip: ClipLike) -> SentClip:
         """A clip `[n]` as it is sent.
@@ -190,7 +161,7 @@ class RemoteEngine:
         if isinstance(clip, SentClip):
             return clip
         samples = clip_samples(clip)
-        return SentClip(len(samples), base64.b64encode(_wav(samples)).decode("ascii"))
+        return SentClip(len(samples), base64.b64encode(wav_bytes(samples)).decode("ascii"))
 
     def open(self, clip: ClipLike) -> RemoteSession:
         """A session on a clip, which is made ready to be sent.
@@ -230,89 +201,68 @@ class RemoteEngine:
             )
         return positions
 
-    def _outcomes(
-        self, requests: Sequence[Request]
-    ) -> Iterator[tuple[int, int, Generation | EndpointError]]:
-        """What becomes of each answer, as it is known. Raises what no other answer would survive.
+    def _begin(self, request: Request, *, pieces: bool = False) -> Handle:
+        call = RemoteCall(request, pieces=pieces)
+        for member in range(len(call.lines)):
+            self._threads.start(partial(self._answer, call, member), request.priority)
+        return call.handle
 
-        The threads are daemons: Ctrl-C does not wait for a slow server."""
-        places = [
-            (index, member)
-            for index, request in enumerate(requests)
-            for member in range(request.options.num_return_sequences)
-        ]
-        places.sort(key=lambda place: -requests[place[0]].priority)
-        todo: queue.SimpleQueue[tuple[int, int]] = queue.SimpleQueue()
-        for place in places:
-            todo.put(place)
-        done: queue.SimpleQueue[tuple[int, int, Generation | BaseException]] = queue.SimpleQueue()
-        cancelled = threading.Event()
-
-        def work() -> None:
-            while not cancelled.is_set():
-                try:
-                    index, member = todo.get_nowait()
-                except queue.Empty:
-                    return
-                try:
-                    done.put((index, member, self._answer(requests[index], member, cancelled)))
-                except BaseException as error:
-                    if not isinstance(error, EndpointError):
-                        cancelled.set()
-                    done.put((index, member, error))
-
-        for _ in range(min(self.batch_size, len(places))):
-            threading.Thread(target=work, name="moss-audio-remote", daemon=True).start()
+    def _stream(self, request: Request) -> Generator[str, None, Generation]:
+        handle = self._begin(request, pieces=True)
         try:
-            for _ in places:
-                index, member, outcome = done.get()
-                if isinstance(outcome, BaseException) and not isinstance(outcome, EndpointError):
-                    raise outcome
-                yield index, member, outcome
-        finally:
-            cancelled.set()
+            yield from handle
+            return handle.result()
+        finally:  # also where nobody wants the rest
+            handle.cancel()
 
-    def _answer(self, request: Request, member: int, cancelled: threading.Event) -> Generation:
-        """An answer as a whole; one that breaks off is asked for again."""
-        for _ in range(self._client.endpoint.retries):
+    def _answer(self, call: RemoteCall, member: int) -> None:
+        """One answer of a call, in a thread. One that breaks off before anybody has seen any of it
+        is asked for again."""
+        attempts = 1 + (0 if call.in_pieces else self._client.endpoint.retries)
+        while not call.over:
+            attempts -= 1
             try:
-                return self._whole(request, member, cancelled)
-            except BrokenAnswerError:
-                pass
-        return self._whole(request, member, cancelled)
+                call.answered(member, self._whole(call, member))
+                return
+            except BrokenAnswerError as error:
+                if not attempts:
+                    call.end(error)
+            except BaseException as error:
+                call.end(error)
 
-    def _whole(self, request: Request, member: int, cancelled: threading.Event) -> Generation:
-        with closing(self._pieces(request, member)) as pieces:
-            while not cancelled.is_set():
+    def _whole(self, call: RemoteCall, member: int) -> Generation:
+        pieces = self._pieces(call.request, member, call.lines[member])
+        with closing(pieces):
+            while True:
                 try:
-                    next(pieces)
+                    call.write(next(pieces))
                 except StopIteration as end:
                     answer: Generation = end.value
                     return answer
-        raise EndpointError("cancelled")
 
-    def _pieces(self, request: Request, member: int) -> Generator[str, None, Generation]:
+    def _pieces(
+        self, request: Request, member: int, line: Line
+    ) -> Generator[str, None, Generation]:
         answer = RemoteAnswer(request.options, self._client.place)
         messages = self._messages(request)
         most = min(request.options.max_new_tokens, self.max_positions or sys.maxsize)
-        with self._slots:
-            if request.options.thinking:
-                yield answer.write("<think>\n")
-            while answer.finish_reason is None:
-                asked = _body(messages, request.options, member, answer)
-                asked["max_tokens"] = most - answer.n_tokens
-                with closing(self._client.stream(asked)) as chunks:
-                    for chunk in chunks:
-                        if piece := answer.take(chunk):
-                            yield piece
-                        if answer.hung_up:
-                            break
-                    else:
-                        answer.end()
-                if answer.thought_enough:  # the server is asked to continue behind these words
-                    yield answer.write(f"{TRANSITION}</think>\n\n")
-                    if answer.n_tokens >= most:
-                        answer.finish_reason = "length"
+        if request.options.thinking:
+            yield answer.write("<think>\n")
+        while answer.finish_reason is None:
+            asked = chat_body(messages, request.options, member, answer)
+            asked["max_tokens"] = most - answer.n_tokens
+            with closing(self._client.stream(asked, line)) as chunks:
+                for chunk in chunks:
+                    if piece := answer.take(chunk):
+                        yield piece
+                    if answer.hung_up:
+                        break
+                else:
+                    answer.end()
+            if answer.thought_enough:  # the server is asked to continue behind these words
+                yield answer.write(f"{TRANSITION}</think>\n\n")
+                if answer.n_tokens >= most:
+                    answer.finish_reason = "length"
         return answer.generation()
 
     def _messages(self, request: Request) -> list[dict[str, Any]]:
@@ -358,49 +308,3 @@ class RemoteSession:
 
     def close(self) -> None:
         """Nothing is kept on the server."""
-
-
-def _body(
-    messages: Sequence[Mapping[str, Any]],
-    options: GenerationOptions,
-    member: int,
-    answer: RemoteAnswer,
-) -> dict[str, Any]:
-    """A request to begin an answer, or to continue it.
-
-    Every number is named: a server would fill gaps from the checkpoint's own generation settings.
-    """
-    body: dict[str, Any] = {
-        "messages": messages,
-        "temperature": options.temperature,
-        "top_p": options.top_p,
-        "top_k": options.top_k or -1,
-        "repetition_penalty": 1.0,
-        "seed": options.seed + member,
-        "stream_options": {"include_usage": True},
-        "return_token_ids": True,
-    }
-    if options.logprobs is not None:
-        body |= {"logprobs": True, "top_logprobs": options.logprobs}
-        body["return_tokens_as_token_ids"] = True
-    if options.stop:
-        body["stop"] = list(options.stop)
-    if options.thinking is False:
-        body["chat_template_kwargs"] = {"enable_thinking": False}
-    if answer.text:
-        body["messages"] = [*messages, {"role": "assistant", "content": answer.text}]
-        body |= {"add_generation_prompt": False, "continue_final_message": True}
-    return body
-
-
-def _wav(samples: np.ndarray) -> bytes:
-    """Samples `[n]` at 16 kHz as a WAV file of 32-bit floats: nothing is lost, and vLLM without
-    soundfile takes 16-bit samples for whole numbers."""
-    ieee_float, n_bytes = 3, 4
-    form = struct.pack(
-        "<HHIIHH", ieee_float, 1, SAMPLE_RATE, n_bytes * SAMPLE_RATE, n_bytes, 8 * n_bytes
-    )
-    data = samples.astype("<f4").tobytes()
-    body = b"WAVEfmt " + struct.pack("<I", len(form)) + form
-    body += b"data" + struct.pack("<I", len(data)) + data
-    return b"RIFF" + struct.pack("<I", len(body)) + body
