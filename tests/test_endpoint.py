@@ -157,7 +157,7 @@ def test_a_slow_server_is_given_up_after_the_time_limit_once(server):
 
 def test_a_pause_that_the_server_asks_for_is_kept(server, monkeypatch):
     pauses = []
-    monkeypatch.setattr("moss_audio.endpoint.line.Line.pause", lambda _, s: pauses.append(s))
+    monkeypatch.setattr("moss_audio.endpoint.line.CallLine.pause", lambda _, s: pauses.append(s))
     server.replies += [(429, "7"), (503, "Wed, 21 Oct 2015 07:28:00 GMT"), (429, "3600"), "Three."]
     assert client(server, retries=3).chat(ASK) == "Three."
     assert pauses == [7.0, 0.0, 2.0]  # an hour is too long: the growing pause instead

@@ -162,6 +162,8 @@ CALLED_BY_LIBRARIES = {
     "set_output_embeddings": "transformers",
     "register": "vLLM's plug-ins",
     "handle_exit": "uvicorn's signals",
+    "http_open": "urllib's openers",
+    "https_open": "urllib's openers",
     "launch_merge_stats": "datatrove's Slurm executor",
 }
 

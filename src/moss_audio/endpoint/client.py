@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Generic, NoReturn, TypeVar
 
 from moss_audio.endpoint.http import BrokenOffError, Connection, HttpError, message_of, multipart
-from moss_audio.endpoint.line import Line
+from moss_audio.endpoint.line import CallLine
 from moss_audio.errors import MossAudioError
 from moss_audio.text import split_thinking
 
@@ -171,7 +171,7 @@ class EndpointClient:
             raise self._misunderstood("no message") from None
 
     def stream(
-        self, asked: Mapping[str, Any], line: Line | None = None
+        self, asked: Mapping[str, Any], line: CallLine | None = None
     ) -> Generator[Mapping[str, Any], None, None]:
         """The chunks of an answer as they are written; closing the iterator hangs up.
 

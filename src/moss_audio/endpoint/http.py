@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from moss_audio.endpoint.line import Line, LineHandler, SafeLineHandler
+from moss_audio.endpoint.line import CallLine, LineHandler, SafeLineHandler
 from moss_audio.errors import short_reason
 
 T = TypeVar("T")
@@ -66,7 +66,7 @@ class Connection:
 
     def json(self, path: str, body: bytes | None = None, kind: str = "application/json") -> Any:
         """What the server answers to a POST of `body`, or to a GET. Raises HttpError."""
-        line = Line()
+        line = CallLine()
 
         def ask() -> Any:
             with self._open(path, body, kind, line) as response, _plain_errors():
@@ -75,21 +75,21 @@ class Connection:
         return self.retrying(ask, line)
 
     def events(
-        self, path: str, body: bytes, line: Line | None = None
+        self, path: str, body: bytes, line: CallLine | None = None
     ) -> Generator[Any, None, None]:
         """What the server sends event by event; closing the iterator hangs up, and so does cutting
         the line from another thread.
 
         Raises HttpError, of which BrokenOffError once the answer has begun.
         """
-        over = line or Line()
+        over = line or CallLine()
         response = self.retrying(lambda: self._open(path, body, "application/json", over), over)
         try:
             with response, _plain_errors():
                 if response.headers.get_content_type() != "text/event-stream":
                     raise HttpError("the answer is no event stream")
-                for line in response:
-                    mark, _, data = line.partition(b":")
+                for row in response:
+                    mark, _, data = row.partition(b":")
                     if mark == b"data":  # others, such as comments, keep the connection alive
                         if data.strip() == b"[DONE]":
                             return
@@ -100,8 +100,8 @@ class Connection:
                 raise BrokenOffError(str(error)) from error
             raise
 
-    def retrying(self, ask: Callable[[], T], line: Line) -> T:
-        """What `ask` gives, called again where its HttpError is transient and nobody cut the line."""
+    def retrying(self, ask: Callable[[], T], line: CallLine) -> T:
+        """What `ask` gives; called again where its HttpError is transient, unless it was cut."""
         for attempt in range(self.retries + 1):
             try:
                 return ask()
@@ -115,7 +115,7 @@ class Connection:
         raise AssertionError("unreachable")
 
     def _open(
-        self, path: str, body: bytes | None, kind: str, line: Line
+        self, path: str, body: bytes | None, kind: str, line: CallLine
     ) -> http.client.HTTPResponse:
         headers = {"User-Agent": "moss-audio", "Accept": "application/json, text/event-stream"}
         if body is not None:
@@ -148,7 +148,7 @@ def _plain_errors() -> Iterator[None]:
         raise HttpError(short_reason(error)) from error
 
 
-def _opener(line: Line) -> urllib.request.OpenerDirector:
+def _opener(line: CallLine) -> urllib.request.OpenerDirector:
     """Without redirects: they would make a GET of a POST, and take the key to another host."""
     opener = urllib.request.OpenerDirector()
     for handler in (

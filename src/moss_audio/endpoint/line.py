@@ -7,12 +7,13 @@ import http.client
 import socket
 import threading
 import urllib.request
+from functools import partial
 from typing import Any
 
 _CONNECT_S = 10.0  # nobody who is there takes longer to answer the telephone
 
 
-class Line:
+class CallLine:
     """What a request goes over. `cut` ends at once whatever is being waited for on it; the server
     sees that the connection is closed."""
 
@@ -52,7 +53,7 @@ class Line:
 class _Dialled(http.client.HTTPConnection):
     """A connection that is made soon or not at all, and that tells its line."""
 
-    def __init__(self, host: str, *, line: Line, **how: Any) -> None:
+    def __init__(self, host: str, *, line: CallLine, **how: Any) -> None:
         super().__init__(host, **how)
         self._line = line
 
@@ -74,20 +75,20 @@ class _DialledSafely(_Dialled, http.client.HTTPSConnection):
 class LineHandler(urllib.request.HTTPHandler):
     """Opens addresses over a line."""
 
-    def __init__(self, line: Line) -> None:
+    def __init__(self, line: CallLine) -> None:
         super().__init__()
         self._line = line
 
     def http_open(self, req: urllib.request.Request) -> http.client.HTTPResponse:
-        return self.do_open(_Dialled, req, line=self._line)
+        return self.do_open(partial(_Dialled, line=self._line), req)
 
 
 class SafeLineHandler(urllib.request.HTTPSHandler):
     """The same with TLS."""
 
-    def __init__(self, line: Line) -> None:
+    def __init__(self, line: CallLine) -> None:
         super().__init__()
         self._line = line
 
     def https_open(self, req: urllib.request.Request) -> http.client.HTTPResponse:
-        return self.do_open(_DialledSafely, req, line=self._line)
+        return self.do_open(partial(_DialledSafely, line=self._line), req)

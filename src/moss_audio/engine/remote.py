@@ -20,13 +20,13 @@ from queue import SimpleQueue
 from typing import Any
 
 from moss_audio.endpoint import BrokenAnswerError, EndpointError
-from moss_audio.endpoint.line import Line
+from moss_audio.endpoint.line import CallLine
 from moss_audio.engine.base import ClipLike, Generation, GenerationOptions, Request
 from moss_audio.engine.handle import Handle
 from moss_audio.engine.prompts import clip_samples
 from moss_audio.engine.remote_answer import RemoteAnswer
 from moss_audio.engine.remote_call import CallThreads, RemoteCall
-from moss_audio.engine.remote_request import chat_body, wav_bytes
+from moss_audio.engine.remote_request import chat_body, float_wav
 from moss_audio.engine.served import ServedCheckpoint
 from moss_audio.engine.thinking import TRANSITION
 from moss_audio.errors import MossAudioError, PromptError
@@ -161,7 +161,7 @@ class RemoteEngine:
         if isinstance(clip, SentClip):
             return clip
         samples = clip_samples(clip)
-        return SentClip(len(samples), base64.b64encode(wav_bytes(samples)).decode("ascii"))
+        return SentClip(len(samples), base64.b64encode(float_wav(samples)).decode("ascii"))
 
     def open(self, clip: ClipLike) -> RemoteSession:
         """A session on a clip, which is made ready to be sent.
@@ -241,7 +241,7 @@ class RemoteEngine:
                     return answer
 
     def _pieces(
-        self, request: Request, member: int, line: Line
+        self, request: Request, member: int, line: CallLine
     ) -> Generator[str, None, Generation]:
         answer = RemoteAnswer(request.options, self._client.place)
         messages = self._messages(request)

@@ -1,5 +1,4 @@
-"""Requests under way at a server: threads that wait for its answers, and how they are called back.
-"""
+"""Requests under way at a server: threads that wait for answers, and how they are called back."""
 
 from __future__ import annotations
 
@@ -9,7 +8,7 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import CancelledError
 
-from moss_audio.endpoint.line import Line
+from moss_audio.endpoint.line import CallLine
 from moss_audio.engine.base import Generation, Request
 from moss_audio.engine.handle import Handle
 from moss_audio.engine.row import members
@@ -27,7 +26,7 @@ class RemoteCall:
         count = request.options.num_return_sequences
         self.request = request
         self.in_pieces = pieces
-        self.lines = [Line() for _ in range(count)]
+        self.lines = [CallLine() for _ in range(count)]
         self.handle = Handle(self._cancel, pieces=pieces)
         self._answers: list[Generation | None] = [None] * count
         self._lock = threading.Lock()

@@ -46,7 +46,7 @@ def chat_body(
     return body
 
 
-def wav_bytes(samples: np.ndarray) -> bytes:
+def float_wav(samples: np.ndarray) -> bytes:
     """Samples `[n]` at 16 kHz as a WAV file of 32-bit floats: nothing is lost, and vLLM without
     soundfile takes 16-bit samples for whole numbers."""
     ieee_float, n_bytes = 3, 4
