@@ -276,6 +276,36 @@ def test_slow_clients_are_let_go_and_hold_nobody_up() -> None:
             client.close()
 
 
+def test_who_comes_when_all_connections_are_taken_is_told_so() -> None:
+    whole = b"GET /v1/models HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    with serving(FakeEngine(), limits=Limits(connections=2, header_s=60)) as running:
+        held = [connect(running, b"") for _ in range(2)]
+        wait_for(lambda: len(running.service.connections) == 2)
+        refused = running.get("/v1/models")
+        assert refused.status_code == 503
+        assert refused.json()["error"]["code"] == "server_overloaded"
+        assert refused.headers["connection"] == "close"
+        assert running.get("/health/live").status_code == 200
+        crowd = [connect(running, b"") for _ in range(100)]
+        wait_for(lambda: len(running.service.connections) <= 2 + 64)
+        for client in (*crowd, held.pop()):
+            client.close()
+        wait_for(lambda: len(running.service.connections) == 1)
+        held[0].sendall(whole)
+        assert held.pop().recv(4096).startswith(b"HTTP/1.1 200")
+        assert running.metric("moss:admission_rejections_total", reason="connections") == 1
+
+
+def test_what_is_not_http_has_an_error_like_all(running: Running) -> None:
+    client = connect(running, b"\x16\x03\x01 hello\r\n\r\n")
+    answer = b""
+    while data := client.recv(4096):
+        answer += data
+    assert answer.startswith(b"HTTP/1.1 400")
+    assert json.loads(answer.partition(b"\r\n\r\n")[2])["error"]["code"] == "invalid_http"
+    client.close()
+
+
 def test_a_trickle_is_too_slow() -> None:
     limits = Limits(body_s=0.3, body_rate=10_000)
     head = b"POST /v1/audio/events HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9999\r\n"

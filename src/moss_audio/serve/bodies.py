@@ -27,12 +27,14 @@ def guarded(receive: Receive, limits: Limits) -> Receive:
         try:
             message = await asyncio.wait_for(receive(), limits.body_s)
         except TimeoutError:
-            raise ApiError(408, "the body of the request did not come", code="timeout") from None
+            raise ApiError(408, "the body of the request did not come", code="timeout",
+                           closes=True) from None  # fmt: skip
         total += len(message.get("body", b""))
         whole = not message.get("more_body", False)
         passed = time.monotonic() - began
         if not whole and passed > limits.body_s and total < limits.body_rate * passed:
-            raise ApiError(408, "the body of the request comes too slowly", code="timeout")
+            raise ApiError(408, "the body of the request comes too slowly", code="timeout",
+                           closes=True)  # fmt: skip
         if total > limits.body_bytes:
             if not whole:
                 await _discard(receive)

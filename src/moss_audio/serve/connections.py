@@ -1,21 +1,28 @@
-"""Connections with time-outs that uvicorn has not: for a request's head, and for writing."""
+"""Connections with limits that uvicorn has not: on how many there are, with an answer to those
+beyond, and on the time for a request's head and for writing."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 from typing import Any
 
+import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.exceptions import InvalidState
 
+from moss_audio.serve.errors import ApiError
+
 _TRY_AGAIN = 1013
+_SPARE = 64  # connections that get an answer, though it is a refusal; further ones get none
 
 
-def protocol(header_s: float, write_s: float) -> type[H11Protocol]:
+def protocol(header_s: float, write_s: float, most: int) -> type[H11Protocol]:
     """The protocol class for uvicorn: connections close on a client that takes longer than
-    `header_s` to send the head of a request, or takes nothing of an answer for `write_s`."""
+    `header_s` to send the head of a request, or takes nothing of an answer for `write_s`. Of more
+    than `most` connections, a few are still there to be told so, and the others close at once."""
 
     class TimedProtocol(H11Protocol):
         _head: asyncio.TimerHandle | None = None
@@ -24,6 +31,8 @@ def protocol(header_s: float, write_s: float) -> type[H11Protocol]:
         def connection_made(self, transport: Any) -> None:
             super().connection_made(transport)
             self._expect_head()
+            if len(self.connections) > most + _SPARE:
+                transport.abort()
 
         def data_received(self, data: bytes) -> None:
             before = self.cycle
@@ -52,6 +61,18 @@ def protocol(header_s: float, write_s: float) -> type[H11Protocol]:
             _cancel(self._head)
             _cancel(self._write)
             super().handle_websocket_upgrade(event)
+
+        def send_400_response(self, msg: str) -> None:
+            body = json.dumps(ApiError(400, msg, code="invalid_http").body()).encode()
+            headers = [(b"content-type", b"application/json"), (b"connection", b"close"),
+                       (b"content-length", b"%d" % len(body))]  # fmt: skip
+            for part in (
+                h11.Response(status_code=400, headers=headers, reason=b"Bad Request"),
+                h11.Data(data=body),
+                h11.EndOfMessage(),
+            ):
+                self.transport.write(self.conn.send(part) or b"")
+            self.transport.close()
 
         def _expect_head(self) -> None:
             self._head = self.loop.call_later(header_s, self.transport.abort)

@@ -18,9 +18,6 @@ LONGEST_RETRY_S = 120  # OpenAI's clients do not wait any longer
 CLIENT_GONE = 499  # no answer was sent; for the log and the metrics
 
 _TYPES = {429: "rate_limit_error", 401: "authentication_error", 403: "permission_error"}
-# After these the rest of the body is not read, so that the connection cannot be used again.
-_CLOSING = (408,)
-
 log = logging.getLogger("moss_audio.serve")
 
 
@@ -41,6 +38,7 @@ class ApiError(Exception):
         message: one line that says what is wrong and what to do.
         code, param: as OpenAI's: a word for programs, the field that is meant.
         retry_after_s: when it is worth another try.
+        closes: the connection, whose rest is not read.
     """
 
     def __init__(
@@ -51,8 +49,10 @@ class ApiError(Exception):
         code: str | None = None,
         param: str | None = None,
         retry_after_s: float | None = None,
+        closes: bool = False,
     ) -> None:
         super().__init__(message)
+        self.closes = closes
         self.status = status
         self.code = code
         self.param = param
@@ -75,7 +75,7 @@ class ApiError(Exception):
         headers = {}
         if self.retry_after_s is not None:
             headers["Retry-After"] = str(min(LONGEST_RETRY_S, max(1, round(self.retry_after_s))))
-        if self.status in _CLOSING:
+        if self.closes:
             headers["Connection"] = "close"
         return Json(self.body(), self.status, headers)
 

@@ -92,6 +92,10 @@ class Gate:
         key = service.keys.owner(headers, scope.get("subprotocols", ()))
         if service.draining:
             raise _shutting_down()
+        if len(service.connections) > service.config.limits.connections:
+            service.metrics.refused("connections")
+            raise ApiError(503, "the server has as many connections as it may: try again later",
+                           code="server_overloaded", retry_after_s=10, closes=True)  # fmt: skip
         if scope.get("method", "POST") == "POST":  # a WebSocket has none
             service.admission.check(key)
         return key

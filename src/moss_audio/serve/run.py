@@ -33,7 +33,7 @@ class Server(uvicorn.Server):
         super().__init__(
             uvicorn.Config(
                 build(service),
-                http=protocol(limits.header_s, limits.write_s),
+                http=protocol(limits.header_s, limits.write_s, limits.connections),
                 ws=socket_protocol(limits.write_s),
                 ws_max_size=limits.message_bytes,
                 ws_per_message_deflate=False,
@@ -42,11 +42,11 @@ class Server(uvicorn.Server):
                 access_log=False,
                 server_header=False,
                 proxy_headers=False,  # nothing here looks at a client's address
-                limit_concurrency=limits.connections,
                 timeout_graceful_shutdown=round(limits.drain_s),
             )
         )
         self.service = service
+        service.connections = self.server_state.connections
         self._ready = ready
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:

@@ -6,7 +6,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence, Sized
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
@@ -58,6 +58,7 @@ class Service:
         self.threads = WorkThreads(2 * places)  # for requests, and for turns of live sessions
         self.fetcher = Fetcher(config.url_hosts, config.limits)
         self.draining = False
+        self.connections: Sized = ()  # open now; the server's
         self._live: Counter[str] = Counter()  # sessions of each key
 
     @property
