@@ -13,13 +13,14 @@ import pytest
 
 from moss_audio.annotate.records import AudioSegment, Recording
 from moss_audio.annotate.tool import Tool, weights_digest
-from moss_audio.annotate.tools.speech.asr_http import HttpTranscriber, SpeechServer, wav_bytes
+from moss_audio.annotate.tools.speech.asr_http import HttpTranscriber, SpeechServer
 from moss_audio.annotate.tools.speech.asr_whisper import WhisperConfig, WhisperTool
 from moss_audio.annotate.tools.speech.describe import HttpDescriber, fields_of
 from moss_audio.annotate.tools.speech.moss import MossTool
 from moss_audio.annotate.tools.speech.sphinx import SphinxTool
 from moss_audio.errors import CheckpointError, MossAudioError
 from moss_audio.recordings import load_audio
+from moss_audio.recordings.wav import wav_bytes
 from tests.openai_server import JsonHandler, QuietServer
 
 RATE = 16_000

@@ -10,6 +10,7 @@ from typer.core import TyperGroup
 from moss_audio import __version__
 from moss_audio.cli import (
     annotate,
+    bench_serve,
     build_nano,
     evaluate,
     export,
@@ -81,7 +82,7 @@ def build() -> typer.Typer:
         """From a sound file to a transcript with times, a timeline of events, or an answer."""
 
     for group in (
-        listen, info, serve, export, build_nano, scenes, annotate, train, evaluate,
+        listen, info, serve, bench_serve, export, build_nano, scenes, annotate, train, evaluate,
     ):  # fmt: skip
         group.register(app)
     return app

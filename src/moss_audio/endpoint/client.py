@@ -184,7 +184,7 @@ class EndpointClient:
         """
         body = self._body({**asked, "stream": True})
         try:
-            with closing(self._http.events("/chat/completions", body, line)) as events:
+            with closing(self._http.events("/chat/completions", body, line=line)) as events:
                 for chunk in events:
                     if not isinstance(chunk, Mapping):
                         raise self._misunderstood("a chunk that is no object")

@@ -75,15 +75,16 @@ class Connection:
         return self.retrying(ask, line)
 
     def events(
-        self, path: str, body: bytes, line: CallLine | None = None
-    ) -> Generator[Any, None, None]:
+        self, path: str, body: bytes, kind: str = "application/json",
+        line: CallLine | None = None,
+    ) -> Generator[Any, None, None]:  # fmt: skip
         """What the server sends event by event; closing the iterator hangs up, and so does cutting
         the line from another thread.
 
         Raises HttpError, of which BrokenOffError once the answer has begun.
         """
         over = line or CallLine()
-        response = self.retrying(lambda: self._open(path, body, "application/json", over), over)
+        response = self.retrying(lambda: self._open(path, body, kind, over), over)
         try:
             with response, _plain_errors():
                 if response.headers.get_content_type() != "text/event-stream":

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import io
-import wave
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,20 +10,8 @@ from moss_audio import settings
 from moss_audio.annotate.records import AudioSegment, ToolResult
 from moss_audio.annotate.tool import SpeechTool
 from moss_audio.endpoint import Endpoint, EndpointClient
+from moss_audio.recordings.wav import wav_bytes
 from moss_audio.text import single_line
-from moss_audio.units import SAMPLE_RATE
-
-
-def wav_bytes(samples: np.ndarray) -> bytes:
-    """Mono float32 `[n]` at 16 kHz as a 16-bit WAV file; what is beyond full scale is clipped."""
-    pcm = np.clip(np.rint(samples * 32767.0), -32768, 32767).astype("<i2")
-    buffer = io.BytesIO()
-    with wave.open(buffer, "wb") as file:
-        file.setnchannels(1)
-        file.setsampwidth(2)
-        file.setframerate(SAMPLE_RATE)
-        file.writeframes(pcm.tobytes())
-    return buffer.getvalue()
 
 
 @dataclass(frozen=True)

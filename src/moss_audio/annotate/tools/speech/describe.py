@@ -13,10 +13,11 @@ from typing import Any
 import numpy as np
 
 from moss_audio import settings
-from moss_audio.annotate.tools.speech.asr_http import SpeechServer, wav_bytes
+from moss_audio.annotate.tools.speech.asr_http import SpeechServer
 from moss_audio.annotate.tools.speech.moss import SharedMoss
 from moss_audio.annotate.tools.speech.speech_fields import ASKED_FIELDS, Describer
 from moss_audio.endpoint import EndpointClient
+from moss_audio.recordings.wav import wav_bytes
 from moss_audio.text import single_line, split_thinking
 from moss_audio.units import SAMPLE_RATE
 
