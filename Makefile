@@ -1,7 +1,7 @@
 # make demo           set up .venv and hear the embedded checkpoint at work
 # make test           every test but those of the next two    PYTEST_ARGS="-k prompt" narrows it
 # make test-interop   the same tokens as vLLM, in .venv-interop
-# make test-clients   livekit and pipecat against our server, in .venv-livekit and .venv-pipecat
+# make test-clients   OpenAI's client, livekit and pipecat against our server, in .venv-openai, -livekit, -pipecat
 # make bench          speed and memory, each against a peer
 # make nano           build and train the embedded checkpoint anew (hours)
 # make lint           ruff, ruff format, mypy, import-linter     make format mends what it can
@@ -15,6 +15,7 @@
 
 VENV ?= .venv
 VENV_INTEROP ?= .venv-interop
+VENV_OPENAI ?= .venv-openai
 VENV_LIVEKIT ?= .venv-livekit
 VENV_PIPECAT ?= .venv-pipecat
 ifndef PYTHON
@@ -30,6 +31,7 @@ PIP_UNPINNED = pip install -qq --disable-pip-version-check --no-input $(PIP_FLAG
 BASE_STAMP = $(VENV)/.stamp-base
 DEV_STAMP = $(VENV)/.stamp-dev
 INTEROP_STAMP = $(VENV_INTEROP)/.stamp
+OPENAI_STAMP = $(VENV_OPENAI)/.stamp
 LIVEKIT_STAMP = $(VENV_LIVEKIT)/.stamp
 PIPECAT_STAMP = $(VENV_PIPECAT)/.stamp
 
@@ -116,7 +118,12 @@ $(INTEROP_STAMP): pyproject.toml
 test-interop: $(INTEROP_STAMP)
 	@$(VENV_INTEROP)/bin/python -m pytest -m interop tests/interop $(PYTEST_ARGS)
 
-# Both pin versions of soxr and openai that are not ours.
+# The last two pin versions of soxr and openai that are not ours.
+$(OPENAI_STAMP):
+	$(call create_venv,$(VENV_OPENAI),OpenAI's client,some seconds)
+	$(call timed,$(VENV_OPENAI)/bin/$(PIP_UNPINNED) 'openai[realtime]==3.54.0')
+	@touch $@
+
 $(LIVEKIT_STAMP):
 	$(call create_venv,$(VENV_LIVEKIT),livekit's agents,a minute)
 	$(call timed,$(VENV_LIVEKIT)/bin/$(PIP_UNPINNED) livekit-agents==1.8.9 livekit-plugins-openai==1.8.9)
@@ -127,8 +134,10 @@ $(PIPECAT_STAMP):
 	$(call timed,$(VENV_PIPECAT)/bin/$(PIP_UNPINNED) 'pipecat-ai[openai]==1.14.0')
 	@touch $@
 
-test-clients: $(DEV_STAMP) $(LIVEKIT_STAMP) $(PIPECAT_STAMP)
-	@MOSS_AUDIO_LIVEKIT_PYTHON=$(VENV_LIVEKIT)/bin/python MOSS_AUDIO_PIPECAT_PYTHON=$(VENV_PIPECAT)/bin/python \
+test-clients: $(DEV_STAMP) $(OPENAI_STAMP) $(LIVEKIT_STAMP) $(PIPECAT_STAMP)
+	@MOSS_AUDIO_OPENAI_PYTHON=$(VENV_OPENAI)/bin/python \
+	MOSS_AUDIO_LIVEKIT_PYTHON=$(VENV_LIVEKIT)/bin/python \
+	MOSS_AUDIO_PIPECAT_PYTHON=$(VENV_PIPECAT)/bin/python \
 		$(VENV)/bin/python -m pytest -m interop tests/clients $(PYTEST_ARGS)
 
 clean:
