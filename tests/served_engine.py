@@ -20,8 +20,8 @@ class EngineServer:
     are sent as the whole event stream, or None for no fault. `asked` keeps the requests;
     `most_open` is how many had come at most before one of them was answered."""
 
-    def __init__(self, engine: Engine, **model: Any) -> None:
-        self.engine = engine
+    def __init__(self, engine: Engine | None, port: int = 0, **model: Any) -> None:
+        self.engine: Any = engine
         self.models = [{"id": "moss", "object": "model", **model}]
         self.token_ids = True  # say which tokens were generated, as vLLM does
         self.faults: list[int | float | bytes | None] = []
@@ -65,7 +65,7 @@ class EngineServer:
                         self.wfile.write(b"data: " + json.dumps(chunk).encode() + b"\n\n")
                 self.wfile.write(b": a comment\n\ndata: [DONE]\n\n")
 
-        self._http = QuietServer(("127.0.0.1", 0), Handler)
+        self._http = QuietServer(("127.0.0.1", port), Handler)
         self.url = f"http://127.0.0.1:{self._http.server_port}/v1"
         threading.Thread(target=self._http.serve_forever, args=(0.02,), daemon=True).start()
 
@@ -134,8 +134,8 @@ def _request(body: dict[str, Any]) -> Request:
 
 
 @contextmanager
-def engine_server(engine: Engine, **model: Any) -> Iterator[EngineServer]:
-    server = EngineServer(engine, **model)
+def engine_server(engine: Engine | None, port: int = 0, **model: Any) -> Iterator[EngineServer]:
+    server = EngineServer(engine, port, **model)
     try:
         yield server
     finally:

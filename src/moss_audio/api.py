@@ -162,10 +162,16 @@ class MossAudio:
     that does not exist.
     """
 
-    def __init__(self, engine: Engine, checkpoint: Checkpoint | ServedCheckpoint) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        checkpoint: Checkpoint | ServedCheckpoint,
+        aligner: WordAligner | None = None,
+    ) -> None:
+        """`aligner`: for word times by alignment; None makes one of the engine."""
         self.engine = engine
         self.checkpoint = checkpoint
-        self._aligner: WordAligner | None = None
+        self._aligner = aligner
 
     def __repr__(self) -> str:
         return f"MossAudio({self.checkpoint.name!r}, {self.engine.description!r})"

@@ -305,6 +305,28 @@ def test_thinking_is_opened_and_closed_with_our_words(
     assert (first["max_tokens"], second["max_tokens"]) == (12, 10)
 
 
+def test_a_thinking_budget_ends_within_a_chunk_of_several_tokens(
+    server: EngineServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said = [["so", " it", " is", " so"], ["Yes."]]
+
+    def chunks(body: dict[str, Any]) -> Iterator[dict[str, Any]]:
+        tokens = said.pop(0)
+        told = [
+            {"token": f"token_id:{i}", "logprob": -1.0, "bytes": list(one.encode())}
+            for i, one in enumerate(tokens)
+        ]
+        choice = {"delta": {"content": "".join(tokens)}, "token_ids": [*range(len(tokens))]}
+        yield {"choices": [{**choice, "logprobs": {"content": told}, "finish_reason": "stop"}]}
+
+    monkeypatch.setattr(server, "chunks", chunks)
+    answer = remote(server).generate([question("?", thinking=True, thinking_budget=2)])[0]
+    closed = "\n\nThat is enough thought; I answer with what I have.\n</think>\n\n"
+    assert answer.text == f"<think>\nso it{closed}Yes."
+    assert answer.token_ids[:2] == (0, 1)
+    assert server.asked[1]["max_tokens"] == 10
+
+
 def test_thoughts_that_the_server_sends_apart_are_put_before_the_answer(
     server: EngineServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -38,6 +38,8 @@ def no_model(monkeypatch: pytest.MonkeyPatch) -> None:
         (["--max-wait-seconds", "inf"], "wait_s=inf"),
         (["--drain-seconds", "inf"], "drain_s=inf"),
         (["--served-model-name", " "], "--served-model-name"),
+        (["--backend", "http://127.0.0.1:9/v1", "--device", "cpu"], "--device: leave it out with"),
+        (["--backend-timeout-seconds", "5"], "--backend-timeout-seconds: leave it out without"),
     ],
 )
 def test_what_cannot_be_is_one_line_before_the_model_is_loaded(
@@ -45,6 +47,13 @@ def test_what_cannot_be_is_one_line_before_the_model_is_loaded(
 ) -> None:
     assert run(["serve", "nano", *arguments]) != 0
     assert message in " ".join(capsys.readouterr().err.replace("│", "").split())
+
+
+def test_the_address_of_a_server_is_no_model(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["serve", "http://127.0.0.1:9/v1"]) == 1
+    assert "http://127.0.0.1:9/v1: give the address of a server as --backend" in (
+        capsys.readouterr().err
+    )
 
 
 def test_a_port_in_use_is_told(capsys: pytest.CaptureFixture[str]) -> None:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import logging
+import os
+import re
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import util
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -30,7 +32,9 @@ if TYPE_CHECKING:
     from moss_audio.api import MossAudio
     from moss_audio.serve.config import ServerConfig
 
+BACKEND_KEY = "MOSS_AUDIO_BACKEND_API_KEY"
 _ACCESS = "Who may use it"
+_BACKEND = "Backend"
 _LIMITS = "Limits"
 
 
@@ -39,8 +43,13 @@ class ServeOptions:
     """What the command is told."""
 
     model: Annotated[
-        str, typer.Argument(metavar="MODEL", help="nano (built in), a folder, or a hub id.")
-    ] = "nano"
+        str | None,
+        typer.Argument(
+            metavar="MODEL",
+            help="nano (built in; the default), a folder, or a hub id. With --backend the "
+            "checkpoint that the backend serves, for what a server keeps to itself.",
+        ),
+    ] = None
     host: Annotated[
         str,
         typer.Option("--host", help="Address to listen on. Any but this machine's own needs keys."),
@@ -53,7 +62,7 @@ class ServeOptions:
         typer.Option(
             "--served-model-name",
             help="Name that clients ask for, such as whisper-1. Can be repeated; the first is "
-            "the canonical one. Default: MODEL.",
+            "the canonical one. Default: MODEL, or the backend's name for it.",
         ),
     ] = None
     keys: Annotated[
@@ -147,6 +156,43 @@ class ServeOptions:
             rich_help_panel=_LIMITS,
         ),
     ] = 8
+    backend: Annotated[
+        str | None,
+        typer.Option(
+            "--backend",
+            help="Server that runs the model, such as vLLM's: http://host:8000/v1, followed by "
+            "#name if it serves several. This server then loads none.",
+            rich_help_panel=_BACKEND,
+        ),
+    ] = None
+    backend_key: Annotated[
+        str | None,
+        typer.Option(
+            "--backend-api-key",
+            envvar=BACKEND_KEY,
+            show_envvar=True,
+            help="Key for the backend.",
+            rich_help_panel=_BACKEND,
+        ),
+    ] = None
+    backend_concurrency: Annotated[
+        int | None,
+        typer.Option(
+            "--backend-concurrency",
+            min=1,
+            help="Requests that the backend is asked at once. Default: 16.",
+            rich_help_panel=_BACKEND,
+        ),
+    ] = None
+    backend_timeout_s: Annotated[
+        float | None,
+        typer.Option(
+            "--backend-timeout-seconds",
+            min=1.0,
+            help="Longest silence of the backend within an answer. Default: 120.",
+            rich_help_panel=_BACKEND,
+        ),
+    ] = None
     workers: Annotated[int, typer.Option("--workers", hidden=True)] = 1
     engine: Engine = None
     threads: Threads = None
@@ -169,7 +215,7 @@ class ServeOptions:
         return ServerConfig(
             host=self.host,
             port=self.port,
-            names=tuple(self.names or [Path(self.model).name]),
+            names=self._names(),
             keys=(*(self.keys or ()), *_keys_of(self.key_file)),
             origins=tuple(self.origins or ()),
             url_hosts=tuple(self.url_hosts or ()),
@@ -177,10 +223,45 @@ class ServeOptions:
             limits=limits,
         )
 
+    def check(self) -> None:
+        """Raises MossAudioError for options that do not go together."""
+        from moss_audio.recordings import is_url
+
+        if self.model is not None and is_url(self.model):
+            raise MossAudioError(f"{self.model}: give the address of a server as --backend")
+        where = "without --backend"
+        names: tuple[str, ...] = ("backend_concurrency", "backend_timeout_s")
+        if self.backend is not None:
+            where = "with --backend, which decides that"
+            names = ("engine", "threads", "device", "dtype", "batch_size")
+        for name in names:
+            if getattr(self, name) is not None:
+                option = re.sub("_s$", "_seconds", name).replace("_", "-")
+                raise MossAudioError(f"--{option}: leave it out {where}")
+
     def load(self) -> MossAudio:
         """The model."""
-        loaded: MossAudio = load_model(self)
-        return loaded
+        loaded: MossAudio
+        if self.backend is None:
+            loaded = load_model(replace(self, model=self.model or "nano"))
+            return loaded
+        from moss_audio.serve.backend import Backend
+
+        if self.backend_key is not None:  # the client of servers reads keys there, and nowhere else
+            os.environ[BACKEND_KEY] = self.backend_key
+        how: dict[str, Any] = {
+            "concurrency": self.backend_concurrency,
+            "timeout_s": self.backend_timeout_s,
+        }
+        told = {name: value for name, value in how.items() if value is not None}
+        return Backend(self.backend, self.model, **told, key_env=BACKEND_KEY).load()
+
+    def _names(self) -> tuple[str, ...]:
+        if self.names:
+            return tuple(self.names)
+        if self.model is None and self.backend is not None:
+            return ()
+        return (Path(self.model or "nano").name,)
 
 
 def register(app: typer.Typer) -> None:
@@ -202,6 +283,7 @@ def serve(options: ServeOptions) -> None:
             raise MissingDependencyError(package.replace("_", "-"), "serve", "moss-audio serve")
     from moss_audio.serve.run import serve as run
 
+    options.check()
     config = options.config()
     if config.insecure and not config.keys:
         complain(
@@ -210,9 +292,9 @@ def serve(options: ServeOptions) -> None:
         )
     began = time.monotonic()
 
-    def ready(address: str) -> None:
+    def ready(name: str, address: str) -> None:
         took = f"ready in {time.monotonic() - began:.1f} s"
-        complain(f"{config.names[0]} at {address} ({took}); Ctrl-C ends it", kind=None)
+        complain(f"{name} at {address} ({took}); Ctrl-C ends it", kind=None)
 
     with _log_to_stderr():
         run(options.load, config, ready)

@@ -167,12 +167,14 @@ class TokenLogprob:
         logprob: natural logarithm of its probability.
         top: (token id, logprob) of the likeliest in its place, highest first.
         end: characters of the answer's text after it.
+        data: its bytes, where a server tells them.
     """
 
     token_id: int
     logprob: float
     top: tuple[tuple[int, float], ...]
     end: int
+    data: bytes | None = None
 
 
 @dataclass(frozen=True)
@@ -186,6 +188,8 @@ class Generation:
         prompt_tokens: positions of the prompt, audio included.
         alternatives: the further answers where `num_return_sequences` is above 1.
         logprobs: one for each token, where they were asked for.
+        cached_tokens: positions of the prompt that were computed before; None where nobody says.
+        told_tokens: how many tokens were generated, where a server tells that and not which.
     """
 
     text: str
@@ -194,6 +198,13 @@ class Generation:
     prompt_tokens: int
     alternatives: tuple[Generation, ...] = ()
     logprobs: tuple[TokenLogprob, ...] | None = None
+    cached_tokens: int | None = None
+    told_tokens: int | None = None
+
+    @property
+    def n_tokens(self) -> int:
+        """How many tokens were generated, without the end token where that is known."""
+        return len(self.token_ids) if self.told_tokens is None else self.told_tokens
 
 
 class Session(Protocol):

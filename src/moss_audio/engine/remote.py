@@ -27,7 +27,7 @@ from moss_audio.engine.prompts import clip_samples
 from moss_audio.engine.remote_answer import RemoteAnswer
 from moss_audio.engine.remote_call import CallThreads, RemoteCall
 from moss_audio.engine.remote_request import chat_body, float_wav
-from moss_audio.engine.served import ServedCheckpoint
+from moss_audio.engine.served import HiddenTokenizer, ServedCheckpoint
 from moss_audio.engine.thinking import TRANSITION
 from moss_audio.errors import MossAudioError, PromptError
 from moss_audio.prompt import AudioPart, Turn, audio_parts, parse_messages
@@ -52,7 +52,7 @@ class RemoteEngine:
         batch_size: requests under way at once, of all threads together; None: 16.
         window_s: the longest clip that the checkpoint was trained on; None where nobody says.
         tokenizer: of the same checkpoint, for those who want to know what its tokens mean; None
-            where nobody has it.
+            where only the server has it.
     """
 
     def __init__(
@@ -69,8 +69,9 @@ class RemoteEngine:
         self.thinks = checkpoint.thinks
         self.description = "a server"
         self.precision = "as served"
+        self.endpoint = checkpoint.endpoint
         self._client = checkpoint.endpoint.connect("An engine on a server")
-        self.tokenizer = tokenizer
+        self.tokenizer = tokenizer or HiddenTokenizer()
         self._threads = CallThreads(self.batch_size)
 
     def generate(
@@ -218,7 +219,7 @@ class RemoteEngine:
     def _answer(self, call: RemoteCall, member: int) -> None:
         """One answer of a call, in a thread. One that breaks off before anybody has seen any of it
         is asked for again."""
-        attempts = 1 + (0 if call.in_pieces else self._client.endpoint.retries)
+        attempts = 1 + (0 if call.in_pieces else self.endpoint.retries)
         while not call.over:
             attempts -= 1
             try:

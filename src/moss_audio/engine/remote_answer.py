@@ -28,7 +28,10 @@ class RemoteAnswer:
         self._ids: list[int] = []
         self._tokens: list[Hashable] = []  # ids, or the chunks' texts
         self._logprobs: list[TokenLogprob] = []
+        self._accounted = 0  # characters whose log-probabilities have come
         self._prompt_tokens = 0
+        self._cached_tokens: int | None = None
+        self._told_tokens = 0
         self._thought_tokens = 0
         self._apart = False  # in thoughts that the server sends apart
 
@@ -85,6 +88,8 @@ class RemoteAnswer:
             self.finish_reason,
             self._prompt_tokens,
             logprobs=logprobs,
+            cached_tokens=self._cached_tokens,
+            told_tokens=None if self._ids or not self.text else self._told_tokens or self.n_tokens,
         )
 
     @property
@@ -92,26 +97,48 @@ class RemoteAnswer:
         return self.text.rfind(_OPEN) > self.text.rfind(_CLOSE)
 
     def _take(self, chunk: Mapping[str, Any]) -> str:
-        usage, prompt_ids = chunk.get("usage"), chunk.get("prompt_token_ids")
+        usage, prompt_ids = chunk.get("usage") or {}, chunk.get("prompt_token_ids")
         if not self._prompt_tokens:
-            self._prompt_tokens = len(prompt_ids or ()) or (usage or {}).get("prompt_tokens") or 0
+            self._prompt_tokens = len(prompt_ids or ()) or usage.get("prompt_tokens") or 0
+        if self._cached_tokens is None:
+            self._cached_tokens = (usage.get("prompt_tokens_details") or {}).get("cached_tokens")
         if not chunk.get("choices"):
+            self._told_tokens += usage.get("completion_tokens") or 0
             return ""
         choice = chunk["choices"][0]
         delta = choice.get("delta") or {}
         thought = delta.get("reasoning") or delta.get("reasoning_content") or ""
-        thinks = self._thinks
-        begin = len(self.text)
-        piece = self.write(self._joined(thought, delta.get("content") or ""))
-        ids = choice.get("token_ids")
-        self._logprobs += _logprobs(
-            (choice.get("logprobs") or {}).get("content") or (), begin, piece
-        )
+        thinks, ids = self._thinks, choice.get("token_ids")
+        said, told = delta.get("content") or "", (choice.get("logprobs") or {}).get("content") or ()
+        if thinks and self._over_budget(ids or (), told):
+            said, ids, told = self._within_budget(ids, told)
+            choice = {}
+        piece = self.write(self._joined(thought, said))
+        if told:
+            self._logprobs += _logprobs(told, self._accounted, self.text)
+            self._accounted = len(self.text)
         self._push(ids if ids is not None else [piece] if piece else [], thinks)
         self._ids += ids or ()
         if (reason := choice.get("finish_reason")) is not None and self.finish_reason is None:
             self._finish(reason, choice.get("stop_reason"))
         return piece
+
+    def _over_budget(self, ids: Sequence[int], told: Sequence[Mapping[str, Any]]) -> bool:
+        """Whether the tokens of a chunk, of which a busy server sends several at once, go beyond
+        the thinking budget, and can be told from each other."""
+        budget = self._options.thinking_budget
+        if budget is None or len(told) < len(ids) or len(ids) <= budget - self._thought_tokens:
+            return False
+        return _CLOSE not in self.text[-len(_CLOSE) :] + self._within_budget(ids, told)[0]
+
+    def _within_budget(
+        self, ids: Sequence[int], told: Sequence[Mapping[str, Any]]
+    ) -> tuple[str, Sequence[int], Sequence[Mapping[str, Any]]]:
+        """The text, ids and log-probabilities of the tokens that the budget allows."""
+        assert self._options.thinking_budget is not None
+        left = self._options.thinking_budget - self._thought_tokens
+        data = b"".join(bytes(one.get("bytes") or ()) for one in told[:left])
+        return data.decode("utf-8", "ignore"), ids[:left], told[:left]
 
     def _joined(self, thought: str, said: str) -> str:
         if thought and not self._apart:
@@ -122,7 +149,7 @@ class RemoteAnswer:
             said = f"\n{_CLOSE}\n\n{said.lstrip()}"
         return thought + said
 
-    def _push(self, tokens: list[Any], thinks: bool) -> None:
+    def _push(self, tokens: Sequence[Any], thinks: bool) -> None:
         for token in tokens:
             self._tokens.append(token)
             self._thought_tokens += thinks
@@ -140,15 +167,17 @@ class RemoteAnswer:
             raise EndpointError(f"{self._place}: the answer ended by {reason!r}")
 
 
-def _logprobs(entries: Sequence[Mapping[str, Any]], begin: int, piece: str) -> list[TokenLogprob]:
-    """What a server says of a chunk's tokens, which it was asked to name by their ids. Their bytes
-    tell how far each goes into the chunk's text, which begins at `begin`."""
+def _logprobs(entries: Sequence[Mapping[str, Any]], begin: int, text: str) -> list[TokenLogprob]:
+    """What a server says of the tokens of a text from `begin` on, which it was asked to name by
+    their ids. Their bytes tell how far each of them goes."""
     found, end = [], begin
     for number, entry in enumerate(entries, 1):
-        end += len(bytes(entry.get("bytes") or ()).decode("utf-8", "replace"))
-        end = begin + len(piece) if number == len(entries) else min(end, begin + len(piece))
+        data = entry.get("bytes")
+        data = None if data is None else bytes(data)
+        end += len((data or b"").decode("utf-8", "replace"))
+        end = len(text) if number == len(entries) else min(end, len(text))
         top = tuple((_id_of(one), one["logprob"]) for one in entry.get("top_logprobs") or ())
-        found.append(TokenLogprob(_id_of(entry), entry["logprob"], top, end))
+        found.append(TokenLogprob(_id_of(entry), entry["logprob"], top, end, data))
     return found
 
 

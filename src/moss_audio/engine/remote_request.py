@@ -33,8 +33,9 @@ def chat_body(
         "stream_options": {"include_usage": True},
         "return_token_ids": True,
     }
-    if options.logprobs is not None:
-        body |= {"logprobs": True, "top_logprobs": options.logprobs}
+    if options.logprobs is not None or options.thinking_budget is not None:
+        # with a budget for their bytes, which tell the tokens of a chunk from each other
+        body |= {"logprobs": True, "top_logprobs": options.logprobs or 0}
         body["return_tokens_as_token_ids"] = True
     if options.stop:
         body["stop"] = list(options.stop)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -78,3 +79,16 @@ class ServedCheckpoint:
         """A hash of the address and of what the server calls the model: 64 hexadecimal digits. Its
         files are not seen: other weights under the same names stay unnoticed."""
         return settings.digest([self.endpoint.url, self.endpoint.model, self.root], 64)
+
+
+class HiddenTokenizer:
+    """In the place of the tokenizer that a server keeps to itself: no text has ids, and a token is
+    called by its number."""
+
+    def encode(self, text: str, **_: Any) -> list[int]:
+        """No ids."""
+        return []
+
+    def decode(self, ids: Sequence[int], **_: Any) -> str:
+        """Numbers, as vLLM writes them."""
+        return " ".join(f"token_id:{one}" for one in ids)

@@ -54,10 +54,14 @@ def build(service: Service) -> Starlette:
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         watching = asyncio.create_task(health.watch_loop(service.metrics))
+        if service.backend is not None:
+            service.backend.start()
         try:
             yield
         finally:
             watching.cancel()
+            if service.backend is not None:
+                service.backend.stop()
 
     app = Starlette(
         routes=[*routes, WebSocketRoute(REALTIME, realtime)],

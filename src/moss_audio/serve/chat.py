@@ -31,13 +31,15 @@ from moss_audio.text import THINK_CLOSE, split_thinking
 # Tokens of thinking for each effort, where no budget is given.
 EFFORTS = {"minimal": 128, "low": 512, "medium": 2048, "high": 4096, "xhigh": 8192}
 _OF_PROMPT = ("prompt_tokens", "audio_tokens")  # which all answers share
+_END = "<|im_end|>"
 ANSWER_TOKENS = 1024  # where nobody says how long an answer may be
 
 
 @dataclass(frozen=True)
 class ChatRequest:
-    """The body of a request. `thinking_budget` is ours, `top_k` (-1 is all, as 0) and
-    `chat_template_kwargs` (only `enable_thinking`) are vLLM's, the rest is OpenAI's."""
+    """The body of a request. `thinking_budget` is ours, `top_k` (-1 is all, as 0),
+    `chat_template_kwargs` (only `enable_thinking`), `return_token_ids` (those of answers) and
+    `return_tokens_as_token_ids` are vLLM's, the rest is OpenAI's."""
 
     messages: tuple[Mapping[str, Any], ...]
     model: str = ""
@@ -58,6 +60,8 @@ class ChatRequest:
     chat_template_kwargs: Mapping[str, Any] | None = None
     logprobs: bool = False
     top_logprobs: Annotated[int, Between(0, 20)] = 0
+    return_token_ids: bool = False
+    return_tokens_as_token_ids: bool = False
     tools: tuple[Mapping[str, Any], ...] = ()
     frequency_penalty: float = 0.0
     presence_penalty: float = 0.0
@@ -132,8 +136,7 @@ async def completions(request: Request) -> Response:
         {
             "index": index,
             "message": _message(one.text),
-            "finish_reason": _reason(one),
-            "logprobs": _logprobs(one, service.engine.tokenizer),
+            **_ending(one, asked, service.engine.tokenizer),
         }
         for index, one in enumerate((answer, *answer.alternatives))
     ]
@@ -153,7 +156,7 @@ async def _streamed(
             options = made.options.changed(num_return_sequences=1, seed=made.options.seed + index)
             answers.append(engine.stream(EngineRequest(made.messages, made.clips, options)))
         for index, pieces in enumerate(answers):
-            yield from _deltas(index, pieces, engine.tokenizer)
+            yield from _deltas(index, pieces, asked, engine.tokenizer)
 
     job = await service.start(request, audio_s, work)
 
@@ -171,14 +174,15 @@ async def _streamed(
 
 
 def _deltas(
-    index: int, pieces: Generator[str, None, Generation], tokenizer: Any
+    index: int, pieces: Generator[str, None, Generation], asked: ChatRequest, tokenizer: Any
 ) -> Generator[dict[str, Any], None, None]:
     """The chunks' choices of one answer; the last has its log-probabilities, all of them."""
 
-    def choice(
-        delta: dict[str, str], reason: str | None = None, logprobs: Any = None
-    ) -> dict[str, Any]:
-        return {"index": index, "delta": delta, "finish_reason": reason, "logprobs": logprobs}
+    def choice(delta: dict[str, str], **ending: Any) -> dict[str, Any]:
+        ids: dict[str, Any] = {"token_ids": []} if asked.return_token_ids else {}
+        return (
+            {"index": index, "delta": delta, "finish_reason": None, "logprobs": None} | ids | ending
+        )
 
     def new(thinking: str, text: str) -> Iterator[dict[str, Any]]:
         if thinking:
@@ -193,7 +197,7 @@ def _deltas(
             piece = next(pieces)
         except StopIteration as end:
             yield from new(*splitter.finish())
-            yield choice({}, _reason(end.value), _logprobs(end.value, tokenizer))
+            yield choice({}, **_ending(end.value, asked, tokenizer))
             return
         yield from new(*splitter.push(piece))
 
@@ -204,12 +208,21 @@ def _message(text: str) -> dict[str, Any]:
     return message if thinking is None else message | {"reasoning_content": thinking}
 
 
-def _logprobs(answer: Generation, tokenizer: Any) -> dict[str, Any] | None:
-    """Of the tokens of the answer proper, without its thinking."""
-    if answer.logprobs is None:
-        return None
-    first = len(answer.text) - len(answer.text.rpartition(THINK_CLOSE)[2])
-    return {"content": token_logprobs(answer, tokenizer, first), "refusal": None}
+def _ending(answer: Generation, asked: ChatRequest, tokenizer: Any) -> dict[str, Any]:
+    """Why an answer ended, and what is told of its tokens."""
+    told: dict[str, Any] = {"finish_reason": _reason(answer), "logprobs": None}
+    if answer.logprobs is not None:
+        named = asked.return_tokens_as_token_ids
+        # OpenAI tells the tokens of the answer proper, without its thinking; vLLM tells all
+        thought = len(answer.text) - len(answer.text.rpartition(THINK_CLOSE)[2])
+        tokens = token_logprobs(answer, tokenizer, -1 if named else thought, named=named)
+        told["logprobs"] = {"content": tokens, "refusal": None}
+    if asked.return_token_ids:
+        ended = tokenizer.encode(_END) if answer.finish_reason == "stop" else []
+        told["token_ids"] = [*answer.token_ids, *ended]
+        if answer.finish_reason == "stop_string":
+            told["stop_reason"] = asked.stop if isinstance(asked.stop, str) else asked.stop[0]
+    return told
 
 
 def _reason(answer: Generation) -> str:

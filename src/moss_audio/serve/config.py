@@ -74,7 +74,7 @@ class ServerConfig:
     """Where to listen, to whom, and under which names.
 
     Attributes:
-        names: of the model, the canonical one first.
+        names: of the model, the canonical one first; none: the one that its backend has for it.
         keys: that clients may show; none: no key is asked for.
         origins: of web pages that may use the server.
         url_hosts: that clients' addresses may name, as `AllowedHosts` reads them; none: no address
@@ -97,7 +97,7 @@ class ServerConfig:
     limits: Limits = field(default_factory=Limits)
 
     def __post_init__(self) -> None:
-        if not self.names or not all(name.strip() for name in self.names):
+        if not all(name.strip() for name in self.names):
             raise MossAudioError("the model has an empty name: give --served-model-name a text")
         if any(not key.strip() or not key.isascii() for key in self.keys):
             raise MossAudioError("an API key is empty or not ASCII: give another")

@@ -11,10 +11,13 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from moss_audio.endpoint import EndpointError, EndpointRefusedError
 from moss_audio.errors import AudioError, MossAudioError
 from moss_audio.recordings.names import printable
+from moss_audio.serve.trouble import trouble_of
 
 LONGEST_RETRY_S = 120  # OpenAI's clients do not wait any longer
+_BACKEND_RETRY_S = 5.0
 CLIENT_GONE = 499  # no answer was sent; for the log and the metrics
 
 _TYPES = {429: "rate_limit_error", 401: "authentication_error", 403: "permission_error"}
@@ -89,6 +92,8 @@ def as_api_error(error: Exception) -> ApiError:
     only its class and where it was raised."""
     if isinstance(error, ApiError):
         return error
+    if isinstance(error, EndpointError | EndpointRefusedError):
+        return _of_backend(error)
     if isinstance(error, AudioError):
         return ApiError(422, str(error), code="invalid_audio", param="file")
     if isinstance(error, MossAudioError):
@@ -105,6 +110,18 @@ def as_api_error(error: Exception) -> ApiError:
         return ApiError(503, "out of memory: send less at once", code="server_overloaded",
                         retry_after_s=10)  # fmt: skip
     return ApiError(500, "the server failed on this request; its log has more", code="internal")
+
+
+def _of_backend(error: EndpointError | EndpointRefusedError) -> ApiError:
+    """What a client is told of a backend's failure; that its request is refused, in the backend's
+    words, which are not logged."""
+    trouble = trouble_of(error)
+    if trouble.kind == "request":
+        return ApiError(400, trouble.said, code="invalid_request")
+    log.warning("%s", trouble.said)
+    code = "server_overloaded" if trouble.kind == "late" else "backend_unavailable"
+    wait_s = _BACKEND_RETRY_S if trouble.wait_s is None else trouble.wait_s
+    return ApiError(503, f"{trouble.said}: try again later", code=code, retry_after_s=wait_s)
 
 
 def handle(request: Request, error: Exception) -> Response:

@@ -59,7 +59,8 @@ def chat_usage(usage: Usage) -> dict[str, Any]:
         "prompt_tokens_details": {
             "audio_tokens": usage.audio_tokens,
             "text_tokens": usage.prompt_tokens - usage.audio_tokens,
-        },
+        }
+        | ({} if usage.cached_tokens is None else {"cached_tokens": usage.cached_tokens}),
     }
 
 
@@ -114,15 +115,21 @@ def _compression(text: str) -> float:
     return len(data) / len(zlib.compress(data))
 
 
-def token_logprobs(answer: Generation, tokenizer: Any, first: int = 0) -> list[dict[str, Any]]:
-    """The tokens of an answer that end after its character `first`, as conversations tell them."""
+def token_logprobs(
+    answer: Generation, tokenizer: Any, first: int = 0, *, named: bool = False
+) -> list[dict[str, Any]]:
+    """The tokens of an answer that end after its character `first`, as conversations tell them;
+    `named`: called by their ids."""
 
-    def entry(token_id: int, logprob: float) -> dict[str, Any]:
-        text = tokenizer.decode([token_id], skip_special_tokens=False)
-        return {"token": text, "logprob": logprob, "bytes": list(text.encode("utf-8", "replace"))}
+    def entry(token_id: int, logprob: float, data: bytes | None = None) -> dict[str, Any]:
+        if data is None:
+            text = tokenizer.decode([token_id], skip_special_tokens=False)
+            data = text.encode("utf-8", "replace")
+        text = f"token_id:{token_id}" if named else data.decode("utf-8", "replace")
+        return {"token": text, "logprob": logprob, "bytes": list(data)}
 
     return [
-        entry(token.token_id, token.logprob)
+        entry(token.token_id, token.logprob, token.data)
         | {"top_logprobs": [entry(token_id, value) for token_id, value in token.top]}
         for token in answer.logprobs or ()
         if token.end > first

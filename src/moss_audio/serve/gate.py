@@ -97,6 +97,8 @@ class Gate:
             raise ApiError(503, "the server has as many connections as it may: try again later",
                            code="server_overloaded", retry_after_s=10, closes=True)  # fmt: skip
         if scope.get("method", "POST") == "POST":  # a WebSocket has none
+            if service.backend is not None:
+                service.backend.check()
             service.admission.check(key)
         return key
 

@@ -28,7 +28,11 @@ async def ready(request: Request) -> Response:
     service: Service = request.app.state.service
     if service.ready:
         return Json({"status": "ok"})
-    return Json({"status": "draining" if service.draining else "full"}, 503)
+    if service.draining:
+        return Json({"status": "draining"}, 503)
+    if problem := service.backend_problem:
+        return Json({"status": "backend", "message": problem}, 503)
+    return Json({"status": "full"}, 503)
 
 
 async def version(request: Request) -> Response:

@@ -15,6 +15,7 @@ class Metrics:
         self._model = model
         self._running = self._gauge("num_requests_running", "Requests in the model.")
         self._waiting = self._gauge("num_requests_waiting", "Requests that wait for their turn.")
+        self._backend = self._gauge("backend_up", "Whether the backend answers.")
         self._lag = self._gauge("event_loop_lag_seconds", "How late the event loop is.")
         self._prompt = self._counter("prompt_tokens", "Tokens of prompts, audio included.")
         self._generated = self._counter("generation_tokens", "Tokens of answers.")
@@ -38,6 +39,9 @@ class Metrics:
     def load(self, running: int, waiting: int) -> None:
         self._running.labels(self._model).set(running)
         self._waiting.labels(self._model).set(waiting)
+
+    def backend(self, up: bool) -> None:
+        self._backend.labels(self._model).set(up)
 
     def live(self, sessions: int) -> None:
         self._live.labels(self._model).set(sessions)

@@ -5,12 +5,14 @@ from __future__ import annotations
 import socket
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from types import FrameType
 
 import numpy as np
 import uvicorn
 
 from moss_audio.api import MossAudio
+from moss_audio.engine.remote import RemoteEngine
 from moss_audio.errors import MossAudioError
 from moss_audio.serve.app import build
 from moss_audio.serve.config import ServerConfig
@@ -97,25 +99,27 @@ def bind(host: str, port: int) -> socket.socket:
 
 
 def serve(
-    load: Callable[[], MossAudio], config: ServerConfig, ready: Callable[[str], None]
+    load: Callable[[], MossAudio], config: ServerConfig, ready: Callable[[str, str], None]
 ) -> None:
     """Load a model and serve it until a signal comes.
 
     Args:
         load: gives the model; called once the address is ours.
-        config: where and for whom.
-        ready: called with the server's address when it answers.
+        config: where and for whom; without names the model is called as its backend calls it.
+        ready: called with the model's name and the server's address when it answers.
 
     Raises:
         MossAudioError: if the address cannot be had, or the model cannot be loaded.
     """
     with bind(config.host, config.port) as listening:
         model = load()
+        if isinstance(model.engine, RemoteEngine) and not config.names:
+            config = replace(config, names=(model.engine.endpoint.model,))
         service = Service(model, config, warm(model))
         host = f"[{config.host}]" if ":" in config.host else config.host
         address = f"http://{host}:{listening.getsockname()[1]}/v1"
         try:
-            Server(service, lambda: ready(address)).run(sockets=[listening])
+            Server(service, lambda: ready(config.names[0], address)).run(sockets=[listening])
         finally:
             service.fetcher.close()
             service.threads.close(_THREADS_END_S)

@@ -12,18 +12,18 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from starlette.requests import Request
 
-from moss_audio.errors import MossAudioError
+from moss_audio.engine.remote import RemoteEngine
 from moss_audio.serve.admission import Admission, Ticket
 from moss_audio.serve.auth import Keys
+from moss_audio.serve.backend import BackendWatch
 from moss_audio.serve.config import ServerConfig
 from moss_audio.serve.errors import ApiError, ClientGone
 from moss_audio.serve.metrics import Metrics
 from moss_audio.serve.uploads import Fetcher
-from moss_audio.serve.work import Job, MeteredEngine, Usage, Work, WorkThreads
+from moss_audio.serve.work import Job, MeteredEngine, SharedEngine, Usage, Work, WorkThreads
 
 if TYPE_CHECKING:
     from moss_audio.api import MossAudio
-    from moss_audio.engine.local import LocalEngine
 
 T = TypeVar("T")
 
@@ -34,25 +34,21 @@ class Service:
     """A loaded model as a server offers it. Made before the event loop runs.
 
     Args:
-        model: what answers, in this process.
+        model: what answers, in this process or in a backend.
         config: names, keys, limits.
         cost: seconds of work a second of sound, as measured at the start.
-
-    Raises:
-        MossAudioError: for a model that another server runs.
     """
 
     def __init__(self, model: MossAudio, config: ServerConfig, cost: float = 0.5) -> None:
-        if not hasattr(model.engine, "submit"):
-            raise MossAudioError(
-                f"{model.engine.description}: a server cannot be served again; give a checkpoint"
-            )
         self.model = model
-        self.engine = cast("LocalEngine", model.engine)
+        self.engine = cast("SharedEngine", model.engine)
         self.config = config
         self.created = int(time.time())
         self.keys = Keys(config.keys)
         self.metrics = Metrics(config.names[0])
+        self.backend: BackendWatch | None = None
+        if isinstance(model.engine, RemoteEngine):
+            self.backend = BackendWatch(model.engine.endpoint, self.metrics.backend)
         places = self.engine.batch_size  # as many as are decoded together
         self.admission = Admission(places, len(self.keys), config.limits, self.metrics, cost)
         self.threads = WorkThreads(2 * places)  # for requests, and for turns of live sessions
@@ -64,7 +60,13 @@ class Service:
     @property
     def ready(self) -> bool:
         """Whether a request that came now would be answered."""
-        return not self.draining and self.threads.alive and not self.admission.full
+        here = self.threads.alive and not self.admission.full
+        return here and not self.draining and not self.backend_problem
+
+    @property
+    def backend_problem(self) -> str:
+        """What is wrong with the backend; "" where nothing is, or there is none."""
+        return "" if self.backend is None else self.backend.problem
 
     def name(self, asked: str) -> str:
         """The name of the model that a request asks for; none asks for the first.

@@ -11,24 +11,38 @@ import time
 from collections.abc import AsyncGenerator, Callable, Generator, Sequence
 from concurrent.futures import CancelledError
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
-from moss_audio.engine.base import ClipLike, Generation, Request, Session
+from moss_audio.endpoint import EndpointError, EndpointRefusedError
+from moss_audio.engine.base import ClipLike, Engine, Generation, Request, Session
 from moss_audio.engine.handle import Handle, wait_for
-from moss_audio.engine.local import LocalEngine
+from moss_audio.serve.trouble import trouble_of
 from moss_audio.units import SAMPLE_RATE, num_tokens_of_samples
 
 _BEAT_S = 10.0
 
 
+class SharedEngine(Engine, Protocol):
+    """An engine that many requests use at once."""
+
+    @property
+    def tokenizer(self) -> Any:
+        """Of its checkpoint."""
+
+    def submit(self, request: Request, *, pieces: bool = False) -> Handle:
+        """Begin with a request, and go on; see `LocalEngine.submit`."""
+
+
 @dataclass
 class Usage:
-    """What a request took: tokens of all its prompts and answers, seconds of sound, how the answers
-    ended, and the answers themselves in order."""
+    """What a request took: tokens of all its prompts (of which some were computed before; None
+    where nobody says) and answers, seconds of sound, how the answers ended, and the answers
+    themselves in order."""
 
     prompt_tokens: int = 0
+    cached_tokens: int | None = None
     audio_tokens: int = 0
     output_tokens: int = 0
     audio_s: float = 0.0
@@ -39,11 +53,13 @@ class Usage:
         """Count one answered request of the engine."""
         self.answers.append(answer)
         self.prompt_tokens += answer.prompt_tokens
+        if answer.cached_tokens is not None:
+            self.cached_tokens = (self.cached_tokens or 0) + answer.cached_tokens
         for clip in request.clips:
             self.audio_tokens += num_tokens_of_samples(len(clip))
             self.audio_s += len(clip) / SAMPLE_RATE
         for one in (answer, *answer.alternatives):
-            self.output_tokens += len(one.token_ids)
+            self.output_tokens += one.n_tokens
             self.reasons.append(one.finish_reason)
 
 
@@ -59,7 +75,7 @@ class MeteredEngine:
     """
 
     def __init__(
-        self, engine: LocalEngine, key: str, priority: int | None = None, draft: str = ""
+        self, engine: SharedEngine, key: str, priority: int | None = None, draft: str = ""
     ) -> None:
         self._engine = engine
         self._key = key
@@ -67,6 +83,7 @@ class MeteredEngine:
         self._draft = draft
         self._lock = threading.Lock()
         self._cancelled = False
+        self._failure: Exception | None = None  # of the backend; what comes next would fail too
         self._handles: set[Handle] = set()
         self.usage = Usage()
         self.tokenizer = engine.tokenizer
@@ -99,6 +116,10 @@ class MeteredEngine:
             for request in requests:
                 handles.append(self._submit(request))
             answers = wait_for(handles, on_result)
+        except (EndpointError, EndpointRefusedError) as error:
+            if trouble_of(error).kind != "request":  # else the others may do better
+                self._failure = error
+            raise
         finally:
             self._drop(handles)
         for request, answer in zip(requests, answers, strict=True):
@@ -131,6 +152,8 @@ class MeteredEngine:
         reuse = request.reuse and priority >= -1
         draft, self._draft = self._draft, ""
         self.go_on()
+        if self._failure is not None:
+            raise self._failure
         handle = self._engine.submit(
             replace(request, key=self._key, priority=priority, draft=draft, reuse=reuse),
             pieces=pieces,
