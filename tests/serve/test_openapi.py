@@ -13,11 +13,12 @@ from moss_audio.serve.openapi import OPERATIONS
 from tests.serve.conftest import FakeEngine, Running, serving, wav
 
 
-def test_every_path_is_described_and_every_described_path_is_there(running: Running) -> None:
-    routes = [one for one in build(running.service).routes if isinstance(one, Route)]
+def test_every_path_is_described_and_every_described_path_is_there() -> None:
+    with serving(FakeEngine(), page=False) as running:
+        routes = [one for one in build(running.service).routes if isinstance(one, Route)]
+        page = running.get("/openapi.json").json()
     there = {(next(iter((r.methods or set()) - {"HEAD"})).lower(), r.path) for r in routes}
     assert there == set(OPERATIONS)
-    page = running.get("/openapi.json").json()
     described = {(method, path) for path, methods in page["paths"].items() for method in methods}
     assert described == there
 
@@ -31,7 +32,9 @@ def test_answers_have_what_is_described() -> None:
             if operation.form:
                 asked = {"files": {"file": ("a.wav", wav())}, "data": {"question": "Who?"}}
             elif operation.body:
-                asked = {"json": {"messages": [{"role": "user", "content": "hi"}]}}
+                said = {"type": "transcript", "text": "hi", "duration": 1.0}
+                messages = [{"role": "user", "content": "hi"}]
+                asked = {"json": {"messages": messages, "result": said}}
             call = running.post if method == "post" else running.get
             answer = call(path.replace("{model}", "moss"), **asked)
             if path == "/v1/audio/translations":

@@ -108,6 +108,14 @@ class ServeOptions:
             rich_help_panel=_ACCESS,
         ),
     ] = False
+    page: Annotated[
+        bool,
+        typer.Option(
+            "--page/--no-page",
+            help="Show a page at / to record, drop files and ask.",
+            rich_help_panel=_ACCESS,
+        ),
+    ] = True
     max_body_mib: Annotated[
         int,
         typer.Option(
@@ -220,6 +228,7 @@ class ServeOptions:
             origins=tuple(self.origins or ()),
             url_hosts=tuple(self.url_hosts or ()),
             insecure=self.insecure,
+            page=self.page,
             limits=limits,
         )
 

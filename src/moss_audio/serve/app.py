@@ -13,9 +13,18 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.routing import Route, WebSocketRoute
 
 from moss_audio.errors import MossAudioError
-from moss_audio.serve import chat, health, models, openapi, transcriptions, understanding
+from moss_audio.serve import (
+    chat,
+    health,
+    models,
+    openapi,
+    transcriptions,
+    understanding,
+    written,
+)
 from moss_audio.serve.errors import ApiError, handle
 from moss_audio.serve.gate import Gate
+from moss_audio.serve.page import page_routes
 from moss_audio.serve.realtime.connection import realtime
 from moss_audio.serve.service import REALTIME, Service
 
@@ -27,6 +36,7 @@ _ENDPOINTS = {
     ("post", "/v1/audio/events"): understanding.events,
     ("post", "/v1/audio/captions"): understanding.captions,
     ("post", "/v1/audio/questions"): understanding.questions,
+    ("post", "/v1/audio/formats"): written.formats,
     ("post", "/v1/chat/completions"): chat.completions,
     ("get", "/health"): health.ready,
     ("get", "/health/live"): health.live,
@@ -43,6 +53,7 @@ def build(service: Service) -> Starlette:
         Route(path, endpoint, methods=[method.upper()])
         for (method, path), endpoint in _ENDPOINTS.items()
     ]
+    pages = page_routes() if service.config.page else []
     paths = frozenset((REALTIME, *(path for _, path in _ENDPOINTS)))
     middleware = [Middleware(Gate, service=service, paths=paths)]
     if service.config.origins:
@@ -64,7 +75,7 @@ def build(service: Service) -> Starlette:
                 service.backend.stop()
 
     app = Starlette(
-        routes=[*routes, WebSocketRoute(REALTIME, realtime)],
+        routes=[*routes, WebSocketRoute(REALTIME, realtime), *pages],
         middleware=middleware,
         exception_handlers=dict.fromkeys((HTTPException, ApiError, MossAudioError), handle),
         lifespan=lifespan,

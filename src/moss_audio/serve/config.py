@@ -81,6 +81,7 @@ class ServerConfig:
             is fetched.
         insecure: another address than this machine's may go without keys, and this machine's may
             have other names, as behind a proxy.
+        page: show the page at `/`.
 
     Raises:
         MossAudioError: where everybody on the network could use it and nobody said so, and for what
@@ -94,6 +95,7 @@ class ServerConfig:
     origins: tuple[str, ...] = ()
     url_hosts: tuple[str, ...] = ()
     insecure: bool = False
+    page: bool = True
     limits: Limits = field(default_factory=Limits)
 
     def __post_init__(self) -> None:

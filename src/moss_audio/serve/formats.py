@@ -22,11 +22,17 @@ PLAIN = {
     "srt": ("srt", "application/x-subrip"),
     "vtt": ("vtt", "text/vtt"),
 }
+# All files that a result can be written to.
+WRITTEN = PLAIN | {
+    "tsv": ("tsv", "text/tab-separated-values"),
+    "json": ("json", "application/json"),
+    "textgrid": ("textgrid", "text/plain"),
+}
 
 
 def plain(result: Result, form: str) -> Response:
-    """A result as text, srt or vtt. Raises MossAudioError for one that the form cannot hold."""
-    writer, media_type = PLAIN[form]
+    """A result as one of `WRITTEN`. Raises MossAudioError for one that the form cannot hold."""
+    writer, media_type = WRITTEN[form]
     text = get_writer(writer).render(result)
     return Response(text.encode("utf-8", "replace"), media_type=f"{media_type}; charset=utf-8")
 

@@ -17,6 +17,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from moss_audio.serve.auth import ANONYMOUS, check_page
 from moss_audio.serve.bodies import guarded
 from moss_audio.serve.errors import CLIENT_GONE, ApiError, ClientGone, as_api_error, log
+from moss_audio.serve.page import is_page
 from moss_audio.serve.service import Service
 
 # Without a key: what watches a server is asked by machines that have none.
@@ -77,7 +78,7 @@ class Gate:
                 await told.response()(scope, receive, answer)
         finally:
             took_s = time.monotonic() - began
-            label = path if path in self._paths else "other"
+            label = "/" if is_page(path) else path if path in self._paths else "other"
             if label not in OPEN:
                 self._service.metrics.responded(label, status, took_s)
                 method = "WS" if live else scope["method"]
@@ -86,7 +87,7 @@ class Gate:
     def _admit(self, scope: Scope, path: str, headers: Headers) -> str:
         """Whose request it is. What would be refused later is refused before its body is read."""
         service = self._service
-        if path in OPEN:
+        if path in OPEN or is_page(path):
             return ANONYMOUS
         check_page(headers, service.config)
         key = service.keys.owner(headers, scope.get("subprotocols", ()))

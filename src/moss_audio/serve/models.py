@@ -25,4 +25,12 @@ async def model(request: Request) -> Response:
 
 
 def _model(service: Service, name: str) -> dict[str, Any]:
-    return {"id": name, "object": "model", "created": service.created, "owned_by": "moss-audio"}
+    limits = service.config.limits
+    return {
+        "id": name,
+        "object": "model",
+        "created": service.created,
+        "owned_by": "moss-audio",
+        # ours: what a page says before somebody sends too much
+        "limits": {"body_bytes": limits.body_bytes, "audio_seconds": limits.audio_s},
+    }

@@ -18,6 +18,7 @@ from moss_audio.serve.chat import ChatRequest
 from moss_audio.serve.errors import Json
 from moss_audio.serve.transcriptions import TranscriptionForm
 from moss_audio.serve.understanding import CaptionsForm, EventsForm, QuestionsForm
+from moss_audio.serve.written import FormatsRequest
 from moss_audio.settings import Between
 
 Schema = dict[str, Any]
@@ -83,6 +84,11 @@ OPERATIONS: dict[tuple[str, str], Operation] = {
     ),
     ("post", "/v1/audio/questions"): Operation(
         "Answers to questions about a recording.", QuestionsForm, keys=("answers", "usage")
+    ),
+    ("post", "/v1/audio/formats"): Operation(
+        "A result as a file.", body=FormatsRequest,
+        answers=_SUBTITLES | {"text/tab-separated-values": {"schema": _PLAIN[str]},
+                              "application/json": {"schema": {"type": "object"}}},
     ),
     ("post", "/v1/chat/completions"): Operation(
         "The answer to a conversation with clips.", body=ChatRequest, answers=_EVENTS,

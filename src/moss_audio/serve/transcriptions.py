@@ -26,6 +26,8 @@ from moss_audio.serve.service import Service
 from moss_audio.serve.uploads import Upload, check_seconds, measure
 from moss_audio.serve.work import MeteredEngine, Usage
 from moss_audio.settings import Between
+from moss_audio.text import join_words
+from moss_audio.writers import rounded
 
 Granularity = Literal["word", "segment"]
 
@@ -76,8 +78,8 @@ class TranscriptionForm:
             ),
             (
                 "stream",
-                self.stream and self.response_format not in ("json", "text"),
-                "only response_format json or text can be streamed",
+                self.stream and self.response_format not in ("json", "text", "verbose_json"),
+                "only response_format json, text or verbose_json can be streamed",
             ),
             (
                 "include",
@@ -98,7 +100,8 @@ async def transcriptions(request: Request) -> Response:
         limits = service.config.limits
         audio_s = await measure([file], limits)
         if form.stream:
-            return await _streamed(request, service, form, file, audio_s)
+            streamed = _streamed_parts if form.response_format == "verbose_json" else _streamed
+            return await streamed(request, service, form, file, audio_s)
 
         def work(engine: MeteredEngine) -> Transcript:
             with file:
@@ -179,6 +182,50 @@ async def _streamed(
         )
 
     return await sse.stream(request, job, deltas, done)
+
+
+async def _streamed_parts(
+    request: Request, service: Service, form: TranscriptionForm, file: Upload, audio_s: float
+) -> Response:
+    """A long recording's windows as they are known, then all of it as a result with times."""
+    found: list[Transcript] = []
+    before: list[str] = []
+
+    def work(engine: MeteredEngine) -> Generator[Transcript, None, None]:
+        with file:
+            query = _query(service, form, file)
+            for heard in listen(engine, [query], parts=True, on_error="raise"):
+                if heard.done:
+                    check_seconds(heard.result.duration, service.config.limits)
+                    found.append(heard.result)
+                else:
+                    yield heard.result
+
+    job = await service.start(request, audio_s, work)
+
+    def part(transcript: Transcript) -> Iterator[dict[str, Any]]:
+        data = rounded(transcript)
+        if data["text"]:
+            delta = data["text"]
+            if before:
+                delta = join_words([before[-1], delta])[len(before[-1]) :]
+            before.append(data["text"])
+            yield {"type": "transcript.text.delta", "delta": delta}
+        for index, segment in enumerate(data["segments"]):
+            number = f"{round(1000 * transcript.duration)}.{index}"
+            yield {"type": "transcript.text.segment", "id": f"seg_{number}", **segment}
+        # ours: so far it is heard
+        yield {"type": "transcript.progress", "seconds": data["duration"], "of": audio_s}
+
+    def done() -> Iterator[dict[str, Any]]:
+        (transcript,) = found
+        if transcript.text and not before:
+            yield {"type": "transcript.text.delta", "delta": transcript.text}
+        usage = token_usage(job.engine.usage)
+        told = {"text": transcript.text, "usage": usage, "result": rounded(transcript)}
+        yield {"type": "transcript.text.done", **told} | _warned(form, transcript)
+
+    return await sse.stream(request, job, part, done)
 
 
 async def translations(request: Request) -> Response:
