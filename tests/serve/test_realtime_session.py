@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import io
 import json
 import wave
@@ -17,38 +16,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from moss_audio.recordings import load_audio
-from moss_audio.serve.config import Limits
-from moss_audio.serve.errors import ApiError
 from moss_audio.serve.realtime.audio import AppendedAudio
 from moss_audio.serve.realtime.config import AudioFormat
-from moss_audio.serve.realtime.session import CommittedTurn, RealtimeSession
+from moss_audio.serve.realtime.replies import Reply
+from moss_audio.serve.realtime.session import CommittedTurn, StoppedReply
 from moss_audio.serve.realtime.words import WholeWords, agreed
-from tests.serve.realtime_sound import EVENTS, RATE, speech
+from tests.serve.realtime_sound import EVENTS, RATE, append, send, session, speech, update
 
 SPEECH = Path(__file__).parents[2] / "examples" / "speech.wav"
-
-
-def check_model(name: str) -> str:
-    if name not in ("", "moss", "whisper-1"):
-        raise ApiError(404, "not served", code="model_not_found")
-    return name or "moss"
-
-
-def session(**limits: Any) -> RealtimeSession:
-    return RealtimeSession(check_model, "", Limits(**limits))
-
-
-def send(live: RealtimeSession, kind: str, **fields: Any) -> list[Any]:
-    return live.receive(json.dumps({"type": kind, **fields}))
-
-
-def append(live: RealtimeSession, data: bytes) -> list[Any]:
-    return send(live, "input_audio_buffer.append", audio=base64.b64encode(data).decode())
-
-
-def update(live: RealtimeSession, **given: Any) -> list[Any]:
-    return send(live, "session.update",
-                session={"type": "transcription", "audio": {"input": given}})  # fmt: skip
 
 
 def names(found: list[Any]) -> list[str]:
@@ -279,24 +254,34 @@ def test_deltas_add_up_to_the_text(text: list[str]) -> None:
 
 
 @settings(max_examples=300, deadline=None)
-@given(st.lists(EVENTS, max_size=12))
-def test_no_event_makes_a_session_fail(events: list[Any]) -> None:
-    live = session(turn_s=2.0)
+@given(st.lists(EVENTS, max_size=12), st.sampled_from(["transcription", "realtime"]))
+def test_no_event_makes_a_session_fail(events: list[Any], kind: Any) -> None:
+    live = session(kind, turn_s=2.0, items=3, kept_s=2.0, beside=1)
     started: list[str] = []
     committed: list[str] = []
     for one in events:
         found = live.receive(json.dumps(one))
-        json.dumps([told for told in found if not isinstance(told, CommittedTurn)], allow_nan=True)
+        assert found or one.get("type") == "input_audio_buffer.append"
         for told in found:
             if isinstance(told, CommittedTurn):
                 assert len(told.samples) >= 1600
                 assert told.samples.dtype == np.float32
                 assert told.item_id == committed[-1]
+            elif isinstance(told, Reply):
+                told.plan.messages()
+                json.dumps(told.push("text"))
+                if told.plan.task != "caption":  # those stay in progress
+                    json.dumps(told.end("completed"))
+                    live.ended(told)
+            elif isinstance(told, StoppedReply):
+                json.dumps(told.reply.end("cancelled", reason=told.reason))
             elif told["type"].endswith("speech_started"):
                 started.append(told["item_id"])
-            elif told["type"].endswith("committed"):
-                assert told["previous_item_id"] == (committed[-1] if committed else None)
+            elif told["type"] == "input_audio_buffer.committed":
                 committed.append(told["item_id"])
+            else:
+                json.dumps(told)
+        assert len(live._conversation.all()) <= 3
     assert len(set(committed)) == len(committed)
     assert len(set(started)) == len(started)
     for malformed in (None, "[" * 100_000):

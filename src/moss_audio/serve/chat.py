@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 from starlette.requests import Request
 from starlette.responses import Response
 
-from moss_audio.engine.base import Generation, GenerationOptions
+from moss_audio.engine.base import Generation, GenerationOptions, Messages
 from moss_audio.engine.base import Request as EngineRequest
 from moss_audio.errors import PromptError
 from moss_audio.listen import Query, prompt_clips
@@ -119,10 +119,7 @@ async def completions(request: Request) -> Response:
         with contextlib.ExitStack() as opened:
             for clip in clips:
                 opened.enter_context(clip)
-            heard = prompt_clips(engine, Query(tuple(clips), ()))  # type: ignore[arg-type]
-        made = EngineRequest(messages, tuple(one.samples for one in heard), options)
-        engine.check(made)
-        return made
+            return conversation_request(engine, messages, clips, options)
 
     if asked.stream:
         return await _streamed(request, service, asked, model, audio_s, prompt)
@@ -142,6 +139,21 @@ async def completions(request: Request) -> Response:
     ]
     head = completion_head("chat.completion", model)
     return Json(head | {"choices": choices, "usage": chat_usage(usage)})
+
+
+def conversation_request(
+    engine: MeteredEngine, messages: Messages, clips: Sequence[Any], options: GenerationOptions
+) -> EngineRequest:
+    """A conversation and its clips, which are anything that `Query` takes, as the engine takes
+    them.
+
+    Raises:
+        MossAudioError: if it cannot be answered.
+    """
+    heard = prompt_clips(engine, Query(tuple(clips), ()))
+    made = EngineRequest(messages, tuple(one.samples for one in heard), options)
+    engine.check(made)
+    return made
 
 
 async def _streamed(
@@ -210,7 +222,7 @@ def _message(text: str) -> dict[str, Any]:
 
 def _ending(answer: Generation, asked: ChatRequest, tokenizer: Any) -> dict[str, Any]:
     """Why an answer ended, and what is told of its tokens."""
-    told: dict[str, Any] = {"finish_reason": _reason(answer), "logprobs": None}
+    told: dict[str, Any] = {"finish_reason": finish_reason(answer), "logprobs": None}
     if answer.logprobs is not None:
         named = asked.return_tokens_as_token_ids
         # OpenAI tells the tokens of the answer proper, without its thinking; vLLM tells all
@@ -225,7 +237,7 @@ def _ending(answer: Generation, asked: ChatRequest, tokenizer: Any) -> dict[str,
     return told
 
 
-def _reason(answer: Generation) -> str:
+def finish_reason(answer: Generation) -> str:
     """OpenAI's word; an endless repetition that was cut is an answer that was cut."""
     return "length" if answer.finish_reason in ("length", "repetition") else "stop"
 

@@ -37,6 +37,9 @@ class Limits:
         behind_s: of sound that a session may have committed before the server waits with reading
             on.
         message_bytes: of a message of a live session.
+        items: of a conversation that are kept, and `item_chars` of text and `kept_s` of sound in
+            them.
+        beside: responses of a session that may be in progress beside that of its conversation.
 
     Raises:
         MossAudioError: for what is no number.
@@ -62,6 +65,10 @@ class Limits:
     turn_s: float = 600.0
     behind_s: float = 60.0
     message_bytes: int = 21 * MIB  # 15 MiB in base64, as OpenAI takes them
+    items: int = 256
+    item_chars: int = 500_000
+    kept_s: float = 600.0
+    beside: int = 4
 
     def __post_init__(self) -> None:
         for name, value in asdict(self).items():

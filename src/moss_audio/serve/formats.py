@@ -70,6 +70,15 @@ def chat_usage(usage: Usage) -> dict[str, Any]:
     }
 
 
+def response_usage(usage: Usage) -> dict[str, Any]:
+    """Tokens as a response of a live session counts them."""
+    told = token_usage(usage)
+    output = {"text_tokens": usage.output_tokens, "audio_tokens": 0}
+    return {name: value for name, value in told.items() if name != "type"} | {
+        "output_token_details": output
+    }
+
+
 def verbose(
     transcript: Transcript,
     granularities: Collection[str],

@@ -98,12 +98,18 @@ class Service:
         return self._begin(turn, request.state.began, work)
 
     async def start_live(
-        self, key: str, audio_s: float, work: Work, *, priority: int = 1, draft: str = ""
-    ) -> Job:
+        self, key: str, audio_s: float, work: Work, *, priority: int = 1, draft: str = "",
+        live: bool = True,
+    ) -> Job:  # fmt: skip
         """The same for a turn of a live session: it was admitted with its session, so that it is
-        never refused, and goes before all requests. `draft`: how its text may begin."""
+        never refused, and goes before all requests. `draft`: how its text may begin. Not `live`:
+        what a session asks beside its turns, which waits as a request does.
+
+        Raises:
+            ApiError: if it is not live, and the server has too much to do.
+        """
         began = time.monotonic()
-        turn = await self.admission.turn(key, REALTIME, audio_s, live=True)
+        turn = await self.admission.turn(key, REALTIME, audio_s, live=live)
         return self._begin(turn, began, work, priority, draft)
 
     def _begin(

@@ -85,6 +85,7 @@ class MeteredEngine:
         self._cancelled = False
         self._failure: Exception | None = None  # of the backend; what comes next would fail too
         self._handles: set[Handle] = set()
+        self._checked: tuple[Request, int] | None = None  # what is asked next, or now
         self.usage = Usage()
         self.tokenizer = engine.tokenizer
         self.description = engine.description
@@ -140,7 +141,19 @@ class MeteredEngine:
 
     def check(self, request: Request) -> int:
         self.go_on()
-        return self._engine.check(request)
+        positions = self._engine.check(request)
+        self._checked = request, positions
+        return positions
+
+    def used_so_far(self, text: str) -> Usage:
+        """What was used of a request with one answer, of which only `text` is written."""
+        if self._checked is None or self.usage.answers:
+            return self.usage
+        request, positions = self._checked
+        ids = tuple(self.tokenizer.encode(text, add_special_tokens=False))
+        used = Usage()
+        used.add(request, Generation(text, ids, "stop", positions))
+        return used
 
     def _submit(self, request: Request, *, pieces: bool = False) -> Handle:
         # the windows of a long recording, which are not kept, let all others go first

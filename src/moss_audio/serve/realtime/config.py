@@ -6,9 +6,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Annotated, Any, Literal
 
+from moss_audio.serve.chat import EFFORTS
 from moss_audio.serve.errors import ApiError
 from moss_audio.serve.forms import parse
+from moss_audio.serve.realtime.events import invalid, objects
 from moss_audio.settings import Between
+
+Kind = Literal["realtime", "transcription"]
 
 # What a client can have included; hypotheses are ours.
 _LOGPROBS = "item.input_audio_transcription.logprobs"
@@ -16,6 +20,7 @@ _HYPOTHESES = "item.input_audio_transcription.hypothesis"
 _TELEPHONE_HZ = 8_000
 # Of semantic_vad: milliseconds of silence that end a turn.
 _PATIENCE = {"low": 1600, "medium": 1000, "auto": 1000, "high": 600}
+_INPUT = "session.audio.input"
 
 Milliseconds = Annotated[int, Between(0, 10_000)]
 
@@ -35,13 +40,16 @@ class AudioFormat:
 
 @dataclass(frozen=True)
 class TurnDetection:
-    """How the server finds turns. `semantic_vad` is the same detector with longer silence."""
+    """How the server finds turns. `semantic_vad` is the same detector with longer silence.
+    `create_response` and `interrupt_response` are of conversations alone."""
 
     type: Literal["server_vad", "semantic_vad"] = "server_vad"
     threshold: Annotated[float, Between(0, 1)] = 0.5
     prefix_padding_ms: Milliseconds = 300
     silence_duration_ms: Milliseconds = 500
     eagerness: Literal["low", "medium", "high", "auto"] = "auto"
+    create_response: bool = True
+    interrupt_response: bool = True
 
     @property
     def silence_ms(self) -> int:
@@ -49,11 +57,16 @@ class TurnDetection:
         semantic = self.type == "semantic_vad"
         return _PATIENCE[self.eagerness] if semantic else self.silence_duration_ms
 
-    def told(self) -> dict[str, Any]:
+    def told(self, kind: Kind) -> dict[str, Any]:
         """As a client sees it."""
+        names = ["type"]
         if self.type == "semantic_vad":
-            return {"type": self.type, "eagerness": self.eagerness}
-        return {key: value for key, value in asdict(self).items() if key != "eagerness"}
+            names.append("eagerness")
+        else:
+            names += ["threshold", "prefix_padding_ms", "silence_duration_ms"]
+        if kind == "realtime":
+            names += ["create_response", "interrupt_response"]
+        return {name: getattr(self, name) for name in names}
 
 
 @dataclass(frozen=True)
@@ -68,24 +81,65 @@ class Transcription:
     keywords: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True)
+class ReplyConfig:
+    """How responses are written, in a session or one of them.
+
+    Attributes:
+        instructions: the system message.
+        max_output_tokens: "inf": as many as the server allows.
+        reasoning: `effort` for a checkpoint that can think.
+    """
+
+    instructions: str = ""
+    output_modalities: tuple[str, ...] = ("text",)
+    max_output_tokens: Annotated[int, Between(1)] | Literal["inf"] = "inf"
+    reasoning: Mapping[str, Any] | None = None
+    tools: tuple[Mapping[str, Any], ...] = ()
+
+    @property
+    def effort(self) -> Any:
+        """How much a checkpoint is to think; None leaves it to the checkpoint."""
+        return (self.reasoning or {}).get("effort")
+
+    def check(self, where: str) -> None:
+        """Raises ApiError for what is not possible."""
+        if self.output_modalities != ("text",):
+            at = f"{where}.output_modalities"
+            raise invalid(f'{at}: answers are written, not spoken: give only "text"', at,
+                          "unsupported_value")  # fmt: skip
+        effort = self.effort
+        if effort is not None and effort not in ("none", *EFFORTS):
+            known = ", ".join(("none", *EFFORTS))
+            raise invalid(f"{where}.reasoning.effort: give one of {known}",
+                          f"{where}.reasoning.effort")  # fmt: skip
+        if self.tools:
+            raise invalid(f"{where}.tools: this model calls no tools", f"{where}.tools",
+                          "unsupported_value")  # fmt: skip
+
+
 class SessionConfig:
     """The settings of a session.
 
     Args:
         check_model: raises ApiError for a model that is not served.
         model: what the client asked for when it connected.
+        kind: of session, which an update may change.
     """
 
-    def __init__(self, check_model: Callable[[str], str], model: str) -> None:
+    def __init__(self, check_model: Callable[[str], str], model: str, kind: Kind) -> None:
         self._check_model = check_model
+        self._model = check_model(model)
+        self.kind: Kind = kind
         self._raw: dict[str, Any] = {
             "format": {},
-            "transcription": {"model": check_model(model)},
+            "transcription": self._heard_by_default(kind),
             "turn_detection": {},
             "noise_reduction": None,
         }
+        self._raw_reply: dict[str, Any] = {}
         self._include: list[Any] = []
-        self._build(self._raw)
+        self._build(kind, self._raw, self._raw_reply)
 
     @property
     def logprobs(self) -> bool:
@@ -103,58 +157,96 @@ class SessionConfig:
         Raises:
             ApiError: for a wrong value; then nothing has changed.
         """
-        session = _fields(session, "session")
-        if session.get("type", "transcription") != "transcription":
-            raise ApiError(400, "session.type: only transcription sessions are served",
-                           code="unsupported_value", param="session.type")  # fmt: skip
-        audio = _fields(session.get("audio"), "session.audio")
-        given = _fields(audio.get("input"), "session.audio.input")
+        session = objects(session, "session")
+        kind = session.get("type", self.kind)
+        if kind not in ("realtime", "transcription"):
+            raise invalid("session.type: give realtime or transcription", "session.type",
+                          "unsupported_value")  # fmt: skip
+        audio = objects(session.get("audio"), "session.audio")
+        given = objects(audio.get("input"), _INPUT)
         include = session.get("include", self._include) or []
         if not isinstance(include, list):
-            raise ApiError(400, "session.include: expected a list", code="invalid_value",
-                           param="session.include")  # fmt: skip
+            raise invalid("session.include: expected a list", "session.include")
+        before = dict(self._raw)
+        if kind != self.kind:
+            before["transcription"] = self._heard_by_default(kind)
         merged = {
-            name: _merged(before, given[name]) if name in given else before
-            for name, before in self._raw.items()
+            name: _merged(value, given[name]) if name in given else value
+            for name, value in before.items()
         }
-        self._build(merged)
-        self._raw, self._include = merged, include
+        reply = dict(self._raw_reply)
+        if kind == "realtime":
+            names = set(ReplyConfig.__dataclass_fields__) & set(session)
+            reply |= {name: session[name] for name in names}
+            if isinstance(session.get("model"), str):
+                self._check_model(session["model"])
+        self._build(kind, merged, reply)
+        self.kind, self._raw, self._raw_reply, self._include = kind, merged, reply, include
 
     def told(self) -> dict[str, Any]:
-        """`audio` and `include` of a session, as a client sees them."""
+        """A session as a client sees it, but for its id and end."""
         turns = self.turn_detection
         form = {"type": self.format.type}
         rate = {"rate": self.format.rate} if self.format.type == "audio/pcm" else {}
-        heard = {key: value for key, value in asdict(self.transcription).items() if value}
-        heard["model"] = self._check_model(self.transcription.model)
+        heard = None
+        if self.transcription is not None:
+            heard = {key: value for key, value in asdict(self.transcription).items() if value}
+            heard["model"] = self._check_model(self.transcription.model)
+        audio = {
+            "input": {
+                "format": form | rate,
+                "transcription": heard,
+                "noise_reduction": self._raw["noise_reduction"],
+                "turn_detection": None if turns is None else turns.told(self.kind),
+            }
+        }
+        if self.kind == "transcription":
+            named = {"object": "realtime.transcription_session", "type": self.kind}
+            return {**named, "audio": audio, "include": self._include}
         return {
-            "audio": {
-                "input": {
-                    "format": form | rate,
-                    "transcription": heard,
-                    "noise_reduction": self._raw["noise_reduction"],
-                    "turn_detection": None if turns is None else turns.told(),
-                }
-            },
+            "object": "realtime.session",
+            "type": self.kind,
+            "model": self._model,
+            "instructions": self.reply.instructions,
+            "output_modalities": list(self.reply.output_modalities),
+            "max_output_tokens": self.reply.max_output_tokens,
+            "tools": [],
+            "tool_choice": "auto",
+            "audio": audio,
             "include": self._include,
         }
 
-    def _build(self, raw: Mapping[str, Any]) -> None:
+    def _heard_by_default(self, kind: Kind) -> dict[str, Any] | None:
+        return {"model": self._model} if kind == "transcription" else None
+
+    def _build(self, kind: Kind, raw: Mapping[str, Any], raw_reply: Mapping[str, Any]) -> None:
         form = _parse(AudioFormat, raw["format"], "format")
-        transcription = _parse(Transcription, raw["transcription"], "transcription")
+        transcription = None
+        if raw["transcription"] is not None or kind == "transcription":
+            transcription = _parse(Transcription, raw["transcription"], "transcription")
+            self._check_model(transcription.model)
         turns = None
         if raw["turn_detection"] is not None:
             turns = _parse(TurnDetection, raw["turn_detection"], "turn_detection")
-        self._check_model(transcription.model)
+        reply = parse_at(ReplyConfig, raw_reply, "session")
+        reply.check("session")
         self.format, self.transcription, self.turn_detection = form, transcription, turns
+        self.reply = reply
 
 
-def _fields(values: Any, name: str) -> Mapping[str, Any]:
-    if values is None:
-        return {}
-    if not isinstance(values, Mapping):
-        raise ApiError(400, f"{name}: expected an object", code="invalid_value", param=name)
-    return values
+def parse_at(kind: type[Any], values: Any, where: str) -> Any:
+    """A dataclass from the fields of an object, whose place is named in errors."""
+    try:
+        return parse(kind, objects(values, where))
+    except ApiError as error:
+        if (error.param or "").startswith(where):
+            raise
+        raise invalid(f"{where}.{error}", f"{where}.{error.param}",
+                      error.code or "invalid_value") from None  # fmt: skip
+
+
+def _parse(kind: type[Any], values: Any, name: str) -> Any:
+    return parse_at(kind, values, f"{_INPUT}.{name}")
 
 
 def _merged(before: Any, given: Any) -> Any:
@@ -163,14 +255,3 @@ def _merged(before: Any, given: Any) -> Any:
         return given
     other = "type" in given and given["type"] != before.get("type", given["type"])
     return dict(given) if other else {**before, **given}
-
-
-def _parse(kind: type[Any], values: Any, name: str) -> Any:
-    where = f"session.audio.input.{name}"
-    try:
-        return parse(kind, _fields(values, where))
-    except ApiError as error:
-        if (error.param or "").startswith(where):
-            raise
-        raise ApiError(400, f"{where}.{error}", code=error.code,
-                       param=f"{where}.{error.param}") from None  # fmt: skip

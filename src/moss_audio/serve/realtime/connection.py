@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import json
 import time
-from collections.abc import Coroutine, Generator
+from collections.abc import Coroutine, Generator, Sequence
 from typing import Any
 
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
@@ -15,8 +15,17 @@ from moss_audio.listen import AnswerStream
 from moss_audio.result import Transcript
 from moss_audio.serve.errors import as_api_error
 from moss_audio.serve.formats import token_usage, transcript_logprobs
+from moss_audio.serve.realtime.answers import Answers, timed
+from moss_audio.serve.realtime.config import Kind
+from moss_audio.serve.realtime.events import ITEM, Event, event
 from moss_audio.serve.realtime.hypotheses import Hypotheses
-from moss_audio.serve.realtime.session import ITEM, CommittedTurn, Event, RealtimeSession, event
+from moss_audio.serve.realtime.replies import Reply
+from moss_audio.serve.realtime.session import (
+    CommittedTurn,
+    Outcome,
+    RealtimeSession,
+    StoppedReply,
+)
 from moss_audio.serve.realtime.words import WholeWords
 from moss_audio.serve.reasoning import ReasoningSplitter
 from moss_audio.serve.service import Service
@@ -34,8 +43,9 @@ GOING_AWAY, FAILED = 1001, 1011
 async def realtime(socket: WebSocket) -> None:
     """A session, from its beginning to its end. Raises ApiError where it cannot begin."""
     service: Service = socket.app.state.service
-    model = socket.query_params.get("model", "")
-    session = RealtimeSession(service.name, model, service.config.limits)
+    asked = socket.query_params
+    kind: Kind = "transcription" if asked.get("intent") == "transcription" else "realtime"
+    session = RealtimeSession(service.name, asked.get("model", ""), service.config.limits, kind)
     with service.live_session(socket.state.key):
         await socket.accept("realtime" if "realtime" in socket.scope["subprotocols"] else None)
         await _Connection(socket, service, session).run()
@@ -53,6 +63,7 @@ class _Connection:
         self._behind_s = 0.0  # of sound that is committed and not transcribed
         self._caught_up = asyncio.Event()
         self._hypotheses = Hypotheses(session, service, socket.state.key, self._out.put)
+        self._answers = Answers(session, service, socket.state.key, self._take)
 
     async def run(self) -> None:
         """Until one side closes."""
@@ -71,6 +82,7 @@ class _Connection:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+            await self._answers.close()
             if self._socket.client_state is WebSocketState.CONNECTED:
                 with contextlib.suppress(WebSocketDisconnect, RuntimeError):
                     await self._socket.close(code, reason)
@@ -85,16 +97,24 @@ class _Connection:
                 found = self._session.receive(text)
             else:
                 found = await asyncio.to_thread(self._session.receive, text)
-            for one in found:
-                if isinstance(one, CommittedTurn):
-                    self._behind_s += len(one.samples) / SAMPLE_RATE
-                    self._turns.put_nowait(one)
-                    self._hypotheses.cancel()
-                else:
-                    await self._out.put(one)
+            await self._take(found)
             while self._behind_s > self._limits.behind_s:
                 self._caught_up.clear()
                 await self._caught_up.wait()
+
+    async def _take(self, found: Sequence[Outcome]) -> None:
+        for one in found:
+            if isinstance(one, CommittedTurn):
+                self._hypotheses.cancel()
+                if one.transcribe:
+                    self._behind_s += len(one.samples) / SAMPLE_RATE
+                    self._turns.put_nowait(one)
+            elif isinstance(one, Reply):
+                self._answers.start(one)
+            elif isinstance(one, StoppedReply):
+                await self._answers.stop(one.reply, one.reason)
+            else:
+                await self._out.put(one)
 
     async def _write(self) -> None:
         while True:
@@ -110,8 +130,8 @@ class _Connection:
             await asyncio.sleep(_LOOK_S)
             if self._service.draining:
                 until = until or time.monotonic() + self._limits.drain_s - 2 * _LOOK_S
-                idle = not self._behind_s and not self._session.speaking
-                if idle or time.monotonic() >= until:
+                idle = not self._behind_s and self._answers.idle
+                if (idle and not self._session.speaking) or time.monotonic() >= until:
                     break
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._out.join(), _LOOK_S)
@@ -134,10 +154,7 @@ class _Connection:
         found: list[Transcript] = []
 
         def work(engine: MeteredEngine) -> Generator[str, None, None]:
-            # times by alignment, which take the words of a plain transcript as they are
-            timed = service.model.checkpoint.times != "written"
-            how: dict[str, Any] = {"timestamps": "word", "times": "alignment"} if timed else {}
-            how["logprobs"] = 0 if turn.logprobs else None
+            how = timed(service) | {"logprobs": 0 if turn.logprobs else None}
             answer = AnswerStream(
                 engine, service.model.query("transcribe", (turn.samples, SAMPLE_RATE), **how)
             )
@@ -155,6 +172,7 @@ class _Connection:
             async for piece in items:
                 await self._delta(turn, words.push(piece))
         (transcript,) = found
+        self._session.transcribed(turn.item_id, transcript.text)
         if transcript.text:
             await self._delta(turn, words.finish())
         service.metrics.final(time.monotonic() - committed)

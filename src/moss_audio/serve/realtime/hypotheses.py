@@ -11,7 +11,8 @@ from typing import Any
 from moss_audio.listen import AnswerStream
 from moss_audio.result import Transcript
 from moss_audio.serve.errors import as_api_error
-from moss_audio.serve.realtime.session import Event, RealtimeSession, event
+from moss_audio.serve.realtime.events import Event, event
+from moss_audio.serve.realtime.session import RealtimeSession
 from moss_audio.serve.realtime.words import agreed
 from moss_audio.serve.service import Service
 from moss_audio.serve.work import Job, MeteredEngine

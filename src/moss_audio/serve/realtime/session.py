@@ -1,12 +1,10 @@
-"""A session: events of the client in, events of the server and turns out. It does no I/O."""
+"""A session: events of the client in, events of the server, turns and responses out. It does no
+I/O."""
 
 from __future__ import annotations
 
 import base64
-import binascii
-import json
 import time
-import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -15,25 +13,52 @@ import numpy as np
 
 from moss_audio.serve.config import Limits
 from moss_audio.serve.errors import ApiError
-from moss_audio.serve.realtime.audio import AppendedAudio
+from moss_audio.serve.realtime.audio import AppendedAudio, encoded
 from moss_audio.serve.realtime.buffer import Began, Ended, InputBuffer
-from moss_audio.serve.realtime.config import SessionConfig
+from moss_audio.serve.realtime.config import Kind, SessionConfig
+from moss_audio.serve.realtime.events import (
+    BUFFER,
+    ITEM,
+    Event,
+    error_event,
+    event,
+    invalid,
+    new_id,
+    read_message,
+    sound_bytes,
+)
+from moss_audio.serve.realtime.items import (
+    SHORTEST_S,
+    ItemList,
+    ItemPart,
+    MessageItem,
+    read_item,
+)
+from moss_audio.serve.realtime.plans import planned
+from moss_audio.serve.realtime.replies import OpenReplies, Reply
 from moss_audio.units import SAMPLE_RATE
-
-_SHORTEST_S = 0.1  # of a commit, as OpenAI's
-_BUFFER = "input_audio_buffer"
-ITEM = "conversation.item"
-
-Event = dict[str, Any]
 
 
 @dataclass(frozen=True, eq=False)
 class CommittedTurn:
-    """What was committed: samples `[n]` at 16 kHz, to be transcribed with `logprobs` or without."""
+    """What was committed: samples `[n]` at 16 kHz, to be transcribed, with `logprobs` or without;
+    or only to be kept where nobody wants a transcript."""
 
     item_id: str
     samples: np.ndarray
     logprobs: bool
+    transcribe: bool = True
+
+
+@dataclass(frozen=True, eq=False)
+class StoppedReply:
+    """A response that is to end now, for a reason that clients are told."""
+
+    reply: Reply
+    reason: str
+
+
+Outcome = Event | CommittedTurn | Reply | StoppedReply
 
 
 class RealtimeSession:
@@ -42,20 +67,27 @@ class RealtimeSession:
     Args:
         check_model: gives the name under which a model is served; raises ApiError for another.
         model: that was asked for at the connection.
-        limits: how long a turn and a session may be.
+        limits: how long a turn and a session may be, and how much is kept.
+        kind: of session.
+        setup: the session that the client's key brings with it; raises ApiError for a wrong value.
     """
 
-    def __init__(self, check_model: Callable[[str], str], model: str, limits: Limits) -> None:
+    def __init__(
+        self, check_model: Callable[[str], str], model: str, limits: Limits,
+        kind: Kind = "transcription", setup: Mapping[str, Any] | None = None,
+    ) -> None:  # fmt: skip
         self._id = new_id("sess")
         self._expires_at = int(time.time() + limits.session_s)
         self._limits = limits
-        self._config = SessionConfig(check_model, model)
+        self._config = SessionConfig(check_model, model, kind)
+        self._config.update(setup)
         self._audio = AppendedAudio(self._config.format)
         self._buffer = InputBuffer(limits.turn_s)
         list(self._buffer.detect(self._config.turn_detection))
         self._item = new_id("item")
         self._started = ""  # the item whose beginning was told
-        self._previous: str | None = None
+        self._conversation = ItemList(limits, sound=self._talks)
+        self._replies = OpenReplies(limits.beside)
 
     @property
     def speaking(self) -> bool:
@@ -77,55 +109,76 @@ class RealtimeSession:
         """The first event."""
         return event("session.created", session=self._told())
 
-    def receive(self, text: str | None) -> list[Event | CommittedTurn]:
+    def transcribed(self, item_id: str, text: str) -> None:
+        """Keep what is said in a turn."""
+        self._conversation.transcribed(item_id, text)
+
+    def ended(self, reply: Reply) -> list[Outcome]:
+        """What follows from the end of a response."""
+        return self._respond(None) if self._replies.end(reply) else []
+
+    def receive(self, text: str | None) -> list[Outcome]:
         """What follows from a message of the client; what is wrong with it is an `error` event, and
         changes nothing."""
         own_id = None
         try:
-            message = _read(text)
+            message = read_message(text)
             own_id = message.get("event_id")
             return list(self._handled(message))
         except ApiError as error:
-            told = error.body()["error"]
-            return [event("error", error={**told, "event_id": own_id})]
+            return [error_event(error, own_id if isinstance(own_id, str) else None)]
 
-    def _handled(self, message: Mapping[str, Any]) -> Iterable[Event | CommittedTurn]:
+    @property
+    def _talks(self) -> bool:
+        return self._config.kind == "realtime"
+
+    def _handled(self, message: Mapping[str, Any]) -> Iterable[Outcome]:
         kind = message.get("type")
-        if kind == "session.update":
-            return self._update(message.get("session"))
-        if kind == f"{_BUFFER}.append":
-            return self._append(message.get("audio"))
-        if kind == f"{_BUFFER}.commit":
-            return self._commit()
-        if kind == f"{_BUFFER}.clear":
-            return self._clear()
-        raise ApiError(
-            400, "type: this server has session.update and input_audio_buffer.append, .commit and "
-            ".clear", code="unknown_event", param="type",
-        )  # fmt: skip
+        known: dict[str, Callable[[Mapping[str, Any]], Iterable[Outcome]]] = {
+            "session.update": self._update,
+            f"{BUFFER}.append": self._append,
+            f"{BUFFER}.commit": self._commit,
+            f"{BUFFER}.clear": self._clear,
+            f"{ITEM}.retrieve": self._retrieve,
+            f"{ITEM}.delete": self._delete,
+        }
+        talk: dict[str, Callable[[Mapping[str, Any]], Iterable[Outcome]]] = {
+            f"{ITEM}.create": self._create,
+            f"{ITEM}.truncate": self._truncate,
+            "response.create": self._create_response,
+            "response.cancel": self._cancel_response,
+        }
+        if not isinstance(kind, str) or kind not in known | talk:
+            raise invalid(f"type: this server has {', '.join(known | talk)}", "type",
+                          "unknown_event")  # fmt: skip
+        if kind in talk and not self._talks:
+            raise invalid(f"type: {kind} is for sessions of type realtime", "type",
+                          "invalid_event_for_session")  # fmt: skip
+        return (known | talk)[kind](message)
 
-    def _update(self, session: Any) -> list[Event | CommittedTurn]:
+    def _update(self, message: Mapping[str, Any]) -> list[Outcome]:
         form = self._config.format
-        self._config.update(session)
-        out: list[Event | CommittedTurn] = []
+        self._config.update(message.get("session"))
+        self._conversation.sound = self._talks
+        out: list[Outcome] = []
         if self._config.format != form:
             out += self._heard(self._buffer.push(self._audio.finish()))
             self._audio = AppendedAudio(self._config.format)
         out += self._heard(self._buffer.detect(self._config.turn_detection))
         return [event("session.updated", session=self._told()), *out]
 
-    def _append(self, audio: Any) -> list[Event | CommittedTurn]:
-        data = _base64(audio)
+    def _append(self, message: Mapping[str, Any]) -> list[Outcome]:
+        data = sound_bytes(message.get("audio"), "audio")
         if self._buffer.full:
-            raise ApiError(
-                400, f"the buffer holds {self._limits.turn_s:g} s, and no more: commit or clear it",
-                code="input_audio_buffer_full", param="audio",
+            raise invalid(
+                f"the buffer holds {self._limits.turn_s:g} s, and no more: commit or clear it",
+                "audio", "input_audio_buffer_full",
             )  # fmt: skip
         return list(self._heard(self._buffer.push(self._audio.push(data))))
 
-    def _commit(self) -> list[Event | CommittedTurn]:
+    def _commit(self, message: Mapping[str, Any]) -> list[Outcome]:
         samples = self._buffer.take(self._audio.finish())
-        if len(samples) < _SHORTEST_S * SAMPLE_RATE:
+        if len(samples) < SHORTEST_S * SAMPLE_RATE:
             raise ApiError(
                 400, f"the buffer holds {1000 * len(samples) / SAMPLE_RATE:.0f} ms of sound, too "
                 "little for a commit: append at least 100 ms",
@@ -133,84 +186,104 @@ class RealtimeSession:
             )  # fmt: skip
         return self._committed(samples)
 
-    def _clear(self) -> list[Event | CommittedTurn]:
+    def _clear(self, message: Mapping[str, Any]) -> list[Outcome]:
         self._audio.finish()
         self._buffer.take()
         self._item = new_id("item")
-        return [event(f"{_BUFFER}.cleared")]
+        return [event(f"{BUFFER}.cleared")]
 
-    def _heard(self, changes: Iterable[Began | Ended]) -> Iterator[Event | CommittedTurn]:
+    def _heard(self, changes: Iterable[Began | Ended]) -> Iterator[Outcome]:
         for change in changes:
             if isinstance(change, Began):
                 if self._started != self._item:  # else the detector was off and is on again
                     self._started = self._item
                     yield event(
-                        f"{_BUFFER}.speech_started", audio_start_ms=change.at_ms, item_id=self._item
+                        f"{BUFFER}.speech_started", audio_start_ms=change.at_ms, item_id=self._item
                     )
+                    turns = self._config.turn_detection
+                    if turns is not None and turns.interrupt_response:
+                        yield from self._stopped(None, "turn_detected")
             else:
                 yield event(
-                    f"{_BUFFER}.speech_stopped", audio_end_ms=change.at_ms, item_id=self._item
+                    f"{BUFFER}.speech_stopped", audio_end_ms=change.at_ms, item_id=self._item
                 )
                 yield from self._committed(change.samples)
+                yield from self._answer_turn()
 
-    def _committed(self, samples: np.ndarray) -> list[Event | CommittedTurn]:
-        item, self._item = self._item, new_id("item")
-        placed = {"previous_item_id": self._previous}
-        self._previous = item
-        told = {
-            "id": item,
-            "object": "realtime.item",
-            "type": "message",
-            "role": "user",
-            "status": "completed",
-            "content": [{"type": "input_audio", "transcript": None}],
-        }
+    def _committed(self, samples: np.ndarray) -> list[Outcome]:
+        item_id, self._item = self._item, new_id("item")
+        part = ItemPart("input_audio", clip=samples, seconds=len(samples) / SAMPLE_RATE)
+        item = MessageItem("user", [part], item_id)
+        added = self._added(item)
         return [
-            event(f"{_BUFFER}.committed", item_id=item, **placed),
-            event(f"{ITEM}.added", item=told, **placed),
-            event(f"{ITEM}.done", item=told, **placed),
-            CommittedTurn(item, samples, self._config.logprobs),
+            event(f"{BUFFER}.committed", item_id=item_id,
+                  previous_item_id=added[-1]["previous_item_id"]),
+            *added,
+            CommittedTurn(item_id, samples, self._config.logprobs,
+                          transcribe=self._config.transcription is not None),
+        ]  # fmt: skip
+
+    def _added(self, item: MessageItem, after: str | None = None) -> list[Event]:
+        previous, dropped = self._conversation.add(item, after)
+        told = {"previous_item_id": previous, "item": item.told()}
+        return [
+            *(event(f"{ITEM}.deleted", item_id=one) for one in dropped),
+            event(f"{ITEM}.added", **told),
+            event(f"{ITEM}.done", **told),
         ]
 
+    def _answer_turn(self) -> list[Outcome]:
+        """The response to a turn that the server found, where the client wants one."""
+        turns = self._config.turn_detection
+        if not self._talks or turns is None or not turns.create_response:
+            return []
+        return [] if self._replies.owe() else self._respond(None)
+
+    def _create(self, message: Mapping[str, Any]) -> Iterable[Outcome]:
+        item = read_item(message.get("item"), "item", self._decode, self._limits)
+        after = message.get("previous_item_id")
+        return self._added(item, after)
+
+    def _retrieve(self, message: Mapping[str, Any]) -> list[Outcome]:
+        item = self._conversation.get(message.get("item_id"), "retrieve")
+        return [event(f"{ITEM}.retrieved", item=item.told(self._encode))]
+
+    def _delete(self, message: Mapping[str, Any]) -> list[Outcome]:
+        self._conversation.delete(message.get("item_id"))
+        return [event(f"{ITEM}.deleted", item_id=message["item_id"])]
+
+    def _truncate(self, message: Mapping[str, Any]) -> list[Outcome]:
+        self._conversation.get(message.get("item_id"), "truncate")
+        raise invalid("item_id: only spoken answers can be truncated, and this server writes text",
+                      "item_id")  # fmt: skip
+
+    def _create_response(self, message: Mapping[str, Any]) -> list[Outcome]:
+        return self._respond(message.get("response"))
+
+    def _respond(self, asked: Any) -> list[Outcome]:
+        plan = planned(asked, self._config.reply, self._conversation, self._decode, self._limits)
+        reply = Reply(plan, self._conversation)
+        self._replies.begin(reply)
+        return [reply.created(), reply]
+
+    def _cancel_response(self, message: Mapping[str, Any]) -> list[Outcome]:
+        asked = message.get("response_id")
+        found = self._stopped(None if asked is None else str(asked), "client_cancelled")
+        if not found:
+            raise ApiError(400, "there is no response in progress that could be cancelled",
+                           code="response_cancel_not_active", param="response_id")  # fmt: skip
+        return found
+
+    def _stopped(self, reply_id: str | None, reason: str) -> list[Outcome]:
+        reply = self._replies.stop(reply_id)
+        return [] if reply is None else [StoppedReply(reply, reason)]
+
+    def _decode(self, data: bytes) -> np.ndarray:
+        audio = AppendedAudio(self._config.format)
+        return np.concatenate([audio.push(data), audio.finish()])
+
+    def _encode(self, clip: np.ndarray) -> str:
+        return base64.b64encode(encoded(clip, self._config.format)).decode()
+
     def _told(self) -> dict[str, Any]:
-        return {
-            "id": self._id,
-            "object": "realtime.transcription_session",
-            "type": "transcription",
-            "expires_at": self._expires_at,
-            **self._config.told(),
-        }
-
-
-def event(kind: str, **fields: Any) -> Event:
-    """An event of the server."""
-    return {"type": kind, "event_id": new_id("event"), **fields}
-
-
-def new_id(kind: str) -> str:
-    """An id that no other has."""
-    return f"{kind}_{uuid.uuid4().hex[:24]}"
-
-
-def _read(text: str | None) -> Mapping[str, Any]:
-    try:
-        message = json.loads(text or "", parse_constant=_no_constant)
-    except (ValueError, RecursionError):
-        message = None
-    if not isinstance(message, dict):
-        raise ApiError(400, "the message is not a JSON object", code="invalid_json")
-    return message
-
-
-def _no_constant(name: str) -> float:
-    raise ValueError(f"{name} is not JSON")
-
-
-def _base64(audio: Any) -> bytes:
-    if not isinstance(audio, str):
-        raise ApiError(400, "audio: give sound in base64", code="invalid_value", param="audio")
-    try:
-        return base64.b64decode(audio, validate=True)
-    except (binascii.Error, ValueError):
-        raise ApiError(400, "audio: this is not base64", code="invalid_value",
-                       param="audio") from None  # fmt: skip
+        return {"id": self._id, "expires_at": self._expires_at, **self._config.told()}

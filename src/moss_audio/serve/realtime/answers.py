@@ -1,0 +1,187 @@
+"""Responses at the model."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable, Generator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from moss_audio.errors import AudioError, PromptError
+from moss_audio.listen import AnswerStream, Query
+from moss_audio.serve.chat import ChatRequest, conversation_request, finish_reason
+from moss_audio.serve.errors import as_api_error
+from moss_audio.serve.formats import response_usage
+from moss_audio.serve.realtime.plans import ReplyPlan
+from moss_audio.serve.realtime.replies import Reply
+from moss_audio.serve.realtime.session import Outcome, RealtimeSession
+from moss_audio.serve.reasoning import ReasoningSplitter
+from moss_audio.serve.service import Service
+from moss_audio.serve.work import Job, MeteredEngine
+from moss_audio.units import SAMPLE_RATE
+from moss_audio.writers import get_writer, rounded
+
+_CUT = "length"
+
+
+@dataclass(frozen=True, eq=False)
+class _Written:
+    """A whole answer: whether it was cut, and of a task its result."""
+
+    cut: bool
+    result: dict[str, Any] | None = None
+
+
+class Answers:
+    """Runs the responses of a session.
+
+    Args:
+        take: what follows from them.
+    """
+
+    def __init__(
+        self, session: RealtimeSession, service: Service, key: str,
+        take: Callable[[Sequence[Outcome]], Awaitable[None]],
+    ) -> None:  # fmt: skip
+        self._session, self._service, self._key, self._take = session, service, key, take
+        self._tasks: dict[Reply, asyncio.Task[None]] = {}
+        self._jobs: dict[Reply, Job] = {}
+        self._sending = asyncio.Lock()  # so that the events of a response stay in order
+
+    @property
+    def idle(self) -> bool:
+        """Whether none is in progress."""
+        return not self._tasks
+
+    def start(self, reply: Reply) -> None:
+        """Begin with a response."""
+        task = asyncio.create_task(self._run(reply))
+        self._tasks[reply] = task
+        task.add_done_callback(lambda _: self._tasks.pop(reply, None))
+
+    async def stop(self, reply: Reply, reason: str) -> None:
+        """End a response now; the model is free at its next step."""
+        job, usage = self._jobs.get(reply), None
+        if job is not None:
+            job.cancel()
+            usage = response_usage(job.engine.used_so_far(reply.text))
+        elif reply in self._tasks:  # it waits for its turn
+            self._tasks[reply].cancel()
+        async with self._sending:
+            await self._take(reply.end("cancelled", usage, reason=reason))
+
+    async def close(self) -> None:
+        """End all of them; nobody waits."""
+        tasks = list(self._tasks.values())
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _run(self, reply: Reply) -> None:
+        try:
+            await self._answer(reply)
+        except Exception as error:
+            if not reply.over:  # else it was stopped
+                told = as_api_error(error).body()["error"]
+                failed = {name: told[name] for name in ("type", "code", "message")}
+                async with self._sending:
+                    await self._take(reply.end("failed", error=failed))
+        finally:
+            self._jobs.pop(reply, None)
+        await self._take(self._session.ended(reply))
+
+    async def _answer(self, reply: Reply) -> None:
+        service, plan = self._service, reply.plan
+        audio_s = sum(part.seconds for part in plan.clips)
+        # what is asked beside the conversation is a request as any other, and may be refused
+        live = not plan.beside
+        job = await service.start_live(
+            self._key, audio_s, _work(service, plan), priority=1 if live else 0, live=live
+        )
+        self._jobs[reply] = job
+        async with contextlib.aclosing(job.items()) as items:
+            async for one in items:
+                async with self._sending:
+                    if isinstance(one, str):
+                        await self._take(reply.push(one) if one else [])
+                    else:
+                        await self._take(_last(reply, one, job))
+
+
+def _last(reply: Reply, written: _Written, job: Job) -> Sequence[Outcome]:
+    usage = response_usage(job.engine.usage)
+    if written.cut:
+        return reply.end("incomplete", usage, reason="max_output_tokens", result=written.result)
+    return reply.end("completed", usage, result=written.result)
+
+
+def timed(service: Service) -> dict[str, Any]:
+    """How a transcript gets the times of its words: by alignment, which leaves the words as they
+    are; not at all where the checkpoint cannot."""
+    can = service.model.checkpoint.times != "written"
+    return {"timestamps": "word", "times": "alignment"} if can else {}
+
+
+def _work(service: Service, plan: ReplyPlan) -> Callable[[MeteredEngine], Generator[Any]]:
+    limit = service.config.limits.answer_tokens
+    given = plan.max_output_tokens
+    options = ChatRequest(
+        (), max_tokens=limit if given == "inf" else given, reasoning_effort=plan.effort  # type: ignore[arg-type]
+    ).options(limit)  # fmt: skip
+    if plan.task is None:
+        return lambda engine: _conversed(engine, plan, options)
+    how: dict[str, Any] = {"thinking": options.thinking, "thinking_budget": options.thinking_budget}
+    if given != "inf":
+        how["max_new_tokens"] = options.max_new_tokens
+    if plan.task == "ask":
+        how["question"] = plan.question
+    elif plan.task == "transcribe":
+        how |= timed(service)
+    clips = [(part.clip, SAMPLE_RATE) for part in plan.clips]
+    query = service.model.query(plan.task, *clips, **how)
+    return lambda engine: _asked(engine, plan.task, query)
+
+
+def _conversed(engine: MeteredEngine, plan: ReplyPlan, options: Any) -> Generator[Any]:
+    splitter = ReasoningSplitter()
+    pieces = engine.stream(_request(engine, plan, options))
+    while True:
+        try:
+            piece = next(pieces)
+        except StopIteration as end:
+            yield splitter.finish()[1]
+            yield _Written(finish_reason(end.value) == _CUT)
+            return
+        yield splitter.push(piece)[1]
+
+
+def _request(engine: MeteredEngine, plan: ReplyPlan, options: Any) -> Any:
+    """The conversation; where not all of it fits, without what is oldest."""
+    while True:
+        messages, clips = plan.messages()
+        try:
+            return conversation_request(
+                engine, messages, [(part.clip, SAMPLE_RATE) for part in clips], options
+            )
+        except (PromptError, AudioError):
+            if not plan.dropping or len(plan.items) < 2:
+                raise
+            plan = plan.without_oldest()
+
+
+def _asked(engine: MeteredEngine, task: str | None, query: Query) -> Generator[Any]:
+    splitter = ReasoningSplitter()
+    answer = AnswerStream(engine, query)
+    # events are told as their writer does, not as the model writes them
+    as_written = task in ("transcribe", "ask")
+    for piece in answer:
+        found = splitter.push(piece)[1]
+        if as_written:
+            yield found
+    if as_written:
+        yield splitter.finish()[1]
+    else:
+        yield get_writer("txt").render(answer.result).strip()
+    cut = any(reason != "stop" for reason in engine.usage.reasons)
+    yield _Written(cut, rounded(answer.result))

@@ -1,0 +1,71 @@
+"""Messages of a session: those of the client read, those of the server made."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import uuid
+from collections.abc import Mapping
+from typing import Any
+
+from moss_audio.serve.errors import ApiError
+
+BUFFER = "input_audio_buffer"
+ITEM = "conversation.item"
+
+Event = dict[str, Any]
+
+
+def event(kind: str, **fields: Any) -> Event:
+    """An event of the server."""
+    return {"type": kind, "event_id": new_id("event"), **fields}
+
+
+def error_event(error: ApiError, event_id: Any = None) -> Event:
+    """What tells a client of a mistake in its event `event_id`."""
+    return event("error", error={**error.body()["error"], "event_id": event_id})
+
+
+def new_id(kind: str) -> str:
+    """An id that no other has."""
+    return f"{kind}_{uuid.uuid4().hex[:24]}"
+
+
+def read_message(text: str | None) -> Mapping[str, Any]:
+    """A message of a client. Raises ApiError for what is not a JSON object."""
+    try:
+        message = json.loads(text or "", parse_constant=_no_constant)
+    except (ValueError, RecursionError):
+        message = None
+    if not isinstance(message, dict):
+        raise ApiError(400, "the message is not a JSON object", code="invalid_json")
+    return message
+
+
+def sound_bytes(audio: Any, param: str) -> bytes:
+    """The bytes of sound in base64. Raises ApiError for what is no base64."""
+    if not isinstance(audio, str):
+        raise invalid(f"{param}: give sound in base64", param)
+    try:
+        return base64.b64decode(audio, validate=True)
+    except (binascii.Error, ValueError):
+        raise invalid(f"{param}: this is not base64", param) from None
+
+
+def objects(values: Any, param: str) -> Mapping[str, Any]:
+    """Fields of an object; none where there is null. Raises ApiError for another kind of value."""
+    if values is None:
+        return {}
+    if not isinstance(values, Mapping):
+        raise invalid(f"{param}: expected an object", param)
+    return values
+
+
+def invalid(message: str, param: str, code: str = "invalid_value") -> ApiError:
+    """A mistake of the client in a field."""
+    return ApiError(400, message, code=code, param=param)
+
+
+def _no_constant(name: str) -> float:
+    raise ValueError(f"{name} is not JSON")
