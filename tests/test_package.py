@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -39,6 +40,16 @@ def test_importing_the_package_brings_in_no_heavy_library() -> None:
     loaded = set(json.loads(_run(code)))
     assert not loaded & {"torch", "transformers", "numpy", "av", "soxr", "huggingface_hub", "rich"}
     assert {name for name in loaded if name.startswith("moss_audio")} == {"moss_audio"}
+
+
+def test_listening_tells_nobody(tmp_path: Path) -> None:
+    """ONNX Runtime, unless it is told otherwise, keeps a number for the device in the home folder
+    and sends what it does over the network; in CI it does not by itself."""
+    code = "import moss_audio; moss_audio.load('nano', threads=1)"
+    kept = {key: value for key, value in os.environ.items()
+            if key != "CI" and not key.startswith(("ORT_", "XDG_"))}  # fmt: skip
+    subprocess.run([sys.executable, "-c", code], check=True, env={**kept, "HOME": str(tmp_path)})
+    assert not list(tmp_path.rglob("*"))
 
 
 def test_results_and_errors_load_without_torch() -> None:

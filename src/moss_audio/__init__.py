@@ -10,6 +10,7 @@ brings in neither torch nor transformers:
 
 from __future__ import annotations
 
+import os
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
@@ -33,6 +34,9 @@ if TYPE_CHECKING:
     from moss_audio.result import Word as Word
 
 __version__ = "0.1.0"
+
+# Since 1.29 ONNX Runtime reports its use to its makers, from the moment it is imported.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 __all__ = [
     "Answer",
