@@ -26,6 +26,7 @@ from moss_audio.serve.errors import ApiError, handle
 from moss_audio.serve.gate import Gate
 from moss_audio.serve.page import page_routes
 from moss_audio.serve.realtime.connection import realtime
+from moss_audio.serve.realtime.secrets import client_secrets
 from moss_audio.serve.service import REALTIME, Service
 
 _ENDPOINTS = {
@@ -38,6 +39,7 @@ _ENDPOINTS = {
     ("post", "/v1/audio/questions"): understanding.questions,
     ("post", "/v1/audio/formats"): written.formats,
     ("post", "/v1/chat/completions"): chat.completions,
+    ("post", "/v1/realtime/client_secrets"): client_secrets,
     ("get", "/health"): health.ready,
     ("get", "/health/live"): health.live,
     ("get", "/health/ready"): health.ready,

@@ -25,28 +25,33 @@ class Keys:
     def __len__(self) -> int:
         return len(self._digests)
 
-    def owner(self, headers: Headers, protocols: Sequence[str] = ()) -> str:
-        """A name for the key in `Authorization: Bearer KEY`, the same for the same key. A page
-        cannot set this header for a WebSocket: it names its key among the sub-protocols.
+    def owner(self, key: str | None) -> str:
+        """A name for the key that a client shows, the same for the same key.
 
         Raises:
             ApiError: 401 for a missing or unknown key.
         """
         if not self._digests:
             return ANONYMOUS
-        scheme, _, key = headers.get("authorization", "").partition(" ")
-        if not scheme:
-            shown_keys = (one.partition(_KEY_PROTOCOL)[2] for one in protocols)
-            scheme, key = "bearer", next(filter(None, shown_keys), "")
-        if scheme.lower() != "bearer" or not key.strip():
+        if key is None:
             raise ApiError(401, "no API key: send the header 'Authorization: Bearer KEY'",
                            code="invalid_api_key")  # fmt: skip
-        shown = _digest(key.strip())
+        shown = _digest(key)
         # all are compared, so that the time tells nothing of which one it is
         found = [hmac.compare_digest(shown, one) for one in self._digests]
         if not any(found):
             raise ApiError(401, "this API key is not known here", code="invalid_api_key")
         return f"key {found.index(True)}"
+
+
+def shown_key(headers: Headers, protocols: Sequence[str] = ()) -> str | None:
+    """The key in `Authorization: Bearer KEY`. A page cannot set this header for a WebSocket: it
+    names its key among the sub-protocols."""
+    scheme, _, key = headers.get("authorization", "").partition(" ")
+    if not scheme:
+        shown_keys = (one.partition(_KEY_PROTOCOL)[2] for one in protocols)
+        scheme, key = "bearer", next(filter(None, shown_keys), "")
+    return (key.strip() or None) if scheme.lower() == "bearer" else None
 
 
 def check_page(headers: Headers, config: ServerConfig) -> None:

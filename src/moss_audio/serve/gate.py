@@ -9,16 +9,19 @@ import asyncio
 import re
 import time
 import uuid
+from collections.abc import Mapping
+from typing import Any
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from moss_audio.serve.auth import ANONYMOUS, check_page
+from moss_audio.serve.auth import ANONYMOUS, check_page, shown_key
 from moss_audio.serve.bodies import guarded
+from moss_audio.serve.ephemeral import PREFIX
 from moss_audio.serve.errors import CLIENT_GONE, ApiError, ClientGone, as_api_error, log
 from moss_audio.serve.page import is_page
-from moss_audio.serve.service import Service
+from moss_audio.serve.service import REALTIME, Service
 
 # Without a key: what watches a server is asked by machines that have none.
 OPEN = ("/health", "/health/live", "/health/ready", "/version", "/metrics", "/openapi.json")
@@ -61,8 +64,10 @@ class Gate:
             await send(message)
 
         try:
-            key = self._admit(scope, path, headers)
-            scope.setdefault("state", {}).update(key=key, began=began, endpoint=path)
+            key, session = self._admit(scope, path, headers)
+            scope.setdefault("state", {}).update(
+                key=key, began=began, endpoint=path, session=session
+            )
             heard = receive if live else guarded(receive, self._service.config.limits)
             await self._app(scope, heard, answer)
         except (ClientGone, ClientDisconnect):
@@ -84,13 +89,21 @@ class Gate:
                 method = "WS" if live else scope["method"]
                 log.info("%s %s %d %.3f s %s", method, label, status, took_s, request_id)
 
-    def _admit(self, scope: Scope, path: str, headers: Headers) -> str:
-        """Whose request it is. What would be refused later is refused before its body is read."""
+    def _admit(
+        self, scope: Scope, path: str, headers: Headers
+    ) -> tuple[str, Mapping[str, Any] | None]:
+        """Whose request it is, and the session that its key is for. What would be refused later is
+        refused before its body is read."""
         service = self._service
         if path in OPEN or is_page(path):
-            return ANONYMOUS
+            return ANONYMOUS, None
         check_page(headers, service.config)
-        key = service.keys.owner(headers, scope.get("subprotocols", ()))
+        shown = shown_key(headers, scope.get("subprotocols", ()))
+        session = None
+        if path == REALTIME and shown is not None and shown.startswith(PREFIX):
+            key, session = service.ephemeral.read(shown)
+        else:
+            key = service.keys.owner(shown)
         if service.draining:
             raise _shutting_down()
         if len(service.connections) > service.config.limits.connections:
@@ -101,7 +114,7 @@ class Gate:
             if service.backend is not None:
                 service.backend.check()
             service.admission.check(key)
-        return key
+        return key, session
 
 
 def _route(scope: Scope) -> str:

@@ -16,6 +16,7 @@ from starlette.responses import Response
 from moss_audio import __version__
 from moss_audio.serve.chat import ChatRequest
 from moss_audio.serve.errors import Json
+from moss_audio.serve.realtime.secrets import ClientSecretRequest
 from moss_audio.serve.transcriptions import TranscriptionForm
 from moss_audio.serve.understanding import CaptionsForm, EventsForm, QuestionsForm
 from moss_audio.serve.written import FormatsRequest
@@ -93,6 +94,10 @@ OPERATIONS: dict[tuple[str, str], Operation] = {
     ("post", "/v1/chat/completions"): Operation(
         "The answer to a conversation with clips.", body=ChatRequest, answers=_EVENTS,
         keys=("id", "object", "created", "model", "choices", "usage"),
+    ),
+    ("post", "/v1/realtime/client_secrets"): Operation(
+        "A key for one kind of live session, that ends soon.", body=ClientSecretRequest,
+        keys=("value", "expires_at", "session"),
     ),
     ("get", "/health"): Operation("As /health/ready.", keys=("status",), open=True),
     ("get", "/health/live"): Operation("Whether it runs.", keys=("status",), open=True),
@@ -176,6 +181,8 @@ def _dataclass(kind: type[Any]) -> Schema:
         properties[field.name] = _schema(hints[field.name])
         if field.default is dataclasses.MISSING:
             required.append(field.name)
+        elif dataclasses.is_dataclass(field.default):
+            properties[field.name] = _dataclass(type(field.default))
         elif field.default not in (None, "", ()):
             properties[field.name]["default"] = field.default
     return _object(properties, required) | {"description": inspect.getdoc(kind) or ""}

@@ -17,6 +17,7 @@ from moss_audio.serve.admission import Admission, Ticket
 from moss_audio.serve.auth import Keys
 from moss_audio.serve.backend import BackendWatch
 from moss_audio.serve.config import ServerConfig
+from moss_audio.serve.ephemeral import EphemeralKeys
 from moss_audio.serve.errors import ApiError, ClientGone
 from moss_audio.serve.metrics import Metrics
 from moss_audio.serve.uploads import Fetcher
@@ -45,6 +46,7 @@ class Service:
         self.config = config
         self.created = int(time.time())
         self.keys = Keys(config.keys)
+        self.ephemeral = EphemeralKeys()
         self.metrics = Metrics(config.names[0])
         self.backend: BackendWatch | None = None
         if isinstance(model.engine, RemoteEngine):

@@ -45,7 +45,9 @@ async def realtime(socket: WebSocket) -> None:
     service: Service = socket.app.state.service
     asked = socket.query_params
     kind: Kind = "transcription" if asked.get("intent") == "transcription" else "realtime"
-    session = RealtimeSession(service.name, asked.get("model", ""), service.config.limits, kind)
+    setup = socket.state.session or {}
+    model = asked.get("model") or setup.get("model") or ""
+    session = RealtimeSession(service.name, model, service.config.limits, kind, setup)
     with service.live_session(socket.state.key):
         await socket.accept("realtime" if "realtime" in socket.scope["subprotocols"] else None)
         await _Connection(socket, service, session).run()
