@@ -156,14 +156,15 @@ class ServeOptions:
         ),
     ] = 30.0
     max_sessions: Annotated[
-        int,
+        int | None,
         typer.Option(
             "--max-live-sessions",
             min=1,
-            help="Realtime sessions at once; further ones are refused.",
+            help="Realtime sessions at once; further ones are refused. Default: as many as this "
+            "machine can transcribe in 60 % of its time, as measured at the start.",
             rich_help_panel=_LIMITS,
         ),
-    ] = 8
+    ] = None
     backend: Annotated[
         str | None,
         typer.Option(

@@ -31,7 +31,7 @@ class Limits:
         fetch_s: for all addresses of a request together, where addresses are fetched.
         fetches: requests whose addresses are fetched at once.
         drain_s: how long requests may go on after SIGTERM.
-        sessions: live ones at once.
+        sessions: live ones at once; None: as many as the machine can promise.
         session_s: how long one may last.
         turn_s: of sound between two commits.
         behind_s: of sound that a session may have committed before the server waits with reading
@@ -60,7 +60,7 @@ class Limits:
     fetch_s: float = 20.0
     fetches: int = 8
     drain_s: float = 30.0
-    sessions: int = 8
+    sessions: int | None = None
     session_s: float = 3600.0
     turn_s: float = 600.0
     behind_s: float = 60.0
@@ -72,7 +72,7 @@ class Limits:
 
     def __post_init__(self) -> None:
         for name, value in asdict(self).items():
-            if not math.isfinite(value):
+            if value is not None and not math.isfinite(value):
                 raise MossAudioError(f"{name}={value}: give a number that is finite")
 
 

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import socket
-import time
 from collections.abc import Callable
 from dataclasses import replace
 from types import FrameType
 
-import numpy as np
 import uvicorn
 
 from moss_audio.api import MossAudio
@@ -17,11 +15,10 @@ from moss_audio.errors import MossAudioError
 from moss_audio.serve.app import build
 from moss_audio.serve.config import ServerConfig
 from moss_audio.serve.connections import protocol, socket_protocol
+from moss_audio.serve.cost import listening_cost
 from moss_audio.serve.errors import log
 from moss_audio.serve.service import Service
-from moss_audio.units import SAMPLE_RATE
 
-_WARM_S = 4.0
 _THREADS_END_S = 5.0
 _PONG_S = 120.0  # a session that is read slowly, being behind, answers late
 
@@ -55,6 +52,7 @@ class Server(uvicorn.Server):
         await super().startup(sockets)
         if self.started:
             self._ready()
+            log.info("live sessions at once: %d", self.service.sessions)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         self.force_exit = self.should_exit
@@ -115,7 +113,8 @@ def serve(
         model = load()
         if isinstance(model.engine, RemoteEngine) and not config.names:
             config = replace(config, names=(model.engine.endpoint.model,))
-        service = Service(model, config, warm(model))
+        cost = listening_cost(model.engine)
+        service = Service(model, config, cost.speech_s, cost.sessions)
         host = f"[{config.host}]" if ":" in config.host else config.host
         address = f"http://{host}:{listening.getsockname()[1]}/v1"
         try:
@@ -123,12 +122,3 @@ def serve(
         finally:
             service.fetcher.close()
             service.threads.close(_THREADS_END_S)
-
-
-def warm(model: MossAudio) -> float:
-    """Let the model answer once; seconds of work a second of sound, as an estimate."""
-    noise = np.random.default_rng(0).normal(0, 0.01, round(_WARM_S * SAMPLE_RATE))
-    clip = noise.astype(np.float32)
-    began = time.monotonic()
-    model.caption((clip, SAMPLE_RATE), max_new_tokens=8)
-    return (time.monotonic() - began) / _WARM_S

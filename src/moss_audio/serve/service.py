@@ -38,9 +38,12 @@ class Service:
         model: what answers, in this process or in a backend.
         config: names, keys, limits.
         cost: seconds of work a second of sound, as measured at the start.
+        sessions: live ones at once, where the limits do not say.
     """
 
-    def __init__(self, model: MossAudio, config: ServerConfig, cost: float = 0.5) -> None:
+    def __init__(
+        self, model: MossAudio, config: ServerConfig, cost: float = 0.5, sessions: int = 8
+    ) -> None:
         self.model = model
         self.engine = cast("SharedEngine", model.engine)
         self.config = config
@@ -57,6 +60,7 @@ class Service:
         self.fetcher = Fetcher(config.url_hosts, config.limits)
         self.draining = False
         self.connections: Sized = ()  # open now; the server's
+        self.sessions = config.limits.sessions or sessions
         self._live: Counter[str] = Counter()  # sessions of each key
 
     @property
@@ -142,7 +146,7 @@ class Service:
         Raises:
             ApiError: 503 if all are taken, 429 if the key has its share.
         """
-        most = self.config.limits.sessions
+        most = self.sessions
         if self._live.total() >= most:
             self.metrics.refused("sessions")
             raise ApiError(503, "all live sessions that the server has are taken: try again later",
