@@ -58,7 +58,7 @@ def _config(**more: object) -> ScenesConfig:
 
 @pytest.fixture(autouse=True)
 def tones(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(speech, "open_voice", lambda engine, seed: ToneVoice())
+    monkeypatch.setattr(speech, "open_voice", lambda engine, seed, kokoro: ToneVoice())
 
 
 EFFECTS = EffectsConfig(speed=0.4, pitch=0.2, room=0.4, noise=0.4, gain=0.4, codec=0.4)

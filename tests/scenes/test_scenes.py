@@ -18,7 +18,7 @@ from moss_audio.scenes.reader import iter_scenes, load_scenes
 from moss_audio.scenes.sounds.recorded import digest, files_by_label, sound_sources
 from moss_audio.scenes.vocabulary import SHAPE, Vocabulary
 from moss_audio.scenes.voices.base import finish, tighten
-from moss_audio.scenes.voices.piper import share_out
+from moss_audio.scenes.voices.phonemes import share_out
 
 CONFIG = """
 seed: 7

@@ -17,7 +17,7 @@ from pathlib import Path
 from moss_audio.scenes import sources
 from moss_audio.scenes.human import HUMAN_EN, key_of, parts_of
 from moss_audio.scenes.reader import Scene, iter_scenes
-from moss_audio.scenes.voices.people import person_of
+from moss_audio.scenes.voices.people import people_of
 
 UNSEEN = "test-unseen"
 _MADE = frozenset({"synthesised", "fluidsynth"})
@@ -91,7 +91,8 @@ def check(root: Path | str) -> Report:
                     english.setdefault(part, (sentence.text, scene.id))
         for voice in dict.fromkeys((scene.voice, *scene.sentence_voices)):
             if voice is not None:
-                note("voice", person_of(voice), voice, scene)
+                for person in sorted(people_of(voice)):
+                    note("voice", person, voice, scene)
         for event in scene.events:
             if event.source not in _MADE:
                 note("sound", marks.get(event.source, event.source), event.source, scene)

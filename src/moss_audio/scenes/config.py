@@ -38,6 +38,7 @@ class ScenesConfig:
     clean_share: Share = 0.5  # speech clips without room and noise
     shard_minutes: Annotated[float, Between(0.01)] = 10.0
     n_templates: Annotated[int, Between(0)] = 40_000
+    kokoro: str = "data/kokoro"  # folder of that engine, which `python -m recipes.kokoro` writes
     sounds: tuple[str, ...] = DEFAULT  # packages of recorded sounds
     prompts: dict[str, Weight] = field(default_factory=dict)  # recorded prompts: shares of `human`
     form_share: Share = 0.0  # pieces of music that are 30 to 90 s with sections

@@ -12,7 +12,7 @@ from moss_audio.scenes.records import SpokenSentence
 from moss_audio.scenes.sounds.tones import fade
 from moss_audio.scenes.voices import open_voice
 from moss_audio.scenes.voices.base import SynthesisedSpeech, UnalignedError, Voice
-from moss_audio.scenes.voices.people import held_out_of, person_of
+from moss_audio.scenes.voices.people import held_out_of, people_of
 from moss_audio.units import SAMPLE_RATE
 
 LONGEST_S = 15.0
@@ -95,14 +95,14 @@ class SpeechMaker:
             out = held_out_of(known, held)
             names = [s for s in known if s not in out]
         if other_than is not None:
-            names = [s for s in names if person_of(s) != person_of(other_than)]
+            names = [s for s in names if not people_of(s) & people_of(other_than)]
         if not names:
             raise NoSpeakerError(f"{engine}: no speaker left for the split {split!r}")
         return engine, names[int(rng.integers(len(names)))]
 
     def _voice(self, engine: str) -> Voice:
         if engine not in self._voices:
-            self._voices[engine] = open_voice(engine, self._seed)
+            self._voices[engine] = open_voice(engine, self._seed, self._config.kokoro)
         return self._voices[engine]
 
 

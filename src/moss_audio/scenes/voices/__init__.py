@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from moss_audio.errors import MossAudioError
 from moss_audio.scenes.voices.base import Voice
 
-ENGINES = ("hibari", "piper", "flite", "espeak", "festival")
+ENGINES = ("hibari", "piper", "flite", "espeak", "festival", "kokoro")
 
 
-def open_voice(engine: str, seed: int = 0) -> Voice:
+def open_voice(engine: str, seed: int = 0, kokoro: Path | str = "") -> Voice:
     """Load an engine by name, one of ENGINES; `seed` fixes the noise an engine draws itself.
+
+    kokoro: the folder that `python -m recipes.kokoro` wrote.
 
     Raises MissingDependencyError if what the engine needs is not installed.
     """
@@ -35,4 +39,8 @@ def open_voice(engine: str, seed: int = 0) -> Voice:
             from moss_audio.scenes.voices.festival import FestivalVoice
 
             return FestivalVoice(seed)
+        case "kokoro":
+            from moss_audio.scenes.voices.kokoro import KokoroVoice
+
+            return KokoroVoice(Path(kokoro))
     raise MossAudioError(f"no voice engine {engine!r}; use one of {', '.join(ENGINES)}")

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from moss_audio.scenes.missing import MissingDebianPackageError
 from moss_audio.scenes.voices.base import (
     SynthesisedSpeech,
     UnalignedError,
@@ -16,12 +15,11 @@ from moss_audio.scenes.voices.base import (
     seed_c_library,
     to_16k,
 )
+from moss_audio.scenes.voices.espeak_library import UTF8, open_library, set_voice
 
-_SYNCHRONOUS = 2  # AUDIO_OUTPUT_SYNCHRONOUS
 _WORD = 1  # espeakEVENT_WORD
 _RATE, _PITCH, _RANGE = 1, 3, 4  # espeak_PARAMETER
 _POS_CHARACTER = 1
-_UTF8 = 1  # espeakCHARS_UTF8
 _LANGUAGES = ("en-US", "en", "en-GB-x-rp", "en-GB-scotland")
 _VARIANTS = ("", "+f1", "+f2", "+f3", "+f4", "+f5", "+m1", "+m2", "+m3", "+m4", "+m6", "+m7")
 
@@ -50,16 +48,8 @@ class EspeakVoice:
     """
 
     def __init__(self, seed: int = 0) -> None:
-        try:
-            lib: Any = c.CDLL("libespeak-ng.so.1")
-        except OSError as error:
-            raise MissingDebianPackageError(("libespeak-ng1",), "The espeak voice") from error
-        lib.espeak_Initialize.argtypes = [c.c_int, c.c_int, c.c_char_p, c.c_int]
-        self._rate = int(lib.espeak_Initialize(_SYNCHRONOUS, 0, None, 0))
-        if self._rate <= 0:
-            raise MissingDebianPackageError(("espeak-ng-data",), "The espeak voice")
+        lib, self._rate = open_library()
         lib.espeak_SetSynthCallback.argtypes = [_Callback]
-        lib.espeak_SetVoiceByName.argtypes = [c.c_char_p]
         lib.espeak_Synth.argtypes = [
             c.c_char_p, c.c_size_t, c.c_uint, c.c_int, c.c_uint, c.c_uint, c.c_void_p, c.c_void_p,
         ]  # fmt: skip
@@ -99,8 +89,7 @@ class EspeakVoice:
     def _say(self, text: str, voice: str, speaker: str, rng: np.random.Generator) -> np.ndarray:
         """The library's own samples [n] at its rate; word events are in `self._events`."""
         lib = self._lib
-        if lib.espeak_SetVoiceByName(voice.encode()) != 0:
-            raise MissingDebianPackageError(("espeak-ng-data",), f"The voice {speaker}")
+        set_voice(lib, voice, f"The voice {speaker}")
         lib.espeak_SetParameter(_RATE, int(rng.uniform(130, 190)), 0)
         lib.espeak_SetParameter(_PITCH, int(rng.uniform(35, 65)), 0)
         lib.espeak_SetParameter(_RANGE, int(rng.uniform(30, 80)), 0)
@@ -110,7 +99,7 @@ class EspeakVoice:
         # On a thread, where Python handles no signals: C would lose Ctrl-C inside the callback.
         with ThreadPoolExecutor(1) as thread:
             thread.submit(
-                lib.espeak_Synth, raw, len(raw), 0, _POS_CHARACTER, 0, _UTF8, None, None
+                lib.espeak_Synth, raw, len(raw), 0, _POS_CHARACTER, 0, UTF8, None, None
             ).result()
             thread.submit(lib.espeak_Synchronize).result()
         if not self._blocks:

@@ -16,6 +16,7 @@ import numpy as np
 from moss_audio.errors import MissingDependencyError
 from moss_audio.scenes.voices.base import SynthesisedSpeech, UnalignedError, finish
 from moss_audio.scenes.voices.onnx_outputs import open_graph
+from moss_audio.scenes.voices.phonemes import spans_of
 
 # Name of the integer duration tensor in the released graph (after rounding and clipping at 1).
 _DURATIONS = "/Clip_output_0"
@@ -101,22 +102,8 @@ class HibariVoice:
         if units.size != len(ids) or units.sum() <= 0 or frames % int(units.sum()):
             raise UnalignedError(f"{speaker}: durations do not fit the sound of {text!r}")
         unit_s = frames / float(units.sum()) * self._dsp.HOP / self._dsp.SR
-        ends = np.cumsum(units) * unit_s
         space = self._vocabulary[" "]
-        spans = []
-        for word in range(n_words):
-            mine = [i for i, owner in enumerate(owners) if owner == word]
-            if not mine:
-                raise UnalignedError(f"{speaker}: a word of {text!r} has no sound")
-            first, last = mine[0], mine[-1]
-            start = float(ends[first] - units[first] * unit_s)
-            end = float(ends[last])
-            # A lone space between two words is the glide from one into the other: half to each.
-            if first >= 2 and ids[first - 1] == space and owners[first - 2] >= 0:
-                start -= 0.5 * float(units[first - 1]) * unit_s
-            if last + 2 < len(ids) and ids[last + 1] == space and owners[last + 2] >= 0:
-                end += 0.5 * float(units[last + 1]) * unit_s
-            spans.append((max(0.0, start - _LATE_S), max(0.0, end - _LATE_S)))
+        spans = spans_of(units, owners, [i == space for i in ids], unit_s, _LATE_S)
         lh, th, ln, lr, phi = (
             _stretch(a, warp.formant, floor)
             for a, floor in ((lh, -9.0), (th, None), (ln, -9.0), (lr, -9.0), (phi, None))

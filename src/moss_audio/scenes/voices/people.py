@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from moss_audio.settings import packaged
 
+MIX = "mix-"  # begins the name of a speaker mixed from two: ENGINE/mix-A+B-PERCENT
+
 
 def _people() -> dict[str, str]:
     return packaged("moss_audio.scenes", "sources.toml")["people"]
@@ -18,6 +20,15 @@ def person_of(speaker: str) -> str:
     return people.get(speaker.rsplit("-", 1)[0], people.get(speaker, speaker))
 
 
+def people_of(speaker: str) -> frozenset[str]:
+    """The people behind a speaker's name: two for one that was mixed from two voices."""
+    engine, _, name = speaker.partition("/")
+    if not name.startswith(MIX):
+        return frozenset({person_of(speaker)})
+    parts = name.removeprefix(MIX).rsplit("-", 1)[0].split("+")
+    return frozenset(person_of(f"{engine}/{part}") for part in parts)
+
+
 def held_out_people(prefixes: tuple[str, ...]) -> frozenset[str]:
     """The people that prefixes of speakers' names hold out, in whichever engine they speak."""
     known = {p for name, p in _people().items() if name.startswith(prefixes or ("\0",))}
@@ -27,5 +38,7 @@ def held_out_people(prefixes: tuple[str, ...]) -> frozenset[str]:
 def held_out_of(speakers: tuple[str, ...], prefixes: tuple[str, ...]) -> frozenset[str]:
     """Of `speakers`, those that `prefixes` hold out: by name, and by being the same person."""
     people = held_out_people(prefixes)
-    people |= {person_of(s) for s in speakers if s.startswith(prefixes or ("\0",))}
-    return frozenset(s for s in speakers if person_of(s) in people)
+    for speaker in speakers:
+        if speaker.startswith(prefixes or ("\0",)):
+            people |= people_of(speaker)
+    return frozenset(s for s in speakers if people & people_of(s))

@@ -11,6 +11,7 @@ import numpy as np
 from moss_audio.errors import MissingDependencyError
 from moss_audio.scenes.voices.base import SynthesisedSpeech, UnalignedError, finish
 from moss_audio.scenes.voices.onnx_outputs import open_graph
+from moss_audio.scenes.voices.phonemes import word_of_each
 
 _DURATIONS = "/Ceil_output_0"  # frames per phoneme id in the exported VITS graph
 _HOP_SAMPLES = 256
@@ -93,31 +94,24 @@ class PiperVoice:
                 groups[-1].append(phoneme)
         groups = [g for g in groups if g]
         texts = text.split()
-        sizes = share_out(groups, [self._alone(w.strip(",.?!").lower()) for w in texts])
+        words = word_of_each(groups, [self._alone(w.strip(",.?!").lower()) for w in texts])
         pad = self._ids["_"]
         ids = [*self._ids["^"], *pad]
-        owners, word = [-1] * len(ids), 0
-        for g, (group, sharers) in enumerate(zip(groups, sizes, strict=True)):
+        owners = [-1] * len(ids)
+        for g, (group, mine) in enumerate(zip(groups, words, strict=True)):
             if g:
                 # A word's first consonant begins to sound within the space before it (measured
                 # on initial s and sh), so the space is its own, except after a pause.
                 paused = groups[g - 1][-1] in _SILENT
                 ids += [*self._ids[" "], *pad]
-                owners += [-1 if paused else word] * (len(self._ids[" "]) + len(pad))
-            counts = np.cumsum(
-                [len(self._alone(w.strip(",.?!").lower())) for w in texts[word : word + sharers]]
-            )
-            for i, phoneme in enumerate(group):
-                mine = [*self._ids.get(phoneme, []), *pad]
-                if len(mine) == len(pad):
+                owners += [-1 if paused else mine[0]] * (len(self._ids[" "]) + len(pad))
+            for phoneme, word in zip(group, mine, strict=True):
+                own = [*self._ids.get(phoneme, []), *pad]
+                if len(own) == len(pad):
                     continue
-                # Words said as one ("of the") share the phonemes as they would have them alone.
-                at = (i + 0.5) / len(group) * float(counts[-1])
-                inner = min(int(np.searchsorted(counts, at)), sharers - 1)
-                ids += mine
-                owners += [-1 if phoneme in _SILENT else word + inner] * len(mine)
-            word += sharers
-        return [*ids, *self._ids["$"]], [*owners, -1], word
+                ids += own
+                owners += [-1 if phoneme in _SILENT else word] * len(own)
+        return [*ids, *self._ids["$"]], [*owners, -1], len(texts)
 
     def _alone(self, word: str) -> list[str]:
         """Phonemes of one word said alone, remembered."""
@@ -125,33 +119,3 @@ class PiperVoice:
             sentences = self._phonemizer.phonemize(self._language, word)
             self._said[word] = [p for s in sentences for p in s if p not in _SILENT] or ["?"]
         return self._said[word]
-
-
-def share_out(groups: list[list[str]], words: list[list[str]]) -> list[int]:
-    """How many consecutive words each phoneme group holds (1 to 3 a group), by best likeness.
-
-    Raises UnalignedError if the groups cannot hold the words.
-    """
-    from difflib import SequenceMatcher
-
-    best: dict[tuple[int, int], tuple[float, list[int]]] = {(0, 0): (0.0, [])}
-    for g, group in enumerate(groups):
-        left = len(groups) - g - 1
-        for w in range(len(words) + 1):
-            if (g, w) not in best:
-                continue
-            score, sizes = best[(g, w)]
-            for size in (1, 2, 3):
-                rest = len(words) - w - size
-                if rest < left or rest > 3 * left:
-                    continue
-                said = [p for word in words[w : w + size] for p in word]
-                # Only the letters count: stress marks move when words join.
-                like = SequenceMatcher(None, group, said, autojunk=False).ratio() * size
-                key = (g + 1, w + size)
-                if key not in best or best[key][0] < score + like:
-                    best[key] = (score + like, [*sizes, size])
-    end = (len(groups), len(words))
-    if end not in best:
-        raise UnalignedError(f"{len(groups)} phoneme groups cannot hold {len(words)} words")
-    return best[end][1]
