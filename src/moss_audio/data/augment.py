@@ -1,10 +1,12 @@
-"""Waveform augmentation: speed, room, colour, telephone, noise, gain. Seeded by the generator.
+"""Waveform augmentation: speed, babble, room, colour, telephone, noise, gain.
 
-The configuration also holds the masks over features (`spec_mask`), drawn by the collator.
+Seeded by the generator. The configuration also holds the masks over features (`spec_mask`), drawn
+by the collator, and how tightly clips are cut around their words (`cut`).
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -12,6 +14,7 @@ import numpy as np
 import soxr
 
 from moss_audio.data.spec_mask import SpecMask
+from moss_audio.dsp.babble import babble
 from moss_audio.dsp.codec import mu_law
 from moss_audio.dsp.loudness import amplitude
 from moss_audio.dsp.noise import at_snr, quick_noise
@@ -20,6 +23,9 @@ from moss_audio.settings import Between, Share
 from moss_audio.units import SAMPLE_RATE
 
 _TELEPHONE_HZ = 8000
+
+# Clips of so many other people who talk; fewer where there are none.
+Talkers = Callable[[int], Sequence[np.ndarray]]
 
 
 @dataclass(frozen=True)
@@ -35,6 +41,14 @@ class AugmentConfig:
     noise_share: Share = 0.5
     snr_min_db: float = 5.0
     snr_max_db: float = 40.0
+    # The share of the clips of speech behind which others of the same source talk.
+    babble_share: Share = 0.0
+    babble_fewest: Annotated[int, Between(1)] = 2  # talkers
+    babble_most: Annotated[int, Between(1)] = 6
+    babble_min_db: float = 0.0  # of the speech over them
+    babble_max_db: float = 20.0
+    cut_share: Share = 0.0  # of the clips of speech that begin and end close to their words
+    cut_most_s: Annotated[float, Between(0)] = 0.3  # that may stay before and after them
     gain_min_db: float = -20.0
     gain_max_db: float = 3.0
     spec_mask_share: Share = 0.0  # of clips whose features are masked (SpecAugment); 0: none
@@ -69,12 +83,16 @@ def _colour(x: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def augment(
-    samples: np.ndarray, config: AugmentConfig, rng: np.random.Generator
+    samples: np.ndarray,
+    config: AugmentConfig,
+    rng: np.random.Generator,
+    talkers: Talkers | None = None,
 ) -> tuple[np.ndarray, float]:
     """Change a clip.
 
     Args:
         samples: float32 `[n]` at 16 kHz, within [-1, 1].
+        talkers: gives other people's speech, for a clip behind which others may talk.
 
     Returns:
         the new clip, and the factor by which every time in it is to be multiplied.
@@ -84,6 +102,12 @@ def augment(
         speed = float(rng.uniform(config.speed_min, config.speed_max))
         x = soxr.resample(x, SAMPLE_RATE * speed, SAMPLE_RATE, quality="LQ")
         stretch = len(x) / max(1, len(samples))
+    if talkers is not None and config.babble_share and rng.random() < config.babble_share:
+        most = max(config.babble_fewest, config.babble_most)
+        others = talkers(int(rng.integers(config.babble_fewest, most + 1)))
+        snr_db = float(rng.uniform(config.babble_min_db, config.babble_max_db))
+        level = float(np.sqrt(np.mean(np.square(x))))
+        x = x + at_snr(babble(len(x), others, rng), level, snr_db)
     if rng.random() < config.room_share:
         x = quickly_reverberated(x, rng)
     if rng.random() < config.colour_share:

@@ -12,7 +12,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from moss_audio.data.augment import AugmentConfig, augment
+from moss_audio.data import cut
+from moss_audio.data.augment import AugmentConfig, Talkers, augment
 from moss_audio.data.batch import SetAside
 from moss_audio.data.conversation import (
     converse,
@@ -26,6 +27,8 @@ from moss_audio.data.sources.base import Source
 from moss_audio.errors import AudioError, MossAudioError
 from moss_audio.recordings.entry import Clip
 from moss_audio.result import Event, Word, moved
+
+_TRIES = 3  # entries looked at for each other talker
 
 
 def draw(
@@ -53,7 +56,10 @@ def _example(
     for clip in entry.clips:
         samples, factor = _samples(clip), 1.0
         if config is not None:
-            samples, factor = augment(samples, config, noise)
+            if config.cut_share and noise.random() < config.cut_share:
+                samples, entry = _cut(samples, entry, config.cut_most_s, noise)
+            talkers = _talkers(source, noise) if cut.spoken(entry) else None
+            samples, factor = augment(samples, config, noise, talkers)
         clips.append(samples)
         factors.append(factor)
     if entry.truth is not None:
@@ -78,6 +84,33 @@ def _example(
         moved(entry.sounds, lambda t: t * factors[0]),
         entry.task,
     )
+
+
+def _cut(
+    samples: np.ndarray, entry: RawExample, most_s: float, rng: np.random.Generator
+) -> tuple[np.ndarray, RawExample]:
+    """A clip of speech close around its words, and its truth; another clip as it is."""
+    words = cut.words_of(entry)
+    if not words:
+        return samples, entry
+    first, last = cut.bounds(words, len(samples), most_s, rng)
+    return samples[first:last], cut.earlier(entry, first, last)
+
+
+def _talkers(source: Source, rng: np.random.Generator) -> Talkers:
+    """Other clips of a source in which somebody speaks."""
+
+    def draw_clips(count: int) -> list[np.ndarray]:
+        found: list[np.ndarray] = []
+        for index in rng.integers(len(source), size=_TRIES * count).tolist():
+            if len(found) == count:
+                break
+            other = source.raw(index)
+            if cut.spoken(other):
+                found.append(_samples(other.clips[0]))
+        return found
+
+    return draw_clips
 
 
 def _may_change_speed(entry: RawExample) -> bool:
