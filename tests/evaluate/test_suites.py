@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from moss_audio.dsp.loudness import rms
 from moss_audio.endpoint import Endpoint
 from moss_audio.errors import MissingDependencyError, MossAudioError
 from moss_audio.evaluate.figures import ALL, Figure, figures
-from moss_audio.evaluate.item import Item
+from moss_audio.evaluate.item import Dataset, Item
 from moss_audio.evaluate.loaders import prompts
 from moss_audio.evaluate.loaders import scenes as scene_items
 from moss_audio.evaluate.loaders.files import DataError
-from moss_audio.evaluate.noise import NoiseClip, Noisy
+from moss_audio.evaluate.noise import Babbled, NoiseClip, Noisy
 from moss_audio.evaluate.plan import Plan
 from moss_audio.evaluate.run import run
 from moss_audio.evaluate.store import AnswerFile
@@ -205,11 +207,16 @@ def test_nano_has_every_line_of_its_table(tmp_path: Path, monkeypatch: pytest.Mo
     sounds, text = layouts.prompts(tmp_path / "prompts")
     monkeypatch.setattr(prompts, "DIRECTORY", sounds)
     monkeypatch.setattr(prompts, "TEXT", text)
+    layouts.scenes(tmp_path / "readings")
     planned = plan("nano", layouts.scenes(tmp_path / "scenes"))
     model = FakeModel("hello", reply=_as_taught)
     found = _measured(model, planned, tmp_path / "out")
     values = {(part, name): f.value for (part, name, group), f in found.items() if group == ALL}
     assert values["human", "word error rate"] == 0  # only `hello` is speech that is written
+    assert values["read speech", "word error rate"] == 50
+    assert values["read speech", "word error rate, 8 s and more"] is None
+    assert values["read speech in babble", "word error rate"] == 50
+    assert values["human in babble", "word error rate"] == 0
     assert values["voice", "word error rate"] == 50
     assert values["voice in noise", "word error rate"] == 50
     assert values["word times", "words matched"] == 50
@@ -277,6 +284,30 @@ def test_without_the_prompts_their_line_is_absent(
     planned = plan("nano", layouts.scenes(tmp_path / "scenes"))
     assert "human" not in [part.name for part in planned.parts]
     assert "apt-get install asterisk-core-sounds-en" in dict(planned.absent)["human"]
+
+
+def test_without_readings_their_lines_are_absent(tmp_path: Path) -> None:
+    planned = plan("nano", layouts.scenes(tmp_path / "scenes"))
+    assert "readings" in dict(planned.absent)["read speech"]
+    assert "read speech" not in [part.name for part in planned.parts]
+
+
+def test_babble_is_somebody_elses_and_the_same_each_time(tmp_path: Path) -> None:
+    found = scene_items.scenes(layouts.scenes(tmp_path))
+    (item,) = scene_items.speech(found).items
+    other = replace(item, id="other", audio=(NoiseClip(0.5, "pink", -30.0, "n"),), reference="no")
+    (heard,) = scene_items.in_babble(Dataset([item], ""), [item, other]).items
+    (sound,) = heard.audio
+    assert other.audio[0].identity in sound.identity
+    assert sound.identity.count(item.audio[0].identity) == 1
+    np.testing.assert_array_equal(sound.load().samples, sound.load().samples)
+    speech_level = rms(item.audio[0].load().samples)
+    quieter = rms(sound.load().samples - item.audio[0].load().samples)
+    snr_db = 20 * np.log10(speech_level / quieter)
+    assert isinstance(sound, Babbled)
+    assert snr_db == pytest.approx(sound.snr_db, abs=0.1)
+    assert 0 <= snr_db <= 20.1
+    assert heard.reference == item.reference
 
 
 def test_sounds_made_here_tell_what_they_are() -> None:

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from moss_audio.errors import MossAudioError
 from moss_audio.result import Word
 from moss_audio.scenes import speech
 from moss_audio.scenes.compose import Composer
@@ -149,3 +150,20 @@ def test_what_is_off_does_not_move_the_draws() -> None:
         assert (split, kind) == other[:2]
         assert scene.words == other[2].words
         assert scene.samples.size == other[2].samples.size
+
+
+def test_long_lines_are_one_voice_up_to_the_length_that_was_asked(tones: None) -> None:
+    config = _config(kinds={"speech": 1.0}, long_share=1.0, long_s=(12.0, 20.0), clean_share=1.0)
+    composer = Composer(config, TEXTS, 3)
+    ends = []
+    for _ in range(20):
+        _, _, scene = composer.draw()
+        assert len({s.voice for s in scene.sentences}) == 1
+        assert len(scene.sentences) > 4
+        ends.append(scene.words[-1].end)
+        starts = [w.start for w in scene.words]
+        assert starts == sorted(starts)
+    assert min(ends) > 8
+    assert 13 < max(ends) < 20
+    with pytest.raises(MossAudioError, match="long_s"):
+        _config(long_s=(12.0, 40.0))

@@ -1,4 +1,4 @@
-"""Recordings with noise, and clips of nothing but noise: the same on every machine.
+"""Recordings with noise or babble, and clips of nothing but noise: the same on every machine.
 
 The noise is seeded by a text, the id of the item, so that it depends neither on the item's place in
 the list nor on a limit.
@@ -10,8 +10,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from moss_audio.dsp.loudness import amplitude
-from moss_audio.dsp.noise import coloured_noise, rng_of, with_noise
+from moss_audio.dsp.babble import babble
+from moss_audio.dsp.loudness import amplitude, rms
+from moss_audio.dsp.noise import at_snr, coloured_noise, rng_of, with_noise
 from moss_audio.evaluate.item import Sound
 from moss_audio.recordings import Audio
 from moss_audio.units import SAMPLE_RATE
@@ -35,6 +36,33 @@ class Noisy:
         """The samples. Raises AudioError as the recording's own does."""
         audio = self.sound.load()
         return Audio(with_noise(audio.samples, self.snr_db, self.colour, self.seed), audio.source)
+
+
+@dataclass(frozen=True)
+class Babbled:
+    """A recording with `others` talking behind it, `snr_db` below it over the whole clip."""
+
+    sound: Sound
+    others: tuple[Sound, ...]
+    snr_db: float
+    seed: str
+
+    @property
+    def identity(self) -> str:
+        """Of the recording, and of those behind it."""
+        behind = ", ".join(other.identity for other in self.others)
+        return f"{self.sound.identity} + ({behind}) {self.snr_db:.3f} dB {self.seed}"
+
+    def load(self) -> Audio:
+        """The samples, scaled down as a whole where they would exceed full scale. Raises
+        AudioError as the recordings' own do."""
+        audio = self.sound.load()
+        x = audio.samples
+        talkers = [other.load().samples for other in self.others]
+        noise = babble(len(x), talkers, rng_of(self.seed))
+        mixed = x + at_snr(noise, rms(x), self.snr_db)
+        peak = float(np.abs(mixed).max(initial=0.0))
+        return Audio((mixed / max(1.0, peak)).astype(np.float32), audio.source)
 
 
 @dataclass(frozen=True)

@@ -50,6 +50,9 @@ class Composer:
         share = config.form_share
         music_s = (1 - share) * _MEAN_S["music"] + share * _MEAN_FORM_S if share else None
         self._mean_s = _MEAN_S if music_s is None else {**_MEAN_S, "music": music_s}
+        if share := config.long_share:
+            speech_s = (1 - share) * _MEAN_S["speech"] + share * sum(config.long_s) / 2
+            self._mean_s = {**self._mean_s, "speech": speech_s}
 
     def draw(self) -> tuple[str, str, Composition]:
         """The next scene: its split, its kind and itself, peak below full scale."""
@@ -99,7 +102,10 @@ class Composer:
 
     def _speech(self, split: str) -> Composition:
         rng = self._rng
-        scene = self._speech_maker.say(split, rng, single=rng.random() < self._config.single_share)
+        single, long_s = rng.random() < self._config.single_share, None
+        if self._config.long_share and self._extra.random() < self._config.long_share:
+            single, long_s = False, float(self._extra.uniform(*self._config.long_s))
+        scene = self._speech_maker.say(split, rng, single=single, long_s=long_s)
         if self._extra.random() < self._config.overlap_speakers:
             scene = overlap.with_speaker(scene, self._speech_maker, split, self._extra)
         if self._extra.random() < self._config.overlap_events:

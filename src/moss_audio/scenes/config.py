@@ -18,6 +18,7 @@ from moss_audio.settings import Between, OneOf, Share, Weight, load_config
 KINDS = ("speech", "events", "mixed", "music", "silence", "human")
 CATEGORIES = ("word", "template", "gloss", "example", "quote")
 SPLITS = (*text.SPLITS, HUMAN_EN)
+LONGEST_LINE_S = 30.0
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,8 @@ class ScenesConfig:
     sounds: tuple[str, ...] = DEFAULT  # packages of recorded sounds
     prompts: dict[str, Weight] = field(default_factory=dict)  # recorded prompts: shares of `human`
     form_share: Share = 0.0  # pieces of music that are 30 to 90 s with sections
+    long_share: Share = 0.0  # speech clips that go on for long
+    long_s: tuple[float, float] = (8.0, 15.0)  # how long, in seconds
     overlap_speakers: Share = 0.0  # speech clips into which somebody else speaks
     overlap_events: Share = 0.0  # speech clips with an event over the words: they become mixed
     levels: bool = False  # write how loud each sentence and event is
@@ -70,7 +73,10 @@ class ScenesConfig:
 
     def _empty(self) -> list[str]:
         tables = [(key, getattr(self, key)) for key in ("hours", "kinds", "engines", "texts")]
-        return [f"{key} has no positive number" for key, t in tables if not sum(t.values())]
+        wrong = [f"{key} has no positive number" for key, t in tables if not sum(t.values())]
+        if not 1.0 <= self.long_s[0] <= self.long_s[1] <= LONGEST_LINE_S:
+            wrong.append(f"long_s: {list(self.long_s)} must rise, from 1 to {LONGEST_LINE_S:g}")
+        return wrong
 
     def _contradictions(self) -> list[str]:
         """What does not go together, though each part is well formed."""

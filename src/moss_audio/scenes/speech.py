@@ -17,6 +17,7 @@ from moss_audio.units import SAMPLE_RATE
 
 LONGEST_S = 15.0
 _TRIES = 60
+_ROOM_S = 2.5
 
 Texts = dict[str, dict[str, list[str]]]
 
@@ -33,22 +34,33 @@ class SpeechMaker:
         self._voices: dict[str, Voice] = {}
 
     def say(
-        self, split: str, rng: np.random.Generator, *, single: bool, other_than: str | None = None
+        self,
+        split: str,
+        rng: np.random.Generator,
+        *,
+        single: bool,
+        other_than: str | None = None,
+        long_s: float | None = None,
     ) -> Composition:
-        """Sentences of one voice with pauses between, 1 to 15 s; not of the person `other_than`."""
+        """Sentences of one voice with pauses between, 1 to 15 s, or as many as fit into `long_s`
+        seconds; not of the person `other_than`."""
+        longest_s = LONGEST_S if long_s is None else long_s
         engine, speaker = self._speaker(split, rng, other_than)
         parts = [_silence(float(rng.uniform(0.05, 0.6)))]
         at = parts[0].size
         sentences: list[SpokenSentence] = []
         count = 1 if single else int(rng.choice((1, 2, 3, 4), p=(0.5, 0.27, 0.15, 0.08)))
+        count = count if long_s is None else int(long_s)  # a sentence takes more than a second
         for i in range(count):
+            if long_s is not None and i and at > (long_s - _ROOM_S) * SAMPLE_RATE:
+                break  # hardly any sentence would fit
             said = self._said(split, engine, speaker, rng, single=single)
             body, shift_s = _cut(said)
-            if i and at + body.size > (LONGEST_S - 0.5) * SAMPLE_RATE:
+            if i and at + body.size > (longest_s - 0.5) * SAMPLE_RATE:
                 break
             if i:
                 pause = _silence(rng.uniform(0.12, 1.1))
-                if at + pause.size + body.size > (LONGEST_S - 0.3) * SAMPLE_RATE:
+                if at + pause.size + body.size > (longest_s - 0.3) * SAMPLE_RATE:
                     break
                 parts.append(pause)
                 at += pause.size

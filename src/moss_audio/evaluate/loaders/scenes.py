@@ -11,7 +11,7 @@ from typing import Any
 
 from moss_audio.dsp.noise import COLOURS, rng_of
 from moss_audio.evaluate.item import Dataset, Item
-from moss_audio.evaluate.noise import NoiseClip, Noisy
+from moss_audio.evaluate.noise import Babbled, NoiseClip, Noisy
 from moss_audio.result import Event
 from moss_audio.scenes.answers import Question, caption, questions, timeline
 from moss_audio.scenes.reader import Scene, load_scenes
@@ -20,6 +20,8 @@ SPLIT = "test-unseen"
 # Noisier than most of what is composed, but people still understand it.
 SNR_DB = (5.0, 20.0)
 QUESTIONS = 64  # of a kind
+BABBLE_DB, TALKERS = (0.0, 20.0), (2, 6)
+LONG_S = 8.0  # clips of one voice from which on they count as long
 NOISE_SECONDS, NOISE_LEVELS_DB, NOISE_CLIPS = 10.0, (-45.0, -20.0), 12
 
 
@@ -62,6 +64,48 @@ def _noisy(item: Item) -> Item:
     snr_db, colour = float(rng.uniform(*SNR_DB)), COLOURS[int(rng.integers(len(COLOURS)))]
     sounds = tuple(Noisy(sound, snr_db, colour, item.id) for sound in item.audio)
     return replace(item, audio=sounds, category="below 10 dB" if snr_db < 10 else "10 dB and above")
+
+
+def readings(data: Path) -> Dataset:
+    """Clips of people's voices (of a synthesiser) that training never heard, reading as from books,
+    up to 30 s: scenes in the folder `readings` of `data`, or beside it.
+
+    Raises MossAudioError if there is no such folder.
+    """
+    inside, beside = data / "readings", data.parent / "readings"
+    found = load_scenes(inside if inside.is_dir() else beside, SPLIT)
+    items = [
+        replace(item, category=f"{LONG_S:g} s and more" if is_long(item) else "shorter")
+        for item in speech(found).items
+    ]
+    return Dataset(items, f"readings, {SPLIT}: unseen voices and sentences, up to 30 s")
+
+
+def is_long(item: Item) -> bool:
+    """Whether an item's words go on for `LONG_S` seconds."""
+    return bool(item.words) and item.words[-1].end >= LONG_S
+
+
+def in_babble(dataset: Dataset, talkers: Sequence[Item]) -> Dataset:
+    """The same clips with 2 to 6 others talking behind them, 0 to 20 dB quieter all together.
+
+    A talker is never the clip itself, and says something else.
+    """
+
+    def behind(item: Item) -> Item:
+        rng = rng_of(f"babble of {item.id}")
+        snr_db = float(rng.uniform(*BABBLE_DB))
+        count = int(rng.integers(TALKERS[0], TALKERS[1] + 1))
+        order = rng.permutation(len(talkers)).tolist()
+        others = [talkers[i] for i in order if talkers[i].reference != item.reference][:count]
+        sounds = tuple(other.audio[0] for other in others)
+        heard = tuple(Babbled(sound, sounds, snr_db, item.id) for sound in item.audio)
+        where = "below 10 dB" if snr_db < 10 else "10 dB and above"
+        return replace(item, audio=heard, category=where)
+
+    about = f"{dataset.about}; {TALKERS[0]} to {TALKERS[1]} talkers behind it, "
+    about += f"{BABBLE_DB[0]:g} to {BABBLE_DB[1]:g} dB quieter"
+    return Dataset([behind(item) for item in dataset.items], about)
 
 
 def events(found: Sequence[Scene]) -> Dataset:

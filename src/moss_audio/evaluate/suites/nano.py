@@ -1,9 +1,11 @@
-"""Nano's held-out figures: a human speaker, an unseen synthetic voice in noise, word times, event
-timelines, questions about time and music, captions, and clips without speech.
+"""Nano's held-out figures: a human speaker, read speech, an unseen synthetic voice in noise,
+babble, word times, event timelines, questions about time and music, captions, and clips without
+speech.
 
-The data folder holds composed scenes (or has them in `scenes/`); all but the human prompts come
-from their split `test-unseen`: a voice, sentences and recordings of sounds that training never
-saw. The human prompts are a Debian package (`moss_audio.evaluate.loaders.prompts`).
+The data folder holds composed scenes (or has them in `scenes/`), and readings in `readings/` or
+beside it; all but the human prompts come from the split `test-unseen`: voices, sentences and
+recordings of sounds that training never saw. The human prompts are a Debian package
+(`moss_audio.evaluate.loaders.prompts`).
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+from moss_audio.errors import MossAudioError
 from moss_audio.evaluate.item import Dataset, Item
 from moss_audio.evaluate.loaders import prompts
 from moss_audio.evaluate.loaders import scenes as scene_items
@@ -32,7 +35,8 @@ from moss_audio.metrics.events import event_based, segment_based, timeline_iou
 from moss_audio.result import Timeline, Transcript
 from moss_audio.text import normalize_words
 
-VERSION = 2  # 2: as many questions of each kind as the scenes allow, up to 64
+# 2: as many questions of each kind as the scenes allow, up to 64. 3: read speech, and babble.
+VERSION = 3
 TIME_KINDS = ("at", "when", "order", "duration", "count")
 MUSIC_KINDS = ("tempo", "mode", "instrument")
 LONGER_WORDS = 4
@@ -47,15 +51,27 @@ def plan(data: Path) -> Plan:
     speech = scene_items.speech(found)
     absent = []
     parts = []
+    human, read = Dataset((), ""), Dataset((), "")
     try:
-        parts.append(Part("human", prompts.load(), Call("transcribe"), human_measures()))
+        human = prompts.load()
+        parts.append(Part("human", human, Call("transcribe"), human_measures()))
     except DataError as error:
         absent.append(("human", str(error)))
+    try:
+        read = scene_items.readings(data)
+    except MossAudioError as error:
+        absent.append(("read speech", str(error)))
+    # Who talks behind them: other voices that training never heard.
+    talkers = read.items or speech.items
+    babble = scene_items.in_babble
     wer = Measure(WER, error_share(), better="lower", grouped=True)
     noisy = Measure(WER, error_share(), better="lower", grouped=True, bar=20, aim=10)
     timed = Call("transcribe", {"timestamps": "word"})
     # (name, items, call, measures)
     rest: tuple[tuple[str, Dataset, Call, tuple[Measure, ...]], ...] = (
+        ("human in babble", babble(human, talkers), Call("transcribe"), babble_measures()),
+        ("read speech", read, Call("transcribe"), read_measures()),
+        ("read speech in babble", babble(read, talkers), Call("transcribe"), babble_measures()),
         ("voice", speech, Call("transcribe"), (wer,)),
         ("voice in noise", scene_items.noisy(speech), Call("transcribe"), (noisy,)),
         ("word times", speech, timed, word_time_measures()),
@@ -71,7 +87,7 @@ def plan(data: Path) -> Plan:
     for name, dataset, call, measures in rest:
         if dataset.items:
             parts.append(Part(name, dataset, call, measures))
-        else:
+        elif name not in dict(absent):
             absent.append((name, "the scenes hold nothing for it"))
     return Plan("nano", VERSION, tuple(parts), tuple(absent))
 
@@ -83,6 +99,30 @@ def human_measures() -> tuple[Measure, ...]:
         Measure(WER, share, better="lower", bar=20),
         Measure(f"{WER}, {LONGER_WORDS} words and more", share, better="lower", where=_longer),
     )
+
+
+def read_measures() -> tuple[Measure, ...]:
+    """Word error of all readings, and of the long ones."""
+    share = error_share()
+    return (
+        Measure(WER, share, better="lower", bar=14, aim=7),
+        Measure(
+            f"{WER}, {scene_items.LONG_S:g} s and more", share, better="lower",
+            where=scene_items.is_long,
+        ),
+    )  # fmt: skip
+
+
+def babble_measures() -> tuple[Measure, ...]:
+    """Word error of all clips, by level, and of those long enough to have a context."""
+    share = error_share()
+    return (
+        Measure(WER, share, better="lower", grouped=True),
+        Measure(
+            f"{WER}, {LONGER_WORDS} words and more", share, better="lower", where=_longer,
+            bar=40, aim=28,
+        ),
+    )  # fmt: skip
 
 
 def _longer(item: Item) -> bool:
