@@ -217,11 +217,12 @@ def test_an_upload_that_is_closed_under_its_reader_says_nothing_more() -> None:
 
 def test_metrics_count_what_was_done(running: Running) -> None:
     assert running.post(PATH, files=FILES).status_code == 200
-    assert running.metric("moss:prompt_tokens_total") == 100
-    assert running.metric("moss:generation_tokens_total") == 2
-    assert running.metric("moss:audio_seconds_total", endpoint=PATH) == 1.0
-    assert running.metric("moss:request_success_total", finished_reason="stop") == 1
-    assert running.metric("moss:time_to_first_token_seconds_count", endpoint=PATH) == 1
+    of = {"endpoint": PATH, "task": "transcribe"}
+    assert running.metric("moss:prompt_tokens_total", **of) == 100
+    assert running.metric("moss:generation_tokens_total", **of) == 2
+    assert running.metric("moss:audio_seconds_total", **of) == 1.0
+    assert running.metric("moss:request_success_total", finished_reason="stop", **of) == 1
+    assert running.metric("moss:time_to_first_token_seconds_count", **of) == 1
     latency = "moss:e2e_request_latency_seconds_count"
     wait_for(lambda: running.metric(latency, endpoint=PATH) == 1)  # after the answer is sent
     assert 'moss:num_requests_waiting{model="moss"} 0.0' in running.get("/metrics").text

@@ -198,7 +198,7 @@ class Generation:
     prompt_tokens: int
     alternatives: tuple[Generation, ...] = ()
     logprobs: tuple[TokenLogprob, ...] | None = None
-    cached_tokens: int | None = None
+    cached_tokens: int | None = field(default=None, compare=False)
     told_tokens: int | None = None
 
     @property

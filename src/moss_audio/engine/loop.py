@@ -14,7 +14,7 @@ import time
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import CancelledError
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from queue import Empty, SimpleQueue
 from typing import Any
@@ -26,41 +26,13 @@ from moss_audio.engine.prefill import Fill, Prefix, Prefixes
 from moss_audio.engine.prompts import EncodedClip, Prompt
 from moss_audio.engine.row import AnswerRow, members
 from moss_audio.engine.runner import KVCache, Logits, Piece, Runner
+from moss_audio.engine.stats import SchedulerStats
 from moss_audio.errors import MossAudioError
 
 _IDLE_CHUNKS = 4  # of prefill in one pass while nobody waits for a next token
 # While most rows are busy, waiting requests are let in several at once, whose prompts then share
 # their passes; but no later than after so many steps.
 _PATIENCE = 8
-
-
-@dataclass
-class SchedulerStats:
-    """What a scheduler has done and is doing.
-
-    Attributes:
-        waiting: requests that have not begun.
-        filling: requests whose prompt is being computed.
-        rows: answers that are being decoded.
-        prefixes: beginnings of prompts in memory.
-        finished, cancelled, failed: requests so far.
-        prompt_tokens: positions of prompts that were computed; shared ones count once.
-        generated_tokens: of all answers.
-        steps: with something to do.
-        busy_s: seconds that they took.
-    """
-
-    waiting: int = 0
-    filling: int = 0
-    rows: int = 0
-    prefixes: int = 0
-    finished: int = 0
-    cancelled: int = 0
-    failed: int = 0
-    prompt_tokens: int = 0
-    generated_tokens: int = 0
-    steps: int = 0
-    busy_s: float = 0.0
 
 
 class QueuedPrompt:
@@ -74,6 +46,7 @@ class QueuedPrompt:
         self.rest: Fill | None = None  # what follows the prefix
         self.pending: list[AnswerRow] = []  # have their first token, but no row yet
         self.admitted = False
+        self.cached = 0  # positions of the prompt that had been computed before
 
     @property
     def priority(self) -> int:
@@ -105,8 +78,14 @@ class DecodedRow:
 
     def __init__(self, task: QueuedPrompt, answer: AnswerRow, cache: KVCache) -> None:
         self.task, self.answer, self.cache = task, answer, cache
+        self.said_at = time.perf_counter()  # when its last token was known
         self._guess = list(task.draft[1:]) if task.draft[:1] == answer.tokens[:1] else []
         self._tried: list[int] = []  # as much of it as is in the pass
+
+    @property
+    def n_tried(self) -> int:
+        """Tokens of the guess that are in the pass."""
+        return len(self._tried)
 
     def piece(self, longest: int, *, alone: bool) -> Piece:
         """The last token, and the guess of what follows as far as the answer may go; of small ones
@@ -197,12 +176,14 @@ class Loop:
         self.forget()
 
     def state(self) -> SchedulerStats:
-        return replace(
-            self._stats,
+        busy = bool(self._rows or self._filling)
+        return self._stats.snapshot(
             waiting=len(self._waiting),
             filling=len(self._filling),
             rows=len(self._rows),
             prefixes=len(self._prefixes),
+            positions=self._stats.positions if busy else 0,
+            room=self._batch_tokens,
         )
 
     def add(self, task: QueuedPrompt) -> None:
@@ -239,16 +220,22 @@ class Loop:
     def _step(self) -> None:
         self._stats.steps += 1
         self._admit()
-        self._decode()
-        self._fill()
+        n_tokens = self._decode() + self._fill()
+        if n_tokens:
+            self._stats.step_tokens.add(n_tokens)
+        lengths = self._lengths()
+        self._stats.positions = max(lengths, default=0) * len(lengths)
+
+    def _lengths(self) -> list[int]:
+        """Of the sequences that are being computed."""
+        lengths = [row.cache.length for row in self._rows]
+        return lengths + [task.length for task in self._filling]
 
     def _room(self, length: int) -> bool:
         """Whether one more of so many positions may join."""
-        lengths = [row.cache.length for row in self._rows]
-        lengths += [task.length for task in self._filling]
-        n = len(lengths) + 1
-        widest = max([length, *lengths])
-        return n == 1 or (n <= self._max_rows and widest * n <= self._batch_tokens)
+        lengths = [length, *self._lengths()]
+        n = len(lengths)
+        return n == 1 or (n <= self._max_rows and max(lengths) * n <= self._batch_tokens)
 
     def _admit(self) -> None:
         """Let waiting requests in, those first whose prompts are computed already."""
@@ -267,11 +254,16 @@ class Loop:
             task.admitted = True
             if task.prompt.prefix_length:
                 task.prefix = self._prefixes.acquire(task.prompt)
+                task.cached = task.prefix.n_ready
+            if task.answers:
+                self._stats.asked_tokens += task.length
+                self._stats.cached_tokens += task.cached
             self._prefixes.want(task.prompt, -1)
             self._filling.append(task)
 
-    def _decode(self) -> None:
-        """One pass of all rows: a token each, or more where a guess was right."""
+    def _decode(self) -> int:
+        """One pass of all rows: a token each, or more where a guess was right. The number of
+        positions in it."""
         rows = list(self._rows)
         longest = self._runner.prefill_tokens
         alone = len(rows) == 1
@@ -281,11 +273,17 @@ class Loop:
             if row.task.handle in self._tasks:
                 with self._concerning(row.task):
                     self._take(row, logits)
+        return sum(len(piece.ids) for _, piece in batch)
 
     def _take(self, row: DecodedRow, logits: Logits | Exception) -> None:
         if isinstance(logits, Exception):
             raise logits
+        tried, now = row.n_tried, time.perf_counter()
         n_tokens = row.take(logits)
+        self._stats.draft_tokens += tried
+        self._stats.accepted_tokens += min(tried, n_tokens - 1)
+        self._stats.token_gaps.add((now - row.said_at) / n_tokens, n_tokens)
+        row.said_at = now
         if row.answer.finish_reason is not None:
             self._rows.remove(row)
             row.cache.close()
@@ -299,8 +297,9 @@ class Loop:
         except Exception as error:
             self._end(task, error)
 
-    def _fill(self) -> None:
-        """One pass of prefill: a chunk each of as many prompts as the budget allows."""
+    def _fill(self) -> int:
+        """One pass of prefill: a chunk each of as many prompts as the budget allows. The number of
+        positions in it."""
         size = self._runner.prefill_tokens
         budget = size * (1 if self._rows else _IDLE_CHUNKS)
         chosen: dict[Fill, QueuedPrompt] = {}
@@ -331,6 +330,7 @@ class Loop:
                     with self._concerning(task):
                         self._begin(task, logits)
         self._start_rows()
+        return sum(len(piece.ids) for _, piece in batch)
 
     def _in_turn(self) -> list[QueuedPrompt]:
         """The prompts that are being computed: in one step as they came, in the next those first
@@ -418,7 +418,8 @@ class Loop:
         self._waiting.charge(task.key, n_tokens)
         task.handle.put(answer)
         if all(one.finish_reason is not None for one in task.answers):
-            self._end(task, members([one.generation() for one in task.answers]))
+            whole = members([one.generation() for one in task.answers])
+            self._end(task, replace(whole, cached_tokens=task.cached))
 
     def _fail(self, fill: Fill, error: Exception) -> None:
         """End the requests that need a prompt, or a beginning, which cannot be computed."""

@@ -73,6 +73,11 @@ class Prefix(Fill):
         self.reuse = False
 
     @property
+    def n_ready(self) -> int:
+        """Positions that are computed."""
+        return self.cache.length if self.cache is not None else 0
+
+    @property
     def n_bytes(self) -> int:
         return self.cache.n_bytes if self.cache is not None else 0
 

@@ -16,10 +16,11 @@ from functools import partial
 from typing import Any, TypeVar
 
 from moss_audio.engine.handle import Handle
-from moss_audio.engine.loop import RUNNING, THREAD, Loop, QueuedPrompt, SchedulerStats
+from moss_audio.engine.loop import RUNNING, THREAD, Loop, QueuedPrompt
 from moss_audio.engine.prompts import Prompt
 from moss_audio.engine.row import AnswerRow
 from moss_audio.engine.runner import Runner
+from moss_audio.engine.stats import SchedulerStats
 from moss_audio.errors import MossAudioError
 
 T = TypeVar("T")

@@ -90,7 +90,7 @@ class Admission:
                 code="rate_limit_exceeded", retry_after_s=wait_s,
             )  # fmt: skip
         if self.full or wait_s > self._limits.wait_s:
-            self._metrics.refused("queue")
+            self._metrics.refused("queue" if self.full else "time")
             raise ApiError(
                 503, "the server has more work than it can do in time: try again later",
                 code="server_overloaded", retry_after_s=wait_s,

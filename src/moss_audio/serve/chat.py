@@ -179,6 +179,7 @@ async def _streamed(
         if (asked.stream_options or {}).get("include_usage"):
             usage = job.engine.usage
             once = {name: getattr(usage, name) // asked.n for name in _OF_PROMPT}
+            once["cached_tokens"] = usage.answers[0].cached_tokens  # the others find its prompt
             yield head | {"choices": [], "usage": chat_usage(replace(usage, **once))}
         yield "[DONE]"
 

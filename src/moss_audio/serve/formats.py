@@ -50,7 +50,8 @@ def token_usage(usage: Usage) -> dict[str, Any]:
         "input_token_details": {
             "audio_tokens": usage.audio_tokens,
             "text_tokens": usage.prompt_tokens - usage.audio_tokens,
-        },
+        }
+        | ({} if usage.cached_tokens is None else {"cached_tokens": usage.cached_tokens}),
         "output_tokens": usage.output_tokens,
         "total_tokens": usage.prompt_tokens + usage.output_tokens,
     }

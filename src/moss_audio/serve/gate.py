@@ -105,6 +105,7 @@ class Gate:
         else:
             key = service.keys.owner(shown)
         if service.draining:
+            service.metrics.refused("draining")
             raise _shutting_down()
         if len(service.connections) > service.config.limits.connections:
             service.metrics.refused("connections")

@@ -29,6 +29,14 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 REALTIME = "/v1/realtime"
+# What the endpoints that ask the model have it do, as the metrics call it.
+_TASKS = {
+    "/v1/audio/transcriptions": "transcribe",
+    "/v1/audio/events": "events",
+    "/v1/audio/captions": "caption",
+    "/v1/audio/questions": "ask",
+    "/v1/chat/completions": "chat",
+}
 
 
 class Service:
@@ -54,6 +62,8 @@ class Service:
         self.backend: BackendWatch | None = None
         if isinstance(model.engine, RemoteEngine):
             self.backend = BackendWatch(model.engine.endpoint, self.metrics.backend)
+        if (scheduler := getattr(self.engine, "scheduler", None)) is not None:
+            self.metrics.watch(scheduler.stats)
         places = self.engine.batch_size  # as many as are decoded together
         self.admission = Admission(places, len(self.keys), config.limits, self.metrics, cost)
         self.threads = WorkThreads(2 * places)  # for requests, and for turns of live sessions
@@ -101,38 +111,34 @@ class Service:
         """
         endpoint, key = request.state.endpoint, request.state.key
         turn = await unless_gone(request, self.admission.turn(key, endpoint, audio_s))
-        return self._begin(turn, request.state.began, work)
+        return self._begin(turn, _TASKS[endpoint], request.state.began, work)
 
     async def start_live(
-        self, key: str, audio_s: float, work: Work, *, priority: int = 1, draft: str = "",
-        live: bool = True,
+        self, key: str, audio_s: float, work: Work, *, task: str = "transcribe", priority: int = 1,
+        draft: str = "", live: bool = True,
     ) -> Job:  # fmt: skip
         """The same for a turn of a live session: it was admitted with its session, so that it is
-        never refused, and goes before all requests. `draft`: how its text may begin. Not `live`:
-        what a session asks beside its turns, which waits as a request does.
+        never refused, and goes before all requests. `task`: for the metrics; `draft`: how its text
+        may begin. Not `live`: what a session asks beside its turns, which waits as a request does.
 
         Raises:
             ApiError: if it is not live, and the server has too much to do.
         """
         began = time.monotonic()
         turn = await self.admission.turn(key, REALTIME, audio_s, live=live)
-        return self._begin(turn, began, work, priority, draft)
+        return self._begin(turn, task, began, work, priority, draft)
 
     def _begin(
-        self, turn: Ticket, began: float, work: Work, priority: int | None = None, draft: str = ""
-    ) -> Job:
+        self, turn: Ticket, task: str, began: float, work: Work, priority: int | None = None,
+        draft: str = "",
+    ) -> Job:  # fmt: skip
         job: Job
 
         def ended() -> None:
             self.admission.release(turn)
-            usage = job.engine.usage
-            self.metrics.answered(
-                turn.endpoint, usage.prompt_tokens, usage.output_tokens, usage.audio_s
-            )
-            for reason in usage.reasons:
-                self.metrics.finished(reason)
+            self.metrics.answered(turn.endpoint, task, job.engine.usage)
             if job.first_at is not None:
-                self.metrics.first(turn.endpoint, job.first_at - began)
+                self.metrics.first(turn.endpoint, task, job.first_at - began)
 
         job = Job(MeteredEngine(self.engine, turn.key, priority, draft), work, ended)
         self.threads.start(job)
@@ -156,12 +162,13 @@ class Service:
             raise ApiError(429, "this key has as many live sessions as it may: try again later",
                            code="rate_limit_exceeded", retry_after_s=10)  # fmt: skip
         self._live[key] += 1
-        self.metrics.live(self._live.total())
+        self.metrics.session_began()
+        began = time.monotonic()
         try:
             yield
         finally:
             self._live[key] -= 1
-            self.metrics.live(self._live.total())
+            self.metrics.session_ended(time.monotonic() - began)
 
     async def complete(
         self, request: Request, audio_s: float, work: Callable[[MeteredEngine], T]

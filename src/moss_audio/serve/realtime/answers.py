@@ -97,8 +97,9 @@ class Answers:
         # what is asked beside the conversation is a request as any other, and may be refused
         live = not plan.beside
         job = await service.start_live(
-            self._key, audio_s, _work(service, plan), priority=1 if live else 0, live=live
-        )
+            self._key, audio_s, _work(service, plan), task=plan.task or "chat",
+            priority=1 if live else 0, live=live,
+        )  # fmt: skip
         self._jobs[reply] = job
         async with contextlib.aclosing(job.items()) as items:
             async for one in items:

@@ -68,6 +68,7 @@ class Hypotheses:
             pause_s = max(_LOOK_S, time.monotonic() - began)
             if text and self._session.item_id == turn.item_id:
                 stable, self._text = agreed(self._text, text), text
+                self._service.metrics.partial(time.monotonic() - began)
                 await self._send(event(
                     "conversation.item.input_audio_transcription.hypothesis",
                     item_id=turn.item_id, content_index=0, text=text, stable_chars=stable,
