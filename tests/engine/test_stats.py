@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from moss_audio.engine import GenerationOptions, Request
 from moss_audio.engine.local import LocalEngine
-from moss_audio.engine.stats import Tally
+from moss_audio.engine.stats import PowerCounts
 from moss_audio.testing.tokenizer import tiny_prompt_spec
 from tests.engine.conftest import build_engine, noise
 from tests.engine.fake_runner import TOKENIZER, FakeRunner
@@ -19,14 +19,14 @@ CLIP = noise(2.0, 0)
 
 
 @given(st.lists(st.floats(0, 1e6), max_size=50))
-def test_a_tally_counts_what_is_no_larger(values: list[float]) -> None:
-    tally = Tally(0.5, places=8)
+def test_a_histogram_counts_what_is_no_larger(values: list[float]) -> None:
+    counts = PowerCounts(0.5, places=8)
     for value in values:
-        tally.add(value)
-    for bound, count in tally.up_to():
+        counts.add(value)
+    for bound, count in counts.up_to():
         assert count == sum(value <= bound for value in values)
     assert bound == math.inf
-    assert math.isclose(tally.total, math.fsum(values), rel_tol=1e-9)
+    assert math.isclose(counts.total, math.fsum(values), rel_tol=1e-9)
 
 
 def test_what_is_kept_of_a_clip_counts_as_cached() -> None:

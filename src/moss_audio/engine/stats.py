@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
 
-class Tally:
+class PowerCounts:
     """How often a value was of which size: counts up to `unit`, twice as much, four times, ...
 
     Args:
@@ -34,9 +34,9 @@ class Tally:
             last = place == len(self._counts) - 1
             yield (math.inf if last else self._unit * 2**place), seen
 
-    def copy(self) -> Tally:
+    def copy(self) -> PowerCounts:
         """The same counts, which stay as they are."""
-        copied = Tally(self._unit)
+        copied = PowerCounts(self._unit)
         copied._counts, copied.total = list(self._counts), self.total
         return copied
 
@@ -81,8 +81,8 @@ class SchedulerStats:
     accepted_tokens: int = 0
     steps: int = 0
     busy_s: float = 0.0
-    step_tokens: Tally = field(default_factory=lambda: Tally(1))
-    token_gaps: Tally = field(default_factory=lambda: Tally(0.001))
+    step_tokens: PowerCounts = field(default_factory=lambda: PowerCounts(1))
+    token_gaps: PowerCounts = field(default_factory=lambda: PowerCounts(0.001))
 
     def snapshot(self, **now: int) -> SchedulerStats:
         """A copy with the counts of this moment."""

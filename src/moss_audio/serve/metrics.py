@@ -13,7 +13,7 @@ from prometheus_client.core import (
 )
 from prometheus_client.registry import Collector
 
-from moss_audio.engine.stats import SchedulerStats, Tally
+from moss_audio.engine.stats import PowerCounts, SchedulerStats
 from moss_audio.serve.work import Usage
 
 _SECONDS = (0.01, 0.05, 0.1, 0.25, 0.5, 1, 2, 4, 8, 15, 30, 60, 120, 300)
@@ -159,7 +159,7 @@ class _EngineMetrics(Collector):
         ):
             yield self._histogram(f"moss:{name}", text, tally)
 
-    def _histogram(self, name: str, text: str, tally: Tally) -> HistogramMetricFamily:
+    def _histogram(self, name: str, text: str, tally: PowerCounts) -> HistogramMetricFamily:
         counts = [(f"{bound:g}".replace("inf", "+Inf"), float(n)) for bound, n in tally.up_to()]
         family = HistogramMetricFamily(name, text, labels=["model"])
         family.add_metric([self._model], counts, tally.total)
