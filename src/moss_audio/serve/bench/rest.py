@@ -19,7 +19,7 @@ from moss_audio.serve.bench.plan import Task
 T = TypeVar("T")
 
 QUESTION = "What is said in this recording, and what else is heard?"
-_ANSWER_TOKENS = 128
+ANSWER_TOKENS = 128
 # Nothing of what a server lacks is a fault of its speed.
 _LACKING = (400, 404, 405, 415, 422, 501)
 
@@ -107,7 +107,7 @@ class RestClient:
         ]
         asked = {
             "model": self._model, "messages": [{"role": "user", "content": content}],
-            "temperature": 0, "max_tokens": _ANSWER_TOKENS, "stream": streaming,
+            "temperature": 0, "max_tokens": ANSWER_TOKENS, "stream": streaming,
         }  # fmt: skip
         body = json.dumps(asked).encode()
         if streaming:
