@@ -165,6 +165,14 @@ class ServeOptions:
             rich_help_panel=_LIMITS,
         ),
     ] = None
+    vad: Annotated[
+        str,
+        typer.Option(
+            "--vad",
+            help="What finds the turns of live sessions: energy, or silero, a network that knows "
+            "voices from other sounds (pip install --no-deps silero-vad).",
+        ),
+    ] = "energy"
     backend: Annotated[
         str | None,
         typer.Option(
@@ -230,6 +238,7 @@ class ServeOptions:
             url_hosts=tuple(self.url_hosts or ()),
             insecure=self.insecure,
             page=self.page,
+            vad=self.vad,
             limits=limits,
         )
 
@@ -291,10 +300,13 @@ def serve(options: ServeOptions) -> None:
     for package in ("starlette", "uvicorn", "python_multipart", "prometheus_client", "websockets"):
         if util.find_spec(package) is None:
             raise MissingDependencyError(package.replace("_", "-"), "serve", "moss-audio serve")
+    from moss_audio.serve.realtime.silero import silero_file
     from moss_audio.serve.run import serve as run
 
     options.check()
     config = options.config()
+    if config.vad == "silero":
+        silero_file()  # told before the model is loaded
     if config.insecure and not config.keys:
         complain(
             f"everyone who can reach {config.host} can use this server: no key is asked for",

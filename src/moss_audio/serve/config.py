@@ -9,6 +9,7 @@ from moss_audio.errors import MossAudioError
 from moss_audio.recordings.web import AllowedHosts
 
 MIB = 2**20
+VADS = ("energy", "silero")
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 
@@ -89,6 +90,7 @@ class ServerConfig:
         insecure: another address than this machine's may go without keys, and this machine's may
             have other names, as behind a proxy.
         page: show the page at `/`.
+        vad: what finds the turns of live sessions, a name of `VADS`.
 
     Raises:
         MossAudioError: where everybody on the network could use it and nobody said so, and for what
@@ -103,6 +105,7 @@ class ServerConfig:
     url_hosts: tuple[str, ...] = ()
     insecure: bool = False
     page: bool = True
+    vad: str = VADS[0]
     limits: Limits = field(default_factory=Limits)
 
     def __post_init__(self) -> None:
@@ -111,6 +114,8 @@ class ServerConfig:
         if any(not key.strip() or not key.isascii() for key in self.keys):
             raise MossAudioError("an API key is empty or not ASCII: give another")
         AllowedHosts.of(self.url_hosts)
+        if self.vad not in VADS:
+            raise MossAudioError(f"vad={self.vad!r}: give one of {', '.join(VADS)}")
         if not self.local and not self.keys and not self.insecure:
             raise MossAudioError(
                 f"host {self.host}: others could reach the server without a key; give --api-key, "

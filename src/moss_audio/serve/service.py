@@ -20,6 +20,8 @@ from moss_audio.serve.config import ServerConfig
 from moss_audio.serve.ephemeral import EphemeralKeys
 from moss_audio.serve.errors import ApiError, ClientGone
 from moss_audio.serve.metrics import Metrics
+from moss_audio.serve.realtime.silero import Silero
+from moss_audio.serve.realtime.vad import EnergyVad, MakeDetector
 from moss_audio.serve.uploads import Fetcher
 from moss_audio.serve.work import Job, MeteredEngine, SharedEngine, Usage, Work, WorkThreads
 
@@ -58,6 +60,9 @@ class Service:
         self.created = int(time.time())
         self.keys = Keys(config.keys)
         self.ephemeral = EphemeralKeys()
+        self.make_detector: MakeDetector = EnergyVad
+        if config.vad == "silero":
+            self.make_detector = Silero().detector
         self.metrics = Metrics(config.names[0])
         self.backend: BackendWatch | None = None
         if isinstance(model.engine, RemoteEngine):

@@ -1,9 +1,10 @@
-"""Makes a session of ONNX Runtime from a graph that was built here."""
+"""Makes sessions of ONNX Runtime."""
 
 from __future__ import annotations
 
 import contextlib
 import ctypes
+from pathlib import Path
 
 import onnxruntime as ort
 
@@ -14,20 +15,17 @@ _ERROR = 3  # severity from which ONNX Runtime logs
 
 
 def session(graph: Graph, threads: int, *, optimize: bool = True) -> ort.InferenceSession:
-    """A session on the CPU. Its threads sleep while they have nothing to do, and memory that a run
-    no longer needs goes back. The graph's tensors are given away: it makes one session.
+    """A session on the CPU, of a graph that was built here. Its threads sleep while they have
+    nothing to do, and memory that a run no longer needs goes back. The graph's tensors are given
+    away: it makes one session.
 
     Args:
         threads: how many compute one operator together.
         optimize: let ONNX Runtime look for a faster form of the graph, which takes time.
     """
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.log_severity_level = _ERROR
-    options.enable_cpu_mem_arena = False
+    options = _options(threads)
     if not optimize:
         options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
-    options.add_session_config_entry(_SPINNING, "0")
     values = [ort.OrtValue.ortvalue_from_numpy(array) for array in graph.given.values()]
     options.add_external_initializers(list(graph.given), values)
     made = ort.InferenceSession(graph.model(), options, providers=["CPUExecutionProvider"])
@@ -35,6 +33,20 @@ def session(graph: Graph, threads: int, *, optimize: bool = True) -> ort.Inferen
     graph.given.clear()
     _give_back()
     return made
+
+
+def file_session(path: Path, threads: int) -> ort.InferenceSession:
+    """The same from a file that others made."""
+    return ort.InferenceSession(str(path), _options(threads), providers=["CPUExecutionProvider"])
+
+
+def _options(threads: int) -> ort.SessionOptions:
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.log_severity_level = _ERROR
+    options.enable_cpu_mem_arena = False
+    options.add_session_config_entry(_SPINNING, "0")
+    return options
 
 
 def _give_back() -> None:

@@ -8,7 +8,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from moss_audio.serve.realtime.config import TurnDetection
-from moss_audio.serve.realtime.vad import FRAME_MS, FRAME_SAMPLES, ONSET_FRAMES, EnergyVad
+from moss_audio.serve.realtime.vad import (
+    FRAME_MS,
+    FRAME_SAMPLES,
+    ONSET_FRAMES,
+    EnergyVad,
+    MakeDetector,
+    VoiceDetector,
+)
 from moss_audio.units import SAMPLE_RATE
 
 
@@ -32,15 +39,18 @@ class InputBuffer:
 
     Args:
         longest_s: a turn ends then.
+        make_detector: of voices.
     """
 
-    def __init__(self, longest_s: float) -> None:
+    def __init__(self, longest_s: float, make_detector: MakeDetector = EnergyVad) -> None:
+        self._make_detector = make_detector
         self._longest = round(longest_s * SAMPLE_RATE)
         self._held: list[np.ndarray] = []
         self._n_held = 0
         self._tail = np.empty(0, np.float32)  # less than a frame, with a detector
         self._position = 0  # samples of the session that were held, or let go
-        self._vad: EnergyVad | None = None
+        self._vad: VoiceDetector | None = None
+        self._turns = TurnDetection()
         self._before = 0  # frames that are kept where nobody speaks
 
     @property
@@ -68,12 +78,18 @@ class InputBuffer:
                 self._tail = np.empty(0, np.float32)
             return
         self._before = -(-turns.prefix_padding_ms // FRAME_MS) + ONSET_FRAMES
+        self._turns = turns
         if self._vad is not None:
-            self._vad.set(turns.threshold, turns.silence_ms)
+            self.understand(None)
             return
-        self._vad = EnergyVad(turns.threshold, turns.silence_ms)
+        self._vad = self._make_detector(turns.threshold, turns.silence_ms())
         self._position -= self._n_held  # it is held a second time
         yield from self.push(self._taken())
+
+    def understand(self, text: str | None) -> None:
+        """What seems to have been said of the turn so far, on which its end may depend."""
+        if self._vad is not None:
+            self._vad.set(self._turns.threshold, self._turns.silence_ms(text))
 
     def push(self, samples: np.ndarray) -> Iterator[Began | Ended]:
         """Hear samples `[n]`."""
@@ -115,6 +131,7 @@ class InputBuffer:
             self._position += len(samples)
 
     def _taken(self) -> np.ndarray:
+        self.understand(None)
         taken = np.concatenate(self._held) if self._held else np.empty(0, np.float32)
         self._held, self._n_held = [], 0
         return taken

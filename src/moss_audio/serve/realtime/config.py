@@ -10,6 +10,7 @@ from moss_audio.serve.chat import EFFORTS
 from moss_audio.serve.errors import ApiError
 from moss_audio.serve.forms import parse
 from moss_audio.serve.realtime.events import invalid, objects
+from moss_audio.serve.realtime.patience import silence_ms
 from moss_audio.settings import Between
 
 Kind = Literal["realtime", "transcription"]
@@ -18,8 +19,6 @@ Kind = Literal["realtime", "transcription"]
 _LOGPROBS = "item.input_audio_transcription.logprobs"
 _HYPOTHESES = "item.input_audio_transcription.hypothesis"
 _TELEPHONE_HZ = 8_000
-# Of semantic_vad: milliseconds of silence that end a turn.
-_PATIENCE = {"low": 1600, "medium": 1000, "auto": 1000, "high": 600}
 _INPUT = "session.audio.input"
 
 Milliseconds = Annotated[int, Between(0, 10_000)]
@@ -40,7 +39,8 @@ class AudioFormat:
 
 @dataclass(frozen=True)
 class TurnDetection:
-    """How the server finds turns. `semantic_vad` is the same detector with longer silence.
+    """How the server finds turns. `semantic_vad` is the same detector, with a silence that depends
+    on what seems to have been said.
     `create_response` and `interrupt_response` are of conversations alone."""
 
     type: Literal["server_vad", "semantic_vad"] = "server_vad"
@@ -51,11 +51,11 @@ class TurnDetection:
     create_response: bool = True
     interrupt_response: bool = True
 
-    @property
-    def silence_ms(self) -> int:
-        """Milliseconds of silence that end a turn."""
-        semantic = self.type == "semantic_vad"
-        return _PATIENCE[self.eagerness] if semantic else self.silence_duration_ms
+    def silence_ms(self, text: str | None = None) -> int:
+        """Milliseconds of silence that end a turn, of which `text` is what is heard so far."""
+        if self.type == "semantic_vad":
+            return silence_ms(text, self.eagerness)
+        return self.silence_duration_ms
 
     def told(self, kind: Kind) -> dict[str, Any]:
         """As a client sees it."""

@@ -47,7 +47,9 @@ async def realtime(socket: WebSocket) -> None:
     kind: Kind = "transcription" if asked.get("intent") == "transcription" else "realtime"
     setup = socket.state.session or {}
     model = asked.get("model") or setup.get("model") or ""
-    session = RealtimeSession(service.name, model, service.config.limits, kind, setup)
+    session = RealtimeSession(
+        service.name, model, service.config.limits, kind, setup, service.make_detector
+    )
     with service.live_session(socket.state.key):
         await socket.accept("realtime" if "realtime" in socket.scope["subprotocols"] else None)
         await _Connection(socket, service, session).run()

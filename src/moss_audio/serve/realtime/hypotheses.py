@@ -1,4 +1,5 @@
-"""What may be being said: transcripts of a turn that is still open, for those who ask for them."""
+"""What may be being said: transcripts of a turn that is still open, for those who ask for them, and
+to find its end by."""
 
 from __future__ import annotations
 
@@ -66,15 +67,18 @@ class Hypotheses:
             heard_s, began = now_s, time.monotonic()
             text = await self._transcribed(turn.samples)
             pause_s = max(_LOOK_S, time.monotonic() - began)
-            if text and self._session.item_id == turn.item_id:
+            wanted = text is not None and self._session.understood(turn.item_id, text)
+            if text and turn.item_id == self._session.item_id:
                 stable, self._text = agreed(self._text, text), text
                 self._service.metrics.partial(time.monotonic() - began)
+                if not wanted:
+                    continue
                 await self._send(event(
                     "conversation.item.input_audio_transcription.hypothesis",
                     item_id=turn.item_id, content_index=0, text=text, stable_chars=stable,
                 ))  # fmt: skip
 
-    async def _transcribed(self, samples: Any) -> str:
+    async def _transcribed(self, samples: Any) -> str | None:
         def work(engine: MeteredEngine) -> Generator[Transcript, None, None]:
             answer = AnswerStream(
                 engine, self._service.model.query("transcribe", (samples, SAMPLE_RATE))
@@ -90,10 +94,10 @@ class Hypotheses:
             )
             (found,) = [item async for item in self._job.items()]
         except CancelledError:
-            return ""
+            return None
         except Exception as error:
             as_api_error(error)  # which logs it; the turn itself will tell
-            return ""
+            return None
         finally:
             self._job = None
         return str(found.text)

@@ -36,6 +36,7 @@ from moss_audio.serve.realtime.items import (
 )
 from moss_audio.serve.realtime.plans import planned
 from moss_audio.serve.realtime.replies import OpenReplies, Reply
+from moss_audio.serve.realtime.vad import EnergyVad, MakeDetector
 from moss_audio.units import SAMPLE_RATE
 
 
@@ -70,11 +71,13 @@ class RealtimeSession:
         limits: how long a turn and a session may be, and how much is kept.
         kind: of session.
         setup: the session that the client's key brings with it; raises ApiError for a wrong value.
+        make_detector: of voices.
     """
 
     def __init__(
         self, check_model: Callable[[str], str], model: str, limits: Limits,
         kind: Kind = "transcription", setup: Mapping[str, Any] | None = None,
+        make_detector: MakeDetector = EnergyVad,
     ) -> None:  # fmt: skip
         self._id = new_id("sess")
         self._expires_at = int(time.time() + limits.session_s)
@@ -82,7 +85,7 @@ class RealtimeSession:
         self._config = SessionConfig(check_model, model, kind)
         self._config.update(setup)
         self._audio = AppendedAudio(self._config.format)
-        self._buffer = InputBuffer(limits.turn_s)
+        self._buffer = InputBuffer(limits.turn_s, make_detector)
         list(self._buffer.detect(self._config.turn_detection))
         self._item = new_id("item")
         self._started = ""  # the item whose beginning was told
@@ -100,10 +103,19 @@ class RealtimeSession:
         return self._item
 
     def open_turn(self) -> CommittedTurn | None:
-        """What would be committed now; None where nobody speaks, or hypotheses are not wanted."""
-        if not self._config.hypotheses or not self._buffer.speaking:
+        """What would be committed now; None where nobody speaks, or nobody wants to know."""
+        turns = self._config.turn_detection
+        asked = self._config.hypotheses or (turns is not None and turns.type == "semantic_vad")
+        if not asked or not self._buffer.speaking:
             return None
         return CommittedTurn(self._item, self._buffer.peek(), logprobs=False)
+
+    def understood(self, item_id: str, text: str) -> bool:
+        """What seems to have been said of the open turn so far. Whether the client wants it."""
+        if item_id != self._item:
+            return False
+        self._buffer.understand(text)
+        return self._config.hypotheses
 
     def created(self) -> Event:
         """The first event."""
