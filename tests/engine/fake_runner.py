@@ -7,17 +7,25 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from moss_audio.dsp.mel import log_mel
 from moss_audio.engine.prompts import EncodedClip, HashedClip
 from moss_audio.engine.runner import Piece
 from moss_audio.testing.tokenizer import tiny_tokenizer
+from moss_audio.units import num_tokens
 
 TOKENIZER = tiny_tokenizer()
 END = TOKENIZER.convert_tokens_to_ids("<|im_end|>")
 LETTERS = [TOKENIZER.encode(c, add_special_tokens=False)[0] for c in "abcdefghijkl"]
 
 
+class FakeFeatures(list[tuple[str, int]]):
+    """Of each token what it depends on."""
+
+    n_bytes = 0
+
+
 class FakeCache:
-    """What a sequence holds: ids, and of audio the clip's key."""
+    """What a sequence holds: ids, and of audio the features."""
 
     def __init__(self, runner: FakeRunner, held: Sequence[object] = ()) -> None:
         self._runner, self.held = runner, list(held)
@@ -59,7 +67,7 @@ class FakeLogits:
 
 class FakeRunner:
     max_rows, prefill_tokens, batch_tokens = 4, 16, 400
-    max_positions, chunk_frames = 500, 400
+    max_positions, chunk_frames, n_mels = 500, 400, 8
     eos_ids: frozenset[int] = frozenset()
     exact = True
     description = precision = "counting"
@@ -77,9 +85,31 @@ class FakeRunner:
 
     def encode(self, clips: Sequence[HashedClip], *, keep: bool) -> list[EncodedClip]:
         self.encoded += [clip.key for clip in clips]
-        return [
-            EncodedClip(c.key, c.n_tokens, None, 0, c.n_frames, c.longest, c.samples) for c in clips
-        ]
+        out = []
+        for c in clips:
+            features = c.encoded.features if c.encoded is not None else None
+            if features is None:
+                assert c.samples is not None
+                features = self.encode_mel(log_mel(c.samples, self.n_mels), c.longest)
+            out.append(
+                EncodedClip(c.key, c.n_tokens, features, 0, c.n_frames, c.longest, c.samples)
+            )
+        return out
+
+    def encode_mel(self, mel: np.ndarray, longest: int) -> FakeFeatures:
+        """As the model's: a token depends on all of its chunk, and on nothing beside it but, in a
+        chunk that is not full, on the longest clip."""
+        features = FakeFeatures()
+        for first in range(0, mel.shape[1], self.chunk_frames):
+            chunk = np.ascontiguousarray(mel[:, first : first + self.chunk_frames])
+            n_frames = chunk.shape[1]
+            seen = max(n_frames, min(self.chunk_frames, longest))
+            digest = hashlib.blake2b(chunk.data, digest_size=8, salt=str(seen).encode()).hexdigest()
+            features += [(digest, i) for i in range(num_tokens(n_frames))]
+        return features
+
+    def joined(self, features: Sequence[FakeFeatures]) -> FakeFeatures:
+        return FakeFeatures(row for one in features for row in one)
 
     def cache(self) -> FakeCache:
         return FakeCache(self)
@@ -92,7 +122,7 @@ class FakeRunner:
             assert cache in self.caches, "a closed sequence"
             new: list[object] = list(piece.ids)
             if piece.audio is not None:
-                rows = [(p.clip.key, i) for p in piece.audio.parts for i in range(p.first, p.end)]
+                rows = [row for p in piece.audio.parts for row in p.clip.features[p.first : p.end]]
                 places = [place for place, is_audio in enumerate(piece.audio.mask) if is_audio]
                 for place, row in zip(places, rows, strict=True):
                     new[place] = row

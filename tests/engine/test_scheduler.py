@@ -405,7 +405,7 @@ def test_rows_that_do_not_fit_together_are_tried_alone() -> None:
 
 def test_a_right_guess_is_checked_in_one_pass_and_a_wrong_one_changes_nothing() -> None:
     engine, runner = build()
-    plain = Request.question("uv", CLIPS[1], options=GenerationOptions(max_new_tokens=40))
+    plain = Request.question("uy", CLIPS[1], options=GenerationOptions(max_new_tokens=40))
     answer = engine.generate([plain])[0]
     assert len(answer.text) > 5
 

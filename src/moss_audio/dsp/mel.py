@@ -20,7 +20,8 @@ N_FFT = 400  # 25 ms
 
 LOG_FLOOR = 1e-10
 DYNAMIC_RANGE = 8.0  # in log10 units: 80 dB below the clip's maximum
-_BLOCK_FRAMES = 256  # transformed at once: what a processor's cache holds
+LOG_SCALE = np.float32(0.25 / math.log(10.0))  # of natural logarithms in the features
+_BLOCK_FRAMES = 200  # transformed at once: what a processor's cache holds
 _BANDS = 4  # a triangle covers few bins: a product over all of them multiplies mostly zeros
 
 
@@ -71,20 +72,27 @@ def _bands(n_mels: int) -> tuple[tuple[slice, slice, np.ndarray], ...]:
     return tuple(bands)
 
 
-def _mel_energies(padded: np.ndarray, n_frames: int, n_mels: int) -> np.ndarray:
-    """Mel energies `[n_mels, n_frames]` of padded samples; frame i starts at 160 i.
+def _mel_energies(padded: np.ndarray, place: int, n_frames: int, n_mels: int) -> np.ndarray:
+    """Mel energies `[n_mels, n_frames]` of padded samples; frame i of them starts at 160 i, and is
+    frame `place + i` of its clip.
 
-    The transform is in float64: float32 blurs what lies far below a frame's strongest bin.
+    The transform is in float64: float32 blurs what lies far below a frame's strongest bin. The
+    product with the filters is always one of as many rows, in which a frame has the same place, so
+    that it does not matter which frames are computed together: not a bit of any differs.
     """
     out = np.empty((n_mels, n_frames), np.float32)
     frames = np.lib.stride_tricks.sliding_window_view(padded, N_FFT)[::HOP_SAMPLES]
-    squares = np.empty((min(n_frames, _BLOCK_FRAMES), N_FFT + 2), np.float32)
-    for first in range(0, n_frames, _BLOCK_FRAMES):
-        block = frames[first : min(first + _BLOCK_FRAMES, n_frames)]
-        parts = np.fft.rfft(block * _window()).view(np.float64)
-        own = np.multiply(parts, parts, out=squares[: len(block)], casting="same_kind")
+    squares = np.zeros((_BLOCK_FRAMES, N_FFT + 2), np.float32)
+    first = 0
+    while first < n_frames:
+        row = (place + first) % _BLOCK_FRAMES
+        end = min(first + _BLOCK_FRAMES - row, n_frames)
+        rows = slice(row, row + end - first)
+        parts = np.fft.rfft(frames[first:end] * _window()).view(np.float64)
+        np.multiply(parts, parts, out=squares[rows], casting="same_kind")
         for mels, bins, weights in _bands(n_mels):
-            out[mels, first : first + len(block)] = (own[:, bins] @ weights).T
+            out[mels, first:end] = (squares[:, bins] @ weights)[rows].T
+        first = end
     return out
 
 
@@ -114,13 +122,47 @@ def log_mel(samples: Any, n_mels: int = 128) -> np.ndarray:
     n_frames = num_frames(len(clip))
     if n_frames == 0:
         return np.empty((n_mels, 0), np.float32)
-    energies = _mel_energies(np.pad(clip, N_FFT // 2, mode="reflect"), n_frames, n_mels)
+    energies = frame_energies(clip, 0, n_frames, n_mels)
     # The extractor takes the maximum over one frame more than it keeps only on its padded input;
     # over a whole clip both drop the last frame first.
-    floor = max(LOG_FLOOR, float(energies.max()) * 10.0**-DYNAMIC_RANGE)
-    logs = np.log(np.maximum(energies, floor, out=energies), out=energies)
+    return floored_logs(energies, float(energies.max()))
+
+
+def frame_energies(clip: np.ndarray, first: int, end: int, n_mels: int) -> np.ndarray:
+    """Mel energies of some frames of a clip: bit for bit those that all of it has there.
+
+    Args:
+        clip: float32 samples `[n]` at 16 kHz.
+        first, end: the frames; at most `n // 160`.
+
+    Returns:
+        float32 `[n_mels, end - first]`. As long as `160 * end + 40 <= n`, more samples behind the
+        clip do not change them: they are not mirrored at its end yet.
+    """
+    half = N_FFT // 2
+    begin, stop = HOP_SAMPLES * first - half, HOP_SAMPLES * (end - 1) + half
+    ends = max(0, -begin), max(0, stop - len(clip))
+    low = max(0, begin)
+    part = clip[low:stop]
+    if ends[1]:  # the mirror needs what lies before it
+        low = max(0, min(low, len(clip) - half - 1))
+        part = np.pad(clip[low:], (half if low == 0 else 0, ends[1]), mode="reflect")
+        part = part[begin - low + (half if low == 0 else 0) :]
+    elif ends[0]:
+        part = np.pad(clip[: max(stop, half + 1)], (half, 0), mode="reflect")[begin + half :]
+    return _mel_energies(part, first, end - first, n_mels)
+
+
+def energy_floor(maximum: float) -> float:
+    """The energy below which nothing is told apart in a clip whose largest is `maximum`."""
+    return max(LOG_FLOOR, maximum * 10.0**-DYNAMIC_RANGE)
+
+
+def floored_logs(energies: np.ndarray, maximum: float) -> np.ndarray:
+    """Log-mel features of a clip whose largest energy is `maximum`; in the place of `energies`."""
+    logs = np.log(np.maximum(energies, energy_floor(maximum), out=energies), out=energies)
     # floored and scaled in fewer passes: (log10(e) + 4) / 4 = 1 + ln(e) / (4 ln 10)
-    logs *= np.float32(0.25 / math.log(10.0))
+    logs *= LOG_SCALE
     logs += np.float32(1.0)
     return logs
 
@@ -168,7 +210,7 @@ class LogMelStream:
     def _emit(self, count: int) -> np.ndarray:
         if count <= 0:
             return np.empty((self.n_mels, 0), np.float32)
-        energies = _mel_energies(self._pending, count, self.n_mels)
+        energies = _mel_energies(self._pending, self._frames_out, count, self.n_mels)
         frames = np.log10(np.maximum(energies, LOG_FLOOR, out=energies), out=energies)
         # Keep what the right reflection at the end may need: 200 samples and one more.
         used = min(count * HOP_SAMPLES, max(0, len(self._pending) - N_FFT // 2 - 1))

@@ -10,6 +10,7 @@ import numpy as np
 
 from moss_audio.engine.base import ClipLike, Generation, GenerationOptions, Request
 from moss_audio.engine.handle import Handle, wait_for
+from moss_audio.engine.live import TOLERANCE, LiveClip
 from moss_audio.engine.prompts import EncodedClip, Prompt, PromptMaker
 from moss_audio.engine.row import AnswerRow
 from moss_audio.engine.runner import Runner
@@ -144,6 +145,11 @@ class LocalEngine:
             AudioError: if it is no clip.
         """
         return LocalSession(self, clip)
+
+    def live(self, *, tolerance: float = TOLERANCE, priority: int = 0, key: str = "") -> LiveClip:
+        """A clip that is heard while it grows: see `LiveClip`."""
+        how: dict[str, Any] = {"tolerance": tolerance, "priority": priority, "key": key}
+        return LiveClip(self.runner, self.scheduler, self.prompts, **how)
 
     def check(self, request: Request) -> int:
         """Positions of the prompt.

@@ -21,6 +21,7 @@ from typing import Any
 
 from moss_audio.engine.base import Generation
 from moss_audio.engine.fair import FairQueue
+from moss_audio.engine.growing import Growth
 from moss_audio.engine.handle import Handle
 from moss_audio.engine.prefill import Fill, Prefix, Prefixes
 from moss_audio.engine.prompts import EncodedClip, Prompt
@@ -36,12 +37,22 @@ _PATIENCE = 8
 
 
 class QueuedPrompt:
-    """A request: its prompt, and the answers wanted of it (none: only its prefix is)."""
+    """A request: its prompt, and the answers wanted of it (none: only its prefix is).
+
+    Args:
+        opening: gives a sequence that holds the beginning of the prefix, where there is one.
+    """
 
     def __init__(
-        self, prompt: Prompt, answers: Sequence[AnswerRow], handle: Handle, draft: Sequence[int]
+        self,
+        prompt: Prompt,
+        answers: Sequence[AnswerRow],
+        handle: Handle,
+        draft: Sequence[int] = (),
+        opening: Callable[[], KVCache | None] | None = None,
     ) -> None:
         self.prompt, self.answers, self.handle, self.draft = prompt, answers, handle, draft
+        self.opening = opening
         self.prefix: Prefix | None = None
         self.rest: Fill | None = None  # what follows the prefix
         self.pending: list[AnswerRow] = []  # have their first token, but no row yet
@@ -118,6 +129,7 @@ class Loop:
 
     Attributes:
         closed: no more commands are taken.
+        growth: clips that are still being heard.
     """
 
     def __init__(self, runner: Runner, max_rows: int, batch_tokens: int, reuse_bytes: int) -> None:
@@ -130,6 +142,7 @@ class Loop:
         self._forking: list[QueuedPrompt] = []
         self._rows: list[DecodedRow] = []
         self._prefixes = Prefixes(reuse_bytes)
+        self.growth = Growth(runner)
         self._held_back = 0  # steps for which requests could have been let in
         self._stats = SchedulerStats()
         self._thread: threading.Thread | None = None
@@ -163,8 +176,8 @@ class Loop:
             self._thread.join(timeout_s)
 
     def _run(self) -> None:
-        while self._obey(wait=not self._tasks):
-            if not self._tasks:
+        while self._obey(wait=not self._tasks and not self.growth.busy):
+            if not self._tasks and not self.growth.busy:
                 continue
             began = time.perf_counter()
             try:
@@ -172,7 +185,9 @@ class Loop:
             except Exception as error:  # whatever it is, nobody may wait for ever
                 self._end_all(error)
             self._stats.busy_s += time.perf_counter() - began
-        self._end_all(MossAudioError("the engine was closed before the answer was complete"))
+        closed = MossAudioError("the engine was closed before the answer was complete")
+        self._end_all(closed)
+        self.growth.end_all(closed)
         self.forget()
 
     def state(self) -> SchedulerStats:
@@ -184,6 +199,9 @@ class Loop:
             prefixes=len(self._prefixes),
             positions=self._stats.positions if busy else 0,
             room=self._batch_tokens,
+            live=len(self.growth),
+            live_chunks=self.growth.chunks,
+            repaired_chunks=self.growth.repaired,
         )
 
     def add(self, task: QueuedPrompt) -> None:
@@ -220,7 +238,9 @@ class Loop:
     def _step(self) -> None:
         self._stats.steps += 1
         self._admit()
-        n_tokens = self._decode() + self._fill()
+        n_tokens = self._decode()
+        n_tokens += self.growth.step(self._highest_priority)
+        n_tokens += self._fill()
         if n_tokens:
             self._stats.step_tokens.add(n_tokens)
         lengths = self._lengths()
@@ -230,6 +250,11 @@ class Loop:
         """Of the sequences that are being computed."""
         lengths = [row.cache.length for row in self._rows]
         return lengths + [task.length for task in self._filling]
+
+    def _highest_priority(self) -> int | None:
+        """Of what is being answered."""
+        answered = [row.task for row in self._rows] + self._filling
+        return max((task.priority for task in answered), default=None)
 
     def _room(self, length: int) -> bool:
         """Whether one more of so many positions may join."""
@@ -345,6 +370,8 @@ class Loop:
         prefix, prompt = task.prefix, task.prompt
         if task.rest is None:
             if prefix is not None and not prefix.ready:
+                if prefix.cache is None and task.opening is not None:
+                    prefix.cache = task.opening()
                 prefix.cache = prefix.cache or self._runner.cache()
                 return prefix
             if not task.answers:

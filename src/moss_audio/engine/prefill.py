@@ -106,7 +106,7 @@ class Prefixes:
         prefix = self._entries.setdefault(prompt.prefix_key, Prefix(prompt))
         self._entries.move_to_end(prefix.key)
         prefix.holders += 1
-        prefix.reuse = prefix.reuse or prompt.request.reuse
+        prefix.reuse = prefix.reuse or prompt.reuse
         return prefix
 
     def release(self, prefix: Prefix) -> None:

@@ -13,7 +13,13 @@ from moss_audio.engine.base import ClipLike, Request
 from moss_audio.engine.thinking import ThinkIds, check_thinking
 from moss_audio.errors import AudioError, PromptError
 from moss_audio.prompt import ChatVocabulary, PromptSpec, render
-from moss_audio.units import HOP_SAMPLES, num_frames, num_tokens
+from moss_audio.units import (
+    FRAMES_PER_SECOND,
+    HOP_SAMPLES,
+    SAMPLE_RATE,
+    num_frames,
+    num_tokens,
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -21,7 +27,8 @@ class EncodedClip:
     """A clip as the decoder sees it; stands for its samples in requests.
 
     `features` are the runner's own. `samples` are kept of a clip shorter than a chunk: beside a
-    longer clip it is encoded anew.
+    longer clip it is encoded anew; and of one that was heard live (`live`), whose prefix is kept
+    as long as somebody holds it and no longer.
     """
 
     key: str
@@ -31,6 +38,7 @@ class EncodedClip:
     n_frames: int
     longest: int
     samples: np.ndarray | None
+    live: bool = False
 
     @property
     def encoding_key(self) -> tuple[str, int]:
@@ -75,6 +83,12 @@ class Prompt:
     prefix_length: int
     prefix_key: Hashable
     max_new_tokens: int
+
+    @property
+    def reuse(self) -> bool:
+        """Whether its prefix is worth keeping for later requests, when nobody holds it."""
+        live = any(clip.encoded is not None and clip.encoded.live for clip in self.clips)
+        return self.request.reuse and not live
 
 
 class PromptMaker:
@@ -142,10 +156,23 @@ class PromptMaker:
             )
         samples = clip_samples(clip, index)
         n_frames = num_frames(len(samples))
-        key = hashlib.blake2b(samples.data, digest_size=16).hexdigest()
+        longest = min(n_frames, self._chunk_frames)
         return HashedClip(
-            key, num_tokens(n_frames), n_frames, samples, None, min(n_frames, self._chunk_frames)
+            content_key(samples), num_tokens(n_frames), n_frames, samples, None, longest
         )
+
+
+def content_key(samples: np.ndarray) -> str:
+    """What tells samples `[n]` from all others."""
+    return hashlib.blake2b(samples.data, digest_size=16).hexdigest()
+
+
+def clip_seconds(clip: ClipLike) -> float:
+    """Seconds of a clip of a request; of a handle without samples to 10 ms."""
+    samples = getattr(clip, "samples", clip)
+    if samples is None:
+        return float(clip.n_frames) / FRAMES_PER_SECOND
+    return len(samples) / SAMPLE_RATE
 
 
 def clip_samples(clip: ClipLike, index: int = 0) -> np.ndarray:

@@ -85,6 +85,7 @@ class Runner(Protocol):
         batch_tokens: positions of all sequences together, padding included, that fit into memory.
         max_positions: of a prompt and its answer together.
         chunk_frames: mel frames that the encoder sees at once.
+        n_mels: bins of a frame.
         eos_ids: tokens that end an answer, as the checkpoint says.
         exact: whether hardly any token could depend on how many are computed in one pass. In
             bfloat16 and in 4 bits a near tie may fall either way.
@@ -97,6 +98,7 @@ class Runner(Protocol):
     batch_tokens: int
     max_positions: int
     chunk_frames: int
+    n_mels: int
     eos_ids: frozenset[int]
     exact: bool
     description: str
@@ -104,6 +106,13 @@ class Runner(Protocol):
 
     def encode(self, clips: Sequence[HashedClip], *, keep: bool) -> list[EncodedClip]:
         """Encodings of clips, kept from before or computed; `keep` them for later calls."""
+
+    def encode_mel(self, mel: np.ndarray, longest: int) -> Any:
+        """Features of log-mel frames `[mels, n]` of one clip, from the beginning of a chunk on.
+        `longest`: frames of the whole clip, or of a chunk if that is less."""
+
+    def joined(self, features: Sequence[Any]) -> Any:
+        """Features of the parts of a clip, one after the other, as those of the clip."""
 
     def cache(self) -> KVCache:
         """A new sequence without positions."""

@@ -15,11 +15,12 @@ from concurrent.futures import Future
 from functools import partial
 from typing import Any, TypeVar
 
+from moss_audio.engine.growing import GrowingClip, Growth
 from moss_audio.engine.handle import Handle
 from moss_audio.engine.loop import RUNNING, THREAD, Loop, QueuedPrompt
 from moss_audio.engine.prompts import Prompt
 from moss_audio.engine.row import AnswerRow
-from moss_audio.engine.runner import Runner
+from moss_audio.engine.runner import KVCache, Runner
 from moss_audio.engine.stats import SchedulerStats
 from moss_audio.errors import MossAudioError
 
@@ -83,10 +84,16 @@ class Scheduler:
         self._loop.tell(partial(self._loop.add, QueuedPrompt(prompt, answers, handle, draft)))
         return handle
 
-    def hold(self, prompt: Prompt) -> Callable[[], None]:
-        """Compute the prefix of a prompt now, and keep it until the returned function is called."""
+    def hold(
+        self, prompt: Prompt, opening: Callable[[], KVCache | None] | None = None
+    ) -> Callable[[], None]:
+        """Compute the prefix of a prompt now, and keep it until the returned function is called.
+
+        Args:
+            opening: called in the thread for a sequence that holds the beginning of the prefix.
+        """
         handle = Handle(self._cancel, pieces=False)
-        task = QueuedPrompt(prompt, (), handle, ())
+        task = QueuedPrompt(prompt, (), handle, opening=opening)
         release = partial(self._loop.inbox.put, partial(self._loop.let_go, task))
         self._loop.tell(partial(self._loop.add, task))
         try:
@@ -96,6 +103,19 @@ class Scheduler:
             release()  # it may have been done all the same
             raise
         return release
+
+    def tell_growth(self, command: Callable[[Growth], None]) -> None:
+        """Have something done in the thread for a clip that is still being heard.
+
+        Raises:
+            MossAudioError: if the engine is closed.
+        """
+        growth = self._loop.growth
+        self._loop.tell(lambda: command(growth))
+
+    def dropper(self, clip: GrowingClip) -> Callable[[], None]:
+        """What forgets a clip; it may be called at any time and from any thread."""
+        return partial(self._loop.inbox.put, partial(self._loop.growth.drop, clip))
 
     def call(self, function: Callable[[], T]) -> T:
         """What a function gives that is run in the thread, between two steps."""

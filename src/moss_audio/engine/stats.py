@@ -60,6 +60,9 @@ class SchedulerStats:
         draft_tokens, accepted_tokens: that were guessed and checked, and that were right.
         steps: with something to do.
         busy_s: seconds that they took.
+        live: clips that are still being heard.
+        live_chunks, repaired_chunks: chunks of such clips that were computed, and those whose
+            frames turned out to be others at the end.
         step_tokens: positions in a step.
         token_gaps: seconds from one token of an answer to its next.
     """
@@ -81,6 +84,9 @@ class SchedulerStats:
     accepted_tokens: int = 0
     steps: int = 0
     busy_s: float = 0.0
+    live: int = 0
+    live_chunks: int = 0
+    repaired_chunks: int = 0
     step_tokens: PowerCounts = field(default_factory=lambda: PowerCounts(1))
     token_gaps: PowerCounts = field(default_factory=lambda: PowerCounts(0.001))
 

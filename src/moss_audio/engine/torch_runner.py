@@ -60,7 +60,7 @@ class TorchRunner:
         self.chunk_frames: int = encoder.chunk_frames
         self.eos_ids = _eos_ids(model)
         self._n_layers: int = decoder.num_hidden_layers
-        self._n_mels: int = encoder.num_mel_bins
+        self.n_mels: int = encoder.num_mel_bins
         heads = decoder.num_attention_heads
         head_dim = getattr(decoder, "head_dim", None) or decoder.hidden_size // heads
         self._position_bytes: int = (
@@ -74,6 +74,23 @@ class TorchRunner:
     def encode(self, clips: Sequence[HashedClip], *, keep: bool) -> list[EncodedClip]:
         """Encode the clips that are not known yet, all in one pass."""
         return self._encoded.get(clips, self._features, keep=keep)
+
+    @torch.inference_mode()
+    def encode_mel(self, mel: np.ndarray, longest: int) -> AudioFeatures:
+        """Features of log-mel frames `[mels, n]` of one clip."""
+        data, frames = padded_mels([mel])
+        seen = torch.maximum(torch.tensor([longest]), frames)
+        return self.model.encode_audio(data.to(self.device), frames, seen)
+
+    @torch.inference_mode()
+    def joined(self, features: Sequence[AudioFeatures]) -> AudioFeatures:
+        """Features of the parts of a clip, as those of the clip."""
+        streams = zip(*(one.deepstack for one in features), strict=True)
+        return AudioFeatures(
+            torch.cat([one.embeds for one in features]),
+            tuple(torch.cat(stream) for stream in streams),
+            (sum(sum(one.lengths) for one in features),),
+        )
 
     def cache(self) -> TorchKVCache:
         """A new sequence without positions."""
@@ -134,7 +151,7 @@ class TorchRunner:
 
     def _features(self, clips: Sequence[HashedClip]) -> list[AudioFeatures]:
         """Features of clips, encoded in one pass."""
-        mels = [log_mel(clip.samples, self._n_mels) for clip in clips if clip.samples is not None]
+        mels = [log_mel(clip.samples, self.n_mels) for clip in clips if clip.samples is not None]
         data, frames = padded_mels(mels)
         longest = torch.tensor([clip.longest for clip in clips])
         features = self.model.encode_audio(

@@ -57,7 +57,7 @@ class OnnxRunner:
         self._sizes = sizes
         self.batch_tokens = min(16_384, _MEMORY_BYTES // position_bytes(sizes.decoder))
         self.max_positions = sizes.decoder.max_positions
-        self.chunk_frames = sizes.audio.chunk_frames
+        self.chunk_frames, self.n_mels = sizes.audio.chunk_frames, sizes.audio.num_mel_bins
         self.eos_ids = sizes.decoder.eos_ids
         self.precision = f"onnx.{bits}"
         # in 4 bits ONNX Runtime rounds a single token otherwise than several
@@ -76,6 +76,16 @@ class OnnxRunner:
     def encode(self, clips: Sequence[HashedClip], *, keep: bool) -> list[EncodedClip]:
         """Encodings of clips, kept from before or computed; `keep` them for later calls."""
         return self._encoded.get(clips, self._features, keep=keep)
+
+    def encode_mel(self, mel: np.ndarray, longest: int) -> ClipFeatures:
+        """Features of log-mel frames `[mels, n]` of one clip."""
+        return self._encoder.encode(mel, longest)
+
+    def joined(self, features: Sequence[ClipFeatures]) -> ClipFeatures:
+        """Features of the parts of a clip, as those of the clip."""
+        embeds = np.concatenate([one.embeds for one in features])
+        streams = zip(*(one.deepstack for one in features), strict=True)
+        return ClipFeatures(embeds, tuple(np.concatenate(stream) for stream in streams))
 
     def cache(self) -> OnnxCache:
         """A new sequence without positions."""
@@ -118,7 +128,7 @@ class OnnxRunner:
     def _features(self, clips: Sequence[HashedClip]) -> Iterator[ClipFeatures]:
         for clip in clips:
             assert clip.samples is not None
-            mel = log_mel(clip.samples, self._sizes.audio.num_mel_bins)
+            mel = log_mel(clip.samples, self.n_mels)
             yield self._encoder.encode(mel, clip.longest)
 
     def _step(self, caches: Sequence[OnnxCache], ids: Sequence[int]) -> list[OnnxLogits]:
