@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
 from moss_audio import __version__, settings
-from moss_audio.engine.base import GenerationOptions
+from moss_audio.engine.base import ClipLike, GenerationOptions
+from moss_audio.engine.live import TOLERANCE
 from moss_audio.errors import CheckpointError, MossAudioError
 from moss_audio.listen import (
     AnswerStream,
@@ -19,6 +20,7 @@ from moss_audio.listen import (
     listen,
     window_seconds,
 )
+from moss_audio.live import LiveRecording
 from moss_audio.longform import check_window
 from moss_audio.recordings import AudioInput, is_url
 from moss_audio.result import Answer, Caption, Segment, Timeline, Transcript
@@ -26,7 +28,6 @@ from moss_audio.tasks import get_task
 from moss_audio.tasks.transcribe import segments_from_words
 
 if TYPE_CHECKING:
-    import numpy as np
     import torch
 
     from moss_audio.engine.aligner import WordAligner
@@ -145,7 +146,7 @@ class MossAudio:
     """A loaded checkpoint.
 
     An input `x` is anything `load_audio` accepts: a path, URL, bytes, file object,
-    (array or tensor, rate).
+    (array or tensor, rate); or what `live` gives.
     A list of inputs gives a list of results, in order; all of them share batches. A recording
     longer than a window is walked in windows cut at silences, and its results are joined.
 
@@ -194,7 +195,9 @@ class MossAudio:
         """The longest stretch that is transcribed in one prompt, in seconds."""
         return window_seconds(self.engine)
 
-    def query(self, task: str, *clips: AudioInput, **options: Any) -> Query:
+    def query(
+        self, task: str, *clips: AudioInput | LiveRecording | ClipLike, **options: Any
+    ) -> Query:
         """One ask, for `listen`.
 
         Args:
@@ -261,15 +264,31 @@ class MossAudio:
         """
         return self._run("transcribe", x, {**options, "timestamps": timestamps})
 
-    def _aligned(self, timestamps: str) -> Callable[[Transcript, np.ndarray], Transcript]:
+    def live(self, *, tolerance: float = TOLERANCE) -> LiveRecording:
+        """A recording that grows while it is asked about: `push` samples `[n]` at 16 kHz, hand it
+        to any method at any time, `commit` it at its end and `close` it (or use `with`).
+
+        What is pushed is computed as it comes, so that an answer at the end waits for the last
+        few seconds alone.
+
+        Args:
+            tolerance: how much the features of a chunk of 4 s may differ in the mean from those of
+                a file, because its largest energy is known at the end alone; 0: not by a bit.
+
+        Raises:
+            MossAudioError: for a model on a server.
+        """
+        return LiveRecording(self.engine, self.window_s, tolerance=tolerance)
+
+    def _aligned(self, timestamps: str) -> Callable[[Transcript, ClipLike], Transcript]:
         from moss_audio.engine.aligner import WordAligner
 
         if self._aligner is None:
             self._aligner = WordAligner(self.engine)
         align = self._aligner
 
-        def refine(transcript: Transcript, samples: np.ndarray) -> Transcript:
-            words = align(samples, transcript.text)
+        def refine(transcript: Transcript, clip: ClipLike) -> Transcript:
+            words = align(clip, transcript.text)
             if not words:  # nothing said, or more words than tokens: what was written stays
                 whole = Segment(transcript.text, 0.0, transcript.duration)
                 untimed = transcript.text and not transcript.segments

@@ -16,14 +16,17 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from itertools import chain
 from typing import Any, Literal
 
 import numpy as np
 
-from moss_audio.engine.base import Engine, Generation, GenerationOptions, Request
+from moss_audio.engine.base import ClipLike, Engine, Generation, GenerationOptions, Request
+from moss_audio.engine.prompts import EncodedClip, clip_seconds
 from moss_audio.errors import AudioError, MossAudioError
+from moss_audio.live import LiveRecording, WindowMemory
 from moss_audio.longform import Window, is_silent, windows
 from moss_audio.recordings import (
     Audio,
@@ -57,18 +60,20 @@ class Query:
     """One ask: clips, what is asked about them, and how.
 
     Attributes:
-        clips: what `load_audio` takes. A task that walks recordings in windows takes one; others
-            take any number, which go into one prompt; none asks about text alone.
+        clips: what `load_audio` takes, a `LiveRecording`, or a handle of `LiveClip`. A task that
+            walks recordings in windows takes one; others take any number, which go into one
+            prompt; none asks about text alone.
         tasks: each answered about the same clips, which are read once; usually one.
         options: how to decode; where `bounded`, its max_new_tokens gives way to the task's own
             bound, which follows the clips' duration.
         start, end: the part of each clip in seconds.
         sample_rate: Hz of clips that are bare arrays.
         track: which audio track of clips that have several, from 1.
-        refine: called with each parsed answer and its window `[n]`; gives the result to keep.
+        refine: called with each parsed answer and its window, samples `[n]` or a handle; gives the
+            result to keep.
     """
 
-    clips: tuple[AudioInput, ...]
+    clips: tuple[Any, ...]
     tasks: tuple[Task[Any], ...]
     options: GenerationOptions = field(default_factory=GenerationOptions)
     bounded: bool = True
@@ -76,10 +81,12 @@ class Query:
     end: float | None = None
     sample_rate: int | None = None
     track: int | None = None
-    refine: Callable[[Any, np.ndarray], Any] | None = None
+    refine: Callable[[Any, ClipLike], Any] | None = None
 
     def __post_init__(self) -> None:
         check_part(self.start, self.end, self.track)
+        if any(map(_live, self.clips)) and (self.start, self.end, self.track) != (None,) * 3:
+            raise MossAudioError("start, end and track are of recordings, not of live sound")
 
     def how(self, x: AudioInput) -> dict[str, Any]:
         """The arguments with which a clip is loaded."""
@@ -151,8 +158,15 @@ def _listen(
     strict: bool,
     progress: Progress | None,
 ) -> Iterator[Heard]:
-    report = _Report(progress, queries)
-    for chunk in _chunks(_items(engine, queries, strict), engine.batch_size, parts):
+    with ExitStack() as held:
+        items = _items(engine, queries, strict, held)
+        yield from _heard(engine, items, parts, strict, _Report(progress, queries))
+
+
+def _heard(
+    engine: Engine, items: Iterator[_Item], parts: bool, strict: bool, report: _Report
+) -> Iterator[Heard]:
+    for chunk in _chunks(items, engine.batch_size, parts):
         answers = _answers(engine, [item for item in chunk if item.request], report.add)
         for item in chunk:
             ask = item.ask
@@ -185,8 +199,10 @@ class _Asked:
         self.warnings: Sequence[str] = ()
         self.error: MossAudioError | None = None
         self.silent = bool(query.clips)
+        self.held = ExitStack()  # of live sound, until it is answered
 
     def finish(self) -> Heard:
+        self.held.close()
         if self.error is not None:
             return Heard(self.index, error=self.error)
         notes = (*self.warnings, WARN_SILENT) if self.silent else tuple(self.warnings)
@@ -208,8 +224,20 @@ class _Item:
     duration_s: float = 0.0
     request: Request | None = None
     whole: bool = True  # the window is all that is heard
-    samples: np.ndarray | None = None  # kept only for `Query.refine`
+    clip: ClipLike | None = None  # kept only for `Query.refine`
+    memory: WindowMemory | None = None  # of live sound
     last: bool = False
+
+    @property
+    def known(self) -> Generation | None:
+        """The answer, where it was given before."""
+        if self.memory is None or self.request is None:
+            return None
+        return self.memory.answer(self.prompt, self.request.options)
+
+    @property
+    def prompt(self) -> str:
+        return self.ask.query.tasks[self.task].prompt
 
     def read(self, answer: Generation | MossAudioError | None) -> Any:
         """The parsed answer, with a warning where the engine ended it."""
@@ -218,9 +246,11 @@ class _Item:
             return task.silent(self.duration_s)
         if isinstance(answer, MossAudioError):
             raise answer
+        if self.memory is not None and self.request is not None:
+            self.memory.add(self.prompt, self.request.options, answer)
         result = _with_ending(task.parse(answer.text, self.duration_s), answer)
-        if self.ask.query.refine is not None and self.samples is not None:
-            result = self.ask.query.refine(result, self.samples)
+        if self.ask.query.refine is not None and self.clip is not None:
+            result = self.ask.query.refine(result, self.clip)
         if answer.logprobs is not None:
             result = task.with_confidence(result, [(t.end, t.logprob) for t in answer.logprobs])
         return result
@@ -262,6 +292,11 @@ def _answers(
     engine: Engine, items: Sequence[_Item], done: Callable[[_Item], None]
 ) -> dict[_Item, Generation | MossAudioError]:
     """The answer to each item, or its error."""
+    before = {item: answer for item in items if (answer := item.known) is not None}
+    if before:
+        for item in before:
+            done(item)
+        return before | _answers(engine, [item for item in items if item not in before], done)
     requests = [item.request for item in items if item.request is not None]
     found: dict[_Item, Generation | MossAudioError] = {}
 
@@ -300,9 +335,14 @@ def _chunks(items: Iterator[_Item], batch_size: int, early: bool) -> Iterator[li
         yield chunk
 
 
-def _items(engine: Engine, queries: Iterable[Query], strict: bool) -> Iterator[_Item]:
+def _items(
+    engine: Engine, queries: Iterable[Query], strict: bool, held: ExitStack
+) -> Iterator[_Item]:
+    """All items of all asks. `held` closes what an ask holds where nobody goes through all."""
     for index, query in enumerate(queries):
         ask = _Asked(index, query)
+        if any(map(_live, query.clips)):
+            held.push(ask.held)
         try:
             yield from _items_of(engine, ask)
         except MossAudioError as error:
@@ -315,39 +355,69 @@ def _items(engine: Engine, queries: Iterable[Query], strict: bool) -> Iterator[_
 def _items_of(engine: Engine, ask: _Asked) -> Iterator[_Item]:
     query = ask.query
     prompts = [task.prompt for task in query.tasks]
-    for clips, start_s, whole in _prompts(engine, ask):
+    for clips, start_s, whole, memory in _prompts(engine, ask):
         if ask.error is not None:
             return  # an earlier window could not be answered
-        duration_s = sum(len(clip) for clip in clips) / SAMPLE_RATE
-        silent = all(is_silent(clip) for clip in clips)
+        duration_s = sum(map(clip_seconds, clips))
+        silent = all(map(_is_silent, clips))
         for index, (task, prompt) in enumerate(zip(query.tasks, prompts, strict=True)):
             request = None
             if not (silent and clips and task.silent(duration_s) is not None):
                 ask.silent = False
                 options = _bounded(engine, query, task, duration_s)
                 request = Request.question(prompt, *clips, options=options, reuse=whole)
+                if memory is not None:
+                    request = replace(request, draft=memory.draft(prompt))
                 engine.check(request)
             kept = clips[0] if query.refine is not None and request is not None else None
-            yield _Item(ask, index, start_s, duration_s, request, whole, kept)
+            yield _Item(ask, index, start_s, duration_s, request, whole, kept, memory)
 
 
-def _prompts(engine: Engine, ask: _Asked) -> Iterator[tuple[list[np.ndarray], float, bool]]:
-    """The clips of each prompt of an ask, the second in which they begin, and whether they are all
-    that is heard."""
+def _prompts(
+    engine: Engine, ask: _Asked
+) -> Iterator[tuple[list[ClipLike], float, bool, WindowMemory | None]]:
+    """The clips of each prompt of an ask, the second in which they begin, whether they are all that
+    is heard, and what was answered about them before."""
     query = ask.query
     if all(task.windowed for task in query.tasks):
         if len(query.clips) != 1:
             raise MossAudioError(f"{query.tasks[0].name}: give one clip, not {len(query.clips)}")
-        for window, whole in _windows(ask, window_seconds(engine)):
-            yield [window.samples], window.start_s, whole
+        (x,) = query.clips
+        if isinstance(x, LiveRecording):
+            for live in ask.held.enter_context(x.windows()):
+                yield [live.clip], live.start_s, live.alone, live.memory
+        elif isinstance(x, EncodedClip):
+            yield [x], 0.0, True, None
+        else:
+            for window, whole in _windows(ask, window_seconds(engine)):
+                yield [window.samples], window.start_s, whole, None
         return
-    heard = prompt_clips(engine, query)
-    ask.warnings = [line for one in heard for line in one.warnings]
-    yield [one.samples for one in heard], 0.0, True
+    recordings = iter(prompt_clips(engine, query))
+    clips: list[ClipLike] = []
+    for x in query.clips:
+        if isinstance(x, LiveRecording):
+            clips.append(ask.held.enter_context(x.whole()))
+        elif isinstance(x, EncodedClip):
+            clips.append(x)
+        else:
+            heard = next(recordings)
+            ask.warnings = [*ask.warnings, *heard.warnings]
+            clips.append(heard.samples)
+    yield clips, 0.0, True, None
+
+
+def _live(x: Any) -> bool:
+    """Whether a clip of a query needs no loading."""
+    return isinstance(x, LiveRecording | EncodedClip)
+
+
+def _is_silent(clip: ClipLike) -> bool:
+    samples = clip.samples if isinstance(clip, EncodedClip) else clip
+    return samples is not None and is_silent(samples)
 
 
 def prompt_clips(engine: Engine, query: Query) -> list[Audio]:
-    """The clips of a query whose tasks are not windowed, loaded.
+    """The recordings of a query whose tasks are not windowed, loaded; live sound is left out.
 
     Raises:
         AudioError: for a clip that is not usable audio, or where all do not fit into one prompt.
@@ -356,7 +426,8 @@ def prompt_clips(engine: Engine, query: Query) -> list[Audio]:
     # a second more than a prompt can hold is enough to know that it is too long
     most = (query.start or 0.0) + limit_s + 1.0
     end = most if query.end is None else min(query.end, most)
-    heard = [load_audio(x, **{**query.how(x), "end": end}) for x in query.clips]
+    recordings = [x for x in query.clips if not _live(x)]
+    heard = [load_audio(x, **{**query.how(x), "end": end}) for x in recordings]
     if heard and sum(one.duration_s for one in heard) > limit_s:
         more = "" if len(heard) == 1 else f", with {len(heard) - 1} more,"
         raise AudioError(
@@ -463,15 +534,17 @@ class AnswerStream(Iterator[str]):
 
     def _written(self, ask: _Asked, items: Iterable[_Item]) -> Iterator[str]:
         before = ""
-        for item in items:
-            answer = None
-            if item.request is not None:
-                pieces = self._engine.stream(item.request)
-                answer = yield from _after(before, pieces) if before else pieces
-                before = answer.text.strip() or before
-            self._report.add(item)
-            ask.parts[item.task].append((item.start_s, item.read(answer)))
-        self.result = ask.finish().result
+        with ask.held:
+            for item in items:
+                answer = None
+                if item.request is not None:
+                    known = item.known
+                    pieces = self._engine.stream(item.request) if known is None else _again(known)
+                    answer = yield from _after(before, pieces) if before else pieces
+                    before = answer.text.strip() or before
+                self._report.add(item)
+                ask.parts[item.task].append((item.start_s, item.read(answer)))
+            self.result = ask.finish().result
 
     def __next__(self) -> str:
         try:
@@ -481,6 +554,12 @@ class AnswerStream(Iterator[str]):
                 raise
             self.error = error
             raise StopIteration from None
+
+
+def _again(answer: Generation) -> Generator[str, None, Generation]:
+    """An answer that was given before, as a stream."""
+    yield answer.text
+    return answer
 
 
 def _after(

@@ -79,20 +79,46 @@ def windows(blocks: Iterable[np.ndarray], window_s: float) -> Iterator[Window]:
     Raises:
         MossAudioError: if `window_s` is not at least 3 seconds.
     """
-    check_window(window_s)
-    longest, rest = seconds_to_samples(window_s), seconds_to_samples(_REST_S)
-    pending = np.zeros(0, np.float32)
-    start = 0
+    cutter = WindowCutter(window_s)
     for block in blocks:
-        pending = np.concatenate([pending, block]) if len(pending) else block
-        while len(pending) > longest + rest:
-            cut = cut_point(pending, round(longest * _CUT_FROM), longest)
-            yield Window(pending[:cut].copy(), samples_to_seconds(start))
-            pending, start = pending[cut:], start + cut
-    while len(pending) > longest:  # a tail between one window and one window and a second
-        last = min(longest, len(pending) - rest)
-        cut = cut_point(pending, min(round(longest * _CUT_FROM), last - 1), last)
-        yield Window(pending[:cut].copy(), samples_to_seconds(start))
-        pending, start = pending[cut:], start + cut
-    if len(pending):
-        yield Window(pending, samples_to_seconds(start))
+        yield from cutter.push(block)
+    yield from cutter.finish()
+
+
+class WindowCutter:
+    """Cuts samples that come in blocks into windows: each as soon as its end is certain.
+
+    Args:
+        window_s: seconds of the longest.
+
+    Raises:
+        MossAudioError: if that is not at least 3.
+    """
+
+    def __init__(self, window_s: float) -> None:
+        check_window(window_s)
+        self._longest, self._rest = seconds_to_samples(window_s), seconds_to_samples(_REST_S)
+        self._pending = np.zeros(0, np.float32)
+        self._start = 0
+
+    def push(self, block: np.ndarray) -> Iterator[Window]:
+        """The windows that end with a further block `[n]`."""
+        longest = self._longest
+        self._pending = np.concatenate([self._pending, block]) if len(self._pending) else block
+        while len(self._pending) > longest + self._rest:
+            yield self._cut(cut_point(self._pending, round(longest * _CUT_FROM), longest))
+
+    def finish(self) -> Iterator[Window]:
+        """There are no more samples: the last windows."""
+        longest = self._longest
+        while len(self._pending) > longest:  # between one window and one window and a second
+            last = min(longest, len(self._pending) - self._rest)
+            first = min(round(longest * _CUT_FROM), last - 1)
+            yield self._cut(cut_point(self._pending, first, last))
+        if len(self._pending):
+            yield self._cut(len(self._pending))
+
+    def _cut(self, at: int) -> Window:
+        window = Window(self._pending[:at].copy(), samples_to_seconds(self._start))
+        self._pending, self._start = self._pending[at:], self._start + at
+        return window

@@ -10,11 +10,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from moss_audio.engine.base import Engine
+from moss_audio.engine.base import ClipLike, Engine
 from moss_audio.engine.local import LocalEngine
+from moss_audio.engine.prompts import clip_seconds
 from moss_audio.errors import MossAudioError
 from moss_audio.result import Word
-from moss_audio.units import SAMPLE_RATE, TOKENS_PER_SECOND
+from moss_audio.units import TOKENS_PER_SECOND
 
 QUIET = "\n"  # what tokens without speech say
 # A token begins to say a word a little before the word begins, and stops a little early: the
@@ -79,16 +80,16 @@ class WordAligner:
         self._engine = engine
         (self._quiet,) = engine.tokenizer.encode(QUIET, add_special_tokens=False)[:1]
 
-    def __call__(self, samples: np.ndarray, text: str) -> tuple[Word, ...]:
-        """Words of `text` with their times in `samples` `[n]` (16 kHz); seconds.
+    def __call__(self, clip: ClipLike, text: str) -> tuple[Word, ...]:
+        """Words of `text` with their times in a clip, samples `[n]` (16 kHz) or a handle; seconds.
 
         Nothing where there are more words than audio tokens: they cannot be told apart.
         """
         words = text.split()
         if not words:
             return ()
-        log_p = self._engine.piece_scores(samples, SCALE)
-        duration_s = len(samples) / SAMPLE_RATE
+        log_p = self._engine.piece_scores(clip, SCALE)
+        duration_s = clip_seconds(clip)
         columns = []
         for index, word in enumerate(words):
             pieces = self._engine.tokenizer.encode(

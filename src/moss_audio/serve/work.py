@@ -18,8 +18,9 @@ import numpy as np
 from moss_audio.endpoint import EndpointError, EndpointRefusedError
 from moss_audio.engine.base import ClipLike, Engine, Generation, Request, Session
 from moss_audio.engine.handle import Handle, wait_for
+from moss_audio.engine.prompts import clip_seconds
 from moss_audio.serve.trouble import trouble_of
-from moss_audio.units import SAMPLE_RATE, num_tokens_of_samples
+from moss_audio.units import num_tokens_of_samples, seconds_to_samples
 
 _BEAT_S = 10.0
 
@@ -55,9 +56,9 @@ class Usage:
         self.prompt_tokens += answer.prompt_tokens
         if answer.cached_tokens is not None:
             self.cached_tokens = (self.cached_tokens or 0) + answer.cached_tokens
-        for clip in request.clips:
-            self.audio_tokens += num_tokens_of_samples(len(clip))
-            self.audio_s += len(clip) / SAMPLE_RATE
+        for seconds in map(clip_seconds, request.clips):
+            self.audio_tokens += num_tokens_of_samples(seconds_to_samples(seconds))
+            self.audio_s += seconds
         for one in (answer, *answer.alternatives):
             self.output_tokens += one.n_tokens
             self.reasons.append(one.finish_reason)
@@ -163,7 +164,7 @@ class MeteredEngine:
         # what goes last of all is about a turn that is still open: so much of it, and no more, is
         # never heard again
         reuse = request.reuse and priority >= -1
-        draft, self._draft = self._draft, ""
+        draft, self._draft = self._draft or request.draft, ""
         self.go_on()
         if self._failure is not None:
             raise self._failure
