@@ -44,6 +44,7 @@ class Batch:
         ids: names of the examples, in order.
         words, sounds: an entry a clip: what is in it, or None where that is not known.
         attention_mask: int64 [R, L] in the padded layout, None in the packed one.
+        made: an entry a clip: whether it is silent, and audio tokens made of its words are heard.
         set_aside: examples that were to be in this batch and are not.
     """
 
@@ -59,6 +60,7 @@ class Batch:
     ids: list[str]
     words: list[tuple[Word, ...] | None]
     sounds: list[tuple[Event, ...] | None]
+    made: list[bool] = field(default_factory=list)
     attention_mask: Tensor | None = None
     set_aside: list[SetAside] = field(default_factory=list)
 

@@ -170,6 +170,7 @@ class Collator:
             ids=[e.id for e in examples],
             words=[w for e in examples for w in e.words or (None,) * len(e.clips)],
             sounds=[s for e in examples for s in e.sounds or (None,) * len(e.clips)],
+            made=[e.made for e in examples for _ in e.clips],
             attention_mask=attention,
             set_aside=aside,
         )

@@ -12,7 +12,7 @@ from moss_audio import settings
 from moss_audio.data.augment import AugmentConfig
 from moss_audio.settings import AtLeastOne, Between, OneOf
 
-_SPLIT = ("scenes", "hf")  # the kinds that know splits
+_SPLIT = ("scenes", "drills", "hf")  # the kinds that know splits
 _COLUMNS = ("audio", "text", "question", "messages", "duration", "id")
 _POSITIVE = Between(1e-6, 1e9)
 
@@ -24,9 +24,9 @@ OverLong = Literal["drop", "truncate_audio", "error"]
 class SourceConfig:
     """One data set. Within its group it is drawn in proportion to `weight`."""
 
-    kind: Literal["scenes", "jsonl", "csv", "hf", "kaldi", "shar"]
+    kind: Literal["scenes", "drills", "jsonl", "csv", "hf", "kaldi", "shar"]
     path: str
-    split: str | None = None  # scenes (needed) and hf (where the folder has several)
+    split: str | None = None  # scenes and drills (needed) and hf (where the folder has several)
     name: str | None = None  # in reports and ids; the end of the path if absent
     group: str = "all"
     # None: the square root of the number of examples
@@ -109,8 +109,8 @@ def _problems(config: DataConfig) -> list[str]:
 
 def _source_problems(source: SourceConfig) -> list[str]:
     wrong = []
-    if source.kind == "scenes" and source.split is None:
-        wrong.append("scenes need a 'split', or test scenes would be trained on")
+    if source.kind in ("scenes", "drills") and source.split is None:
+        wrong.append(f"{source.kind} need a 'split', or test scenes would be trained on")
     if source.split is not None and source.kind not in _SPLIT:
         wrong.append(f"'split' means nothing for kind {source.kind!r}: give the path of the part")
     if source.columns is not None and source.kind not in ("csv", "hf"):

@@ -55,7 +55,7 @@ def _example(
         config = replace(config, speed_share=0.0)
     for clip in entry.clips:
         samples, factor = _samples(clip), 1.0
-        if config is not None:
+        if config is not None and not entry.made:
             if config.cut_share and noise.random() < config.cut_share:
                 samples, entry = _cut(samples, entry, config.cut_most_s, noise)
             talkers = _talkers(source, noise) if cut.spoken(entry) else None
@@ -72,7 +72,7 @@ def _example(
             if truth.scene.words or not truth.scene.sentences:  # recorded prompts: no word times
                 words = (truth.scene.words,)
             sounds = (tuple(Event(e.label, e.start, e.end) for e in truth.scene.events),)
-        return Example(id, messages, tuple(clips), words, sounds, task)
+        return Example(id, messages, tuple(clips), words, sounds, task, made=entry.made)
     messages = list(entry.messages or ())
     if any(factor != 1.0 for factor in factors):
         messages = stretched_messages(messages, factors[0])

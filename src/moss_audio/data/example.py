@@ -23,7 +23,8 @@ class Example:
     `words` and `sounds` (seconds from the start of the clip) hold one entry a clip where they are
     known, else (). `task` is the name of the task, "" where there is none; with `DOCUMENT` the
     only message is the assistant's and is learnt as running text, without a prompt. `masks` are
-    laid over the clips' features.
+    laid over the clips' features. Where it is `made`, audio tokens that are made of `words` take
+    the place of what its silent clips would give.
     """
 
     id: str
@@ -33,3 +34,4 @@ class Example:
     sounds: tuple[tuple[Event, ...], ...] = ()
     task: str = ""
     masks: SpecMask | None = None
+    made: bool = False

@@ -37,6 +37,7 @@ class RawExample:
     words: tuple[tuple[Word, ...], ...] = ()
     sounds: tuple[tuple[Event, ...], ...] = ()
     task: str = ""
+    made: bool = False  # its clip is silent: training puts made audio tokens in its place
 
 
 @dataclass

@@ -32,10 +32,11 @@ from moss_audio.model.checkpoint import is_embedded
 from moss_audio.model.modeling import MossAudioModel
 from moss_audio.model.nano.parts import EMBEDDING
 from moss_audio.result import Event, Word
+from moss_audio.scenes.reader import Scene
 from moss_audio.settings import load_config
 from moss_audio.train.answers import AnswerObjective
 from moss_audio.train.checkpoint import latest
-from moss_audio.train.data import known_scenes, loading, only
+from moss_audio.train.data import KnownClip, known_clips, loading, only
 from moss_audio.train.export import write_result
 from moss_audio.train.flops import frames_of, step_flops
 from moss_audio.train.loop import run
@@ -96,7 +97,7 @@ def frame_targets(
 
 
 class SpokenPieces(nn.Module):
-    """The word pieces of a set of scenes, and the loss of adapter outputs against them."""
+    """The word pieces of a set of clips, and the loss of adapter outputs against them."""
 
     index: torch.Tensor
     table: torch.Tensor
@@ -104,20 +105,24 @@ class SpokenPieces(nn.Module):
     size: torch.Tensor
 
     def __init__(
-        self, scenes: Sequence[Any], tokenizer: Any, embedding: torch.Tensor, scale: float
+        self,
+        clips: Sequence[Scene | KnownClip],
+        tokenizer: Any,
+        embedding: torch.Tensor,
+        scale: float,
     ) -> None:
         super().__init__()
         self.scale = scale
         # Each text once: the same words return in every epoch.
         self.encode: Encode = cache(partial(tokenizer.encode, add_special_tokens=False))
         pieces: set[int] = set()
-        for scene in scenes:
-            for i, word in enumerate(scene.words):
+        for clip in clips:
+            for i, word in enumerate(clip.words):
                 pieces.update(_pieces(i, word, self.encode))
-            for sound in scene.events:
+            for sound in clip.events:
                 pieces.update(self.encode(" " + sound.label)[-1:])
         pieces.update(self.encode(QUIET)[:1])
-        seen = torch.tensor(sorted(pieces), dtype=torch.long)  # scenes may have no word
+        seen = torch.tensor(sorted(pieces), dtype=torch.long)  # clips may have no word
         index = torch.full((embedding.shape[0],), IGNORE)
         index[seen] = torch.arange(len(seen))
         table = embedding.detach()[seen]
@@ -129,17 +134,33 @@ class SpokenPieces(nn.Module):
         self.quiet = int(index[self.encode(QUIET)[0]])
 
     def targets(self, batch: Batch) -> torch.Tensor:
-        """Row of `table` for each audio token of a batch `[N]`; `IGNORE` where none is known."""
+        """Row of `table` for each audio token of a batch `[N]`; `IGNORE` where none is known, and
+        in clips that are made of words instead of sound."""
+        return self._rows(batch, made=False)
+
+    def drill_targets(self, batch: Batch) -> torch.Tensor:
+        """The same for the clips that are made of words `[N]`, and `IGNORE` in all others."""
+        return self._rows(batch, made=True)
+
+    def _rows(self, batch: Batch, made: bool) -> torch.Tensor:
         out: list[int] = []
-        for words, sounds, n_frames in zip(
-            batch.words, batch.sounds, batch.audio_data_seqlens.tolist(), strict=True
+        flags = batch.made or [False] * len(batch.words)
+        for words, sounds, n_frames, own in zip(
+            batch.words, batch.sounds, batch.audio_data_seqlens.tolist(), flags, strict=True
         ):
-            out += frame_targets(words, sounds, num_tokens(n_frames), self.encode)
+            n_tokens = num_tokens(n_frames)
+            if own != made:
+                out += [IGNORE] * n_tokens
+            else:
+                out += frame_targets(words, () if made else sounds, n_tokens, self.encode)
         ids = torch.tensor(out, dtype=torch.long)
-        return torch.where(ids == IGNORE, IGNORE, self.rows[ids.clamp(min=0)])
+        rows = torch.where(ids == IGNORE, IGNORE, self.rows[ids.clamp(min=0)])
+        if made:  # nothing of such a clip is heard: a piece that is not known is quiet
+            rows = torch.where((ids != IGNORE) & (rows == IGNORE), self.quiet, rows)
+        return rows
 
     def weights(self, target: torch.Tensor) -> torch.Tensor:
-        """How much each token counts `[N]`; one whose piece is in none of the scenes does not."""
+        """How much each token counts `[N]`; one whose piece is in none of the clips does not."""
         weights = torch.where(target == self.quiet, QUIET_WEIGHT, 1.0)
         return torch.where(target == IGNORE, 0.0, weights)
 
@@ -239,11 +260,11 @@ def main(config_path: Path, overrides: dict[str, Any] | None = None) -> bool:
         standardise_inputs(model, next(iter(loader(None, 0, 1))))
     objective: Objective
     if config.objective == "dense":
-        scenes = known_scenes(data)
-        if not scenes:
+        clips = known_clips(data)
+        if not clips:
             raise MossAudioError(f"{config_path}: objective: dense needs a source of scenes")
-        log(f"align: {len(scenes)} scenes")
-        spoken = SpokenPieces(scenes, tokenizer, model.get_parameter(EMBEDDING), config.scale)
+        log(f"align: {len(clips)} clips")
+        spoken = SpokenPieces(clips, tokenizer, model.get_parameter(EMBEDDING), config.scale)
         log(f"align: {len(spoken.table)} word pieces")
         objective = DenseObjective(model, spoken, dtype, config.learning_rate, config.regression)
     else:

@@ -8,12 +8,15 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from moss_audio.data.batch import Batch
-from moss_audio.data.config import DataConfig, SourceConfig
+from moss_audio.data.config import DataConfig, SourceConfig, source_name
 from moss_audio.data.conversation import scene_tasks
 from moss_audio.data.loader import make_loader
+from moss_audio.data.sources import open_source
+from moss_audio.data.sources.drills import DrillSource
 from moss_audio.errors import MossAudioError
 from moss_audio.model.modeling import MossAudioModel
 from moss_audio.prompt import PromptSpec
+from moss_audio.result import Event, Word
 from moss_audio.scenes.reader import Scene, iter_scenes
 from moss_audio.train.stage import BatchSource, LoaderOf
 
@@ -41,6 +44,31 @@ def loading(
     return make
 
 
+@dataclass(frozen=True)
+class KnownClip:
+    """What is said in a clip when, and what sounds in it."""
+
+    words: tuple[Word, ...]
+    events: tuple[Event, ...] = ()
+
+
+def known_clips(config: DataConfig) -> list[Scene | KnownClip]:
+    """All clips among the sources of which it is known what sounds when: composed scenes, and
+    lines that have word times. Reader drills give each of their words, first and not first."""
+    found: list[Scene | KnownClip] = list(known_scenes(config))
+    for one in config.sources:
+        if one.kind == "jsonl":
+            source = open_source(one, config)
+            for index in range(len(source)):
+                found += [KnownClip(words) for words in source.raw(index).words if words]
+        elif one.kind == "drills":
+            drills = DrillSource(one, source_name(one))
+            for text in sorted(drills.vocabulary()):
+                word = Word(text, 0.0, 1.0)
+                found.append(KnownClip((word, word)))
+    return found
+
+
 def known_scenes(config: DataConfig) -> list[Scene]:
     """The composed scenes among the sources: there it is known what sounds when."""
     return [
@@ -51,8 +79,10 @@ def known_scenes(config: DataConfig) -> list[Scene]:
     ]
 
 
-def only(config: DataConfig, names: Sequence[str]) -> DataConfig:
+def only(config: DataConfig, names: Sequence[str], whole: Sequence[str] = ()) -> DataConfig:
     """The part of a mixture that belongs to tasks or groups of these names.
+
+    `whole`: kinds of sources that are kept as they are.
 
     A source of complete conversations or documents, or without a table of tasks, is selected by its
     group alone. The remaining groups keep their proportions.
@@ -60,7 +90,8 @@ def only(config: DataConfig, names: Sequence[str]) -> DataConfig:
     Raises:
         MossAudioError: if nothing remains.
     """
-    sources = tuple(kept for s in config.sources if (kept := _part(s, set(names))) is not None)
+    parts = (s if s.kind in whole else _part(s, set(names)) for s in config.sources)
+    sources = tuple(kept for kept in parts if kept is not None)
     if not sources:
         raise MossAudioError(f"no source has any of the tasks or groups {', '.join(names)}")
     used = {s.group for s in sources}

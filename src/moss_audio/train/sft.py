@@ -15,7 +15,7 @@ alignment loss can be added to the decoder's (`align_weight`).
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -29,7 +29,8 @@ from moss_audio.prompt import PromptSpec
 from moss_audio.settings import load_config
 from moss_audio.train.align import AlignConfig, SpokenPieces
 from moss_audio.train.answers import AnswerObjective
-from moss_audio.train.data import known_scenes, loading
+from moss_audio.train.data import known_clips, loading
+from moss_audio.train.drills import DrillConfig, ReaderDrills, drills_of
 from moss_audio.train.export import (
     MODEL,
     ROWS,
@@ -80,6 +81,7 @@ class SftConfig(StageConfig):
     # one is added to it
     lora_start: Start = "new"
     align_weight: float = 0.1  # of the alignment loss, which is added to the decoder's
+    drills: DrillConfig = field(default_factory=DrillConfig)  # of sources of that kind
     form: Form = "auto"  # of the result: packed, plain
     adapter_bits: int = SHIPPED_BITS.adapter  # bits in which packed parts are stored
     merger_bits: int = SHIPPED_BITS.merger
@@ -99,11 +101,18 @@ class SftConfig(StageConfig):
 
 
 class SftObjective(AnswerObjective):
-    """The loss of the answers plus the alignment loss."""
+    """The loss of the answers, which may be those of reader drills, plus the alignment loss."""
 
-    def __init__(self, *args: Any, spoken: SpokenPieces | None, weight: float, **kw: Any) -> None:
+    def __init__(
+        self,
+        *args: Any,
+        spoken: SpokenPieces | None,
+        weight: float,
+        drills: ReaderDrills | None = None,
+        **kw: Any,
+    ) -> None:
         super().__init__(*args, **kw)
-        self.spoken, self.weight = spoken, weight
+        self.spoken, self.weight, self.drills = spoken, weight, drills
         if spoken is not None:
             self.terms = ("answers", "pieces")
 
@@ -117,7 +126,8 @@ class SftObjective(AnswerObjective):
         encoded, heard = self.encode(batch)
         with mixed_precision(batch.input_ids.device, self.dtype):
             features = self.model.adapt(encoded)
-            answers = self.answer_loss(batch, features, heard, counts[0])
+            read = features if self.drills is None else self.drills(batch, features)
+            answers = self.answer_loss(batch, read, heard, counts[0])
             if self.spoken is None:
                 return answers.reshape(1)
             pieces = features.embeds.float().sum() * 0.0
@@ -152,6 +162,7 @@ def objective_of(
     dtype: torch.dtype,
     config: SftConfig,
     spoken: SpokenPieces | None,
+    drills: ReaderDrills | None = None,
 ) -> SftObjective:
     """The stage's objective over a prepared model."""
     rates: Mapping[str, float] = {
@@ -164,8 +175,9 @@ def objective_of(
     }
     rows = config.decoder != "full" and (config.adapter or config.decoder == "lora")
     return SftObjective(
-        model, spec, dtype, rates, rows=rows, spoken=spoken, weight=config.align_weight
-    )
+        model, spec, dtype, rates, rows=rows, spoken=spoken if config.align_weight else None,
+        weight=config.align_weight, drills=drills,
+    )  # fmt: skip
 
 
 def export(config: SftConfig, source: Path, weights: Mapping[str, torch.Tensor]) -> Path:
@@ -185,18 +197,21 @@ def main(config_path: Path, overrides: dict[str, Any] | None = None) -> bool:
     torch.manual_seed(config.seed)
     model, tokenizer, spec = load_for_training(source)
     dtype = prepare(model, config, source)
-    spoken = None
-    if config.align_weight:
-        scenes, embedding = known_scenes(config.data), model.get_parameter(EMBEDDING)
-        spoken = SpokenPieces(scenes, tokenizer, embedding, AlignConfig.scale)
-    objective = objective_of(model, spec, dtype, config, spoken)
+    loader = loading(config.data, model, tokenizer, spec)
+    spoken, drills = None, None
+    drilled = any(source.kind == "drills" for source in config.data.sources)
+    if config.align_weight or drilled:
+        clips, embedding = known_clips(config.data), model.get_parameter(EMBEDDING)
+        spoken = SpokenPieces(clips, tokenizer, embedding, AlignConfig.scale)
+    if drilled and spoken is not None:
+        drills = drills_of(model, spoken, loader(None, 0, 1), config.drills, dtype)
+        log(f"sft: reader drills, adapter's outputs {drills.mean:.2f} +- {drills.spread:.2f} long")
+    objective = objective_of(model, spec, dtype, config, spoken, drills)
     if not packs(source, config.form, objective.trained()) and config.lora_start == "stored":
         raise MossAudioError(
             f"{config_path}: lora_start: stored writes packed parts again; leave out form: plain"
         )
     log(f"sft: {trained_millions(objective):.2f} M trained parameters")
-
-    loader = loading(config.data, model, tokenizer, spec)
 
     def finish(weights: dict[str, torch.Tensor]) -> None:
         log(f"sft: wrote {export(config, source, weights)}")

@@ -38,6 +38,10 @@ def _open(config: SourceConfig) -> Source:
         from moss_audio.data.sources.scenes import ScenesSource
 
         return ScenesSource(config, name)
+    if config.kind == "drills":
+        from moss_audio.data.sources.drills import DrillSource
+
+        return DrillSource(config, name)
     if config.kind == "jsonl":
         from moss_audio.data.sources.jsonl import JsonlSource
 
