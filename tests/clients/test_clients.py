@@ -72,6 +72,19 @@ def test_a_client_hears_what_is_said(client: str, mode: str, running: Running) -
             assert "".join(said["interim_transcript"]) == "".join(finals)
 
 
+def test_pipecat_talks(running: Running) -> None:
+    program = Path(__file__).with_name("pipecat_talk_client.py")
+    printed = ran("pipecat", program, f"{running.url}/v1", str(SPEECH)).splitlines()
+    told = [json.loads(line) for line in printed if line.startswith("[")]
+    answers = [text for kind, text in told if kind == "answer"]
+    assert answers[0] == "Yes."
+    assert len(answers) == 3
+    assert all(answers)
+    finals = [text for kind, text in told if kind == "final_transcript"]
+    assert finals[0] == FIRST
+    assert "error" not in [kind for kind, _ in told]
+
+
 def test_the_agent_of_the_examples_hears_and_asks(running: Running) -> None:
     told = ran("pipecat", EXAMPLES / "voice_agent.py", str(SPEECH), "Is anyone speaking?",
                running.url.removeprefix("http://")).splitlines()  # fmt: skip
