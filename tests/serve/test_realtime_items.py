@@ -101,6 +101,14 @@ def test_what_is_no_item_is_told(item: dict[str, Any]) -> None:
     assert not order(live)
 
 
+def retrieved(live: RealtimeSession) -> dict[str, Any]:
+    """The part of an item of sound."""
+    create(live, sound(id="b"))
+    (found,) = send(live, "conversation.item.retrieve", item_id="b")
+    part: dict[str, Any] = found["item"]["content"][0]
+    return part
+
+
 def test_sound_comes_back_as_it_was_sent() -> None:
     live = session("realtime")
     update(live, format={"type": "audio/pcm", "rate": 16_000})
@@ -108,6 +116,7 @@ def test_sound_comes_back_as_it_was_sent() -> None:
     assert "audio" not in added["item"]["content"][0]
     (found,) = send(live, "conversation.item.retrieve", item_id="a")
     assert base64.b64decode(found["item"]["content"][0]["audio"]) == TONE
+    assert "audio" not in retrieved(session("realtime", message_bytes=1000))
     live.transcribed("a", "boom")
     (found,) = send(live, "conversation.item.retrieve", item_id="a")
     assert found["item"]["content"][0]["transcript"] == "boom"

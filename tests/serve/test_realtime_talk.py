@@ -14,6 +14,7 @@ from pydantic import TypeAdapter
 
 import moss_audio
 from moss_audio.engine.base import Request
+from moss_audio.errors import PromptError
 from moss_audio.recordings import load_audio
 from moss_audio.serve.config import Limits
 from tests.embedded import NEEDS_NANO
@@ -211,6 +212,31 @@ def test_speech_interrupts_and_the_new_turn_is_answered() -> None:
         client.send(append(speech((1.0, 0))))
         again = receive(client, "response.done")["response"]
         assert again["output"][0]["content"][0]["text"] == "fine"
+
+
+def test_the_oldest_items_go_where_not_all_fit() -> None:
+    class Small(FakeEngine):
+        """A prompt of three messages at most."""
+
+        def check(self, request: Request) -> int:
+            if len(request.messages) > 3:
+                raise PromptError("the prompt is too long")
+            return 10
+
+    engine = Small(asked)
+    with serving(engine) as running, socket(running, "") as client:
+        client.send(message("session.update", session={"instructions": "Be brief."}))
+        for number in range(9):
+            said = [{"type": "input_text", "text": f"{number}"}]
+            client.send(message("conversation.item.create", item={**QUESTION, "content": said}))
+        client.send(message("response.create"))
+        assert receive(client, "response.done")["response"]["status"] == "completed"
+        (request,) = engine.requests
+        texts = [one["content"] for one in request.messages]
+        assert texts == ["Be brief.", *([{"type": "text", "text": text}] for text in "78")]
+        items = [{**QUESTION} for _ in range(4)]
+        client.send(message("response.create", response={"conversation": "none", "input": items}))
+        assert receive(client, "response.done")["response"]["status"] == "failed"
 
 
 def test_a_response_that_is_too_long_is_incomplete() -> None:

@@ -80,34 +80,38 @@ class Answers:
 
     async def _run(self, reply: Reply) -> None:
         try:
-            await self._answer(reply)
+            last = await self._answered(reply)
         except Exception as error:
-            if not reply.over:  # else it was stopped
-                told = as_api_error(error).body()["error"]
-                failed = {name: told[name] for name in ("type", "code", "message")}
-                async with self._sending:
-                    await self._take(reply.end("failed", error=failed))
+            if reply.over:  # it was stopped
+                return
+            told = as_api_error(error).body()["error"]
+            failed = {name: told[name] for name in ("type", "code", "message")}
+            last = reply.end("failed", error=failed)
         finally:
             self._jobs.pop(reply, None)
-        await self._take(self._session.ended(reply))
+        following = self._session.ended(reply)  # whoever reads the last may ask for more at once
+        async with self._sending:
+            await self._take(last)
+        await self._take(following)
 
-    async def _answer(self, reply: Reply) -> None:
+    async def _answered(self, reply: Reply) -> Sequence[Outcome]:
+        """Tell what is written; gives the last events."""
         service, plan = self._service, reply.plan
         audio_s = sum(part.seconds for part in plan.clips)
         # what is asked beside the conversation is a request as any other, and may be refused
         live = not plan.beside
         job = await service.start_live(
-            self._key, audio_s, _work(service, plan), task=plan.task or "chat",
-            priority=1 if live else 0, live=live,
-        )  # fmt: skip
+            self._key, audio_s, _work(service, plan), priority=1 if live else 0, live=live
+        )
         self._jobs[reply] = job
         async with contextlib.aclosing(job.items()) as items:
             async for one in items:
-                async with self._sending:
-                    if isinstance(one, str):
-                        await self._take(reply.push(one) if one else [])
-                    else:
-                        await self._take(_last(reply, one, job))
+                if isinstance(one, _Written):
+                    return _last(reply, one, job)
+                if one:
+                    async with self._sending:
+                        await self._take(reply.push(one))
+        raise AssertionError("an answer without an end")
 
 
 def _last(reply: Reply, written: _Written, job: Job) -> Sequence[Outcome]:
@@ -158,17 +162,28 @@ def _conversed(engine: MeteredEngine, plan: ReplyPlan, options: Any) -> Generato
 
 
 def _request(engine: MeteredEngine, plan: ReplyPlan, options: Any) -> Any:
-    """The conversation; where not all of it fits, without what is oldest."""
-    while True:
-        messages, clips = plan.messages()
+    """The conversation; where not all of it fits, without the oldest items that must go for it."""
+
+    def made(n_dropped: int) -> Any:
+        messages, clips = plan.without_oldest(n_dropped).messages()
+        return conversation_request(
+            engine, messages, [(part.clip, SAMPLE_RATE) for part in clips], options
+        )
+
+    try:
+        return made(0)
+    except (PromptError, AudioError):
+        most = plan.n_droppable
+        if not most:
+            raise
+    fewest, found = 1, made(most)
+    while fewest < most:
+        middle = (fewest + most) // 2
         try:
-            return conversation_request(
-                engine, messages, [(part.clip, SAMPLE_RATE) for part in clips], options
-            )
+            found, most = made(middle), middle
         except (PromptError, AudioError):
-            if not plan.dropping or len(plan.items) < 2:
-                raise
-            plan = plan.without_oldest()
+            fewest = middle + 1
+    return found
 
 
 def _asked(engine: MeteredEngine, task: str | None, query: Query) -> Generator[Any]:

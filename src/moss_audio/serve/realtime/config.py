@@ -20,6 +20,7 @@ _LOGPROBS = "item.input_audio_transcription.logprobs"
 _HYPOTHESES = "item.input_audio_transcription.hypothesis"
 _TELEPHONE_HZ = 8_000
 _INPUT = "session.audio.input"
+_MOST_INSTRUCTIONS = 100_000
 
 Milliseconds = Annotated[int, Between(0, 10_000)]
 
@@ -108,6 +109,9 @@ class ReplyConfig:
             at = f"{where}.output_modalities"
             raise invalid(f'{at}: answers are written, not spoken: give only "text"', at,
                           "unsupported_value")  # fmt: skip
+        if len(self.instructions) > _MOST_INSTRUCTIONS:
+            raise invalid(f"{where}.instructions: at most {_MOST_INSTRUCTIONS} characters",
+                          f"{where}.instructions")  # fmt: skip
         effort = self.effort
         if effort is not None and effort not in ("none", *EFFORTS):
             known = ", ".join(("none", *EFFORTS))

@@ -34,6 +34,7 @@ from moss_audio.units import SAMPLE_RATE
 from moss_audio.writers import rounded
 
 _LARGE = 64 * 1024  # characters of a message that a thread reads, so that the event loop does not
+_RETRIEVED = f"{ITEM}.retrieved"
 _WAITING = 256  # events that wait to be sent
 _LOOK_S = 0.1
 _TRANSCRIPTION = f"{ITEM}.input_audio_transcription"
@@ -97,7 +98,7 @@ class _Connection:
             if message["type"] == "websocket.disconnect":
                 return
             text = message.get("text")
-            if len(text or "") < _LARGE:
+            if len(text or "") < _LARGE and f"{ITEM}.retrieve" not in (text or ""):
                 found = self._session.receive(text)
             else:
                 found = await asyncio.to_thread(self._session.receive, text)
@@ -118,6 +119,8 @@ class _Connection:
             elif isinstance(one, StoppedReply):
                 await self._answers.stop(one.reply, one.reason)
             else:
+                if one["type"] == _RETRIEVED:
+                    await self._out.join()  # it may be large: one at a time
                 await self._out.put(one)
 
     async def _write(self) -> None:

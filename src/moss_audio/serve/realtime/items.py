@@ -69,7 +69,7 @@ class MessageItem:
     def n_chars(self) -> int:
         return sum(len(part.text) for part in self.parts)
 
-    def told(self, encode: Callable[[Any], str] | None = None) -> dict[str, Any]:
+    def told(self, encode: Callable[[Any], str | None] | None = None) -> dict[str, Any]:
         """As a client sees it; with `encode`, which gives base64 of a clip, also its sound."""
         content = [
             part.told(encode(part.clip) if encode and part.clip is not None else None)

@@ -79,10 +79,16 @@ class ReplyPlan:
     beside: bool
     metadata: Mapping[str, Any] | None
 
-    def without_oldest(self) -> ReplyPlan:
-        """The same without the first item that is no system message."""
-        talk = [item for item in self.items if item.role != "system"]
-        return replace(self, items=[item for item in self.items if item is not talk[0]])
+    @property
+    def n_droppable(self) -> int:
+        """Items that may be left out: all that are no system messages, but for the last."""
+        count = sum(item.role != "system" for item in self.items)
+        return max(0, count - 1) if self.dropping else 0
+
+    def without_oldest(self, count: int) -> ReplyPlan:
+        """The same without so many items at the beginning that are no system messages."""
+        dropped = [item for item in self.items if item.role != "system"][:count]
+        return replace(self, items=[item for item in self.items if item not in dropped])
 
     def parts(self, kind: str) -> list[ItemPart]:
         """All parts of a kind."""

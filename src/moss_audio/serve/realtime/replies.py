@@ -129,27 +129,35 @@ class OpenReplies:
         self._active: Reply | None = None
         self._owed = False
 
-    def begin(self, reply: Reply) -> None:
-        """One more. Raises ApiError where there are as many as there may be."""
+    def begin(self, reply: Reply, *, patient: bool = False) -> bool:
+        """One more.
+
+        Args:
+            patient: where the conversation has one, it is owed another one then.
+
+        Returns:
+            Whether it can begin now.
+
+        Raises:
+            ApiError: where there are as many as there may be, and it is not patient.
+        """
         with self._lock:
             if reply.plan.beside and len(self._beside) >= self._most:
                 raise ApiError(429, f"{self._most} responses are in progress beside the "
                                "conversation: wait for one", code="too_many_responses")  # fmt: skip
             if reply.plan.beside:
                 self._beside[reply.id] = reply
-                return
-            if self._active is not None:
+            elif self._active is None:
+                self._active = reply
+            elif patient:
+                self._owed = True
+                return False
+            else:
                 raise ApiError(
                     400, "the conversation has a response in progress: wait until "
                     f"{self._active.id} is done", code="conversation_already_has_active_response",
                 )  # fmt: skip
-            self._active = reply
-
-    def owe(self) -> bool:
-        """A turn wants a response. Whether it has to wait for the end of the one in progress."""
-        with self._lock:
-            self._owed = self._active is not None
-            return self._owed
+            return True
 
     def stop(self, reply_id: str | None) -> Reply | None:
         """Take one out that is to end now, or that of the conversation; None where there is none.

@@ -127,7 +127,7 @@ class RealtimeSession:
 
     def ended(self, reply: Reply) -> list[Outcome]:
         """What follows from the end of a response."""
-        return self._respond(None) if self._replies.end(reply) else []
+        return self._respond(None, patient=True) if self._replies.end(reply) else []
 
     def receive(self, text: str | None) -> list[Outcome]:
         """What follows from a message of the client; what is wrong with it is an `error` event, and
@@ -249,7 +249,7 @@ class RealtimeSession:
         turns = self._config.turn_detection
         if not self._talks or turns is None or not turns.create_response:
             return []
-        return [] if self._replies.owe() else self._respond(None)
+        return self._respond(None, patient=True)
 
     def _create(self, message: Mapping[str, Any]) -> Iterable[Outcome]:
         item = read_item(message.get("item"), "item", self._decode, self._limits)
@@ -272,11 +272,10 @@ class RealtimeSession:
     def _create_response(self, message: Mapping[str, Any]) -> list[Outcome]:
         return self._respond(message.get("response"))
 
-    def _respond(self, asked: Any) -> list[Outcome]:
+    def _respond(self, asked: Any, *, patient: bool = False) -> list[Outcome]:
         plan = planned(asked, self._config.reply, self._conversation, self._decode, self._limits)
         reply = Reply(plan, self._conversation)
-        self._replies.begin(reply)
-        return [reply.created(), reply]
+        return [reply.created(), reply] if self._replies.begin(reply, patient=patient) else []
 
     def _cancel_response(self, message: Mapping[str, Any]) -> list[Outcome]:
         asked = message.get("response_id")
@@ -294,8 +293,12 @@ class RealtimeSession:
         audio = AppendedAudio(self._config.format)
         return np.concatenate([audio.push(data), audio.finish()])
 
-    def _encode(self, clip: np.ndarray) -> str:
-        return base64.b64encode(encoded(clip, self._config.format)).decode()
+    def _encode(self, clip: np.ndarray) -> str | None:
+        """Sound in base64; None where that would be more than a client may send itself."""
+        form = self._config.format
+        if 8 * len(clip) * form.hertz / SAMPLE_RATE / 3 > self._limits.message_bytes:
+            return None
+        return base64.b64encode(encoded(clip, form)).decode()
 
     def _told(self) -> dict[str, Any]:
         return {"id": self._id, "expires_at": self._expires_at, **self._config.told()}
