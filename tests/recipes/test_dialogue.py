@@ -16,9 +16,11 @@ from hypothesis import strategies as st
 
 from moss_audio.errors import MossAudioError
 from moss_audio.recordings import load_audio
+from moss_audio.result import Word
 from recipes.dialogue import __main__ as command
 from recipes.dialogue import label, rnc
 from recipes.dialogue.games import GAMES
+from recipes.dialogue.join import SpokenLine, joined
 from recipes.dialogue.make import make
 
 SPEECH = Path(__file__).parents[2] / "examples" / "speech.wav"
@@ -226,3 +228,32 @@ def test_transcribes_a_game(tmp_path: Path) -> None:
     assert "harbor" in spoken or "harbour" in spoken
     assert load_audio(tmp_path / "out/audio/drascula-1.flac").samples.size > 7 * 16_000
     assert make(tmp_path / "out", ["drascula"], tmp_path, workers=1) == said
+
+
+def _spoken(name: str, seconds: float, hz: float) -> SpokenLine:
+    t = np.arange(round(seconds * 16_000)) / 16_000
+    words = (Word(f"{name}1", 0.1, 0.5), Word(f"{name}2", 0.6, seconds - 0.1))
+    samples = (0.3 * np.sin(2 * np.pi * hz * t)).astype(np.float32)
+    return SpokenLine(name, samples, f"{name}1 {name}2", words)
+
+
+def test_neighbours_of_one_speaker_are_joined_with_their_word_times() -> None:
+    lines = [_spoken(f"a{n}", 3.0, 300) for n in range(7)] + [
+        _spoken(f"b{n}", 3.0, 500) for n in range(9)
+    ]
+    pitch = lambda x: int(np.abs(np.fft.rfft(x[:16_000])).argmax())  # noqa: E731
+    found = list(joined(lines, lambda one, other: pitch(one) == pitch(other)))
+    assert len(found) >= 3
+    said = [word for clip in found for word in clip.text.split()]
+    assert len(said) == len(set(said))  # no line twice
+    for clip in found:
+        seconds = len(clip.samples) / 16_000
+        assert 6 <= seconds <= 15
+        assert len({word[0] for word in clip.text.split()}) == 1  # one speaker
+        assert [w.text for w in clip.words] == clip.text.split()
+        for word in clip.words:  # each lies where its tone is
+            middle = int((word.start + word.end) / 2 * 16_000)
+            assert np.abs(clip.samples[middle - 200 : middle + 200]).max() > 0.2
+        assert clip.words[-1].end <= seconds
+        ends = [w.end for w in clip.words]
+        assert ends == sorted(ends)
