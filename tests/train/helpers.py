@@ -25,9 +25,9 @@ from moss_audio.result import Event, Word
 from moss_audio.scenes.reader import Scene, load_scenes
 from moss_audio.settings import load_config
 from moss_audio.train import sft
-from moss_audio.train.align import SpokenPieces
 from moss_audio.train.data import known_scenes
 from moss_audio.train.objective import Objective
+from moss_audio.train.pieces import SpokenPieces
 from moss_audio.train.setup import load_for_training
 from moss_audio.train.stage import Stage
 

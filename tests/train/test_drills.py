@@ -20,9 +20,9 @@ from moss_audio.errors import MossAudioError
 from moss_audio.model.nano.parts import EMBEDDING
 from moss_audio.settings import load_config
 from moss_audio.train import align, sft
-from moss_audio.train.align import SpokenPieces, frame_targets
 from moss_audio.train.data import known_clips, loading, only
 from moss_audio.train.drills import DrillConfig, ReaderDrills, drills_of
+from moss_audio.train.pieces import SpokenPieces, frame_targets
 from moss_audio.train.setup import load_for_training
 from tests.train.helpers import losses
 

@@ -16,8 +16,9 @@ import torch
 from moss_audio.scenes.reader import load_scenes
 from moss_audio.settings import load_config
 from moss_audio.train import align, checkpoint, loop, sft
-from moss_audio.train.align import DenseObjective, SpokenPieces
+from moss_audio.train.align import DenseObjective
 from moss_audio.train.loop import run
+from moss_audio.train.pieces import SpokenPieces
 from moss_audio.train.setup import ADAPTER, learn, load_for_training, settle
 from moss_audio.train.stage import LoopConfig
 from tests.train.helpers import Fixed, Live, scene_batches, stage_of

@@ -413,3 +413,35 @@ def test_a_run_starts_from_a_hub_id(
     with pytest.raises(MossAudioError, match="output is missing"):
         align.main(write_config("align", model="owner/name", loop_steps=1))
     assert (model_folder / nano.TRAINED_FILE).read_bytes() == before
+
+
+def test_alignment_of_the_encoder_too_with_figures_of_held_out_clips(
+    write_config: WriteConfig, scenes_folder: Path, model_folder: Path, tmp_path: Path
+) -> None:
+    """From a folder that has a LoRA: it is trained further, the decoder's stays as it was."""
+    first = write_config("first", output=str(tmp_path / "first"), encoder="lora", lora_rank=4)
+    assert sft.main(first)
+    held_out = [{"kind": "scenes", "path": str(scenes_folder), "split": "train", "name": "heard"}]
+    told: list[str] = []
+    config = write_config(
+        "second", model=str(tmp_path / "first"), output=str(tmp_path / "second"), encoder="lora",
+        lora_rank=4, lora_start="stored", learning_rate=2e-2, held_out=held_out, held_out_clips=3,
+        loop_steps=20, loop_evaluate_every=10,
+    )  # fmt: skip
+    kept, align.log_to = align.log_to, lambda path: told.append
+    try:
+        assert align.main(config)
+    finally:
+        align.log_to = kept
+    figures = [line for line in told if line.startswith("held out at step ")]
+    assert [line.split()[4] for line in figures] == ["10:", "20:"]
+    first_top, last_top = (float(line.split("heard top 1 ")[1].split(",")[0]) for line in figures)
+    assert 0 < first_top <= last_top <= 100
+    before, after = _trained(tmp_path / "first"), _trained(tmp_path / "second")
+    assert before.keys() == after.keys()
+    changed = {n.split(".")[0] for n, tensor in after.items() if not torch.equal(tensor, before[n])}
+    assert {"audio_encoder", "audio_adapter"} <= changed
+    assert "language_model" not in changed
+    for name in before:
+        if name.startswith("language_model"):
+            assert torch.equal(before[name], after[name])

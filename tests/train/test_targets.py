@@ -6,7 +6,7 @@ from typing import Any
 
 from moss_audio.data.batch import IGNORE
 from moss_audio.result import Event, Word
-from moss_audio.train.align import frame_targets
+from moss_audio.train.pieces import frame_targets
 
 WORDS = (Word("yes", 0.17, 0.3),)
 SOUNDS = (Event("dog bark", 0.42, 0.54),)

@@ -23,8 +23,8 @@ from moss_audio.data.batch import IGNORE, Batch
 from moss_audio.model.features import AudioFeatures
 from moss_audio.model.modeling import MossAudioModel
 from moss_audio.settings import AtLeastOne, Between, Share
-from moss_audio.train.align import SpokenPieces
 from moss_audio.train.objective import mixed_precision
+from moss_audio.train.pieces import SpokenPieces
 
 _NEAREST = 10  # confusions of a piece that are kept
 

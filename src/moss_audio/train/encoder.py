@@ -31,13 +31,13 @@ from moss_audio.model.encoder import MossAudioEncoder
 from moss_audio.model.modeling import MossAudioModel
 from moss_audio.prompt import PromptSpec
 from moss_audio.settings import AtLeastOne, check, load_config
-from moss_audio.train.align import SpokenPieces
 from moss_audio.train.answers import AnswerObjective
 from moss_audio.train.checkpoint import latest
 from moss_audio.train.data import known_scenes, loading
 from moss_audio.train.export import MODEL, write_result
 from moss_audio.train.loop import run
 from moss_audio.train.objective import mixed_precision
+from moss_audio.train.pieces import SpokenPieces
 from moss_audio.train.progress import log_to
 from moss_audio.train.setup import (
     ADAPTER,

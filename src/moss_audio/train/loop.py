@@ -23,7 +23,7 @@ from moss_audio.train.flops import measured_peak
 from moss_audio.train.objective import Objective
 from moss_audio.train.process import start_accelerator, stop_signals
 from moss_audio.train.progress import Meter, log_to
-from moss_audio.train.setup import checkpoint_activations
+from moss_audio.train.setup import checkpoint_activations, sharded
 from moss_audio.train.stage import LoopConfig, Stage, lr_share
 
 if TYPE_CHECKING:
@@ -86,6 +86,7 @@ class _Run:
             stage.objective, config, accelerator, log,
         )  # fmt: skip
         self.device, self.world = accelerator.device, accelerator.num_processes
+        self.evaluate = stage.evaluate
         if config.gradient_checkpointing:
             checkpoint_activations(self.objective.model)
         self.objective.train()
@@ -120,6 +121,9 @@ class _Run:
             stop, save = self._agreed(bool(stopping))
             if last or self.step % self.config.log_every == 0:
                 self._report(grad_norm)
+            every = self.config.evaluate_every
+            if every and (last or self.step % every == 0):
+                self._evaluate()
             if last or stop or save:
                 self._save()
             if stop:
@@ -203,6 +207,18 @@ class _Run:
         if self.accelerator.is_main_process:
             self.log(line)
         named = {f"train/{name}": value for name, value in figures.items()}
+        self.accelerator.log(named, step=self.step)
+
+    def _evaluate(self) -> None:
+        """A line with the stage's own figures of the weights as they are now."""
+        if self.evaluate is None or sharded():
+            return
+        with torch.random.fork_rng(devices=[]):
+            figures = self.evaluate()
+        if self.accelerator.is_main_process:
+            told = ", ".join(f"{name} {value:.1f}" for name, value in figures.items())
+            self.log(f"held out at step {self.step}: {told}")
+        named = {f"held out/{name}": value for name, value in figures.items()}
         self.accelerator.log(named, step=self.step)
 
     def _names(self) -> dict[torch.Tensor, str]:

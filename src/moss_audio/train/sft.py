@@ -27,7 +27,7 @@ from moss_audio.model.modeling import MossAudioModel
 from moss_audio.model.nano.parts import EMBEDDING
 from moss_audio.prompt import PromptSpec
 from moss_audio.settings import load_config
-from moss_audio.train.align import AlignConfig, SpokenPieces
+from moss_audio.train.align import AlignConfig
 from moss_audio.train.answers import AnswerObjective
 from moss_audio.train.data import known_clips, loading
 from moss_audio.train.drills import DrillConfig, ReaderDrills, drills_of
@@ -43,6 +43,7 @@ from moss_audio.train.export import (
 from moss_audio.train.loop import run
 from moss_audio.train.lora import DECODER_LAYERS, ENCODER_LAYERS, LoraConfig, add_lora, resume_lora
 from moss_audio.train.objective import mixed_precision
+from moss_audio.train.pieces import SpokenPieces
 from moss_audio.train.progress import log_to
 from moss_audio.train.setup import (
     ADAPTER,

@@ -32,6 +32,7 @@ class LoopConfig:
     ema: float = 0.0  # of the moving average, which is then what is exported; 0: none
     gradient_checkpointing: bool = False
     log_every: AtLeastOne = 20
+    evaluate_every: Annotated[int, Between(0)] = 0  # steps; 0: never. Of stages that can
     save_every_s: float = 180.0
     keep: AtLeastOne = 2  # checkpoints
     report_to: tuple[str, ...] = ()  # tensorboard, wandb
@@ -56,8 +57,8 @@ class LoopConfig:
 
 # Fields of LoopConfig about where a run is kept, what it reports and how it fits into memory.
 _FREE = {
-    "output_dir", "gradient_checkpointing", "log_every", "save_every_s", "keep", "report_to",
-    "peak_tflops",
+    "output_dir", "gradient_checkpointing", "log_every", "evaluate_every", "save_every_s", "keep",
+    "report_to", "peak_tflops",
 }  # fmt: skip
 
 
@@ -106,8 +107,11 @@ class Stage:
             of this process's batches.
         finish: writes the result from the trained weights (full, on the CPU, by the objective's
             names); only the first process calls it.
+        evaluate: figures of the model as it is, by name; None where there are none. Every process
+            calls it, and it leaves the model and the random state as they are.
     """
 
     objective: Objective
     loader: LoaderOf
     finish: Callable[[dict[str, torch.Tensor]], None]
+    evaluate: Callable[[], dict[str, float]] | None = None
