@@ -60,7 +60,7 @@ class PieceAccuracy:
     @torch.no_grad()
     def __call__(self) -> dict[str, float]:
         """`{"people top 1": 31.2, "people top 5": ...}` of the model as it is now."""
-        figures = {}
+        figures: dict[str, float] = {}
         for name, batches in self.batches.items():
             right = torch.zeros(2)
             count = 0
