@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
+from moss_audio.scenes.config import read_config
 from moss_audio.settings import load_config
 from moss_audio.train import align, encoder, pretrain, sft
 from moss_audio.train.data import check_phases
@@ -41,6 +42,8 @@ def test_the_stages_of_micro_follow_one_another(stage: str) -> None:
         ("people", sft.SftConfig),
         ("noise", sft.SftConfig),
         ("finetune", sft.SftConfig),
+        ("v2-align", align.AlignConfig),
+        ("v2-joint", sft.SftConfig),
         ("ablation", pretrain.PretrainConfig),
     ],
 )
@@ -56,6 +59,22 @@ def test_the_steps_of_nano_follow_one_another() -> None:
         config = load_config(CONFIGS / "nano" / f"{name}.yaml", sft.SftConfig)
         assert config.model == before
         before = config.output
+
+
+def test_the_steps_of_the_second_nano_follow_one_another() -> None:
+    aligned = load_config(CONFIGS / "nano" / "v2-align.yaml", align.AlignConfig)
+    joint = load_config(CONFIGS / "nano" / "v2-joint.yaml", sft.SftConfig)
+    assert aligned.model == "nano"
+    assert joint.model == aligned.output
+    read = {source.path for source in joint.data.sources}
+    # what they are measured on is not what they read
+    assert not {source.path for source in aligned.held_out} & read
+
+
+def test_no_voice_is_both_heard_and_tested() -> None:
+    heard, tested = (read_config(CONFIGS / "nano" / f"{n}.yaml") for n in ("v2-scenes", "readings"))
+    assert set(tested.held_out_speakers) == set(heard.held_out_speakers)
+    assert not {split for split, hours in tested.hours.items() if hours} & {"train", "val"}
 
 
 @pytest.mark.parametrize("name", ["single", "ddp", "fsdp2"])
