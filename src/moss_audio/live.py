@@ -115,7 +115,7 @@ class LiveRecording:
     def seconds(self) -> float:
         """Pushed so far."""
         last = self._windows[-1]
-        return samples_to_seconds(last.start) + last.clip.seconds
+        return samples_to_seconds(last.start + len(last.clip.samples))
 
     @property
     def samples(self) -> np.ndarray:
