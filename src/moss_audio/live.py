@@ -109,6 +109,7 @@ class LiveRecording:
         self._cutter = WindowCutter(window_s)
         self._windows = [_Heard(engine.live(**self._how), 0)]
         self._whole = False
+        self._end_priority: int | None = None
         self._lock = threading.RLock()
 
     @property
@@ -116,6 +117,11 @@ class LiveRecording:
         """Pushed so far."""
         last = self._windows[-1]
         return samples_to_seconds(last.start + len(last.clip.samples))
+
+    @property
+    def rolled(self) -> bool:
+        """Whether it is more than one window."""
+        return len(self._windows) > 1
 
     @property
     def samples(self) -> np.ndarray:
@@ -142,10 +148,15 @@ class LiveRecording:
                 for window in self._cutter.push(part):
                     self._cut(len(window.samples))
 
-    def commit(self) -> None:
-        """There is no more to come: from now on it is asked about as a file is."""
+    def commit(self, *, priority: int | None = None) -> None:
+        """There is no more to come: from now on it is asked about as a file is.
+
+        Args:
+            priority: of what is left to compute of it; None: as before.
+        """
         with self._lock:
             if not self._whole:
+                self._end_priority = priority
                 for window in list(self._cutter.finish())[:-1]:
                     self._cut(len(window.samples))
                 self._whole = True
@@ -167,7 +178,7 @@ class LiveRecording:
             found = []
             for one in heard:
                 if one.end is not None:
-                    clip = one.clip.commit(one.end)
+                    clip = one.clip.commit(one.end, priority=self._end_priority)
                     one.memory.whole = True
                 else:
                     clip = held.enter_context(one.clip.snapshot())
@@ -180,7 +191,7 @@ class LiveRecording:
     @contextlib.contextmanager
     def whole(self) -> Iterator[ClipLike]:
         """All so far as one clip: that of the window where there is one, else its samples."""
-        if len(self._windows) > 1:
+        if self.rolled:
             yield self.samples
             return
         with self.windows() as windows:

@@ -12,7 +12,7 @@ import numpy as np
 
 from moss_audio.engine.base import ClipLike, Engine
 from moss_audio.engine.local import LocalEngine
-from moss_audio.engine.prompts import clip_seconds
+from moss_audio.engine.prompts import EncodedClip, clip_seconds
 from moss_audio.errors import MossAudioError
 from moss_audio.result import Word
 from moss_audio.units import TOKENS_PER_SECOND
@@ -22,6 +22,7 @@ QUIET = "\n"  # what tokens without speech say
 # medians of both over 2,361 words of the training scenes.
 START_LATE_S, END_LATE_S = 0.03, 0.02
 SCALE = 24.0  # of the cosine; training uses this very number
+_KEPT = 256  # clips whose words are remembered
 _STAY, _NEXT, _SKIP = 0, 1, 2
 
 
@@ -78,6 +79,7 @@ class WordAligner:
                 "times='written', or load the checkpoint here"
             )
         self._engine = engine
+        self._known: dict[tuple[str, str], tuple[Word, ...]] = {}
         (self._quiet,) = engine.tokenizer.encode(QUIET, add_special_tokens=False)[:1]
 
     def __call__(self, clip: ClipLike, text: str) -> tuple[Word, ...]:
@@ -85,9 +87,20 @@ class WordAligner:
 
         Nothing where there are more words than audio tokens: they cannot be told apart.
         """
-        words = text.split()
-        if not words:
+        if not text.split():
             return ()
+        if not isinstance(clip, EncodedClip):
+            return self._align(clip, text)
+        known = clip.key, text  # of a window that is over the same is asked again and again
+        words = self._known.get(known)
+        if words is None:
+            words = self._known[known] = self._align(clip, text)
+            while len(self._known) > _KEPT:
+                self._known.pop(next(iter(self._known)), None)
+        return words
+
+    def _align(self, clip: ClipLike, text: str) -> tuple[Word, ...]:
+        words = text.split()
         log_p = self._engine.piece_scores(clip, SCALE)
         duration_s = clip_seconds(clip)
         columns = []

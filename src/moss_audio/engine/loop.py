@@ -64,6 +64,10 @@ class QueuedPrompt:
         return self.prompt.request.priority
 
     @property
+    def urgent(self) -> bool:
+        return self.priority > 0
+
+    @property
     def key(self) -> str:
         return self.prompt.request.key
 
@@ -256,24 +260,28 @@ class Loop:
         answered = [row.task for row in self._rows] + self._filling
         return max((task.priority for task in answered), default=None)
 
-    def _room(self, length: int) -> bool:
-        """Whether one more of so many positions may join."""
-        lengths = [length, *self._lengths()]
-        n = len(lengths)
-        return n == 1 or (n <= self._max_rows and max(lengths) * n <= self._batch_tokens)
+    def _room(self, task: QueuedPrompt) -> bool:
+        """Whether one more prompt may join. Those of a priority above 0 may be as many again: they
+        need not wait until others' answers end."""
+        lengths = [task.length, *self._lengths()]
+        n, most = len(lengths), self._max_rows * (2 if task.urgent else 1)
+        return n == 1 or (n <= most and max(lengths) * n <= self._batch_tokens)
 
     def _admit(self) -> None:
         """Let waiting requests in, those first whose prompts are computed already."""
         self._start_rows()
         busy = len(self._rows) + len(self._filling)
         free = self._max_rows - busy
-        if not self._waiting or (self._forking and not self._overtaken()) or free < 1:
+        first = self._waiting.first()
+        if first is None or (self._forking and not self._overtaken()):
             return
-        if busy and 4 * free < self._max_rows and self._held_back < _PATIENCE:
+        if free < 1 and not first.urgent:
+            return
+        if not first.urgent and busy and 4 * free < self._max_rows and self._held_back < _PATIENCE:
             self._held_back += 1
             return
         self._held_back = 0
-        while (task := self._waiting.first()) is not None and self._room(task.length):
+        while (task := self._waiting.first()) is not None and self._room(task):
             self._waiting.pop()
             self._waiting.charge(task.key, task.length)
             task.admitted = True
@@ -417,7 +425,7 @@ class Loop:
             self._said(task, answer, 1)
 
     def _start_rows(self) -> None:
-        while self._forking and self._room(self._forking[0].length) and not self._overtaken():
+        while self._forking and self._room(self._forking[0]) and not self._overtaken():
             with self._concerning(self._forking[0]):
                 self._start_row(self._forking[0])
 

@@ -48,6 +48,9 @@ class Metrics:
                                       "Arrival to the whole answer.", "endpoint")  # fmt: skip
         self._queued = self._histogram("request_queue_time_seconds", "Wait for a turn.", "endpoint")
         self._final = self._histogram("time_to_final_seconds", "Commit to the whole transcript.")
+        self._contradicted = self._counter(
+            "deltas_contradicted", "Words told while somebody spoke that the transcript has not."
+        )
         self._partial = self._histogram(
             "partial_lag_seconds", "From sound to the text about it, while somebody speaks."
         )
@@ -80,6 +83,9 @@ class Metrics:
 
     def partial(self, seconds: float) -> None:
         self._partial.labels(self._model).observe(seconds)
+
+    def contradicted(self, n_words: int) -> None:
+        self._contradicted.labels(self._model).inc(n_words)
 
     def lag(self, seconds: float) -> None:
         self._lag.labels(self._model).set(seconds)
@@ -147,6 +153,12 @@ class _EngineMetrics(Collector):
             ("prefix_cache_hits", "Of them, found computed.", now.cached_tokens),
             ("draft_tokens_proposed", "Tokens that were guessed.", now.draft_tokens),
             ("draft_tokens_accepted", "Of them, right.", now.accepted_tokens),
+            ("chunks_heard", "Chunks of 4 s computed while their sound came.", now.live_chunks),
+            (
+                "chunks_repaired",
+                "Of them, computed again at the end of their turn.",
+                now.repaired_chunks,
+            ),
             ("requests_cancelled", "Requests that nobody waited for any more.", now.cancelled),
             ("engine_busy_seconds", "Time that the engine's steps took.", now.busy_s),
         ):

@@ -7,7 +7,7 @@ import asyncio
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence, Sized
-from contextlib import contextmanager
+from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from starlette.requests import Request
@@ -71,7 +71,10 @@ class Service:
             self.metrics.watch(scheduler.stats)
         places = self.engine.batch_size  # as many as are decoded together
         self.admission = Admission(places, len(self.keys), config.limits, self.metrics, cost)
-        self.threads = WorkThreads(2 * places)  # for requests, and for turns of live sessions
+        # for requests, for turns of live sessions, and for what is guessed of one
+        self.threads = WorkThreads(2 * places + 1)
+        self._partials = asyncio.Semaphore()
+        self._partial: Job | None = None
         self.fetcher = Fetcher(config.url_hosts, config.limits)
         self.draining = False
         self.connections: Sized = ()  # open now; the server's
@@ -130,8 +133,38 @@ class Service:
             ApiError: if it is not live, and the server has too much to do.
         """
         began = time.monotonic()
+        if live and self._partial is not None:
+            self._partial.cancel()
         turn = await self.admission.turn(key, REALTIME, audio_s, live=live)
         return self._begin(turn, task, began, work, priority, draft)
+
+    @asynccontextmanager
+    async def partial(
+        self, key: str, work: Callable[[], Work], draft: str = ""
+    ) -> AsyncIterator[Job | None]:
+        """Work about a turn that is still open: of all sessions one at a time, in turn, while
+        nothing else is to be done. The final of any turn ends it. Nothing where there is more to
+        do.
+
+        Args:
+            work: makes it, from what there is when its turn has come.
+        """
+        async with self._partials:
+            if not self.admission.idle:
+                yield None
+                return
+
+            def ended() -> None:
+                self.metrics.answered(REALTIME, "transcribe", job.engine.usage)
+
+            job = Job(MeteredEngine(self.engine, key, -2, draft), work(), ended)
+            self._partial = job
+            self.threads.start(job)
+            try:
+                yield job
+            finally:
+                job.cancel()
+                self._partial = None
 
     def _begin(
         self, turn: Ticket, task: str, began: float, work: Work, priority: int | None = None,

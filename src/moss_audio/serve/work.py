@@ -99,6 +99,8 @@ class MeteredEngine:
     def cancel(self) -> None:
         """Stop what is being answered before its next token, and begin nothing more."""
         with self._lock:
+            if self._cancelled:
+                return
             self._cancelled = True
             for handle in self._handles:
                 handle.cancel()

@@ -110,6 +110,17 @@ class InputBuffer:
                 self._vad.end()
                 yield Ended(_ms(self._position), self._taken())
 
+    def since(self, first: int) -> np.ndarray:
+        """The samples `[n]` of the turn from the first so many on, as far as they are surely its
+        own."""
+        parts, begin = [], self._n_held
+        for block in reversed(self._held):
+            if begin <= first:
+                break
+            begin -= len(block)
+            parts.append(block[max(0, first - begin) :])
+        return np.concatenate(parts[::-1]) if parts else np.empty(0, np.float32)
+
     def peek(self) -> np.ndarray:
         """All samples `[n]` that are held."""
         return np.concatenate([*self._held, self._tail])

@@ -18,6 +18,7 @@ from moss_audio.serve.formats import token_usage, transcript_logprobs
 from moss_audio.serve.realtime.answers import Answers, timed
 from moss_audio.serve.realtime.config import Kind
 from moss_audio.serve.realtime.events import ITEM, Event, event
+from moss_audio.serve.realtime.hearing import TurnHearing
 from moss_audio.serve.realtime.hypotheses import Hypotheses
 from moss_audio.serve.realtime.replies import Reply
 from moss_audio.serve.realtime.session import (
@@ -67,7 +68,10 @@ class _Connection:
         self._turns: asyncio.Queue[CommittedTurn] = asyncio.Queue()
         self._behind_s = 0.0  # of sound that is committed and not transcribed
         self._caught_up = asyncio.Event()
-        self._hypotheses = Hypotheses(session, service, socket.state.key, self._out.put)
+        self._hearing = TurnHearing(session, service, socket.state.key)
+        self._hypotheses = Hypotheses(
+            session, service, socket.state.key, self._hearing, self._out.put
+        )
         self._answers = Answers(session, service, socket.state.key, self._take)
 
     async def run(self) -> None:
@@ -88,6 +92,7 @@ class _Connection:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
             await self._answers.close()
+            self._hearing.close()
             if self._socket.client_state is WebSocketState.CONNECTED:
                 with contextlib.suppress(WebSocketDisconnect, RuntimeError):
                     await self._socket.close(code, reason)
@@ -103,6 +108,10 @@ class _Connection:
             else:
                 found = await asyncio.to_thread(self._session.receive, text)
             await self._take(found)
+            if len(text or "") < _LARGE:
+                self._hearing.follow()
+            else:
+                await asyncio.to_thread(self._hearing.follow)
             while self._behind_s > self._limits.behind_s:
                 self._caught_up.clear()
                 await self._caught_up.wait()
@@ -111,6 +120,7 @@ class _Connection:
         for one in found:
             if isinstance(one, CommittedTurn):
                 self._hypotheses.cancel()
+                self._hearing.commit(one)
                 if one.transcribe:
                     self._behind_s += len(one.samples) / SAMPLE_RATE
                     self._turns.put_nowait(one)
@@ -151,6 +161,7 @@ class _Connection:
             except Exception as error:
                 told = as_api_error(error).body()["error"]
                 await self._tell("failed", turn, error=told)
+            self._hearing.transcribed(turn.item_id)
             self._behind_s -= len(turn.samples) / SAMPLE_RATE
             if self._turns.empty():
                 self._behind_s = 0.0  # without what adding and taking away leaves
@@ -159,12 +170,14 @@ class _Connection:
     async def _answer(self, turn: CommittedTurn) -> None:
         service, words, splitter = self._service, WholeWords(), ReasoningSplitter()
         found: list[Transcript] = []
+        spoken, said = self._hearing.spoken(turn.item_id), ""
+        recording = self._hearing.recording(turn.item_id)
+        sound: Any = recording or (turn.samples, SAMPLE_RATE)
+        draft = "" if recording else self._hypotheses.draft(turn.item_id)
 
         def work(engine: MeteredEngine) -> Generator[str, None, None]:
             how = timed(service) | {"logprobs": 0 if turn.logprobs else None}
-            answer = AnswerStream(
-                engine, service.model.query("transcribe", (turn.samples, SAMPLE_RATE), **how)
-            )
+            answer = AnswerStream(engine, service.model.query("transcribe", sound, **how))
             for piece in answer:
                 yield splitter.push(piece)[1]
             yield splitter.finish()[1]
@@ -173,15 +186,18 @@ class _Connection:
         committed = time.monotonic()
         job = await service.start_live(
             self._socket.state.key, len(turn.samples) / SAMPLE_RATE, work,
-            draft=self._hypotheses.draft(turn.item_id),
+            draft=draft,
         )  # fmt: skip
         async with contextlib.aclosing(job.items()) as items:
             async for piece in items:
-                await self._delta(turn, words.push(piece))
+                said += words.push(piece)
+                await self._delta(turn, spoken.more(said))
         (transcript,) = found
         self._session.transcribed(turn.item_id, transcript.text)
         if transcript.text:
-            await self._delta(turn, words.finish())
+            await self._delta(turn, spoken.more(said + words.finish()))
+        if n_words := spoken.contradicted(transcript.text):
+            service.metrics.contradicted(n_words)
         service.metrics.final(time.monotonic() - committed)
         timed_words = [
             {"word": word["text"], "start": word["start"], "end": word["end"]}

@@ -1,5 +1,5 @@
-"""What may be being said: transcripts of a turn that is still open, for those who ask for them, and
-to find its end by."""
+"""What may be being said: transcripts of a turn that is still open. What two of them agree on is
+told as deltas; all of it to those who ask for it, and to find the turn's end by."""
 
 from __future__ import annotations
 
@@ -7,21 +7,30 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Generator
 from concurrent.futures import CancelledError
+from dataclasses import replace
 from typing import Any
 
-from moss_audio.listen import AnswerStream
+import numpy as np
+
+from moss_audio.engine.base import ClipLike
+from moss_audio.listen import AnswerStream, Query
+from moss_audio.live import LiveRecording
 from moss_audio.result import Transcript
 from moss_audio.serve.errors import as_api_error
-from moss_audio.serve.realtime.events import Event, event
+from moss_audio.serve.realtime.answers import timed
+from moss_audio.serve.realtime.events import ITEM, Event, event
+from moss_audio.serve.realtime.hearing import TurnHearing
 from moss_audio.serve.realtime.session import RealtimeSession
 from moss_audio.serve.realtime.words import agreed
 from moss_audio.serve.service import Service
-from moss_audio.serve.work import Job, MeteredEngine
+from moss_audio.serve.work import Job, MeteredEngine, Work
 from moss_audio.units import SAMPLE_RATE
 
 _FIRST_S = 1.0  # of sound, until there is something to transcribe
 _NEW_S = 0.64
 _LOOK_S = 0.1
+_UNSURE_S = 0.5  # of a word that ends so near to the end of the sound, more may be to come
+_UNSURE_WORDS = 2  # the same, where words have no times
 
 
 class Hypotheses:
@@ -33,10 +42,11 @@ class Hypotheses:
     """
 
     def __init__(
-        self, session: RealtimeSession, service: Service, key: str,
+        self, session: RealtimeSession, service: Service, key: str, hearing: TurnHearing,
         send: Callable[[Event], Awaitable[None]],
     ) -> None:  # fmt: skip
         self._session, self._service, self._key, self._send = session, service, key, send
+        self._hearing = hearing
         self._item_id = ""
         self._text = ""
         self._job: Job | None = None
@@ -56,43 +66,60 @@ class Hypotheses:
         while True:
             await asyncio.sleep(pause_s)
             pause_s = _LOOK_S
-            turn = self._session.open_turn() if self._service.admission.idle else None
-            if turn is None:
+            found = self._sound() if self._service.admission.idle else None
+            if found is None:
                 continue
-            if turn.item_id != self._item_id:
-                self._item_id, self._text, heard_s = turn.item_id, "", 0.0
-            now_s = len(turn.samples) / SAMPLE_RATE
+            item_id, sound, now_s = found
+            if item_id != self._item_id:
+                self._item_id, self._text, heard_s = item_id, "", 0.0
             if now_s < max(_FIRST_S, heard_s + _NEW_S):
                 continue
             heard_s, began = now_s, time.monotonic()
-            text = await self._transcribed(turn.samples)
+            transcript = await self._transcribed(sound)
             pause_s = max(_LOOK_S, time.monotonic() - began)
-            wanted = text is not None and self._session.understood(turn.item_id, text)
-            if text and turn.item_id == self._session.item_id:
-                stable, self._text = agreed(self._text, text), text
-                self._service.metrics.partial(time.monotonic() - began)
-                if not wanted:
-                    continue
-                await self._send(event(
-                    "conversation.item.input_audio_transcription.hypothesis",
-                    item_id=turn.item_id, content_index=0, text=text, stable_chars=stable,
-                ))  # fmt: skip
+            if transcript is not None:
+                await self._tell(item_id, transcript, began)
 
-    async def _transcribed(self, samples: Any) -> str | None:
-        def work(engine: MeteredEngine) -> Generator[Transcript, None, None]:
-            answer = AnswerStream(
-                engine, self._service.model.query("transcribe", (samples, SAMPLE_RATE))
-            )
-            for _ in answer:
-                engine.go_on()
-            yield answer.result
+    def _sound(self) -> tuple[str, Any, float] | None:
+        """The item, sound and seconds of the open turn; None where nobody speaks, or nobody wants
+        to know."""
+        item_id, recording = self._session.item_id, self._hearing.open
+        if recording is not None and self._session.speaking:
+            return item_id, recording, recording.seconds
+        turn = self._session.open_turn()
+        if turn is None:
+            return None
+        return item_id, (turn.samples, SAMPLE_RATE), len(turn.samples) / SAMPLE_RATE
 
-        seconds = len(samples) / SAMPLE_RATE
+    async def _tell(self, item_id: str, transcript: Transcript, began: float) -> None:
+        text = transcript.text
+        wanted = self._session.understood(item_id, text)
+        if not text or item_id != self._session.item_id:
+            return
+        stable, self._text = agreed(self._text, text), text
+        self._service.metrics.partial(time.monotonic() - began)
+        spoken = self._hearing.spoken(item_id)
+        if delta := spoken.more(text[: min(stable, certain(transcript))].rstrip()):
+            await self._send(event(
+                f"{ITEM}.input_audio_transcription.delta", item_id=item_id, content_index=0,
+                delta=delta,
+            ))  # fmt: skip
+        if wanted:
+            await self._send(event(
+                f"{ITEM}.input_audio_transcription.hypothesis", item_id=item_id, content_index=0,
+                text=text, stable_chars=stable,
+            ))  # fmt: skip
+
+    async def _transcribed(self, sound: Any) -> Transcript | None:
         try:
-            self._job = await self._service.start_live(
-                self._key, seconds, work, priority=-2, draft=self._text
-            )
-            (found,) = [item async for item in self._job.items()]
+            # (a recording that grows remembers by itself)
+            draft = "" if isinstance(sound, LiveRecording) else self._text
+            async with self._service.partial(
+                self._key, lambda: self._work(sound), draft
+            ) as self._job:
+                if self._job is None:
+                    return None
+                (found,) = [item async for item in self._job.items()]
         except CancelledError:
             return None
         except Exception as error:
@@ -100,4 +127,42 @@ class Hypotheses:
             return None
         finally:
             self._job = None
-        return str(found.text)
+        return found  # type: ignore[no-any-return]
+
+    def _work(self, sound: Any) -> Work:
+        def work(engine: MeteredEngine) -> Generator[Transcript, None, None]:
+            answer = AnswerStream(engine, self._query(sound))
+            for _ in answer:
+                engine.go_on()
+            yield answer.result
+
+        return work
+
+    def _query(self, sound: Any) -> Query:
+        """Words get their times only where some of them may be told: that costs as much again."""
+        if not isinstance(sound, LiveRecording):
+            return self._service.model.query("transcribe", sound)
+        query = self._service.model.query("transcribe", sound, **timed(self._service))
+        align, before = query.refine, self._text
+        told = len(self._hearing.spoken(self._item_id).told)
+
+        def refine(transcript: Transcript, clip: ClipLike) -> Transcript:
+            new = sound.rolled or agreed(before, transcript.text) > told
+            return align(transcript, clip) if new and align is not None else transcript
+
+        return query if align is None else replace(query, refine=refine)
+
+
+def certain(transcript: Transcript) -> int:
+    """Characters of the words that have surely ended."""
+    text = transcript.text
+    words = text.split()
+    if transcript.words:
+        until = transcript.duration - _UNSURE_S
+        n = int(np.searchsorted([word.end for word in transcript.words], until, "right"))
+    else:
+        n = len(words) - _UNSURE_WORDS
+    end = 0
+    for word in words[: max(0, n)]:
+        end = text.index(word, end) + len(word)
+    return end

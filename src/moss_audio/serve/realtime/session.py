@@ -110,6 +110,15 @@ class RealtimeSession:
             return None
         return CommittedTurn(self._item, self._buffer.peek(), logprobs=False)
 
+    @property
+    def listens(self) -> bool:
+        """Whether there is to be a transcript of turns."""
+        return self._config.transcription is not None
+
+    def sound_since(self, first: int) -> np.ndarray:
+        """Samples `[n]` of the open turn, from the first so many on."""
+        return self._buffer.since(first)
+
     def understood(self, item_id: str, text: str) -> bool:
         """What seems to have been said of the open turn so far. Whether the client wants it."""
         if item_id != self._item:

@@ -43,3 +43,23 @@ class WholeWords:
         given, self._held = self._held[:end], self._held[end:]
         self._begun = self._begun or bool(given)
         return given
+
+
+class SpokenWords:
+    """What a client was told of a turn: words that are told once, and never taken back."""
+
+    def __init__(self) -> None:
+        self.told = ""
+
+    def more(self, text: str) -> str:
+        """The whole words that a text has behind those that were told; none where it does not begin
+        with them."""
+        end = len(self.told)
+        if not text.startswith(self.told) or (end and not _ends(text, end)):
+            return ""
+        self.told = text
+        return text[end:]
+
+    def contradicted(self, text: str) -> int:
+        """Words that were told and are not there in the whole text."""
+        return len(self.told[agreed(self.told, text) :].split())

@@ -1,0 +1,115 @@
+"""The turns of a session as sound that grows: the model hears them while they are spoken."""
+
+from __future__ import annotations
+
+import logging
+from collections import OrderedDict
+
+import numpy as np
+
+from moss_audio.engine.local import LocalEngine
+from moss_audio.errors import MossAudioError
+from moss_audio.live import LiveRecording
+from moss_audio.serve.realtime.session import CommittedTurn, RealtimeSession
+from moss_audio.serve.realtime.words import SpokenWords
+from moss_audio.serve.service import Service
+
+_FINAL = 1  # priority of what is left to do of a turn that has ended
+
+_log = logging.getLogger(__name__)
+
+
+class TurnHearing:
+    """Pushes what is said to the model as it comes. A turn that has ended is kept until it is
+    transcribed and another has ended: what is asked about it meanwhile finds it computed.
+
+    Where the model is elsewhere, there is nothing: turns are sent there as a whole.
+    """
+
+    def __init__(self, session: RealtimeSession, service: Service, key: str) -> None:
+        self._session, self._service, self._key = session, service, key
+        self._here = isinstance(service.engine, LocalEngine)
+        self._item_id = ""
+        self._open: LiveRecording | None = None
+        self._n_pushed = 0
+        self._ended: OrderedDict[str, LiveRecording] = OrderedDict()
+        self._transcribed: set[str] = set()
+        self._spoken: dict[str, SpokenWords] = {}
+
+    @property
+    def open(self) -> LiveRecording | None:
+        """The turn that is being spoken, of `session.item_id`."""
+        return self._open
+
+    def spoken(self, item_id: str) -> SpokenWords:
+        """The words of a turn that the client was told."""
+        return self._spoken.setdefault(item_id, SpokenWords())
+
+    def follow(self) -> None:
+        """Hear what the session has heard."""
+        session = self._session
+        if self._open is not None and self._item_id != session.item_id:  # it was cleared
+            self._leave()
+        if not self._here or not session.listens or not session.speaking:
+            return
+        self._begin(session.item_id)
+        self._push(session.sound_since(self._n_pushed))
+
+    def commit(self, turn: CommittedTurn) -> None:
+        """A turn has ended."""
+        if self._here and turn.transcribe:
+            self._begin(turn.item_id)
+            self._push(turn.samples[self._n_pushed :])
+        if not turn.transcribe:
+            self._leave()
+        if self._open is not None:
+            self._open.commit(priority=_FINAL)
+            self._ended[turn.item_id], self._open = self._open, None
+        self._tidy()
+
+    def recording(self, item_id: str) -> LiveRecording | None:
+        """A turn that has ended; None where its samples are all there is."""
+        return self._ended.get(item_id)
+
+    def transcribed(self, item_id: str) -> None:
+        """All is said about a turn."""
+        self._transcribed.add(item_id)
+        self._spoken.pop(item_id, None)
+        self._tidy()
+
+    def close(self) -> None:
+        """Give everything back."""
+        self._leave()
+        for recording in self._ended.values():
+            recording.close()
+        self._ended.clear()
+
+    def _begin(self, item_id: str) -> None:
+        if self._open is None or self._item_id != item_id:
+            self._leave()
+            model = self._service.model
+            self._open = LiveRecording(model.engine, model.window_s, key=self._key)
+            self._item_id, self._n_pushed = item_id, 0
+
+    def _push(self, samples: np.ndarray) -> None:
+        if self._open is None:
+            return
+        try:
+            self._open.push(samples)
+            self._n_pushed += len(samples)
+        except MossAudioError as error:  # the turn is transcribed from its samples
+            _log.warning("a turn cannot be heard while it is spoken: %s", error)
+            self._leave()
+            self._here = False
+
+    def _leave(self) -> None:
+        if self._open is not None:
+            self._open.close()
+            self._spoken.pop(self._item_id, None)
+            self._open = None
+
+    def _tidy(self) -> None:
+        for item_id in list(self._ended)[:-1]:
+            if item_id in self._transcribed:
+                self._ended.pop(item_id).close()
+                self._transcribed.discard(item_id)

@@ -1,0 +1,183 @@
+"""Turns are heard while they are spoken: deltas before the commit, and nothing left behind."""
+
+from __future__ import annotations
+
+import base64
+import json
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from websockets.sync.client import ClientConnection, connect
+
+from moss_audio.engine.local import LocalEngine
+from moss_audio.result import Transcript, Word
+from moss_audio.serve.realtime.hypotheses import certain
+from moss_audio.serve.realtime.words import SpokenWords
+from moss_audio.testing.tokenizer import tiny_prompt_spec
+from tests.engine.fake_runner import END, LETTERS, TOKENIZER, FakeRunner
+from tests.serve.conftest import Running, model_of, serving_model, wait_for
+from tests.serve.realtime_sound import speech
+
+SPACE = TOKENIZER.encode(" ", add_special_tokens=False)[0]
+TRANSCRIPTION = "conversation.item.input_audio_transcription"
+
+
+class SpokenRunner(FakeRunner):
+    """Says a letter for each 0.48 s of sound: "a b c d"."""
+
+    max_rows, prefill_tokens, batch_tokens, max_positions = 2, 64, 2000, 1000
+    changed = 0  # how many of the letters it takes back once it has heard much
+
+    def next_id(self, held: list[object]) -> int:
+        n_letters = min(len(LETTERS), sum(isinstance(one, tuple) for one in held) // 6)
+        said = 0
+        while held[-1 - said] in (*LETTERS, SPACE):
+            said += 1
+        letters = list(LETTERS)
+        if n_letters >= 7 and self.changed:
+            letters = [*LETTERS[-self.changed :], *LETTERS[self.changed :]]
+        if said // 2 >= n_letters:
+            return END
+        return SPACE if said % 2 else letters[said // 2]
+
+
+@pytest.fixture
+def runner() -> SpokenRunner:
+    return SpokenRunner()
+
+
+@pytest.fixture
+def heard(runner: SpokenRunner) -> Iterator[Running]:
+    engine = LocalEngine(runner, TOKENIZER, tiny_prompt_spec(), window_s=15.0)
+    with serving_model(model_of(engine)) as running:
+        yield running
+    engine.close()
+
+
+def socket(running: Running) -> Any:
+    url = running.url.replace("http", "ws") + "/v1/realtime?intent=transcription"
+    return connect(url, proxy=None)
+
+
+def send(client: ClientConnection, kind: str, **fields: Any) -> None:
+    client.send(json.dumps({"type": kind, **fields}))
+
+
+def say(client: ClientConnection, seconds: float, level: float = 0.1) -> None:
+    data = base64.b64encode(speech((seconds, level), rate=16_000)).decode()
+    send(client, "input_audio_buffer.append", audio=data)
+
+
+def by_hand(client: ClientConnection, **more: Any) -> None:
+    given = {"turn_detection": None, "format": {"type": "audio/pcm", "rate": 16_000}}
+    send(client, "session.update", session={"audio": {"input": given}, **more})
+
+
+def until(client: ClientConnection, kind: str) -> list[dict[str, Any]]:
+    found = []
+    while not found or not found[-1]["type"].endswith(kind):
+        found.append(json.loads(client.recv(timeout=20)))
+    return found
+
+
+def deltas(events: list[dict[str, Any]]) -> str:
+    return "".join(one["delta"] for one in events if one["type"].endswith("delta"))
+
+
+def test_words_come_before_the_commit_and_add_up_to_the_transcript(
+    heard: Running, runner: SpokenRunner
+) -> None:
+    with socket(heard) as client:
+        by_hand(client)
+        say(client, 2.5)
+        wait_for(lambda: heard.service.engine.scheduler.stats().finished >= 1)
+        say(client, 2.5)
+        early = until(client, "delta")
+        assert not any(one["type"].endswith("committed") for one in early)
+        send(client, "input_audio_buffer.commit")
+        late = until(client, "completed")
+        done = late[-1]
+        assert done["transcript"] == "a b c d e f g h i j"
+        assert deltas(early) + deltas(late) == done["transcript"]
+        assert early[-1]["item_id"] == done["item_id"]
+    wait_for(lambda: heard.service.engine.scheduler.stats().live == 0)
+    heard.service.engine.forget()
+    assert not runner.caches
+    assert heard.metric("moss:chunks_heard_total") >= 1
+    assert heard.metric("moss:deltas_contradicted_total") == 0
+
+
+def test_words_that_were_wrong_are_counted_and_the_transcript_is_true(
+    heard: Running, runner: SpokenRunner
+) -> None:
+    runner.changed = 2
+    with socket(heard) as client:
+        by_hand(client)
+        say(client, 1.5)
+        wait_for(lambda: heard.service.engine.scheduler.stats().finished >= 1)
+        say(client, 1.2)
+        early = until(client, "delta")
+        say(client, 2.3)
+        send(client, "input_audio_buffer.commit")
+        late = until(client, "completed")
+    assert deltas(early).split()[:1] == ["a"]
+    assert deltas(late) == ""
+    assert late[-1]["transcript"] == "k l c d e f g h i j"
+    wait_for(lambda: heard.metric("moss:deltas_contradicted_total") > 0)
+
+
+def test_a_session_that_is_gone_leaves_nothing(heard: Running, runner: SpokenRunner) -> None:
+    with socket(heard) as client:
+        send(client, "session.update", session={"audio": {"input": {
+            "format": {"type": "audio/pcm", "rate": 16_000}}}})  # fmt: skip
+        say(client, 6)
+        until(client, "speech_started")
+        send(client, "input_audio_buffer.clear")
+        say(client, 6)
+        until(client, "speech_started")
+        time.sleep(0.3)
+        client.socket.close()
+    wait_for(lambda: heard.service.engine.scheduler.stats().live == 0)
+    wait_for(lambda: not runner.caches)
+
+
+def test_a_response_about_a_turn_finds_it_computed(heard: Running) -> None:
+    url = heard.url.replace("http", "ws") + "/v1/realtime?model=moss"
+    with connect(url, proxy=None) as client:
+        turn = {"turn_detection": None, "format": {"type": "audio/pcm", "rate": 16_000}}
+        audio = {"input": {**turn, "transcription": {"model": "moss"}}}
+        send(client, "session.update", session={"type": "realtime", "audio": audio})
+        say(client, 5)
+        send(client, "input_audio_buffer.commit")
+        item = until(client, "completed")[-1]["item_id"]
+        send(client, "response.create", response={
+            "conversation": "none", "input": [{"type": "item_reference", "id": item}],
+            "metadata": {"task": "caption"}})  # fmt: skip
+        done = until(client, "response.done")[-1]["response"]
+    assert done["status"] == "completed"
+    assert done["usage"]["input_token_details"]["cached_tokens"] > 60
+
+
+@given(st.lists(st.lists(st.sampled_from(["a", "ab", "b", "你"]), max_size=5), max_size=8))
+def test_what_was_told_is_never_taken_back(texts: list[list[str]]) -> None:
+    spoken, told = SpokenWords(), ""
+    for words in texts:
+        told += (delta := spoken.more(" ".join(words)))
+        assert told == spoken.told
+        if delta:
+            assert told == " ".join(words)
+    last = " ".join(texts[-1]) if texts else ""
+    assert spoken.contradicted(told) == 0
+    assert spoken.contradicted(last) <= len(told.split())
+    assert (spoken.contradicted(last) == 0) == (last.split()[: len(told.split())] == told.split())
+
+
+def test_words_at_the_end_of_the_sound_are_not_sure() -> None:
+    words = (Word("so", 0.1, 0.4), Word("so", 0.5, 1.4), Word("it", 1.5, 1.9))
+    assert certain(Transcript("so  so it", words=words, duration=2.0)) == len("so  so")
+    assert certain(Transcript("so so it", duration=2.0)) == len("so")
+    assert certain(Transcript("", duration=2.0)) == 0
