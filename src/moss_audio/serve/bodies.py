@@ -36,12 +36,13 @@ def guarded(receive: Receive, limits: Limits) -> Receive:
             raise ApiError(408, "the body of the request comes too slowly", code="timeout",
                            closes=True)  # fmt: skip
         if total > limits.body_bytes:
-            if not whole:
+            cut = not whole
+            if cut:
                 await _discard(receive)
                 whole = True
             raise ApiError(
                 413, f"the request is larger than {limits.body_bytes / MIB:g} MiB: send less",
-                code="request_too_large", param="file",
+                code="request_too_large", param="file", closes=cut,
             )  # fmt: skip
         return message
 

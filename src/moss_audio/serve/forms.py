@@ -24,6 +24,8 @@ C = TypeVar("C")
 _MAX_FIELDS = 256
 _MAX_FIELD_BYTES = 64 * 1024
 _MOST_PROBLEMS = 10
+_MOST_VALUES = 200_000  # of JSON
+_DEEPEST = 32
 _LONGEST = 200  # characters of a problem, which quotes what was sent
 _BOOLS = {"true": True, "1": True, "false": False, "0": False}
 _WHOLE = re.compile(r"[+-]?\d{1,19}", re.ASCII)
@@ -74,13 +76,43 @@ async def read_json(request: Request, kind: type[C]) -> C:
         raise ApiError(415, "send JSON: Content-Type application/json",
                        code="unsupported_media_type")  # fmt: skip
     body = await request.body()
+    return parse(kind, await asyncio.to_thread(json_object, body, "the body"))
+
+
+def json_object(data: str | bytes, what: str) -> dict[str, Any]:
+    """A JSON object that a client wrote.
+
+    Args:
+        what: the name of the data in errors.
+
+    Raises:
+        ApiError: 400 for what is none, and for one that is nested or has values beyond reason: read,
+            it would take many times the memory, or more depth than there is.
+    """
+    text = data if isinstance(data, str) else data.decode("utf-8", "replace")
     try:
-        values = await asyncio.to_thread(json.loads, body)
+        if sum(map(text.count, "[{,")) > _MOST_VALUES:
+            raise ApiError(400, f"{what} has more than {_MOST_VALUES} values", code="invalid_json")
+        values = json.loads(text, parse_constant=_no_constant)
     except (ValueError, RecursionError):
-        raise ApiError(400, "the body is not JSON", code="invalid_json") from None
+        raise ApiError(400, f"{what} is not JSON", code="invalid_json") from None
     if not isinstance(values, dict):
-        raise ApiError(400, "the body is not a JSON object", code="invalid_json")
-    return parse(kind, values)
+        raise ApiError(400, f"{what} is not a JSON object", code="invalid_json")
+    level: list[Any] = [values]
+    for _ in range(_DEEPEST):
+        level = [
+            inner
+            for outer in level
+            for inner in (outer.values() if isinstance(outer, dict) else outer)
+            if isinstance(inner, dict | list)
+        ]
+    if level:
+        raise ApiError(400, f"{what} is nested deeper than {_DEEPEST}", code="invalid_json")
+    return values
+
+
+def _no_constant(name: str) -> float:
+    raise ValueError(f"{name} is not JSON")
 
 
 def parse(kind: type[C], values: Mapping[str, Any]) -> C:

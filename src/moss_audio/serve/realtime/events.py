@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import base64
 import binascii
-import json
 import uuid
 from collections.abc import Mapping
 from typing import Any
 
 from moss_audio.serve.errors import ApiError
+from moss_audio.serve.forms import json_object
 
 BUFFER = "input_audio_buffer"
 ITEM = "conversation.item"
@@ -34,13 +34,7 @@ def new_id(kind: str) -> str:
 
 def read_message(text: str | None) -> Mapping[str, Any]:
     """A message of a client. Raises ApiError for what is not a JSON object."""
-    try:
-        message = json.loads(text or "", parse_constant=_no_constant)
-    except (ValueError, RecursionError):
-        message = None
-    if not isinstance(message, dict):
-        raise ApiError(400, "the message is not a JSON object", code="invalid_json")
-    return message
+    return json_object(text or "", "the message")
 
 
 def sound_bytes(audio: Any, param: str) -> bytes:
@@ -65,7 +59,3 @@ def objects(values: Any, param: str) -> Mapping[str, Any]:
 def invalid(message: str, param: str, code: str = "invalid_value") -> ApiError:
     """A mistake of the client in a field."""
     return ApiError(400, message, code=code, param=param)
-
-
-def _no_constant(name: str) -> float:
-    raise ValueError(f"{name} is not JSON")
