@@ -3,6 +3,7 @@ end."""
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import resource
@@ -10,6 +11,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import av
+import httpx2
 import numpy as np
 import pytest
 
@@ -78,9 +80,8 @@ def test_a_body_without_end_is_not_kept(monkeypatch: pytest.MonkeyPatch) -> None
 
         headers = {"content-type": "multipart/form-data; boundary=b"}
         before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        try:
+        # the connection may be closed before the client has read the answer
+        with contextlib.suppress(httpx2.WriteError, httpx2.ReadError):
             assert running.post(PATH, content=chunks(), headers=headers).status_code == 413
-        except Exception as error:  # the server may be gone before the client has read its answer
-            assert "Write" in type(error).__name__ or "Read" in type(error).__name__
         assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 30_000
         assert sent > 1_000_000

@@ -86,8 +86,8 @@ def json_object(data: str | bytes, what: str) -> dict[str, Any]:
         what: the name of the data in errors.
 
     Raises:
-        ApiError: 400 for what is none, and for one that is nested or has values beyond reason: read,
-            it would take many times the memory, or more depth than there is.
+        ApiError: 400 for what is none, and for one that is nested too deep or has too many values:
+            read, it would take many times the memory, or more depth than Python has.
     """
     text = data if isinstance(data, str) else data.decode("utf-8", "replace")
     try:
