@@ -381,9 +381,33 @@ def test_bits_that_cannot_be_written_are_refused_before_training(
 def test_a_form_that_cannot_be_written_is_refused_before_training(
     write_config: WriteConfig, tmp_path: Path
 ) -> None:
-    config = write_config("run", output=str(tmp_path / "out"), form="packed", decoder="full")
+    plain = write_config("plain", output=str(tmp_path / "plain"), form="plain", align_weight=0.0)
+    Live(load_config(plain, sft.SftConfig)).export()
+    config = write_config(
+        "run", model=str(tmp_path / "plain"), output=str(tmp_path / "out"), form="packed"
+    )
     with pytest.raises(MossAudioError, match="form: packed"):
         sft.main(config)
+
+
+def test_a_decoder_that_learnt_in_full_is_packed_again_where_that_is_asked(
+    write_config: WriteConfig, scenes_folder: Path, model_folder: Path, tmp_path: Path
+) -> None:
+    """From a folder whose decoder has a LoRA: it is part of the weights that learnt, once."""
+    first = write_config("first", output=str(tmp_path / "first"), encoder="lora", lora_rank=4)
+    assert sft.main(first)
+    config = write_config(
+        "run", model=str(tmp_path / "first"), output=str(tmp_path / "out"), align_weight=0.0,
+        decoder="full", encoder="lora", lora_rank=4, lora_start="stored", form="packed",
+        **{f"{n}_bits": 16 for n in ("adapter", "merger", "lora")},
+    )  # fmt: skip
+    live = _live(config)
+    live.move()
+    live.export()
+    names = _trained(tmp_path / "out")
+    assert any(name.startswith("audio_encoder.") for name in names)
+    assert not any(name.startswith("language_model.") for name in names)
+    live.check_export(tmp_path / "out", tmp_path / "first", scenes_folder, 1e-5)
 
 
 def test_a_folder_inside_the_models_is_no_obstacle_to_the_export(

@@ -36,6 +36,9 @@ MODEL = "model."  # prefix of an objective's model
 EMBEDDED_DTYPE = torch.bfloat16  # of the plain folder made from packed parts
 
 Form = Literal["auto", "packed", "plain"]
+Packable = Mapping[str, tuple[torch.Tensor, int]]  # name -> a tensor, and the bits to store it in
+_NOTHING: Mapping[str, Packable] = {}
+_DECODER = "language_model."
 
 
 @dataclass(frozen=True)
@@ -80,16 +83,14 @@ def model_weights(weights: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor
 
 
 def packs(source: Path, form: Form, weights: Mapping[str, Any]) -> bool:
-    """Whether the result is packed: embedded folders are, unless the whole decoder learnt."""
+    """Whether the result is packed: embedded folders are, unless the whole decoder learnt and
+    nobody asked for its rounding."""
     whole_decoder = any(
         name.startswith((MODEL + "language_model.", MODEL + "lm_head.")) and not is_lora(name)
         for name in weights
     )
-    if form == "packed" and (whole_decoder or not is_embedded(source)):
-        raise MossAudioError(
-            "form: packed is for a folder of packed parts whose decoder stays frozen or learns "
-            "through LoRA; use form: plain"
-        )
+    if form == "packed" and not is_embedded(source):
+        raise MossAudioError("form: packed is for a folder of packed parts; use form: plain")
     return form == "packed" or (form == "auto" and is_embedded(source) and not whole_decoder)
 
 
@@ -137,6 +138,13 @@ def _write_packed(
     continued: bool,
 ) -> None:
     old, old_bits = load_trained(source), _stored_bits(source / read_parts(source).trained)
+    decoder = {n: t for n, t in named.items() if n.startswith(_DECODER) and not is_lora(n)}
+    if decoder:  # it learnt as a whole, with the LoRA that was merged into it
+        old = {name: tensor for name, tensor in old.items() if not name.startswith(_DECODER)}
+        rows = old[AUDIO_ROWS].shape[0]
+        named = {n: t for n, t in named.items() if n not in decoder and n != HEAD}
+        named[AUDIO_ROWS] = decoder[EMBEDDING][-rows:]
+        decoder[EMBEDDING] = decoder[EMBEDDING][:-rows]
     parts = {name: (tensor, old_bits[name]) for name, tensor in old.items()}
     for name, tensor in named.items():
         if not is_lora(name):
@@ -152,21 +160,34 @@ def _write_packed(
             up = torch.cat([old[name + LORA_UP], up], 1)
         parts[name + LORA_DOWN] = (down, bits.lora)
         parts[name + LORA_UP] = (up, bits.lora)
-    write_parts(source, output, parts)
+    write_parts(source, output, parts, _requantised(source, decoder))
 
 
-def write_parts(source: Path, output: Path, parts: Mapping[str, tuple[torch.Tensor, int]]) -> None:
+def _requantised(source: Path, decoder: Mapping[str, torch.Tensor]) -> dict[str, Packable]:
+    """File name -> tensors of the fixed parts that hold `decoder`, in the bits of before."""
+    files: dict[str, Packable] = {}
+    for file in read_parts(source).fixed if decoder else ():
+        bits = _stored_bits(source / file)
+        if decoder.keys() & bits.keys():
+            files[file] = {name: (decoder[name], stored) for name, stored in bits.items()}
+    return files
+
+
+def write_parts(
+    source: Path, output: Path, parts: Packable, fixed: Mapping[str, Packable] = _NOTHING
+) -> None:
     """An embedded folder with the files of `source`, but for its trained parts: by name, each with
-    the bits to store it in."""
+    the bits to store it in. `fixed`: new contents of files of fixed parts."""
     trained = read_parts(source).trained
-    if output.resolve() == source.resolve():
+    if output.resolve() == source.resolve() and not fixed:
         save_packed(output / trained, parts)
         return
     with replaced_folder(output) as folder:
         for path in source.iterdir():
-            if path.is_file() and path.name != trained:
+            if path.is_file() and path.name != trained and path.name not in fixed:
                 shutil.copy2(path, folder / path.name)
-        save_packed(folder / trained, parts)
+        for name, content in {**fixed, trained: parts}.items():
+            save_packed(folder / name, content)
 
 
 def write_plain(
