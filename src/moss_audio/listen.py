@@ -422,7 +422,7 @@ def prompt_clips(engine: Engine, query: Query) -> list[Audio]:
     Raises:
         AudioError: for a clip that is not usable audio, or where all do not fit into one prompt.
     """
-    limit_s = _prompt_limit_s(engine.max_positions)
+    limit_s = prompt_seconds(engine.max_positions)
     # a second more than a prompt can hold is enough to know that it is too long
     most = (query.start or 0.0) + limit_s + 1.0
     end = most if query.end is None else min(query.end, most)
@@ -581,11 +581,11 @@ def _after(
 
 def window_seconds(engine: Engine) -> float:
     """The longest stretch that goes into one prompt of a task that walks recordings in windows."""
-    limit_s = _prompt_limit_s(engine.max_positions)
+    limit_s = prompt_seconds(engine.max_positions)
     return min(MAX_CLIP_S, engine.window_s or MAX_CLIP_S, limit_s)
 
 
-def _prompt_limit_s(max_positions: int | None) -> float:
+def prompt_seconds(max_positions: int | None) -> float:
     """Seconds of audio that one prompt holds, with room for markers, text and an answer."""
     if max_positions is None:
         return MAX_CLIP_S

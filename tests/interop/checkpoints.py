@@ -125,8 +125,10 @@ def build_model(recipe: Recipe) -> MossAudioModel:
     return model
 
 
-def build_tokenizer() -> Any:
-    """A fast tokenizer of 151,669 entries; bytes, digits and control tokens have Qwen3's ids."""
+def build_tokenizer(*, timed: bool = False) -> Any:
+    """A fast tokenizer of 151,669 entries; bytes, digits and control tokens have Qwen3's ids.
+    `timed`: most of the others are words, some with times, so that whatever a model says at
+    random can be read as a transcript."""
     from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers
     from transformers import PreTrainedTokenizerFast
 
@@ -138,7 +140,7 @@ def build_tokenizer() -> Any:
                 vocab[word[: end + 1]] = len(vocab)
                 merges.append((word[:end], word[end]))
     while len(vocab) < _FIRST_ADDED:  # no merge leads to these, so text never becomes one
-        vocab[f"~{len(vocab)}"] = len(vocab)
+        vocab[_timed_word(len(vocab)) if timed else f"~{len(vocab)}"] = len(vocab)
     tokenizer = Tokenizer(models.BPE(vocab=vocab, merges=merges))
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
         [
@@ -154,14 +156,24 @@ def build_tokenizer() -> Any:
     )
 
 
-def save(folder: Path, recipe: Recipe) -> None:
-    """Write the checkpoint as a user would: the model's and the processor's `save_pretrained`."""
+def _timed_word(number: int) -> str:
+    start_s, length_s = number % 977 / 100, 0.05 + number % 89 / 100
+    word = f"w{number}"
+    if number % 5 == 0:
+        return f"\u0120{word}"  # a space and a word
+    return f"[{start_s:.2f}]{word}[{start_s + length_s:.2f}]"
+
+
+def save(folder: Path, recipe: Recipe, *, timed: bool = False) -> None:
+    """Write the checkpoint as a user would: the model's and the processor's `save_pretrained`;
+    `timed`: with a tokenizer of that kind."""
     model = build_model(recipe)
     if recipe.max_shard_size is None:
         model.save_pretrained(folder)
     else:
         model.save_pretrained(folder, max_shard_size=recipe.max_shard_size)
-    processor = MossAudioProcessor(build_tokenizer(), enable_time_marker=recipe.time_markers)
+    tokenizer = build_tokenizer(timed=timed)
+    processor = MossAudioProcessor(tokenizer, enable_time_marker=recipe.time_markers)
     processor.save_pretrained(folder)
 
 

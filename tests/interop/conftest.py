@@ -5,9 +5,12 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+import socket
 import subprocess
 import sys
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +18,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from moss_audio.engine.served import ServedCheckpoint
+from moss_audio.errors import MossAudioError
 from tests.interop import cases, checkpoints
 
 _WORKER = Path(__file__).with_name("vllm_worker.py")
@@ -28,6 +33,46 @@ ENVIRONMENT = {
     "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
     "VLLM_NO_USAGE_STATS": "1",
 }
+
+
+_OPTIONS = (
+    *("--served-model-name", "moss-audio", "--host", "127.0.0.1", "--dtype", "float32"),
+    *("--enforce-eager", "--max-model-len", "2048", "--limit-mm-per-prompt", '{"audio": 2}'),
+    "--enable-prompt-tokens-details",
+)
+
+
+@contextmanager
+def running_vllm(folder: Path, work: Path) -> Iterator[ServedCheckpoint]:
+    """vLLM's own server with a checkpoint; its log is `work/vllm.log`."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--model", str(folder)]
+    with (work / "vllm.log").open("w") as log:
+        server = subprocess.Popen(
+            [*command, "--port", str(port), *_OPTIONS],
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            env={**os.environ, **ENVIRONMENT},
+            cwd=work,
+        )
+    try:
+        yield _wait(server, f"http://127.0.0.1:{port}/v1", work / "vllm.log")
+    finally:
+        server.terminate()
+        server.wait(60)
+
+
+def _wait(server: subprocess.Popen[bytes], url: str, log: Path) -> ServedCheckpoint:
+    until = time.monotonic() + TIMEOUT_S
+    while server.poll() is None and time.monotonic() < until:
+        try:
+            return ServedCheckpoint.open(url, retries=0)
+        except MossAudioError:
+            time.sleep(1.0)
+    tail = "\n".join(log.read_text(errors="replace").splitlines()[-TAIL_LINES:])
+    pytest.fail(f"vLLM's server did not start:\n{tail}")
 
 
 @dataclass(frozen=True)

@@ -2,11 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import socket
-import subprocess
-import sys
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -18,16 +13,11 @@ from moss_audio.engine.base import Generation, GenerationOptions, Request
 from moss_audio.engine.remote import RemoteEngine
 from moss_audio.engine.served import ServedCheckpoint
 from moss_audio.engine.torch_engine import TorchEngine
-from moss_audio.errors import CheckpointError, MossAudioError
+from moss_audio.errors import CheckpointError
 from tests.interop import checkpoints
-from tests.interop.conftest import ENVIRONMENT, TAIL_LINES, TIMEOUT_S
+from tests.interop.conftest import running_vllm
 
 pytestmark = pytest.mark.interop
-
-_OPTIONS = (
-    *("--served-model-name", "moss-audio", "--host", "127.0.0.1", "--dtype", "float32"),
-    *("--enforce-eager", "--max-model-len", "2048", "--limit-mm-per-prompt", '{"audio": 2}'),
-)
 
 
 def _ask(text: str, *seconds: float, **options: object) -> Request:
@@ -61,37 +51,10 @@ def twins(
     from moss_audio.model.modeling import MossAudioModel
     from moss_audio.model.processing import MossAudioProcessor
 
-    folder, work = folders("plain"), tmp_path_factory.mktemp("vllm-server")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    command = [sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--model", str(folder)]
-    with (work / "vllm.log").open("w") as log:
-        server = subprocess.Popen(
-            [*command, "--port", str(port), *_OPTIONS],
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            env={**os.environ, **ENVIRONMENT},
-            cwd=work,
-        )
-    try:
-        served = _wait(server, f"http://127.0.0.1:{port}/v1", work / "vllm.log")
+    folder = folders("plain")
+    with running_vllm(folder, tmp_path_factory.mktemp("vllm-server")) as served:
         model = MossAudioModel.from_pretrained(folder).eval()
         yield TorchEngine(model, MossAudioProcessor.from_pretrained(folder)), served
-    finally:
-        server.terminate()
-        server.wait(60)
-
-
-def _wait(server: subprocess.Popen[bytes], url: str, log: Path) -> ServedCheckpoint:
-    until = time.monotonic() + TIMEOUT_S
-    while server.poll() is None and time.monotonic() < until:
-        try:
-            return ServedCheckpoint.open(url, retries=0)
-        except MossAudioError:
-            time.sleep(1.0)
-    tail = "\n".join(log.read_text(errors="replace").splitlines()[-TAIL_LINES:])
-    pytest.fail(f"vLLM's server did not start:\n{tail}")
 
 
 def _plain(answer: Generation) -> Generation:
