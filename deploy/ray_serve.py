@@ -17,7 +17,7 @@ from ray import serve
 import moss_audio
 from moss_audio.serve.app import build
 from moss_audio.serve.config import ServerConfig
-from moss_audio.serve.run import warm
+from moss_audio.serve.cost import listening_cost
 from moss_audio.serve.service import Service
 
 
@@ -38,7 +38,8 @@ class MossAudioReplica:
         loaded = moss_audio.load(model, threads=threads)
         host = "0.0.0.0" if keys else "127.0.0.1"  # whoever reaches the proxy reaches a replica
         config = ServerConfig(host=host, names=(os.path.basename(model),), keys=keys)
-        self.service = Service(loaded, config, warm(loaded))
+        cost = listening_cost(loaded.engine)
+        self.service = Service(loaded, config, cost.speech_s, cost.sessions)
 
     def __serve_build_asgi_app__(self) -> Any:
         return build(self.service)

@@ -46,6 +46,14 @@ def test_a_page_talks_with_a_key_that_openais_client_made() -> None:
             assert told.instructions == "Be brief."
 
 
+def test_servers_with_the_same_keys_know_each_others_secrets() -> None:
+    value, _ = EphemeralKeys(("a", "b")).issue("key 1", 60, AGENT)
+    assert EphemeralKeys(("a", "b")).read(value) == ("key 1", AGENT)
+    for others in (("a",), ("b", "a"), ("a", "c"), ()):
+        with pytest.raises(ApiError, match="not known here"):
+            EphemeralKeys(others).read(value)
+
+
 def test_a_transcription_key_needs_no_intent() -> None:
     with serving(FakeEngine()) as running:
         answer = running.post(SECRETS, json={"session": {"type": "transcription"}}).json()

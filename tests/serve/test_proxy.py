@@ -6,6 +6,7 @@ from __future__ import annotations
 import contextlib
 import getpass
 import os
+import re
 import shutil
 import socket as sockets
 import subprocess
@@ -52,9 +53,10 @@ class Proxied:
             base_url=f"{self.url}{prefix}/v1", api_key="sesame", max_retries=0, timeout=20
         )
 
-    def socket(self, prefix: str = "") -> Any:
+    def socket(self, prefix: str = "", key: str = "sesame", **options: Any) -> Any:
         url = f"{self.url.replace('http', 'ws')}{prefix}/v1/realtime?intent=transcription"
-        return connect(url, proxy=None, additional_headers={"authorization": "Bearer sesame"})
+        headers = {"authorization": f"Bearer {key}"}
+        return connect(url, proxy=None, additional_headers=headers, **options)
 
 
 def free_port() -> int:
@@ -125,6 +127,13 @@ def test_files_events_and_live_turns_pass_also_under_a_prefix(kind: str, tmp_pat
                 done = receive(live, "conversation.item.input_audio_transcription.completed")
             assert done["transcript"] in ("one said", "two said")
             assert httpx2.get(f"{behind.url}{prefix}/metrics").status_code == 404
+            page = httpx2.get(f"{behind.url}{prefix}/")
+            assert "text/html" in page.headers["content-type"]
+            for path in re.findall(r'(?:href|src)="(page/[^"]+)"', page.text):
+                assert httpx2.get(f"{behind.url}{prefix}/{path}").status_code == 200
+            with behind.socket(prefix, origin=behind.url) as live:  # as the page does
+                assert receive(live)["type"] == "session.created"
+        assert httpx2.get(f"{behind.url}/moss", follow_redirects=True).url.path == "/moss/"
         large = {"file": ("a.wav", wav(60.0))}  # more than a buffer of either
         answer = httpx2.post(f"{behind.url}/v1/audio/transcriptions", files=large, timeout=20,
                              headers={"authorization": "Bearer sesame"})  # fmt: skip
@@ -176,6 +185,15 @@ def test_sessions_go_where_fewest_are_and_a_full_server_is_passed_over(
             assert int(caught.value.response.headers["retry-after"]) <= 120
             said = behind.client().audio.transcriptions.create(file=("a.wav", wav()), model="moss")
             assert said.text.endswith("said")
+
+
+def test_a_client_secret_opens_whichever_server_it_comes_to(kind: str, tmp_path: Path) -> None:
+    with proxied(kind, tmp_path) as behind, contextlib.ExitStack() as stack:
+        key = behind.client().realtime.client_secrets.create().value
+        for _ in behind.servers:
+            stack.enter_context(behind.socket(key=key))
+        active = "moss:websocket_connections_active"
+        assert [one.metric(active) for one in behind.servers] == [1, 1]
 
 
 def test_a_server_that_ends_is_not_missed(kind: str, tmp_path: Path) -> None:

@@ -10,22 +10,30 @@ import hmac
 import json
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from moss_audio.serve.errors import ApiError
 
 PREFIX = "ek_"
 _MAC_BYTES = 32
+_SALT = b"moss-audio client secrets"
 _MOST_BYTES = 8 * 1024  # of what a key holds, since it goes into a header
 
 
 class EphemeralKeys:
-    """Makes and reads them. What a key stands for is in it, signed with a secret of this process;
-    nothing is kept."""
+    """Makes and reads them. What a key stands for is in it, signed; nothing is kept.
 
-    def __init__(self) -> None:
-        self._secret = os.urandom(_MAC_BYTES)
+    Args:
+        keys: of the server. What they sign is good at every server that has the same, as behind a
+            proxy; without any, at this process alone.
+    """
+
+    def __init__(self, keys: Sequence[str] = ()) -> None:
+        # slow to derive, so that who sees a signature cannot try many keys
+        self._secret = os.urandom(_MAC_BYTES) if not keys else hashlib.scrypt(
+            "\0".join(keys).encode(), salt=_SALT, n=2**14, r=8, p=1, dklen=_MAC_BYTES
+        )  # fmt: skip
 
     def issue(self, owner: str, seconds: int, session: Mapping[str, Any]) -> tuple[str, int]:
         """A key for a session, and when it ends (seconds since 1970).

@@ -59,7 +59,7 @@ class Service:
         self.config = config
         self.created = int(time.time())
         self.keys = Keys(config.keys)
-        self.ephemeral = EphemeralKeys()
+        self.ephemeral = EphemeralKeys(config.keys)
         self.make_detector: MakeDetector = EnergyVad
         if config.vad == "silero":
             self.make_detector = Silero().detector
