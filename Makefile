@@ -1,7 +1,8 @@
 # make demo           set up .venv and hear the embedded checkpoint at work
-# make test           every test but those of the next two    PYTEST_ARGS="-k prompt" narrows it
+# make test           every test but those of the next three  PYTEST_ARGS="-k prompt" narrows it
 # make test-interop   the same tokens as vLLM, in .venv-interop
 # make test-clients   OpenAI's client, livekit and pipecat against our server, in .venv-openai, -livekit, -pipecat
+# make test-page      the server's page in a headless Chromium, in .venv-page
 # make bench          speed and memory, each against a peer
 # make nano           build and train the embedded checkpoint anew (hours)
 # make nano-v2        train the embedded checkpoint further, in a time of your choice
@@ -12,13 +13,14 @@
 
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-interop test-clients bench nano nano-v2 lint format wheel clean
+.PHONY: help demo test test-interop test-clients test-page bench nano nano-v2 lint format wheel clean
 
 VENV ?= .venv
 VENV_INTEROP ?= .venv-interop
 VENV_OPENAI ?= .venv-openai
 VENV_LIVEKIT ?= .venv-livekit
 VENV_PIPECAT ?= .venv-pipecat
+VENV_PAGE ?= .venv-page
 ifndef PYTHON
 PYTHON := $(shell for p in python3.11 python3 python3.12 python3.13 python; do \
 	"$$p" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo "$$p"; break; }; done)
@@ -35,6 +37,7 @@ INTEROP_STAMP = $(VENV_INTEROP)/.stamp
 OPENAI_STAMP = $(VENV_OPENAI)/.stamp
 LIVEKIT_STAMP = $(VENV_LIVEKIT)/.stamp
 PIPECAT_STAMP = $(VENV_PIPECAT)/.stamp
+PAGE_STAMP = $(VENV_PAGE)/.stamp
 
 # $(call create_venv,folder,what it is for,how long): says what it does; an existing environment is kept.
 define create_venv
@@ -171,6 +174,15 @@ test-clients: $(DEV_STAMP) $(OPENAI_STAMP) $(LIVEKIT_STAMP) $(PIPECAT_STAMP)
 	MOSS_AUDIO_LIVEKIT_PYTHON=$(VENV_LIVEKIT)/bin/python \
 	MOSS_AUDIO_PIPECAT_PYTHON=$(VENV_PIPECAT)/bin/python \
 		$(VENV)/bin/python -m pytest -m interop tests/clients $(PYTEST_ARGS)
+
+# Chromium itself is the system's (apt-get install chromium), or named in MOSS_AUDIO_CHROMIUM.
+$(PAGE_STAMP): pyproject.toml constraints.txt
+	$(call create_venv,$(VENV_PAGE),the server and playwright,a minute)
+	$(call timed,$(VENV_PAGE)/bin/$(PIP_INSTALL) -e '.[serve]' 'playwright>=1.65' pytest hypothesis openai)
+	@touch $@
+
+test-page: $(PAGE_STAMP)
+	@$(VENV_PAGE)/bin/python -m pytest -m interop -s tests/page $(PYTEST_ARGS)
 
 clean:
 	rm -rf dist build .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

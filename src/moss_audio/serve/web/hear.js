@@ -26,9 +26,3 @@ export async function understand(what, file, name, signal) {
   const { usage: _, ...result } = await answer.json();
   return result;
 }
-
-/** A result as a file, as the server writes it. */
-export async function written(result, format) {
-  const answer = await call("v1/audio/formats", { json: { result, response_format: format } });
-  return answer.blob();
-}

@@ -4,11 +4,13 @@ import { $ } from "./dom.js";
 
 const STEP_S = 2;
 
-export function watchKeys({ player, transcript, recording, cancel }) {
+export function watchKeys({ clip, recording }) {
+  const { player, transcript, ask } = clip;
   addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey || $("key-dialog").open) return;
     if (event.key === "Escape") {
-      cancel();
+      if (ask.busy) ask.cancel();
+      else clip.cancel();
       if (event.target.matches("input")) event.target.blur();
       return;
     }

@@ -118,13 +118,13 @@ export class Lanes {
   }
 }
 
-const LEAST_PX = 40; // so wide a bar has its text even where not all of it can be seen
+const LEAST_PX = 60; // so wide a bar has its text even where not all of it can be seen
 const pen = document.createElement("canvas").getContext("2d");
 
 /** Whether a text can stand in a bar; else the bar is shown without. */
 function fits(text, width) {
   if (width >= LEAST_PX) return true;
-  pen.font = `12.5px ${getComputedStyle(document.body).fontFamily}`;
+  pen.font = `12px ${getComputedStyle(document.body).fontFamily}`;
   return pen.measureText(text).width <= width;
 }
 

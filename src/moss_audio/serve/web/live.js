@@ -190,7 +190,7 @@ export class Live {
 
   /** Whether each turn has its transcript. */
   get complete() {
-    return !this.#open.size && this.items.every((item) => item.final !== null || item.start === null);
+    return !this.#open.size && this.items.every((item) => item.final !== null || (item.start === null && !item.failed));
   }
 
   #silence() {

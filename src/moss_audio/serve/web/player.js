@@ -6,8 +6,8 @@ import { Lanes } from "./lanes.js";
 import { decode, peaks } from "./sound.js";
 
 const HEIGHT = 96; // the server's content policy knows the style sheet with this height
-const READABLE = 150; // pixels a second at which words can be read
-const CLOSEST = 600;
+const READABLE = 220; // pixels a second at which words can be read
+const CLOSEST = 800;
 
 /** `ontime(seconds)` follows the playing, and each seek. */
 export class Player {

@@ -29,9 +29,13 @@ export class TranscriptView {
     this.root.replaceChildren(el("p", { class: "muted" }, ...children));
   }
 
+  /** A line below what there is. */
+  note(kind, ...children) {
+    this.root.append(el("p", { class: kind }, ...children));
+  }
+
   /** Further sentences of a recording that is being heard. */
   append(segments) {
-    this.root.querySelector("p.muted")?.remove();
     for (const segment of segments) this.root.append(this.#segment(segment));
   }
 
