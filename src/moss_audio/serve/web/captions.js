@@ -26,7 +26,7 @@ export class Captions {
       let row = this.rows.get(item.id);
       if (!row && !text && !item.failed) continue;
       if (!row) {
-        const parts = { stable: el("span", { class: "stable" }), unstable: el("span", { class: "unstable" }) };
+        const parts = { stable: el("span", { class: "stable" }), unstable: el("span", { class: "unstable", "aria-hidden": "true" }) };
         row = { ...parts, line: el("p", { class: "turn" }, parts.stable, parts.unstable) };
         this.rows.set(item.id, row);
         box.append(row.line);

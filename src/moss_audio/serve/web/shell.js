@@ -61,7 +61,10 @@ function wantedKey(wrong) {
   $("key").value = "";
   dialog.returnValue = "";
   return new Promise((resolve) => {
-    dialog.onclose = () => resolve(dialog.returnValue === "ok" ? $("key").value.trim() : null);
+    dialog.onclose = () => {
+      refused = dialog.returnValue !== "ok";
+      resolve(refused ? null : $("key").value.trim());
+    };
     if (!dialog.open) dialog.showModal();
   });
 }
