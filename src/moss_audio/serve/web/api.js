@@ -75,7 +75,6 @@ async function told(answer) {
 function plain(status, code, message, retryAfter) {
   const later = retryAfter ? `Try again in ${retryAfter} s.` : "Try again in a moment.";
   if (status === 401) return "This server asks for a key.";
-  if (code === "invalid_audio") return `This file cannot be read as sound. ${sentence(message)}`;
   if (code === "audio_too_long") return `This recording is too long for the server: ${message}.`;
   if (status === 413) return `This file is too large for the server: ${message ?? "send a smaller one"}.`;
   if (status === 429) return `You have many requests under way. ${later}`;
@@ -88,7 +87,8 @@ function plain(status, code, message, retryAfter) {
 export function sentence(text = "") {
   const whole = text.trim();
   if (!whole) return "";
-  return whole[0].toUpperCase() + whole.slice(1) + (/[.!?]$/.test(whole) ? "" : ".");
+  const first = /^[a-z]+[ ,:]/.test(whole) ? whole[0].toUpperCase() : whole[0]; // not of a file's name
+  return first + whole.slice(1) + (/[.!?]$/.test(whole) ? "" : ".");
 }
 
 /** A form with a file and fields; a list is repeated. */

@@ -40,11 +40,10 @@ export class Clip {
     $("main").focus({ preventScroll: true });
     this.#progress("Opening…");
     for (const id of ["caption", "events"]) $(id).replaceChildren(skeleton());
-    const playable = await this.player.load(file, name);
+    await this.player.load(file, name);
     if (run.signal.aborted) return;
     try {
       if (this.#tooLong()) return;
-      if (!playable) notice("This browser cannot play the file. The server may still read it.");
       if (known) this.#shown(known);
       else if (!(await this.#transcribe(run.signal))) return;
       await this.#sounds(run.signal);

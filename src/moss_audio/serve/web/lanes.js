@@ -100,6 +100,10 @@ export class Lanes {
   #event(event) {
     const made = this.#placed(event, { "data-end": event.end }, event.label);
     made.style.top = `${event.line * EVENT_PX}px`;
+    // the label of what began before the view stays in view
+    const hidden = $("scroller").scrollLeft - event.start * this.pixels;
+    const width = (event.end - event.start) * this.pixels;
+    if (hidden > 0 && width - hidden > LEAST_PX) made.style.paddingLeft = `${hidden + 8}px`;
     return made;
   }
 

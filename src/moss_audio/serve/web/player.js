@@ -8,6 +8,7 @@ import { decode, peaks } from "./sound.js";
 const HEIGHT = 96; // the server's content policy knows the style sheet with this height
 const READABLE = 220; // pixels a second at which words can be read
 const CLOSEST = 800;
+const EDGE = 90; // pixels: what is sought is not put against the right edge
 
 /** `ontime(seconds)` follows the playing, and each seek. */
 export class Player {
@@ -31,23 +32,23 @@ export class Player {
     }
   }
 
-  /** Show a file. Gives false where this browser cannot play it: times are still right then. */
+  /** Show a file, and play it where this browser can. */
   async load(blob, name) {
     this.clear();
     const url = (this.url = URL.createObjectURL(blob));
     $("clip-name").textContent = name;
     $("length").textContent = "…";
     const playable = await this.#metadata(url);
-    if (this.url !== url) return true;
+    if (this.url !== url) return;
     this.media.hidden = !(playable && this.media.videoWidth);
     $("play").disabled = !playable;
-    if (!playable) return false;
+    this.#rows(playable);
+    if (!playable) return;
     const { duration } = this.media;
     const sound = await decode(blob, duration);
-    if (this.url !== url) return true;
+    if (this.url !== url) return;
     this.sound = sound;
     this.#show(duration, sound ? peaks(sound) : new Float32Array([0, 0]));
-    return true;
   }
 
   #metadata(url) {
@@ -58,16 +59,22 @@ export class Player {
     });
   }
 
+  #rows(there) {
+    for (const id of ["wave", "scroller", "zoom-label"]) $(id).hidden = !there;
+    $("unplayable").hidden = there;
+  }
+
   /** Rows without a waveform, for a file that only the server can read. */
   showLength(duration) {
-    if (!this.duration) this.#show(duration, null);
+    if (this.duration) return;
+    $("scroller").hidden = $("zoom-label").hidden = false;
+    this.#show(duration, null);
   }
 
   #show(duration, heights) {
     this.duration = duration;
     $("length").textContent = clock(duration, duration < 60);
     $("wave").setAttribute("aria-valuemax", duration.toFixed(1));
-    $("wave").classList.toggle("flat", !heights);
     $("zoom").value = this.#slider(Math.max(this.#fit(), READABLE));
     if (heights) {
       this.wave = WaveSurfer.create({
@@ -92,6 +99,7 @@ export class Player {
     Object.assign(this, { wave: null, url: null, duration: 0, sound: null });
     this.media.removeAttribute("src");
     this.lanes.clear();
+    this.#rows(true);
     $("now").textContent = "0:00.0";
   }
 
@@ -101,8 +109,8 @@ export class Player {
 
   seek(time) {
     if (!this.wave) return;
+    this.#reveal(time); // first, else the waveform scrolls it to the very edge
     this.wave.setTime(Math.max(0, Math.min(time, this.duration)));
-    this.#reveal(time);
     this.#tell();
   }
 
@@ -165,7 +173,7 @@ export class Player {
   #reveal(time, always = false) {
     const view = $("scroller");
     const at = time * this.lanes.pixels;
-    const inside = at >= view.scrollLeft && at <= view.scrollLeft + view.clientWidth;
+    const inside = at >= view.scrollLeft && at <= view.scrollLeft + view.clientWidth - EDGE;
     if (always || !inside) view.scrollLeft = at - view.clientWidth / 3;
   }
 

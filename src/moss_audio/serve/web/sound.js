@@ -1,6 +1,6 @@
 // Sound in the browser: what a file holds as samples, its peaks, and samples as a WAV file.
 
-const PEAKS_A_SECOND = 50;
+const PEAKS_A_SECOND = 200;
 // So long a recording is decoded at such a rate: the samples of an hour are many.
 const RATES = [[2400, 16_000], [7200, 8_000]];
 
@@ -25,7 +25,7 @@ export async function decode(blob, duration) {
   return { rate: decoded.sampleRate, pcm };
 }
 
-/** The largest sample of each fiftieth of a second, 0 to 1. */
+/** The largest sample of each 5 ms, 0 to 1. */
 export function peaks({ rate, pcm }) {
   const step = rate / PEAKS_A_SECOND;
   const found = new Float32Array(Math.max(1, Math.ceil(pcm.length / step)));
