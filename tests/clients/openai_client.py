@@ -93,7 +93,7 @@ def question(client: OpenAI, path: str) -> None:
         speak(live, path)
         live.input_audio_buffer.commit()
         item = heard(live, 1)
-        for asked in ("Is anyone speaking in this recording?", "Is a dog barking?"):
+        for asked in ("Is anyone speaking in this recording?", "How many voices are there?"):
             live.response.create(response={
                 "conversation": "none", "output_modalities": ["text"],
                 "metadata": {"task": "ask"}, "instructions": asked,

@@ -68,7 +68,8 @@ class Source(FrameProcessor):
 async def main(address: str, path: str) -> None:
     with wave.open(path) as file:
         rate, data = file.getframerate(), file.readframes(file.getnframes())
-    data += bytes(4 * rate)  # two seconds of silence
+    half, silence = 7 * rate, bytes(2 * rate)  # 3.5 s, and a second
+    sentences = (data[:half] + silence, data[half:] + silence)
     heard = events.AudioInput(
         format=events.PCMAudioFormat(),
         transcription=events.InputAudioTranscription(model="whisper-1"),
@@ -95,12 +96,13 @@ async def main(address: str, path: str) -> None:
         while sink.answers < 1:
             await asyncio.sleep(0.1)
         step = rate // 25
-        for place in range(0, len(data), step):
-            piece = data[place : place + step]
-            await worker.queue_frame(InputAudioRawFrame(piece, rate, 1))
-            await asyncio.sleep(0.02)
-        while sink.answers < 3:
-            await asyncio.sleep(0.1)
+        for answers, sentence in enumerate(sentences, 2):
+            for place in range(0, len(sentence), step):
+                piece = sentence[place : place + step]
+                await worker.queue_frame(InputAudioRawFrame(piece, rate, 1))
+                await asyncio.sleep(0.02)
+            while sink.answers < answers:  # speech would interrupt it
+                await asyncio.sleep(0.1)
         await worker.queue_frame(EndFrame())
 
     runner = WorkerRunner(handle_sigint=False)
