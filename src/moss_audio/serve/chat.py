@@ -13,6 +13,7 @@ from starlette.responses import Response
 
 from moss_audio.engine.base import Generation, GenerationOptions, Messages
 from moss_audio.engine.base import Request as EngineRequest
+from moss_audio.engine.prompts import EncodedClip
 from moss_audio.errors import PromptError
 from moss_audio.listen import Query, prompt_clips
 from moss_audio.prompt import parse_messages
@@ -150,8 +151,9 @@ def conversation_request(
     Raises:
         MossAudioError: if it cannot be answered.
     """
-    heard = prompt_clips(engine, Query(tuple(clips), ()))
-    made = EngineRequest(messages, tuple(one.samples for one in heard), options)
+    loaded = iter(prompt_clips(engine, Query(tuple(clips), ())))
+    heard = [one if isinstance(one, EncodedClip) else next(loaded).samples for one in clips]
+    made = EngineRequest(messages, tuple(heard), options)
     engine.check(made)
     return made
 

@@ -8,11 +8,15 @@ from collections.abc import Awaitable, Callable, Generator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from moss_audio.engine.prompts import EncodedClip
 from moss_audio.errors import AudioError, PromptError
 from moss_audio.listen import AnswerStream, Query
+from moss_audio.live import LiveRecording
 from moss_audio.serve.chat import ChatRequest, conversation_request, finish_reason
 from moss_audio.serve.errors import as_api_error
 from moss_audio.serve.formats import response_usage
+from moss_audio.serve.realtime.hearing import TurnHearing
+from moss_audio.serve.realtime.items import ItemPart
 from moss_audio.serve.realtime.plans import ReplyPlan
 from moss_audio.serve.realtime.replies import Reply
 from moss_audio.serve.realtime.session import Outcome, RealtimeSession
@@ -23,6 +27,8 @@ from moss_audio.units import SAMPLE_RATE
 from moss_audio.writers import get_writer, rounded
 
 _CUT = "length"
+
+Sound = Callable[[ItemPart], Any]
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,10 +47,11 @@ class Answers:
     """
 
     def __init__(
-        self, session: RealtimeSession, service: Service, key: str,
+        self, session: RealtimeSession, service: Service, key: str, hearing: TurnHearing,
         take: Callable[[Sequence[Outcome]], Awaitable[None]],
     ) -> None:  # fmt: skip
         self._session, self._service, self._key, self._take = session, service, key, take
+        self._hearing = hearing
         self._tasks: dict[Reply, asyncio.Task[None]] = {}
         self._jobs: dict[Reply, Job] = {}
         self._sending = asyncio.Lock()  # so that the events of a response stay in order
@@ -101,7 +108,11 @@ class Answers:
         # what is asked beside the conversation is a request as any other, and may be refused
         live = not plan.beside
         job = await service.start_live(
-            self._key, audio_s, _work(service, plan), priority=1 if live else 0, live=live
+            self._key,
+            audio_s,
+            _work(service, plan, self._sound),
+            priority=1 if live else 0,
+            live=live,
         )
         self._jobs[reply] = job
         async with contextlib.aclosing(job.items()) as items:
@@ -112,6 +123,11 @@ class Answers:
                     async with self._sending:
                         await self._take(reply.push(one))
         raise AssertionError("an answer without an end")
+
+    def _sound(self, part: ItemPart) -> Any:
+        """A clip as a query takes it: the turn itself where the model still has it before it."""
+        recording = self._hearing.recording(part.turn_id)
+        return recording or (part.clip, SAMPLE_RATE)
 
 
 def _last(reply: Reply, written: _Written, job: Job) -> Sequence[Outcome]:
@@ -128,14 +144,16 @@ def timed(service: Service) -> dict[str, Any]:
     return {"timestamps": "word", "times": "alignment"} if can else {}
 
 
-def _work(service: Service, plan: ReplyPlan) -> Callable[[MeteredEngine], Generator[Any]]:
+def _work(
+    service: Service, plan: ReplyPlan, sound: Sound
+) -> Callable[[MeteredEngine], Generator[Any]]:
     limit = service.config.limits.answer_tokens
     given = plan.max_output_tokens
     options = ChatRequest(
         (), max_tokens=limit if given == "inf" else given, reasoning_effort=plan.effort  # type: ignore[arg-type]
     ).options(limit)  # fmt: skip
     if plan.task is None:
-        return lambda engine: _conversed(engine, plan, options)
+        return lambda engine: _conversed(engine, plan, sound, options)
     how: dict[str, Any] = {"thinking": options.thinking, "thinking_budget": options.thinking_budget}
     if given != "inf":
         how["max_new_tokens"] = options.max_new_tokens
@@ -143,32 +161,39 @@ def _work(service: Service, plan: ReplyPlan) -> Callable[[MeteredEngine], Genera
         how["question"] = plan.question
     elif plan.task == "transcribe":
         how |= timed(service)
-    clips = [(part.clip, SAMPLE_RATE) for part in plan.clips]
-    query = service.model.query(plan.task, *clips, **how)
+    query = service.model.query(plan.task, *(sound(part) for part in plan.clips), **how)
     return lambda engine: _asked(engine, plan.task, query)
 
 
-def _conversed(engine: MeteredEngine, plan: ReplyPlan, options: Any) -> Generator[Any]:
+def _conversed(
+    engine: MeteredEngine, plan: ReplyPlan, sound: Sound, options: Any
+) -> Generator[Any]:
     splitter = ReasoningSplitter()
-    pieces = engine.stream(_request(engine, plan, options))
-    while True:
-        try:
-            piece = next(pieces)
-        except StopIteration as end:
-            yield splitter.finish()[1]
-            yield _Written(finish_reason(end.value) == _CUT)
-            return
-        yield splitter.push(piece)[1]
+    with contextlib.ExitStack() as held:
+        pieces = engine.stream(_request(engine, plan, held, sound, options))
+        while True:
+            try:
+                piece = next(pieces)
+            except StopIteration as end:
+                yield splitter.finish()[1]
+                yield _Written(finish_reason(end.value) == _CUT)
+                return
+            yield splitter.push(piece)[1]
 
 
-def _request(engine: MeteredEngine, plan: ReplyPlan, options: Any) -> Any:
+def _request(
+    engine: MeteredEngine, plan: ReplyPlan, held: contextlib.ExitStack, sound: Sound, options: Any
+) -> Any:
     """The conversation; where not all of it fits, without the oldest items that must go for it."""
+    clips = {part: sound(part) for part in plan.clips}
+    for part, clip in clips.items():
+        if isinstance(clip, LiveRecording):
+            whole = part.clip if clip.rolled else held.enter_context(clip.whole())
+            clips[part] = whole if isinstance(whole, EncodedClip) else (whole, SAMPLE_RATE)
 
     def made(n_dropped: int) -> Any:
-        messages, clips = plan.without_oldest(n_dropped).messages()
-        return conversation_request(
-            engine, messages, [(part.clip, SAMPLE_RATE) for part in clips], options
-        )
+        messages, parts = plan.without_oldest(n_dropped).messages()
+        return conversation_request(engine, messages, [clips[part] for part in parts], options)
 
     try:
         return made(0)

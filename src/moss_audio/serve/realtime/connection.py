@@ -72,7 +72,7 @@ class _Connection:
         self._hypotheses = Hypotheses(
             session, service, socket.state.key, self._hearing, self._out.put
         )
-        self._answers = Answers(session, service, socket.state.key, self._take)
+        self._answers = Answers(session, service, socket.state.key, self._hearing, self._take)
 
     async def run(self) -> None:
         """Until one side closes."""

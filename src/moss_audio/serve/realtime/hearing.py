@@ -57,10 +57,12 @@ class TurnHearing:
 
     def commit(self, turn: CommittedTurn) -> None:
         """A turn has ended."""
-        if self._here and turn.transcribe:
+        if not turn.transcribe:
+            self._transcribed.add(turn.item_id)
+        if self._here and self._session.listens:
             self._begin(turn.item_id)
             self._push(turn.samples[self._n_pushed :])
-        if not turn.transcribe:
+        else:
             self._leave()
         if self._open is not None:
             self._open.commit(priority=_FINAL)

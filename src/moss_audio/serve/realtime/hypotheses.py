@@ -83,10 +83,12 @@ class Hypotheses:
     def _sound(self) -> tuple[str, Any, float] | None:
         """The item, sound and seconds of the open turn; None where nobody speaks, or nobody wants
         to know."""
-        item_id, recording = self._session.item_id, self._hearing.open
-        if recording is not None and self._session.speaking:
+        session, recording = self._session, self._hearing.open
+        item_id = session.item_id
+        wanted = session.transcribes or session.guesses
+        if recording is not None and wanted and session.speaking:
             return item_id, recording, recording.seconds
-        turn = self._session.open_turn()
+        turn = session.open_turn()
         if turn is None:
             return None
         return item_id, (turn.samples, SAMPLE_RATE), len(turn.samples) / SAMPLE_RATE
@@ -98,8 +100,8 @@ class Hypotheses:
             return
         stable, self._text = agreed(self._text, text), text
         self._service.metrics.partial(time.monotonic() - began)
-        spoken = self._hearing.spoken(item_id)
-        if delta := spoken.more(text[: min(stable, certain(transcript))].rstrip()):
+        told = text[: min(stable, certain(transcript))] if self._session.transcribes else ""
+        if delta := self._hearing.spoken(item_id).more(told.rstrip()):
             await self._send(event(
                 f"{ITEM}.input_audio_transcription.delta", item_id=item_id, content_index=0,
                 delta=delta,

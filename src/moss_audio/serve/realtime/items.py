@@ -33,15 +33,16 @@ class ItemPart:
     Attributes:
         kind: input_text, input_audio or output_text.
         text: of a clip its transcript, "" where there is none.
-        clip: float32 samples `[n]` at 16 kHz, or a handle that the engine takes for them; None
-            where it is not kept any more.
+        clip: float32 samples `[n]` at 16 kHz; None where they are not kept any more.
         seconds: of the clip.
+        turn_id: of the turn that the clip was, "" where it was sent as a whole.
     """
 
     kind: str
     text: str = ""
-    clip: Any = None
+    clip: np.ndarray | None = None
     seconds: float = 0.0
+    turn_id: str = ""
 
     def told(self, sound: str | None) -> dict[str, Any]:
         """As a client sees it; `sound` in base64."""

@@ -102,18 +102,29 @@ class RealtimeSession:
         """Of the turn that is open, or comes next."""
         return self._item
 
-    def open_turn(self) -> CommittedTurn | None:
-        """What would be committed now; None where nobody speaks, or nobody wants to know."""
-        turns = self._config.turn_detection
-        asked = self._config.hypotheses or (turns is not None and turns.type == "semantic_vad")
-        if not asked or not self._buffer.speaking:
-            return None
-        return CommittedTurn(self._item, self._buffer.peek(), logprobs=False)
+    @property
+    def transcribes(self) -> bool:
+        """Whether there is to be a transcript of turns."""
+        return self._config.transcription is not None
 
     @property
     def listens(self) -> bool:
-        """Whether there is to be a transcript of turns."""
-        return self._config.transcription is not None
+        """Whether something will be asked about turns."""
+        return self.transcribes or self._talks
+
+    @property
+    def guesses(self) -> bool:
+        """Whether a text of the open turn is needed: the client asked for it, or its end depends
+        on it."""
+        turns = self._config.turn_detection
+        semantic = turns is not None and turns.type == "semantic_vad"
+        return self._config.hypotheses or semantic
+
+    def open_turn(self) -> CommittedTurn | None:
+        """What would be committed now; None where nobody speaks, or nobody wants to know."""
+        if not self.guesses or not self._buffer.speaking:
+            return None
+        return CommittedTurn(self._item, self._buffer.peek(), logprobs=False)
 
     def sound_since(self, first: int) -> np.ndarray:
         """Samples `[n]` of the open turn, from the first so many on."""
@@ -233,7 +244,8 @@ class RealtimeSession:
 
     def _committed(self, samples: np.ndarray) -> list[Outcome]:
         item_id, self._item = self._item, new_id("item")
-        part = ItemPart("input_audio", clip=samples, seconds=len(samples) / SAMPLE_RATE)
+        seconds = len(samples) / SAMPLE_RATE
+        part = ItemPart("input_audio", clip=samples, seconds=seconds, turn_id=item_id)
         item = MessageItem("user", [part], item_id)
         added = self._added(item)
         return [
@@ -241,7 +253,7 @@ class RealtimeSession:
                   previous_item_id=added[-1]["previous_item_id"]),
             *added,
             CommittedTurn(item_id, samples, self._config.logprobs,
-                          transcribe=self._config.transcription is not None),
+                          transcribe=self.transcribes),
         ]  # fmt: skip
 
     def _added(self, item: MessageItem, after: str | None = None) -> list[Event]:
