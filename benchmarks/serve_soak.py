@@ -17,9 +17,7 @@ import base64
 import json
 import random
 import re
-import signal
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
@@ -27,8 +25,8 @@ from collections import Counter
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
-from urllib.request import urlopen
 
+from served import Served
 from websockets.asyncio.client import connect
 
 import moss_audio
@@ -196,50 +194,17 @@ def _append(data: bytes) -> str:
     return json.dumps({"type": "input_audio_buffer.append", "audio": audio})
 
 
-class Watched:
-    """The server's process."""
-
-    def __init__(self, log: Path, threads: int) -> None:
-        command = [sys.executable, "-m", "moss_audio", "serve", "nano", "--port", "0", "--threads",
-                   str(threads), "--max-live-sessions", "16"]  # fmt: skip
-        self._log = log
-        with log.open("wb") as file:
-            self.process = subprocess.Popen(command, stderr=file)
-        until = time.monotonic() + 120
-        while not (found := re.search(r"http://\S+", log.read_text())):
-            if time.monotonic() > until or self.process.poll() is not None:
-                raise SystemExit(f"the server did not begin: {log.read_text()}")
-            time.sleep(0.1)
-        self.url = found[0]
-        self.samples: list[tuple[float, float]] = []  # moment, MiB
-
-    @property
-    def mib(self) -> float:
-        status = Path(f"/proc/{self.process.pid}/status").read_text()
-        return int(re.search(r"VmRSS:\s+(\d+)", status)[1]) / 1024  # type: ignore[index]
-
-    async def watch(self) -> None:
-        """Sample its memory, for ever."""
-        while True:
-            self.samples.append((time.monotonic(), self.mib))
-            await asyncio.sleep(SAMPLED_S)
-
-    def metrics(self) -> dict[str, float]:
-        """What it says of itself."""
-        with urlopen(self.url.removesuffix("/v1") + "/metrics") as answer:
-            lines = answer.read().decode().splitlines()
-        rows = [line.rsplit(" ", 1) for line in lines if line.startswith("moss:")]
-        return {name.split("{")[0].removeprefix("moss:"): float(value) for name, value in rows}
-
-    def end(self) -> tuple[int, str]:
-        """Its exit code after SIGTERM, and its log."""
-        self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(60), self._log.read_text()
+async def _watch(server: Served, samples: list[float]) -> None:
+    """Sample its memory, for ever."""
+    while True:
+        samples.append(server.mib)
+        await asyncio.sleep(SAMPLED_S)
 
 
-async def load(soak: Soak, server: Watched, cycles: int) -> dict[str, Any]:
+async def load(soak: Soak, server: Served, cycles: int) -> dict[str, Any]:
     """All of it; memory in MiB."""
-    watching = asyncio.ensure_future(server.watch())
+    mixed: list[float] = []
+    watching = asyncio.ensure_future(_watch(server, mixed))
     began = time.monotonic()
     try:
         await asyncio.gather(
@@ -247,7 +212,7 @@ async def load(soak: Soak, server: Watched, cycles: int) -> dict[str, Any]:
             soak.keep_on(soak.unpaced, 1.0), soak.keep_on(soak.request, 0.5),
             soak.keep_on(soak.request, 0.5), soak.keep_on(soak.cut, 4.0),
         )  # fmt: skip
-        mixed = [mib for _, mib in server.samples]
+        watching.cancel()
         await asyncio.sleep(SAMPLED_S)
         before = server.mib
         for _ in range(cycles):
@@ -272,7 +237,7 @@ async def load(soak: Soak, server: Watched, cycles: int) -> dict[str, Any]:
     }
 
 
-async def _until_idle(server: Watched) -> None:
+async def _until_idle(server: Served) -> None:
     until = time.monotonic() + 60
     while time.monotonic() < until:
         now = server.metrics()
@@ -291,7 +256,8 @@ def main() -> int:
     parser.add_argument("--out", type=Path)
     given = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="moss-audio-soak-") as folder:
-        server = Watched(Path(folder) / "log", given.threads)
+        options = ("--threads", str(given.threads), "--max-live-sessions", "16")
+        server = Served(Path(folder) / "log", *options)
         try:
             soak = Soak(server.url, given.seed, float("inf"))
             soak.learn()
