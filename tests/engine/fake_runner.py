@@ -66,7 +66,7 @@ class FakeLogits:
 
 
 class FakeRunner:
-    max_rows, prefill_tokens, batch_tokens = 4, 16, 400
+    max_rows, prefill_tokens, part_tokens, batch_tokens = 4, 16, 5, 400
     max_positions, chunk_frames, n_mels = 500, 400, 8
     eos_ids: frozenset[int] = frozenset()
     exact = True

@@ -29,6 +29,7 @@ CHUNK = 64_000  # samples
 
 class ManyPositions(FakeRunner):
     max_rows, prefill_tokens, batch_tokens, max_positions = 2, 64, 2000, 1000
+    part_tokens = 7
 
 
 def build(runner: FakeRunner | None = None) -> tuple[LocalEngine, FakeRunner]:

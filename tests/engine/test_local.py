@@ -27,6 +27,7 @@ class CountingRunner(FakeRunner):
     """Rows that write "a" as often as their prompt has clips, then end."""
 
     max_rows, prefill_tokens, batch_tokens = 3, 100, 1000
+    part_tokens = 9
 
     def next_id(self, held: list[object]) -> int:
         clips = {one[0] for one in held if isinstance(one, tuple)}

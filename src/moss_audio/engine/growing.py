@@ -117,6 +117,11 @@ class Growth:
     def busy(self) -> bool:
         return bool(self._busy)
 
+    @property
+    def urgent(self) -> bool:
+        """Whether somebody waits for one of them at this moment."""
+        return any(clip.priority > 0 for clip in self._busy)
+
     def add(self, clip: GrowingClip, chunk: GrownChunk) -> None:
         """One more chunk is full."""
         if clip.error is None:

@@ -12,7 +12,7 @@ import contextlib
 import threading
 import time
 import weakref
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import CancelledError
 from dataclasses import replace
 from functools import partial
@@ -257,23 +257,46 @@ class Loop:
 
     def _highest_priority(self) -> int | None:
         """Of what is being answered."""
-        answered = [row.task for row in self._rows] + self._filling
-        return max((task.priority for task in answered), default=None)
+        return max((task.priority for task in self._busy()), default=None)
+
+    def _busy(self) -> list[QueuedPrompt]:
+        """Those that are decoded, once for each row, and whose prompts are being computed."""
+        return [row.task for row in self._rows] + self._filling
+
+    def _resting(self, task: QueuedPrompt) -> bool:
+        """Whether a request that has time (a priority below 0) lets one go on that somebody waits
+        for at this moment (above 0)."""
+        return task.priority < 0 and (
+            self.growth.urgent or any(one.priority > 0 for one in self._busy())
+        )
+
+    def _n_working(self) -> int:
+        """Places that are taken; those of resting rows are free."""
+        return sum(not self._resting(task) for task in self._busy())
 
     def _room(self, task: QueuedPrompt) -> bool:
         """Whether one more prompt may join. Those of a priority above 0 may be as many again: they
         need not wait until others' answers end."""
         lengths = [task.length, *self._lengths()]
-        n, most = len(lengths), self._max_rows * (2 if task.urgent else 1)
-        return n == 1 or (n <= most and max(lengths) * n <= self._batch_tokens)
+        few = self._n_working() < self._max_rows * (2 if task.urgent else 1)
+        return len(lengths) == 1 or (few and max(lengths) * len(lengths) <= self._batch_tokens)
+
+    def _may_begin(self, task: QueuedPrompt) -> bool:
+        """Whether the request whose turn it is is let in."""
+        if task.priority < 0:
+            most = max(1, self._max_rows - self._max_rows // 4)  # the others find a place at once
+            if self._resting(task) or sum(one.priority < 0 for one in self._busy()) >= most:
+                return False
+        return self._room(task)
 
     def _admit(self) -> None:
         """Let waiting requests in, those first whose prompts are computed already."""
         self._start_rows()
-        busy = len(self._rows) + len(self._filling)
+        busy = self._n_working()
         free = self._max_rows - busy
         first = self._waiting.first()
-        if first is None or (self._forking and not self._overtaken()):
+        blocked = self._forking and not self._resting(self._forking[0]) and not self._overtaken()
+        if first is None or blocked:
             return
         if free < 1 and not first.urgent:
             return
@@ -281,7 +304,7 @@ class Loop:
             self._held_back += 1
             return
         self._held_back = 0
-        while (task := self._waiting.first()) is not None and self._room(task):
+        while (task := self._waiting.first()) is not None and self._may_begin(task):
             self._waiting.pop()
             self._waiting.charge(task.key, task.length)
             task.admitted = True
@@ -297,7 +320,7 @@ class Loop:
     def _decode(self) -> int:
         """One pass of all rows: a token each, or more where a guess was right. The number of
         positions in it."""
-        rows = list(self._rows)
+        rows = [row for row in self._rows if not self._resting(row.task)]
         longest = self._runner.prefill_tokens
         alone = len(rows) == 1
         batch = [(row.cache, row.piece(longest, alone=alone)) for row in rows]
@@ -333,23 +356,12 @@ class Loop:
     def _fill(self) -> int:
         """One pass of prefill: a chunk each of as many prompts as the budget allows. The number of
         positions in it."""
-        size = self._runner.prefill_tokens
-        budget = size * (1 if self._rows else _IDLE_CHUNKS)
-        chosen: dict[Fill, QueuedPrompt] = {}
-        for task in self._in_turn():
-            fill = None
-            with self._concerning(task):
-                fill = self._next_fill(task)
-            if fill is None or fill in chosen:
-                continue
-            first, end = fill.chunk(size)
-            if chosen and end - first > budget:
-                break
-            budget -= end - first
-            chosen[fill] = task
+        chosen = self._chosen()
         self._encode(chosen)
-        fills = [fill for fill, task in chosen.items() if task.handle in self._tasks]
-        batch = [(fill.cache, fill.piece(size)) for fill in fills]
+        fills = [
+            fill for fill, task in chosen.items() if task.handle in self._tasks and not fill.clips
+        ]
+        batch = [(fill.cache, fill.piece(self._pass_size(chosen[fill]))) for fill in fills]
         for place, logits in _passes(self._runner.forward, batch):
             fill = fills[place]
             task = chosen[fill]
@@ -365,13 +377,38 @@ class Loop:
         self._start_rows()
         return sum(len(piece.ids) for _, piece in batch)
 
+    def _pass_size(self, task: QueuedPrompt) -> int:
+        """Positions of a prompt that go into one pass: few where it has time, so that what comes
+        meanwhile need not wait for long."""
+        return self._runner.part_tokens if task.priority < 0 else self._runner.prefill_tokens
+
+    def _chosen(self) -> dict[Fill, QueuedPrompt]:
+        """What of which prompts comes next; of those that have time one alone."""
+        budget = self._runner.prefill_tokens * (1 if self._rows else _IDLE_CHUNKS)
+        chosen: dict[Fill, QueuedPrompt] = {}
+        for task in self._in_turn():
+            if self._resting(task) or (chosen and task.priority < 0):
+                break  # they are the last
+            fill = None
+            with self._concerning(task):
+                fill = self._next_fill(task)
+            if fill is None or fill in chosen:
+                continue
+            first, end = fill.chunk(self._pass_size(task))
+            if chosen and end - first > budget:
+                break
+            budget -= end - first
+            chosen[fill] = task
+        return chosen
+
     def _in_turn(self) -> list[QueuedPrompt]:
         """The prompts that are being computed: in one step as they came, in the next those first
-        that are nearest to their end. A long one neither keeps short ones waiting, nor does it wait
-        for ever while such come."""
+        that are nearest to their end, and those that have time after the others. A long one neither
+        keeps short ones waiting, nor does it wait for ever while such come."""
+        found = list(self._filling)
         if self._stats.steps % 2:
-            return sorted(self._filling, key=lambda task: task.left)
-        return list(self._filling)
+            found.sort(key=lambda task: task.left)
+        return sorted(found, key=lambda task: task.priority < 0)
 
     def _next_fill(self, task: QueuedPrompt) -> Fill | None:
         """What has to be computed next of a request's prompt; nothing if only its prefix was."""
@@ -392,14 +429,20 @@ class Loop:
             self.let_go(task)
         return task.rest
 
-    def _encode(self, chosen: Iterable[Fill]) -> None:
-        """Encode the clips of those that have not been."""
+    def _encode(self, chosen: Mapping[Fill, QueuedPrompt]) -> None:
+        """Encode the clips of those that have not been; of prompts that have time a part."""
         for keep in (False, True):
-            fills = [
-                fill
-                for fill in chosen
-                if isinstance(fill, Prefix) and fill.clips and fill.reuse == keep
-            ]
+            fills = []
+            for fill, task in chosen.items():
+                if not (isinstance(fill, Prefix) and fill.clips and fill.reuse == keep):
+                    continue
+                if task.priority < 0 and self._runner.part_tokens < self._runner.prefill_tokens:
+                    try:
+                        fill.encode_part(self._runner)
+                    except Exception as error:
+                        self._fail(fill, error)
+                else:
+                    fills.append(fill)
             for place, encoded in _passes(partial(self._encode_clips, keep), fills):
                 if isinstance(encoded, Exception):
                     self._fail(fills[place], encoded)
@@ -425,9 +468,12 @@ class Loop:
             self._said(task, answer, 1)
 
     def _start_rows(self) -> None:
-        while self._forking and self._room(self._forking[0]) and not self._overtaken():
-            with self._concerning(self._forking[0]):
-                self._start_row(self._forking[0])
+        while self._forking and not self._overtaken():
+            task = next((one for one in self._forking if not self._resting(one)), None)
+            if task is None or not self._room(task):
+                return
+            with self._concerning(task):
+                self._start_row(task)
 
     def _overtaken(self) -> bool:
         """Whether somebody who waits goes before further answers to a prompt that has some already:

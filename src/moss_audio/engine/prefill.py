@@ -11,8 +11,9 @@ from __future__ import annotations
 from collections import Counter, OrderedDict
 from collections.abc import Hashable, Sequence
 
+from moss_audio.engine.clips import ClipInParts
 from moss_audio.engine.prompts import EncodedClip, HashedClip, Prompt
-from moss_audio.engine.runner import AudioRows, ClipRows, KVCache, Piece
+from moss_audio.engine.runner import AudioRows, ClipRows, KVCache, Piece, Runner
 
 
 class Fill:
@@ -71,6 +72,19 @@ class Prefix(Fill):
         self.key = prompt.prefix_key
         self.holders = 0
         self.reuse = False
+        self._parts: list[EncodedClip] = []  # clips of it that are encoded, before all are
+        self._begun: ClipInParts | None = None
+
+    def encode_part(self, runner: Runner) -> None:
+        """Encode one further chunk of its clips; with the last of them it is `encoded`."""
+        if self._begun is None:
+            self._begun = ClipInParts(self.clips[len(self._parts)], runner)
+        encoded = self._begun.step(runner)
+        if encoded is not None:
+            self._parts.append(encoded)
+            self._begun = None
+        if len(self._parts) == len(self.clips):
+            self.encoded, self._parts = self._parts, []
 
     @property
     def n_ready(self) -> int:

@@ -82,6 +82,8 @@ class Runner(Protocol):
     Attributes:
         max_rows: sequences decoded at once that suit the device.
         prefill_tokens: positions of a prompt that go into one pass.
+        part_tokens: those of a prompt that has time, whose clips are encoded chunk by chunk where
+            these are fewer.
         batch_tokens: positions of all sequences together, padding included, that fit into memory.
         max_positions: of a prompt and its answer together.
         chunk_frames: mel frames that the encoder sees at once.
@@ -95,6 +97,7 @@ class Runner(Protocol):
 
     max_rows: int
     prefill_tokens: int
+    part_tokens: int
     batch_tokens: int
     max_positions: int
     chunk_frames: int

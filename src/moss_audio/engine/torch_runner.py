@@ -51,6 +51,7 @@ class TorchRunner:
         kind = self.device.type
         self.max_rows = _MAX_ROWS.get(kind, 8)
         self.prefill_tokens = _PREFILL_TOKENS.get(kind, 1024)
+        self.part_tokens = 64 if kind == "cpu" else self.prefill_tokens
         self.batch_tokens = _BATCH_TOKENS.get(kind, 16_384)
         self.precision = str(self.dtype)
         self.exact = self.dtype == torch.float32

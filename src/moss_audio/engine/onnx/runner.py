@@ -44,6 +44,7 @@ class OnnxRunner:
 
     max_rows = 8
     prefill_tokens = 512
+    part_tokens = 64
 
     def __init__(
         self,
