@@ -38,7 +38,8 @@ if TYPE_CHECKING:
 _OF_SERVER = ("model", "key_env", "timeout_s", "retries")
 TIMES = ("written", "alignment", "refined")
 # What takes several inputs takes a list: (samples, rate), one input, is a tuple.
-Inputs = AudioInput | list[Any]
+OneInput = AudioInput | LiveRecording
+Inputs = OneInput | list[Any]
 Several = list[str] | tuple[str, ...]
 
 
@@ -195,9 +196,7 @@ class MossAudio:
         """The longest stretch that is transcribed in one prompt, in seconds."""
         return window_seconds(self.engine)
 
-    def query(
-        self, task: str, *clips: AudioInput | LiveRecording | ClipLike, **options: Any
-    ) -> Query:
+    def query(self, task: str, *clips: OneInput | ClipLike, **options: Any) -> Query:
         """One ask, for `listen`.
 
         Args:
@@ -244,7 +243,7 @@ class MossAudio:
 
     @overload
     def transcribe(
-        self, x: AudioInput, timestamps: str | None = None, **options: Any
+        self, x: OneInput, timestamps: str | None = None, **options: Any
     ) -> Transcript: ...
 
     @overload
@@ -302,7 +301,7 @@ class MossAudio:
         return refine
 
     @overload
-    def events(self, x: AudioInput, **options: Any) -> Timeline: ...
+    def events(self, x: OneInput, **options: Any) -> Timeline: ...
 
     @overload
     def events(self, x: list[Any], **options: Any) -> list[Timeline]: ...
@@ -312,7 +311,7 @@ class MossAudio:
         return self._run("events", x, options)
 
     @overload
-    def caption(self, x: AudioInput, **options: Any) -> Caption: ...
+    def caption(self, x: OneInput, **options: Any) -> Caption: ...
 
     @overload
     def caption(self, x: list[Any], **options: Any) -> list[Caption]: ...
@@ -322,10 +321,10 @@ class MossAudio:
         return self._run("caption", x, options)
 
     @overload
-    def ask(self, x: AudioInput | None, question: str, **options: Any) -> Answer: ...
+    def ask(self, x: OneInput | None, question: str, **options: Any) -> Answer: ...
 
     @overload
-    def ask(self, x: AudioInput | None, question: Several, **options: Any) -> list[Answer]: ...
+    def ask(self, x: OneInput | None, question: Several, **options: Any) -> list[Answer]: ...
 
     @overload
     def ask(self, x: list[Any], question: str, **options: Any) -> list[Answer]: ...
@@ -345,7 +344,7 @@ class MossAudio:
         several = not isinstance(question, str)
         return self._run("ask", x, {**options, "question": question}, several=several)
 
-    def stream(self, x: AudioInput | None, question: str, **options: Any) -> AnswerStream:
+    def stream(self, x: OneInput | None, question: str, **options: Any) -> AnswerStream:
         """The answer to a question in pieces, as it is written; thinking included.
 
         Options are those of `ask`. After the last piece, `result` of what is returned holds the

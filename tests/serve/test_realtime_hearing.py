@@ -162,6 +162,80 @@ def test_a_response_about_a_turn_finds_it_computed(heard: Running) -> None:
     assert done["usage"]["input_token_details"]["cached_tokens"] > 60
 
 
+def by_server(client: ClientConnection) -> None:
+    given = {
+        "turn_detection": {"type": "server_vad", "silence_duration_ms": 500},
+        "format": {"type": "audio/pcm", "rate": 16_000},
+        "transcription": {"exact": False},
+    }
+    send(client, "session.update", session={"audio": {"input": given}})
+
+
+def test_a_pause_is_taken_for_the_end_and_the_final_is_what_it_was(heard: Running) -> None:
+    with socket(heard) as client:
+        by_server(client)
+        say(client, 0.5, 0.0)
+        say(client, 2.5)
+        say(client, 0.25, 0.0)
+        eager = until(client, "turn_eager")[-1]
+        asked = heard.service.engine.scheduler.stats().finished
+        say(client, 0.5, 0.0)
+        found = until(client, "completed")
+        done = found[-1]
+    assert eager["item_id"] == done["item_id"]
+    assert done["transcript"] == eager["transcript"] == "a b c d e f"
+    assert deltas(found) == done["transcript"]
+    assert heard.service.engine.scheduler.stats().finished == asked
+
+
+def test_somebody_who_goes_on_after_a_pause_is_heard_to_the_end(
+    heard: Running, runner: SpokenRunner
+) -> None:
+    with socket(heard) as client:
+        by_server(client)
+        say(client, 0.5, 0.0)
+        say(client, 1.5)
+        say(client, 0.25, 0.0)
+        eager = until(client, "turn_eager")[-1]
+        say(client, 2.0)
+        resumed = until(client, "turn_resumed")[-1]
+        say(client, 1.0, 0.0)
+        done = until(client, "completed")[-1]
+    assert eager["item_id"] == resumed["item_id"] == done["item_id"]
+    assert len(done["transcript"]) > len(eager["transcript"])
+    wait_for(lambda: heard.service.engine.scheduler.stats().live == 0)
+    heard.service.engine.forget()
+    assert not runner.caches
+
+
+def test_a_pause_and_speech_in_one_message_leave_the_guess_out(heard: Running) -> None:
+    parts = (0.5, 0), (1.5, 0.1), (0.25, 0), (2.0, 0.1), (0.8, 0)
+    data = speech(*parts, rate=16_000)
+    whole = base64.b64encode(data[: 2 * 36_000]).decode()
+    rest = base64.b64encode(data[2 * 36_000 :]).decode()
+    with socket(heard) as client:
+        by_server(client)
+        send(client, "input_audio_buffer.append", audio=whole)
+        eager = until(client, "turn_eager")[-1]
+        send(client, "input_audio_buffer.append", audio=rest)
+        done = until(client, "completed")[-1]
+    assert len(done["transcript"]) > len(eager["transcript"])
+
+
+def test_who_wants_files_exactly_gets_no_guess_of_the_end(heard: Running) -> None:
+    with socket(heard) as client:
+        by_server(client)
+        exact = {"transcription": {"exact": True}}
+        send(client, "session.update", session={"audio": {"input": exact}})
+        say(client, 0.5, 0.0)
+        say(client, 2.5)
+        say(client, 0.25, 0.0)
+        time.sleep(0.3)
+        say(client, 0.5, 0.0)
+        found = until(client, "completed")
+    assert not any(one["type"].endswith("turn_eager") for one in found)
+
+
 @given(st.lists(st.lists(st.sampled_from(["a", "ab", "b", "你"]), max_size=5), max_size=8))
 def test_what_was_told_is_never_taken_back(texts: list[list[str]]) -> None:
     spoken, told = SpokenWords(), ""

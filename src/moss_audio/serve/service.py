@@ -140,7 +140,7 @@ class Service:
 
     @asynccontextmanager
     async def partial(
-        self, key: str, work: Callable[[], Work], draft: str = ""
+        self, key: str, work: Callable[[], Work], *, draft: str = "", priority: int = -2
     ) -> AsyncIterator[Job | None]:
         """Work about a turn that is still open: of all sessions one at a time, in turn, while
         nothing else is to be done. The final of any turn ends it. Nothing where there is more to
@@ -157,7 +157,7 @@ class Service:
             def ended() -> None:
                 self.metrics.answered(REALTIME, "transcribe", job.engine.usage)
 
-            job = Job(MeteredEngine(self.engine, key, -2, draft), work(), ended)
+            job = Job(MeteredEngine(self.engine, key, priority, draft), work(), ended)
             self._partial = job
             self.threads.start(job)
             try:

@@ -28,10 +28,12 @@ class Began:
 
 @dataclass(frozen=True, eq=False)
 class Ended:
-    """Speech has ended at `at_ms`: all of its samples `[n]`."""
+    """Speech has ended at `at_ms`: all of its samples `[n]`; where silence has ended it, quiet from
+    sample `quiet_from` on."""
 
     at_ms: int
     samples: np.ndarray
+    quiet_from: int | None = None
 
 
 class InputBuffer:
@@ -52,6 +54,7 @@ class InputBuffer:
         self._vad: VoiceDetector | None = None
         self._turns = TurnDetection()
         self._before = 0  # frames that are kept where nobody speaks
+        self._quiet_from: int | None = None  # in the open turn
 
     @property
     def n_samples(self) -> int:
@@ -62,6 +65,11 @@ class InputBuffer:
     def speaking(self) -> bool:
         """Whether a turn is open."""
         return self._vad.speaking if self._vad else self.n_samples > 0
+
+    def pause(self, least_ms: int) -> int | None:
+        """The sample of the open turn from which on it is quiet, where that has been so long."""
+        frames = self._vad.quiet_frames if self._vad is not None else 0
+        return self._quiet_from if frames * FRAME_MS >= least_ms else None
 
     @property
     def full(self) -> bool:
@@ -104,11 +112,14 @@ class InputBuffer:
             while not self._vad.speaking and len(self._held) > self._before:
                 self._n_held -= len(self._held.pop(0))
             changed = self._vad.push(frame)
+            if self._vad.quiet_frames == 1:
+                self._quiet_from = self._n_held - FRAME_SAMPLES
             if changed and self._vad.speaking:
                 yield Began(_ms(self._position - self._n_held))
             elif changed or (self._vad.speaking and self._n_held >= self._longest):
                 self._vad.end()
-                yield Ended(_ms(self._position), self._taken())
+                quiet_from = self._quiet_from if changed else None
+                yield Ended(_ms(self._position), self._taken(), quiet_from)
 
     def since(self, first: int) -> np.ndarray:
         """The samples `[n]` of the turn from the first so many on, as far as they are surely its

@@ -72,14 +72,15 @@ class TurnDetection:
 
 @dataclass(frozen=True)
 class Transcription:
-    """`model` has to be one that is served. The others are taken, but no checkpoint listens to
-    them."""
+    """`model` has to be one that is served. `exact`, of our own: turns are heard just as files
+    with the same samples. The others are taken, but no checkpoint listens to them."""
 
     model: str = ""
     language: str = ""
     languages: tuple[str, ...] = ()
     prompt: str = ""
     keywords: tuple[str, ...] = ()
+    exact: bool = False
 
 
 @dataclass(frozen=True)

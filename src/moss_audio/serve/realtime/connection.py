@@ -6,18 +6,16 @@ import asyncio
 import contextlib
 import json
 import time
-from collections.abc import Coroutine, Generator, Sequence
+from collections.abc import Coroutine, Sequence
 from typing import Any
 
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
-from moss_audio.listen import AnswerStream
-from moss_audio.result import Transcript
 from moss_audio.serve.errors import as_api_error
-from moss_audio.serve.formats import token_usage, transcript_logprobs
-from moss_audio.serve.realtime.answers import Answers, timed
+from moss_audio.serve.realtime.answers import Answers
 from moss_audio.serve.realtime.config import Kind
-from moss_audio.serve.realtime.events import ITEM, Event, event
+from moss_audio.serve.realtime.events import ITEM, Event
+from moss_audio.serve.realtime.finals import Finals
 from moss_audio.serve.realtime.hearing import TurnHearing
 from moss_audio.serve.realtime.hypotheses import Hypotheses
 from moss_audio.serve.realtime.replies import Reply
@@ -27,18 +25,13 @@ from moss_audio.serve.realtime.session import (
     RealtimeSession,
     StoppedReply,
 )
-from moss_audio.serve.realtime.words import WholeWords
-from moss_audio.serve.reasoning import ReasoningSplitter
 from moss_audio.serve.service import Service
-from moss_audio.serve.work import MeteredEngine
 from moss_audio.units import SAMPLE_RATE
-from moss_audio.writers import rounded
 
 _LARGE = 64 * 1024  # characters of a message that a thread reads, so that the event loop does not
 _RETRIEVED = f"{ITEM}.retrieved"
 _WAITING = 256  # events that wait to be sent
 _LOOK_S = 0.1
-_TRANSCRIPTION = f"{ITEM}.input_audio_transcription"
 GOING_AWAY, FAILED = 1001, 1011
 
 
@@ -72,6 +65,9 @@ class _Connection:
         self._hypotheses = Hypotheses(
             session, service, socket.state.key, self._hearing, self._out.put
         )
+        self._finals = Finals(
+            session, service, socket.state.key, self._hearing, self._hypotheses, self._out.put
+        )
         self._answers = Answers(session, service, socket.state.key, self._hearing, self._take)
 
     async def run(self) -> None:
@@ -92,6 +88,7 @@ class _Connection:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
             await self._answers.close()
+            await self._finals.close()
             self._hearing.close()
             if self._socket.client_state is WebSocketState.CONNECTED:
                 with contextlib.suppress(WebSocketDisconnect, RuntimeError):
@@ -112,6 +109,7 @@ class _Connection:
                 self._hearing.follow()
             else:
                 await asyncio.to_thread(self._hearing.follow)
+            await self._finals.look()
             while self._behind_s > self._limits.behind_s:
                 self._caught_up.clear()
                 await self._caught_up.wait()
@@ -120,6 +118,7 @@ class _Connection:
         for one in found:
             if isinstance(one, CommittedTurn):
                 self._hypotheses.cancel()
+                self._finals.commit(one)
                 self._hearing.commit(one)
                 if one.transcribe:
                     self._behind_s += len(one.samples) / SAMPLE_RATE
@@ -157,65 +156,12 @@ class _Connection:
         while True:
             turn = await self._turns.get()
             try:
-                await self._answer(turn)
+                await self._finals.answer(turn)
             except Exception as error:
                 told = as_api_error(error).body()["error"]
-                await self._tell("failed", turn, error=told)
+                await self._finals.tell("failed", turn, error=told)
             self._hearing.transcribed(turn.item_id)
             self._behind_s -= len(turn.samples) / SAMPLE_RATE
             if self._turns.empty():
                 self._behind_s = 0.0  # without what adding and taking away leaves
             self._caught_up.set()
-
-    async def _answer(self, turn: CommittedTurn) -> None:
-        service, words, splitter = self._service, WholeWords(), ReasoningSplitter()
-        found: list[Transcript] = []
-        spoken, said = self._hearing.spoken(turn.item_id), ""
-        recording = self._hearing.recording(turn.item_id)
-        sound: Any = recording or (turn.samples, SAMPLE_RATE)
-        draft = "" if recording else self._hypotheses.draft(turn.item_id)
-
-        def work(engine: MeteredEngine) -> Generator[str, None, None]:
-            how = timed(service) | {"logprobs": 0 if turn.logprobs else None}
-            answer = AnswerStream(engine, service.model.query("transcribe", sound, **how))
-            for piece in answer:
-                yield splitter.push(piece)[1]
-            yield splitter.finish()[1]
-            found.append(answer.result)
-
-        committed = time.monotonic()
-        job = await service.start_live(
-            self._socket.state.key, len(turn.samples) / SAMPLE_RATE, work,
-            draft=draft,
-        )  # fmt: skip
-        async with contextlib.aclosing(job.items()) as items:
-            async for piece in items:
-                said += words.push(piece)
-                await self._delta(turn, spoken.more(said))
-        (transcript,) = found
-        self._session.transcribed(turn.item_id, transcript.text)
-        if transcript.text:
-            await self._delta(turn, spoken.more(said + words.finish()))
-        if n_words := spoken.contradicted(transcript.text):
-            service.metrics.contradicted(n_words)
-        service.metrics.final(time.monotonic() - committed)
-        timed_words = [
-            {"word": word["text"], "start": word["start"], "end": word["end"]}
-            for word in rounded(transcript)["words"]
-        ]
-        usage, more = job.engine.usage, {}
-        if turn.logprobs:
-            more["logprobs"] = transcript_logprobs(usage, service.engine.tokenizer)
-        await self._tell(
-            "completed", turn, transcript=transcript.text, usage=token_usage(usage),
-            words=timed_words, **more,
-        )  # fmt: skip
-
-    async def _delta(self, turn: CommittedTurn, text: str) -> None:
-        if text:
-            await self._tell("delta", turn, delta=text)
-
-    async def _tell(self, kind: str, turn: CommittedTurn, **fields: Any) -> None:
-        await self._out.put(
-            event(f"{_TRANSCRIPTION}.{kind}", item_id=turn.item_id, content_index=0, **fields)
-        )

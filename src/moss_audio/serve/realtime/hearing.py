@@ -7,6 +7,7 @@ from collections import OrderedDict
 
 import numpy as np
 
+from moss_audio.engine.live import TOLERANCE
 from moss_audio.engine.local import LocalEngine
 from moss_audio.errors import MossAudioError
 from moss_audio.live import LiveRecording
@@ -24,11 +25,15 @@ class TurnHearing:
     transcribed and another has ended: what is asked about it meanwhile finds it computed.
 
     Where the model is elsewhere, there is nothing: turns are sent there as a whole.
+
+    Attributes:
+        exact: whether the open turn is heard just as a file is.
     """
 
     def __init__(self, session: RealtimeSession, service: Service, key: str) -> None:
         self._session, self._service, self._key = session, service, key
         self._here = isinstance(service.engine, LocalEngine)
+        self.exact = False
         self._item_id = ""
         self._open: LiveRecording | None = None
         self._n_pushed = 0
@@ -90,7 +95,11 @@ class TurnHearing:
         if self._open is None or self._item_id != item_id:
             self._leave()
             model = self._service.model
-            self._open = LiveRecording(model.engine, model.window_s, key=self._key)
+            tolerance = 0.0 if self._session.exact else TOLERANCE
+            self._open = LiveRecording(
+                model.engine, model.window_s, tolerance=tolerance, key=self._key
+            )
+            self.exact = self._session.exact
             self._item_id, self._n_pushed = item_id, 0
 
     def _push(self, samples: np.ndarray) -> None:

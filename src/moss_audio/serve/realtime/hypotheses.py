@@ -117,7 +117,7 @@ class Hypotheses:
             # (a recording that grows remembers by itself)
             draft = "" if isinstance(sound, LiveRecording) else self._text
             async with self._service.partial(
-                self._key, lambda: self._work(sound), draft
+                self._key, lambda: self._work(sound), draft=draft
             ) as self._job:
                 if self._job is None:
                     return None

@@ -43,12 +43,22 @@ from moss_audio.units import SAMPLE_RATE
 @dataclass(frozen=True, eq=False)
 class CommittedTurn:
     """What was committed: samples `[n]` at 16 kHz, to be transcribed, with `logprobs` or without;
-    or only to be kept where nobody wants a transcript."""
+    or only to be kept where nobody wants a transcript. Of one that has ended with a silence, the
+    sample `quiet_from` from which on it is quiet."""
 
     item_id: str
     samples: np.ndarray
     logprobs: bool
     transcribe: bool = True
+    quiet_from: int | None = None
+
+
+@dataclass(frozen=True)
+class Pause:
+    """A silence in the turn of an item, from a sample of it on."""
+
+    item_id: str
+    quiet_from: int | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,6 +68,8 @@ class StoppedReply:
     reply: Reply
     reason: str
 
+
+_PAUSE_MS = 120  # of silence, after which a turn may be over
 
 Outcome = Event | CommittedTurn | Reply | StoppedReply
 
@@ -125,6 +137,22 @@ class RealtimeSession:
         if not self.guesses or not self._buffer.speaking:
             return None
         return CommittedTurn(self._item, self._buffer.peek(), logprobs=False)
+
+    @property
+    def exact(self) -> bool:
+        """Whether turns are to be heard just as a file is."""
+        return self._config.transcription is not None and self._config.transcription.exact
+
+    @property
+    def logprobs(self) -> bool:
+        """Whether transcripts are to have log-probabilities."""
+        return self._config.logprobs
+
+    @property
+    def pause(self) -> Pause | None:
+        """The silence in the open turn, where it may be its end."""
+        quiet_from = self._buffer.pause(_PAUSE_MS)
+        return None if quiet_from is None else Pause(self._item, quiet_from)
 
     def sound_since(self, first: int) -> np.ndarray:
         """Samples `[n]` of the open turn, from the first so many on."""
@@ -239,10 +267,10 @@ class RealtimeSession:
                 yield event(
                     f"{BUFFER}.speech_stopped", audio_end_ms=change.at_ms, item_id=self._item
                 )
-                yield from self._committed(change.samples)
+                yield from self._committed(change.samples, change.quiet_from)
                 yield from self._answer_turn()
 
-    def _committed(self, samples: np.ndarray) -> list[Outcome]:
+    def _committed(self, samples: np.ndarray, quiet_from: int | None = None) -> list[Outcome]:
         item_id, self._item = self._item, new_id("item")
         seconds = len(samples) / SAMPLE_RATE
         part = ItemPart("input_audio", clip=samples, seconds=seconds, turn_id=item_id)
@@ -253,7 +281,7 @@ class RealtimeSession:
                   previous_item_id=added[-1]["previous_item_id"]),
             *added,
             CommittedTurn(item_id, samples, self._config.logprobs,
-                          transcribe=self.transcribes),
+                          transcribe=self.transcribes, quiet_from=quiet_from),
         ]  # fmt: skip
 
     def _added(self, item: MessageItem, after: str | None = None) -> list[Event]:

@@ -50,6 +50,11 @@ class VoiceDetector(ABC):
             self._count = 0
         return changed
 
+    @property
+    def quiet_frames(self) -> int:
+        """How long it has been quiet in a turn that has not ended."""
+        return self._count if self.speaking else 0
+
     def end(self) -> None:
         """Speech ends here, whatever is heard."""
         self.speaking = False
