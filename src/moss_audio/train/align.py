@@ -174,7 +174,7 @@ def main(config_path: Path, overrides: dict[str, Any] | None = None) -> bool:
     objective: Objective
     evaluate = None
     if config.objective == "dense":
-        clips = known_clips(replace(data, sources=(*data.sources, *config.held_out)))
+        clips = known_clips(replace(data, sources=(*data.sources, *config.held_out), groups={}))
         if not clips:
             raise MossAudioError(f"{config_path}: objective: dense needs a source of scenes")
         log(f"align: {len(clips)} clips")
