@@ -215,7 +215,13 @@ def test_a_forked_process_answers_by_itself() -> None:
     assert engine.generate([ask(2)])[0].text == expected
 
 
-@pytest.mark.parametrize("kept", ["engine, handle = main()", "main()"])
+IN_THREAD = (
+    "engine, handle = main()\nimport threading\n"
+    "threading.Thread(target=handle.result, daemon=True).start()\ntime.sleep(0.1)"
+)
+
+
+@pytest.mark.parametrize("kept", ["engine, handle = main()", "main()", IN_THREAD])
 def test_the_interpreter_ends_in_the_middle_of_an_answer(kept: str) -> None:
     """A thread that was inside the model while Python took itself apart aborted the process; also
     that of an engine which nobody refers to any more."""

@@ -18,7 +18,6 @@ import typer
 
 from moss_audio.cli.messages import complain
 from moss_audio.cli.options import (
-    BatchSize,
     Device,
     Dtype,
     Engine,
@@ -215,7 +214,16 @@ class ServeOptions:
     threads: Threads = None
     device: Device = None
     dtype: Dtype = None
-    batch_size: BatchSize = None
+    batch_size: Annotated[
+        int | None,
+        typer.Option(
+            "--batch-size",
+            min=1,
+            help="Number of requests in the model at once, whose answers are decoded together; "
+            "others wait for their turn. Default: depends on the device.",
+            rich_help_panel=_LIMITS,
+        ),
+    ] = None
 
     def config(self) -> ServerConfig:
         """The server's own form. Raises MossAudioError for what is not possible."""

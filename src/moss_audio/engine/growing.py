@@ -62,7 +62,7 @@ class GrowingClip:
         self.done = 0  # of them, whose positions are in the sequence
         self.cache: KVCache | None = None
         self.tails: list[TailAsked] = []
-        self.error: Exception | None = None
+        self.error: BaseException | None = None
         self._priority = priority
 
     @property
@@ -85,7 +85,7 @@ class GrowingClip:
             cache.crop(self.chunks[n_chunks - 1].end)
         return cache
 
-    def close(self, error: Exception) -> None:
+    def close(self, error: BaseException) -> None:
         """Nothing of it stays; who waits gets the error."""
         if self.cache is not None:
             self.cache.close()
@@ -158,7 +158,7 @@ class Growth:
         """Nobody needs a clip any more."""
         self._forget(clip, CancelledError())
 
-    def end_all(self, error: Exception) -> None:
+    def end_all(self, error: BaseException) -> None:
         for clip in list(self._open):
             self._forget(clip, error)
 
@@ -211,7 +211,7 @@ class Growth:
         if clip.busy and clip not in self._busy:
             self._busy.append(clip)
 
-    def _forget(self, clip: GrowingClip, error: Exception) -> None:
+    def _forget(self, clip: GrowingClip, error: BaseException) -> None:
         self._open.discard(clip)
         if clip in self._busy:
             self._busy.remove(clip)

@@ -152,13 +152,14 @@ class Loop:
         self._thread: threading.Thread | None = None
         self._lock = threading.Lock()
         self.closed = False
+        self._exiting = False
 
     def tell(self, command: Callable[[], None]) -> None:
         """Put a command into the inbox. Raises MossAudioError where it would come after the one to
         end: whoever waits for what it does would wait for ever."""
         with self._lock:
             if self.closed:
-                raise MossAudioError("the engine is closed")
+                raise self._over("the engine is closed")
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name=THREAD, daemon=True)
                 RUNNING.add(self)
@@ -169,11 +170,20 @@ class Loop:
                     raise
             self.inbox.put(command)
 
-    def end(self) -> None:
-        """Let the thread end; what is on its way raises."""
+    def end(self, *, exiting: bool = False) -> None:
+        """Let the thread end; what is on its way raises.
+
+        Args:
+            exiting: the interpreter ends: who still waits is a thread that nobody waits for, and
+                SystemExit is what ends a thread without a word.
+        """
         with self._lock:
             self.closed = True
+            self._exiting = self._exiting or exiting
             self.inbox.put(None)
+
+    def _over(self, text: str) -> BaseException:
+        return SystemExit() if self._exiting else MossAudioError(text)
 
     def join(self, timeout_s: float | None = None) -> None:
         if self._thread is not None and self._thread is not threading.current_thread():
@@ -189,7 +199,7 @@ class Loop:
             except Exception as error:  # whatever it is, nobody may wait for ever
                 self._end_all(error)
             self._stats.busy_s += time.perf_counter() - began
-        closed = MossAudioError("the engine was closed before the answer was complete")
+        closed = self._over("the engine was closed before the answer was complete")
         self._end_all(closed)
         self.growth.end_all(closed)
         self.forget()
@@ -508,11 +518,11 @@ class Loop:
             if fill in (task.rest, task.prefix):
                 self._end(task, error)
 
-    def _end_all(self, error: Exception) -> None:
+    def _end_all(self, error: BaseException) -> None:
         for task in list(self._tasks.values()):
             self._end(task, error)
 
-    def _end(self, task: QueuedPrompt, outcome: Generation | Exception) -> None:
+    def _end(self, task: QueuedPrompt, outcome: Generation | BaseException) -> None:
         """A request is over: nothing of it stays."""
         if self._tasks.pop(task.handle, None) is None:
             return

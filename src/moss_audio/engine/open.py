@@ -14,6 +14,7 @@ from moss_audio.engine.local import LocalEngine
 from moss_audio.engine.threads import choose_threads, use_threads_of_torch
 from moss_audio.errors import MossAudioError, require
 from moss_audio.model.checkpoint import Checkpoint
+from moss_audio.model.dtypes import dtype_name
 from moss_audio.model.tokenizer import Tokenizer
 
 if TYPE_CHECKING:
@@ -48,6 +49,8 @@ def open_engine(
     """
     if engine not in (None, *ENGINES):
         raise MossAudioError(f"engine={engine!r}: give one of {', '.join(ENGINES)}")
+    if isinstance(dtype, str):
+        dtype_name(dtype)  # a wrong one is told before torch is asked for
     threads = choose_threads(threads)
     on_cpu = device is None or str(device).partition(":")[0] == "cpu"
     if engine == "onnx" and not (on_cpu and dtype is None):

@@ -153,7 +153,7 @@ _SCHEDULERS: weakref.WeakSet[Scheduler] = weakref.WeakSet()
 def _end_threads() -> None:
     """A thread that is inside the model while the interpreter ends would crash it."""
     for loop in list(RUNNING):
-        loop.end()
+        loop.end(exiting=True)
     # also the thread of an engine that is gone: the last thing it does is to free the model
     for thread in threading.enumerate():
         if thread.name == THREAD:

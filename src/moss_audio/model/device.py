@@ -7,11 +7,7 @@ import os
 import torch
 
 from moss_audio.errors import MossAudioError
-
-_DTYPES = {
-    "bfloat16": torch.bfloat16, "float16": torch.float16, "float32": torch.float32,
-    "bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32,
-}  # fmt: skip
+from moss_audio.model.dtypes import dtype_name
 
 
 def choose_device(device: str | torch.device | None = None) -> torch.device:
@@ -52,9 +48,7 @@ def choose_dtype(device: torch.device, dtype: str | torch.dtype | None = None) -
     """
     if dtype is None:
         return fast_dtype(device)
-    chosen = _DTYPES.get(dtype) if isinstance(dtype, str) else dtype
-    if chosen is None or chosen not in _DTYPES.values():
-        raise MossAudioError(f"dtype {dtype!r}: give bfloat16, float16 or float32")
+    chosen: torch.dtype = getattr(torch, dtype_name(str(dtype).removeprefix("torch.")))
     return chosen
 
 

@@ -254,7 +254,10 @@ def check_part(start: Any, end: Any, track: Any, name: str = "audio") -> None:
         if not 0 <= value <= MAX_TIME_S:  # type: ignore[operator]  # NaN is not, either
             raise AudioError(f"{name}: {label} {value} must be seconds from 0 to {MAX_TIME_S:g}")
     if end is not None and round(end * SAMPLE_RATE) <= round((start or 0.0) * SAMPLE_RATE):
-        raise AudioError(f"{name}: end {end} s is not after start {start or 0.0} s")
+        raise AudioError(
+            f"{name}: the part would end at {end:g} s, but begin at {start or 0.0:g} s: give an "
+            "end after the start"
+        )
     if track is not None and (not isinstance(track, int) or track is True or track < 1):
         raise AudioError(f"{name}: track {track!r} must be a number from 1 on")
 
