@@ -285,6 +285,38 @@ def test_a_running_request_is_cancelled(microphone: Path) -> None:
         assert len(engine.cancelled) == len(engine.requests) == 1
 
 
+def test_on_paper_all_of_a_transcript_is_there(microphone: Path) -> None:
+    """What scrolls on the screen is printed in full, dark on white whatever the theme."""
+    with serving(FakeEngine()) as running, browsing(microphone) as browser:
+        narrow = browser.new_context(viewport={"width": 380, "height": 800})
+        one = Watched(narrow, f"{running.url}/")
+        box = """
+          (() => {
+            const text = document.getElementById("transcript");
+            const shown = [text.clientHeight, text.scrollHeight];
+            const { backgroundColor } = getComputedStyle(document.body);
+            return [...shown, getComputedStyle(text).color, backgroundColor];
+          })()
+        """
+        one.page.evaluate("""async () => {
+          const { TranscriptView } = await import(new URL("page/transcript.js", document.baseURI));
+          document.getElementById("start").hidden = true;
+          document.getElementById("result").hidden = false;
+          document.documentElement.dataset.theme = "dark";
+          const segments = Array.from({ length: 200 }, (_, i) => (
+            { text: `sentence ${i}`, start: 4 * i, end: 4 * i + 4, words: [] }));
+          await new TranscriptView(() => {}).show({ text: "x", segments });
+        }""")  # fmt: skip
+        seen, all_of_it, *_ = one.page.evaluate(box)
+        assert seen < all_of_it / 4
+        one.page.emulate_media(media="print")
+        printed, all_of_it, colour, behind = one.page.evaluate(box)
+        assert printed == all_of_it
+        assert (colour, behind) == ("rgb(0, 0, 0)", "rgb(255, 255, 255)")
+        assert not one.page.is_visible("#ask-form")
+        assert not one.wrong
+
+
 def test_an_hour_of_words_stays_fluent(microphone: Path) -> None:
     """What is drawn stays small, however long the clip is, and so is the time it takes."""
     with serving(FakeEngine()) as running, browsing(microphone) as browser:
