@@ -358,12 +358,16 @@ def test_nothing_is_left_of_clients_that_vanish(caplog: pytest.LogCaptureFixture
     assert not [one for one in caplog.records if one.levelname == "ERROR"]
 
 
+def transcribed(**fields: Any) -> dict[str, Any]:
+    return {"audio": {"input": {"transcription": fields}}}
+
+
 def test_who_does_not_read_is_let_go() -> None:
     with (
         serving(FakeEngine(), limits=Limits(write_s=1.0)) as running,
         socket(running, max_queue=1) as client,
     ):
-        told = message("session.update", session={"include": ["x" * 200_000]})
+        told = message("session.update", session=transcribed(prompt="x" * 200_000))
         try:
             for _ in range(200):
                 client.send(told)
@@ -406,8 +410,9 @@ def test_no_events_close_the_socket(running: Running, events: list[Any], noise: 
         client.send(noise)
         for one in events:
             client.send(json.dumps(one))
-        client.send(message("session.update", event_id="last", session={"include": ["the end"]}))
-        while receive(client, "session.updated")["session"]["include"] != ["the end"]:
+        last = transcribed(prompt="the end")
+        client.send(message("session.update", event_id="last", session=last))
+        while "the end" not in str(receive(client, "session.updated")["session"]["audio"]):
             pass
 
 

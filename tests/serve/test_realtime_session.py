@@ -202,6 +202,18 @@ def test_updates_are_merged() -> None:
     assert told["session"]["audio"]["input"]["turn_detection"] is None
 
 
+def test_what_cannot_be_included_is_told() -> None:
+    live = session()
+    known = "item.input_audio_transcription.hypothesis"
+    assert names(send(live, "session.update", session={"include": [known]})) == ["session.updated"]
+    [wrong] = send(live, "session.update", session={"include": [known, "hypotheses"]})
+    assert wrong["error"]["param"] == "session.include"
+    assert "'hypotheses'" in wrong["error"]["message"]
+    assert known in wrong["error"]["message"]
+    assert send(live, "session.update", session={})[0]["session"]["include"] == [known]
+    assert live.guesses
+
+
 def test_what_was_heard_stays_when_detection_begins_or_ends() -> None:
     live = session()
     update(live, turn_detection=None)

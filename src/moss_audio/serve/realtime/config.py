@@ -172,6 +172,9 @@ class SessionConfig:
         include = session.get("include", self._include) or []
         if not isinstance(include, list):
             raise invalid("session.include: expected a list", "session.include")
+        if unknown := [one for one in include if one not in (_LOGPROBS, _HYPOTHESES)]:
+            raise invalid(f"session.include: {str(unknown[0])[:80]!r} is none of {_LOGPROBS}, "
+                          f"{_HYPOTHESES}", "session.include", "unsupported_value")  # fmt: skip
         before = dict(self._raw)
         if kind != self.kind:
             before["transcription"] = self._heard_by_default(kind)
