@@ -106,6 +106,7 @@ class LiveRecording:
             )
         self._engine = engine
         self._how: dict[str, Any] = {"tolerance": tolerance, "priority": priority, "key": key}
+        self.window_s = window_s
         self._cutter = WindowCutter(window_s)
         self._windows = [_Heard(engine.live(**self._how), 0)]
         self._whole = False

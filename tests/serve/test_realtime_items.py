@@ -12,8 +12,8 @@ import pytest
 from moss_audio.serve.config import Limits
 from moss_audio.serve.realtime.audio import AppendedAudio, encoded
 from moss_audio.serve.realtime.config import AudioFormat
-from moss_audio.serve.realtime.replies import Reply
-from moss_audio.serve.realtime.session import CommittedTurn, RealtimeSession, StoppedReply
+from moss_audio.serve.realtime.replies import Reply, StoppedReply
+from moss_audio.serve.realtime.session import CommittedTurn, RealtimeSession
 from tests.serve.realtime_sound import append, send, session, speech, update
 
 TONE = speech((0.5, 0.1))
@@ -54,7 +54,7 @@ def code(found: list[Any]) -> str:
 
 
 def order(live: RealtimeSession) -> list[str]:
-    return [item.id for item in live._conversation.all()]
+    return [item.id for item in live._conversation.items.all()]
 
 
 def test_items_go_where_they_are_said_to_go() -> None:
@@ -143,9 +143,9 @@ def test_what_is_kept_has_bounds_and_the_client_knows_what_went() -> None:
     live = session("realtime", items=3, item_chars=10, kept_s=1.2)
     for name in "abc":
         create(live, sound(id=name))
-    first = live._conversation.all()[0]
+    first = live._conversation.items.all()[0]
     assert first.parts[0].clip is None  # 1.5 s are more than 1.2
-    assert live._conversation.all()[1].parts[0].clip is not None
+    assert live._conversation.items.all()[1].parts[0].clip is not None
     found = create(live, text("12345678", id="d"))
     assert kinds(found) == ["conversation.item.deleted", "conversation.item.added",
                             "conversation.item.done"]  # fmt: skip
@@ -164,7 +164,7 @@ def test_a_session_for_transcripts_keeps_no_sound_and_gives_no_answers() -> None
     found = send(live, "input_audio_buffer.commit")
     assert kinds(found)[-1] == "CommittedTurn"
     assert found[-1].transcribe
-    assert live._conversation.all()[0].parts[0].clip is None
+    assert live._conversation.items.all()[0].parts[0].clip is None
     for kind in ("response.create", "response.cancel", "conversation.item.create"):
         assert code(send(live, kind)) == "invalid_event_for_session"
 
@@ -190,6 +190,15 @@ def test_a_turn_is_answered_where_the_client_wants_that() -> None:
     found = send(manual, "input_audio_buffer.commit")
     assert kinds(found)[-1] == "CommittedTurn"
     assert found[-1].transcribe
+
+
+def test_the_id_of_an_open_turn_is_taken() -> None:
+    live = session("realtime")
+    update(live, turn_detection={"create_response": False})
+    (started,) = append(live, speech((0.5, 0), (0.6, 0.1)))
+    assert code(create(live, text("x", id=started["item_id"]))) == "item_create_duplicate_id"
+    found = append(live, speech((0.8, 0)))
+    assert kinds(found)[-1] == "CommittedTurn"
 
 
 def test_speech_interrupts_an_answer_unless_the_client_does_not_want_that() -> None:
@@ -278,7 +287,7 @@ def test_what_is_put_before_the_model() -> None:
     assert asked.messages()[0] == [
         {"role": "user", "content": [{"type": "audio"}, {"type": "text", "text": "Who speaks?"}]}
     ]
-    clip = next(item for item in live._conversation.all() if item.id == "clip").parts[0]
+    clip = next(item for item in live._conversation.items.all() if item.id == "clip").parts[0]
     clip.clip, clip.text = None, "ding"  # as where there was no room for its sound
     messages, clips = asked.messages()
     assert messages[-1]["content"][0] == {"type": "text", "text": "ding"}

@@ -18,8 +18,8 @@ from hypothesis import strategies as st
 from moss_audio.recordings import load_audio
 from moss_audio.serve.realtime.audio import AppendedAudio
 from moss_audio.serve.realtime.config import AudioFormat
-from moss_audio.serve.realtime.replies import Reply
-from moss_audio.serve.realtime.session import CommittedTurn, StoppedReply
+from moss_audio.serve.realtime.replies import Reply, StoppedReply
+from moss_audio.serve.realtime.session import CommittedTurn
 from moss_audio.serve.realtime.words import WholeWords, agreed
 from tests.serve.realtime_sound import EVENTS, RATE, append, send, session, speech, update
 
@@ -293,7 +293,7 @@ def test_no_event_makes_a_session_fail(events: list[Any], kind: Any) -> None:
                 committed.append(told["item_id"])
             else:
                 json.dumps(told)
-        assert len(live._conversation.all()) <= 3
+        assert len(live._conversation.items.all()) <= 3
     assert len(set(committed)) == len(committed)
     assert len(set(started)) == len(started)
     for malformed in (None, "[" * 100_000):

@@ -28,7 +28,7 @@ from moss_audio.writers import get_writer, rounded
 
 _CUT = "length"
 
-Sound = Callable[[ItemPart], Any]
+Sound = Callable[[ItemPart, str | None], Any]
 
 
 @dataclass(frozen=True, eq=False)
@@ -124,10 +124,11 @@ class Answers:
                         await self._take(reply.push(one))
         raise AssertionError("an answer without an end")
 
-    def _sound(self, part: ItemPart) -> Any:
+    def _sound(self, part: ItemPart, task: str | None) -> Any:
         """A clip as a query takes it: the turn itself where the model still has it before it."""
-        recording = self._hearing.recording(part.turn_id)
-        return recording or (part.clip, SAMPLE_RATE)
+        hearing = self._hearing
+        found = hearing.recording if task in (None, "ask") else hearing.in_windows
+        return found(part.turn_id) or (part.clip, SAMPLE_RATE)
 
 
 def _last(reply: Reply, written: _Written, job: Job) -> Sequence[Outcome]:
@@ -161,7 +162,7 @@ def _work(
         how["question"] = plan.question
     elif plan.task == "transcribe":
         how |= timed(service)
-    query = service.model.query(plan.task, *(sound(part) for part in plan.clips), **how)
+    query = service.model.query(plan.task, *(sound(part, plan.task) for part in plan.clips), **how)
     return lambda engine: _asked(engine, plan.task, query)
 
 
@@ -185,7 +186,7 @@ def _request(
     engine: MeteredEngine, plan: ReplyPlan, held: contextlib.ExitStack, sound: Sound, options: Any
 ) -> Any:
     """The conversation; where not all of it fits, without the oldest items that must go for it."""
-    clips = {part: sound(part) for part in plan.clips}
+    clips = {part: sound(part, None) for part in plan.clips}
     for part, clip in clips.items():
         if isinstance(clip, LiveRecording):
             whole = part.clip if clip.rolled else held.enter_context(clip.whole())

@@ -18,12 +18,11 @@ from moss_audio.serve.realtime.events import ITEM, Event
 from moss_audio.serve.realtime.finals import Finals
 from moss_audio.serve.realtime.hearing import TurnHearing
 from moss_audio.serve.realtime.hypotheses import Hypotheses
-from moss_audio.serve.realtime.replies import Reply
+from moss_audio.serve.realtime.replies import Reply, StoppedReply
 from moss_audio.serve.realtime.session import (
     CommittedTurn,
     Outcome,
     RealtimeSession,
-    StoppedReply,
 )
 from moss_audio.serve.service import Service
 from moss_audio.units import SAMPLE_RATE

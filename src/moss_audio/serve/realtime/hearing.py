@@ -10,6 +10,7 @@ import numpy as np
 from moss_audio.engine.live import TOLERANCE
 from moss_audio.engine.local import LocalEngine
 from moss_audio.errors import MossAudioError
+from moss_audio.listen import prompt_seconds
 from moss_audio.live import LiveRecording
 from moss_audio.serve.realtime.session import CommittedTurn, RealtimeSession
 from moss_audio.serve.realtime.words import SpokenWords
@@ -78,6 +79,15 @@ class TurnHearing:
         """A turn that has ended; None where its samples are all there is."""
         return self._ended.get(item_id)
 
+    def in_windows(self, item_id: str) -> LiveRecording | None:
+        """The same for a task that walks recordings in windows; None also where the turn was heard
+        in others."""
+        recording = self._ended.get(item_id)
+        model_s = self._service.model.window_s
+        if recording is None or recording.window_s == model_s or recording.seconds <= model_s:
+            return recording
+        return None
+
     def transcribed(self, item_id: str) -> None:
         """All is said about a turn."""
         self._transcribed.add(item_id)
@@ -95,10 +105,14 @@ class TurnHearing:
         if self._open is None or self._item_id != item_id:
             self._leave()
             model = self._service.model
-            tolerance = 0.0 if self._session.exact else TOLERANCE
-            self._open = LiveRecording(
-                model.engine, model.window_s, tolerance=tolerance, key=self._key
+            # transcripts are made in windows; what is only asked about is best heard as a whole
+            window_s = (
+                model.window_s
+                if self._session.transcribes
+                else prompt_seconds(model.engine.max_positions)
             )
+            tolerance = 0.0 if self._session.exact else TOLERANCE
+            self._open = LiveRecording(model.engine, window_s, tolerance=tolerance, key=self._key)
             self.exact = self._session.exact
             self._item_id, self._n_pushed = item_id, 0
 
@@ -123,4 +137,4 @@ class TurnHearing:
         for item_id in list(self._ended)[:-1]:
             if item_id in self._transcribed:
                 self._ended.pop(item_id).close()
-                self._transcribed.discard(item_id)
+        self._transcribed &= set(self._ended)

@@ -12,6 +12,7 @@ import numpy as np
 from moss_audio.errors import PromptError
 from moss_audio.prompt.messages import check_text
 from moss_audio.serve.config import Limits
+from moss_audio.serve.errors import ApiError
 from moss_audio.serve.realtime.events import invalid, new_id, objects, sound_bytes
 from moss_audio.units import SAMPLE_RATE
 
@@ -113,8 +114,7 @@ class ItemList:
         """
         with self._lock:
             if any(one.id == item.id for one in self._items):
-                raise invalid(f"item.id: there is an item {item.id!r}", "item.id",
-                              "item_create_duplicate_id")  # fmt: skip
+                raise duplicate(item.id)
             place = len(self._items)
             if after is not None:
                 place = 0 if after == ROOT else self._place(after, "previous_item_id", "create") + 1
@@ -170,6 +170,11 @@ class ItemList:
                 part.clip = None
                 seconds -= part.seconds
         return dropped
+
+
+def duplicate(item_id: str) -> ApiError:
+    """A client gave an item an id that another has."""
+    return invalid(f"item.id: there is an item {item_id!r}", "item.id", "item_create_duplicate_id")
 
 
 def read_item(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, Literal
 
 from moss_audio.serve.errors import ApiError
@@ -112,6 +113,14 @@ class Reply:
 
     def _of_item(self, kind: str, **fields: Any) -> Event:
         return event(kind, response_id=self.id, item_id=self._item.id, **_PLACE, **fields)
+
+
+@dataclass(frozen=True, eq=False)
+class StoppedReply:
+    """A response that is to end now, for a reason that clients are told."""
+
+    reply: Reply
+    reason: str
 
 
 class OpenReplies:

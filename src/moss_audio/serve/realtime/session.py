@@ -3,7 +3,6 @@ I/O."""
 
 from __future__ import annotations
 
-import base64
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -13,12 +12,12 @@ import numpy as np
 
 from moss_audio.serve.config import Limits
 from moss_audio.serve.errors import ApiError
-from moss_audio.serve.realtime.audio import AppendedAudio, encoded
+from moss_audio.serve.realtime.audio import AppendedAudio
 from moss_audio.serve.realtime.buffer import Began, Ended, InputBuffer
 from moss_audio.serve.realtime.config import Kind, SessionConfig
+from moss_audio.serve.realtime.conversation import Conversation
 from moss_audio.serve.realtime.events import (
     BUFFER,
-    ITEM,
     Event,
     error_event,
     event,
@@ -27,15 +26,8 @@ from moss_audio.serve.realtime.events import (
     read_message,
     sound_bytes,
 )
-from moss_audio.serve.realtime.items import (
-    SHORTEST_S,
-    ItemList,
-    ItemPart,
-    MessageItem,
-    read_item,
-)
-from moss_audio.serve.realtime.plans import planned
-from moss_audio.serve.realtime.replies import OpenReplies, Reply
+from moss_audio.serve.realtime.items import SHORTEST_S, ItemPart, MessageItem
+from moss_audio.serve.realtime.replies import Reply, StoppedReply
 from moss_audio.serve.realtime.vad import EnergyVad, MakeDetector
 from moss_audio.units import SAMPLE_RATE
 
@@ -59,14 +51,6 @@ class Pause:
 
     item_id: str
     quiet_from: int | None
-
-
-@dataclass(frozen=True, eq=False)
-class StoppedReply:
-    """A response that is to end now, for a reason that clients are told."""
-
-    reply: Reply
-    reason: str
 
 
 _PAUSE_MS = 120  # of silence, after which a turn may be over
@@ -101,8 +85,7 @@ class RealtimeSession:
         list(self._buffer.detect(self._config.turn_detection))
         self._item = new_id("item")
         self._started = ""  # the item whose beginning was told
-        self._conversation = ItemList(limits, sound=self._talks)
-        self._replies = OpenReplies(limits.beside)
+        self._conversation = Conversation(self._config, limits)
 
     @property
     def speaking(self) -> bool:
@@ -171,11 +154,11 @@ class RealtimeSession:
 
     def transcribed(self, item_id: str, text: str) -> None:
         """Keep what is said in a turn."""
-        self._conversation.transcribed(item_id, text)
+        self._conversation.items.transcribed(item_id, text)
 
     def ended(self, reply: Reply) -> list[Outcome]:
         """What follows from the end of a response."""
-        return self._respond(None, patient=True) if self._replies.end(reply) else []
+        return list(self._conversation.ended(reply))
 
     def receive(self, text: str | None) -> list[Outcome]:
         """What follows from a message of the client; what is wrong with it is an `error` event, and
@@ -199,27 +182,15 @@ class RealtimeSession:
             f"{BUFFER}.append": self._append,
             f"{BUFFER}.commit": self._commit,
             f"{BUFFER}.clear": self._clear,
-            f"{ITEM}.retrieve": self._retrieve,
-            f"{ITEM}.delete": self._delete,
         }
-        talk: dict[str, Callable[[Mapping[str, Any]], Iterable[Outcome]]] = {
-            f"{ITEM}.create": self._create,
-            f"{ITEM}.truncate": self._truncate,
-            "response.create": self._create_response,
-            "response.cancel": self._cancel_response,
-        }
-        if not isinstance(kind, str) or kind not in known | talk:
-            raise invalid(f"type: this server has {', '.join(known | talk)}", "type",
-                          "unknown_event")  # fmt: skip
-        if kind in talk and not self._talks:
-            raise invalid(f"type: {kind} is for sessions of type realtime", "type",
-                          "invalid_event_for_session")  # fmt: skip
-        return (known | talk)[kind](message)
+        if isinstance(kind, str) and kind in known:
+            return known[kind](message)
+        return self._conversation.handled(kind, message, open_id=self._item, others=known)
 
     def _update(self, message: Mapping[str, Any]) -> list[Outcome]:
         form = self._config.format
         self._config.update(message.get("session"))
-        self._conversation.sound = self._talks
+        self._conversation.follow()
         out: list[Outcome] = []
         if self._config.format != form:
             out += self._heard(self._buffer.push(self._audio.finish()))
@@ -262,7 +233,7 @@ class RealtimeSession:
                     )
                     turns = self._config.turn_detection
                     if turns is not None and turns.interrupt_response:
-                        yield from self._stopped(None, "turn_detected")
+                        yield from self._conversation.stop(None, "turn_detected")
             else:
                 yield event(
                     f"{BUFFER}.speech_stopped", audio_end_ms=change.at_ms, item_id=self._item
@@ -275,7 +246,7 @@ class RealtimeSession:
         seconds = len(samples) / SAMPLE_RATE
         part = ItemPart("input_audio", clip=samples, seconds=seconds, turn_id=item_id)
         item = MessageItem("user", [part], item_id)
-        added = self._added(item)
+        added = self._conversation.add(item)
         return [
             event(f"{BUFFER}.committed", item_id=item_id,
                   previous_item_id=added[-1]["previous_item_id"]),
@@ -284,70 +255,12 @@ class RealtimeSession:
                           transcribe=self.transcribes, quiet_from=quiet_from),
         ]  # fmt: skip
 
-    def _added(self, item: MessageItem, after: str | None = None) -> list[Event]:
-        previous, dropped = self._conversation.add(item, after)
-        told = {"previous_item_id": previous, "item": item.told()}
-        return [
-            *(event(f"{ITEM}.deleted", item_id=one) for one in dropped),
-            event(f"{ITEM}.added", **told),
-            event(f"{ITEM}.done", **told),
-        ]
-
     def _answer_turn(self) -> list[Outcome]:
         """The response to a turn that the server found, where the client wants one."""
         turns = self._config.turn_detection
         if not self._talks or turns is None or not turns.create_response:
             return []
-        return self._respond(None, patient=True)
-
-    def _create(self, message: Mapping[str, Any]) -> Iterable[Outcome]:
-        item = read_item(message.get("item"), "item", self._decode, self._limits)
-        after = message.get("previous_item_id")
-        return self._added(item, after)
-
-    def _retrieve(self, message: Mapping[str, Any]) -> list[Outcome]:
-        item = self._conversation.get(message.get("item_id"), "retrieve")
-        return [event(f"{ITEM}.retrieved", item=item.told(self._encode))]
-
-    def _delete(self, message: Mapping[str, Any]) -> list[Outcome]:
-        self._conversation.delete(message.get("item_id"))
-        return [event(f"{ITEM}.deleted", item_id=message["item_id"])]
-
-    def _truncate(self, message: Mapping[str, Any]) -> list[Outcome]:
-        self._conversation.get(message.get("item_id"), "truncate")
-        raise invalid("item_id: only spoken answers can be truncated, and this server writes text",
-                      "item_id")  # fmt: skip
-
-    def _create_response(self, message: Mapping[str, Any]) -> list[Outcome]:
-        return self._respond(message.get("response"))
-
-    def _respond(self, asked: Any, *, patient: bool = False) -> list[Outcome]:
-        plan = planned(asked, self._config.reply, self._conversation, self._decode, self._limits)
-        reply = Reply(plan, self._conversation)
-        return [reply.created(), reply] if self._replies.begin(reply, patient=patient) else []
-
-    def _cancel_response(self, message: Mapping[str, Any]) -> list[Outcome]:
-        asked = message.get("response_id")
-        found = self._stopped(None if asked is None else str(asked), "client_cancelled")
-        if not found:
-            raise ApiError(400, "there is no response in progress that could be cancelled",
-                           code="response_cancel_not_active", param="response_id")  # fmt: skip
-        return found
-
-    def _stopped(self, reply_id: str | None, reason: str) -> list[Outcome]:
-        reply = self._replies.stop(reply_id)
-        return [] if reply is None else [StoppedReply(reply, reason)]
-
-    def _decode(self, data: bytes) -> np.ndarray:
-        audio = AppendedAudio(self._config.format)
-        return np.concatenate([audio.push(data), audio.finish()])
-
-    def _encode(self, clip: np.ndarray) -> str | None:
-        """Sound in base64; None where that would be more than a client may send itself."""
-        form = self._config.format
-        if 8 * len(clip) * form.hertz / SAMPLE_RATE / 3 > self._limits.message_bytes:
-            return None
-        return base64.b64encode(encoded(clip, form)).decode()
+        return list(self._conversation.respond(None, patient=True))
 
     def _told(self) -> dict[str, Any]:
         return {"id": self._id, "expires_at": self._expires_at, **self._config.told()}
