@@ -11,7 +11,6 @@ from pathlib import Path
 
 import numpy as np
 
-from moss_audio.engine.onnx.session import file_session
 from moss_audio.errors import MossAudioError
 from moss_audio.serve.realtime.vad import VoiceDetector
 from moss_audio.units import SAMPLE_RATE
@@ -45,6 +44,8 @@ class Silero:
     """
 
     def __init__(self) -> None:
+        from moss_audio.engine.onnx.session import file_session  # a backend's front may have no onnx
+
         self._session = file_session(silero_file(), threads=1)
 
     def detector(self, threshold: float, silence_ms: int) -> SileroVad:
