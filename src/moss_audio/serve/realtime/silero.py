@@ -44,7 +44,9 @@ class Silero:
     """
 
     def __init__(self) -> None:
-        from moss_audio.engine.onnx.session import file_session  # a backend's front may have no onnx
+        from moss_audio.engine.onnx.session import (
+            file_session,
+        )  # a backend's front may have no onnx
 
         self._session = file_session(silero_file(), threads=1)
 
