@@ -11,8 +11,10 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
         (*report.nodeid.partition("[")[2].rstrip("]").split("-"), report.outcome, report.duration)
         for outcome in ("passed", "failed")
         for report in terminalreporter.stats.get(outcome, ())
-        if report.when == "call" and "test_a_client" in report.nodeid
+        if report.when == "call" and "clients/test_clients.py::test_a_client_" in report.nodeid
     ]
+    if not rows:
+        return
     terminalreporter.section("clients, unmodified")
     for client, mode, outcome, took_s in sorted(rows):
         terminalreporter.write_line(f"{client:8} {mode:9} {outcome} in {took_s:.1f} s")

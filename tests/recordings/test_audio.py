@@ -343,7 +343,7 @@ def test_a_stream_left_early_closes_its_file(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("start", "end", "what"),
-    [(3.0, 2.0, "not after"), (2.0, 2.0, "not after"), (-1.0, None, "start -1"),
+    [(3.0, 2.0, "after the start"), (2.0, 2.0, "after the start"), (-1.0, None, "start -1"),
      (math.nan, None, "start nan"), (None, math.inf, "end inf"), (5.0, None, "past the end"),
      (90.0, None, "past the end"), (1e300, None, "start")],
 )  # fmt: skip
