@@ -18,6 +18,7 @@ import contextlib
 import http.client
 import io
 import json
+import math
 import os
 import random
 import re
@@ -338,11 +339,12 @@ def run(server: Served, given: argparse.Namespace) -> list[dict[str, Any]]:
             quiet.append((ended + 1, ended + 1 + QUIET_S))
             time.sleep(QUIET_S + 1)
             still = [took for one in quiet for took in beside.waits(*one)]
-            busy = beside.waits(began, ended)
+            # (an attack may be over before the neighbour has asked once)
+            busy = beside.waits(began, ended) or [math.nan]
             rows.append({
                 "attack": name, "seconds": round(ended - began, 1),
                 "ratio": round(statistics.median(busy) / statistics.median(still), 2),
-                "quiet_ms": round(1e3 * statistics.median(still)), "asked": len(busy),
+                "quiet_ms": round(1e3 * statistics.median(still)), "asked": len(beside.waits(began, ended)),
                 "mib_before": round(before), "mib_peak": round(max(peak)),
                 "answers": dict(attack.seen.most_common(8)),
             })  # fmt: skip

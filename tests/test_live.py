@@ -167,3 +167,26 @@ def test_a_server_hears_no_live_sound() -> None:
 
     with pytest.raises(MossAudioError, match="http://there"):
         LiveRecording(Elsewhere(), WINDOW_S)
+
+
+@pytest.mark.parametrize(
+    ("tolerance", "guessed"), [(0.0, [False, True, False]), (0.1, [False, True, True])]
+)
+def test_exact_sound_is_asked_about_without_a_guess(tolerance: float, guessed: list[bool]) -> None:
+    """Tokens of a guess are checked several in a pass, which rounds otherwise."""
+    engine, _ = build()
+    drafts: list[str] = []
+    generate = engine.generate
+
+    def watched(requests: Any, *rest: Any) -> Any:
+        drafts.extend(request.draft for request in requests)
+        return generate(requests, *rest)
+
+    engine.generate = watched  # type: ignore[method-assign]
+    live = LiveRecording(engine, WINDOW_S, tolerance=tolerance)
+    for _ in range(2):
+        live.push(noise(1.0, 1))
+        heard(engine, live)
+    live.commit()
+    heard(engine, live)
+    assert [bool(draft) for draft in drafts] == guessed

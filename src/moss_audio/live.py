@@ -31,9 +31,12 @@ class WindowMemory:
 
     Attributes:
         whole: whether its samples can no longer change, so that its answers cannot either.
+        drafts: whether an earlier answer is taken as a guess of that about the whole, too. That
+            saves time, and can turn a near tie: tokens checked several in a pass round otherwise.
     """
 
     whole: bool = False
+    drafts: bool = True
     _answers: dict[tuple[str, GenerationOptions], Generation] = field(default_factory=dict)
     _drafts: dict[str, str] = field(default_factory=dict)
 
@@ -43,7 +46,7 @@ class WindowMemory:
 
     def draft(self, prompt: str) -> str:
         """How an answer about a little less of it was."""
-        return self._drafts.get(prompt, "")
+        return self._drafts.get(prompt, "") if self.drafts or not self.whole else ""
 
     def add(self, prompt: str, options: GenerationOptions, answer: Generation) -> None:
         """The model has answered."""
@@ -108,7 +111,7 @@ class LiveRecording:
         self._how: dict[str, Any] = {"tolerance": tolerance, "priority": priority, "key": key}
         self.window_s = window_s
         self._cutter = WindowCutter(window_s)
-        self._windows = [_Heard(engine.live(**self._how), 0)]
+        self._windows = [self._window(0)]
         self._whole = False
         self._end_priority: int | None = None
         self._lock = threading.RLock()
@@ -211,10 +214,14 @@ class LiveRecording:
     def __exit__(self, *_: Any) -> None:
         self.close()
 
+    def _window(self, start: int) -> _Heard:
+        memory = WindowMemory(drafts=self._how["tolerance"] > 0)
+        return _Heard(self._engine.live(**self._how), start, memory=memory)
+
     def _cut(self, n_samples: int) -> None:
         """The open window ends after so many samples; the next begins there."""
         last = self._windows[-1]
         last.end = n_samples
-        following = _Heard(self._engine.live(**self._how), last.start + n_samples)
+        following = self._window(last.start + n_samples)
         following.clip.push(last.clip.samples[n_samples:])
         self._windows.append(following)
