@@ -344,7 +344,8 @@ def run(server: Served, given: argparse.Namespace) -> list[dict[str, Any]]:
             rows.append({
                 "attack": name, "seconds": round(ended - began, 1),
                 "ratio": round(statistics.median(busy) / statistics.median(still), 2),
-                "quiet_ms": round(1e3 * statistics.median(still)), "asked": len(beside.waits(began, ended)),
+                "quiet_ms": round(1e3 * statistics.median(still)),
+                "asked": len(beside.waits(began, ended)),
                 "mib_before": round(before), "mib_peak": round(max(peak)),
                 "answers": dict(attack.seen.most_common(8)),
             })  # fmt: skip
