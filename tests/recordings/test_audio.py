@@ -33,6 +33,7 @@ from moss_audio.recordings import (
 )
 from moss_audio.recordings import resample as audio_resample
 from moss_audio.units import SAMPLE_RATE
+from tests.web_server import serving
 
 # name: (container, codec, rate, sample error of the codec at amplitude 0.5; None = lossless)
 FORMATS: dict[str, tuple[str, str, int, float | None]] = {
@@ -592,14 +593,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
 @pytest.fixture(scope="module")
 def host() -> Iterator[str]:
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with serving(Handler) as place:
+        yield f"http://{place}"
 
 
 @pytest.fixture(autouse=True)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import http.server
 import ipaddress
 import socket
-import threading
 from collections.abc import Iterator
 from typing import Any, ClassVar
 
@@ -18,6 +17,7 @@ from moss_audio.recordings import FetchLimits, load_audio, web
 from moss_audio.recordings.download import fetch
 from moss_audio.recordings.web import AddressError, AllowedHosts, WebAddress, is_public
 from tests.recordings.test_audio import pcm_wav, tone
+from tests.web_server import serving
 
 WAV = pcm_wav(tone(0.1, 16_000), 16_000)
 
@@ -46,14 +46,8 @@ class Answers(http.server.BaseHTTPRequestHandler):
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[str]:
-    made = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Answers)
-    made.daemon_threads = True
-    thread = threading.Thread(target=made.serve_forever, kwargs={"poll_interval": 0.05})
-    thread.start()
-    yield f"127.0.0.1:{made.server_port}"
-    made.shutdown()
-    thread.join()
-    made.server_close()
+    with serving(Answers) as place:
+        yield place
 
 
 @pytest.fixture(autouse=True)

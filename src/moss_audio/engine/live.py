@@ -77,6 +77,7 @@ class LiveClip:
         self._energies: list[np.ndarray] = []  # of full chunks, `[mels, frames]`
         self._floors: list[float] = []  # that they were computed with
         self._maximum = 0.0
+        self._n_positions = 0  # of the prompt's beginning with the full chunks
         self._handle: EncodedClip | None = None
         self._ended = False
         self._lock = threading.RLock()
@@ -232,16 +233,11 @@ class LiveClip:
         """Have a chunk encoded and its positions computed."""
         self._floors.append(energy_floor(self._maximum))
         mel = floored_logs(self._energies[index].copy(), self._maximum)
-        first = 0 if index == 0 else self._opening_length(index)
         prompt = self._prompt(self._stub((index + 1) * self._frames * HOP_SAMPLES))
-        whole = slice(first, prompt.prefix_length - 1)  # without the end of the clip
-        chunk = GrownChunk(first, prompt.input_ids[whole], prompt.audio_mask[whole], mel)
+        whole = slice(self._n_positions, prompt.prefix_length - 1)  # without the end of the clip
+        chunk = GrownChunk(whole.start, prompt.input_ids[whole], prompt.audio_mask[whole], mel)
+        self._n_positions = whole.stop
         self._scheduler.tell_growth(lambda growth: growth.add(self._growing, chunk))
-
-    def _opening_length(self, n_chunks: int) -> int:
-        """Positions of the prompt's beginning with so many chunks."""
-        stub = self._stub(n_chunks * self._frames * HOP_SAMPLES)
-        return self._prompt(stub).prefix_length - 1
 
     def _stale(self, n_chunks: int, highest: float) -> tuple[list[int], bool]:
         """The chunks whose features change too much, and whether all others are as they would be

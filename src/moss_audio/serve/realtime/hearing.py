@@ -65,6 +65,7 @@ class TurnHearing:
         """A turn has ended."""
         if not turn.transcribe:
             self._transcribed.add(turn.item_id)
+            self._spoken.pop(turn.item_id, None)
         if self._here and self._session.listens:
             self._begin(turn.item_id)
             self._push(turn.samples[self._n_pushed :])
