@@ -5,6 +5,8 @@
              0, words over a socket; --scenes FOLDER adds scenes
     deltas   words told while somebody speaks against the transcript, a hypothesis every 0.64 s
     quiet    minutes without speech over a socket
+    pairs    two utterances after each other at the pace of speech, in several sessions at once,
+             whose turns the server finds, against files with the samples of those turns
 
 Prints a JSON object. Processor seconds of this process.
 """
@@ -18,7 +20,9 @@ import statistics
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -39,10 +43,14 @@ from moss_audio.serve.realtime.words import SpokenWords, agreed
 from moss_audio.serve.run import Server, bind
 from moss_audio.serve.service import Service
 from moss_audio.serve.work import MeteredEngine
+from moss_audio.text import normalize_words
 from moss_audio.units import SAMPLE_RATE
 
 _STEP_S = 0.64
 _ALIGNED = {"timestamps": "word", "times": "alignment"}
+_PAUSE_S = 0.8  # behind an utterance
+_SESSIONS = 4
+_PACKET_BYTES = 6400
 _EVENT = "conversation.item.input_audio_transcription"
 
 
@@ -173,7 +181,7 @@ def deltas(model: MossAudio, clips: Sequence[np.ndarray]) -> dict[str, Any]:
 
 
 def _heard(model: MossAudio, live: LiveRecording) -> Any:
-    return model.transcribe(live, **_ALIGNED)  # type: ignore[call-overload]
+    return model.transcribe(live, logprobs=0, **_ALIGNED)  # type: ignore[call-overload]
 
 
 def quiet(model: MossAudio) -> dict[str, Any]:
@@ -204,6 +212,68 @@ def quiet(model: MossAudio) -> dict[str, Any]:
     return {"words": found}
 
 
+def pairs(model: MossAudio, clips: Sequence[np.ndarray]) -> dict[str, Any]:
+    """Turns at the pace of speech; every second session wants them exact."""
+    sent = [clips[first::_SESSIONS] for first in range(_SESSIONS)]
+    with _server(model) as url, ThreadPoolExecutor(_SESSIONS) as pool:
+        heard = list(pool.map(partial(_spoken, url), sent, [False, True] * (_SESSIONS // 2)))
+    found = {}
+    for name, sessions in {"default": heard[::2], "exact": heard[1::2]}.items():
+        same = n_turns = errors = words = earlier = 0
+        for turns in sessions:
+            before: set[str] = set()
+            for samples, said in turns:
+                right = model.transcribe((samples, SAMPLE_RATE)).text
+                counts = text_errors(right, said)
+                same += right == said
+                n_turns += 1
+                errors += counts.errors
+                words += counts.references
+                earlier += len((_words(said) - _words(right)) & before)
+                before = _words(right)
+        found[name] = {
+            "turns": n_turns, "same text": same, "words": words, "words that differ": errors,
+            "words of the turn before": earlier,
+        }  # fmt: skip
+    return found
+
+
+def _words(text: str) -> set[str]:
+    return set(normalize_words(text))
+
+
+def _spoken(url: str, clips: Sequence[np.ndarray], exact: bool) -> list[tuple[np.ndarray, str]]:
+    """The turns of a session: their samples and their transcripts."""
+    pause = np.zeros(round(_PAUSE_S * SAMPLE_RATE), np.float32)
+    whole = np.concatenate([part for clip in clips for part in (clip, pause)])
+    data = _pcm(whole)
+    turns: dict[str, dict[str, Any]] = {}
+    with connect(url, proxy=None, max_size=None) as client:
+        _by_hand(client, {"type": "server_vad"}, exact=exact)
+        began = time.monotonic()
+
+        def read(wait_s: float) -> None:
+            with suppress(TimeoutError):
+                while True:
+                    event = json.loads(client.recv(timeout=wait_s))
+                    if event["type"] == f"{_EVENT}.failed":
+                        raise SystemExit(f"a turn failed: {event['error']}")
+                    turns.setdefault(event.get("item_id", ""), {}).update(event)
+
+        for first in range(0, len(data), _PACKET_BYTES):
+            _append(client, data[first : first + _PACKET_BYTES])
+            due = began + (first + _PACKET_BYTES) / (2 * SAMPLE_RATE)
+            read(max(0.0, due - time.monotonic()))
+        while any("audio_end_ms" in one and "transcript" not in one for one in turns.values()):
+            read(1.0)
+    out = []
+    for one in turns.values():
+        if "transcript" in one and "audio_end_ms" in one:
+            first, end = (one[f"audio_{at}_ms"] * SAMPLE_RATE // 1000 for at in ("start", "end"))
+            out.append((whole[first:end], one["transcript"]))
+    return out
+
+
 @contextmanager
 def _server(model: MossAudio) -> Iterator[str]:
     server = Server(Service(model, ServerConfig(names=("nano",)), 0.1))
@@ -220,8 +290,12 @@ def _server(model: MossAudio) -> Iterator[str]:
             thread.join(30)
 
 
-def _by_hand(client: ClientConnection, detection: Any = None) -> None:
-    given = {"format": {"type": "audio/pcm", "rate": SAMPLE_RATE}, "turn_detection": detection}
+def _by_hand(client: ClientConnection, detection: Any = None, *, exact: bool = False) -> None:
+    given = {
+        "format": {"type": "audio/pcm", "rate": SAMPLE_RATE},
+        "turn_detection": detection,
+        "transcription": {"exact": exact},
+    }
     _send(client, "session.update", session={"audio": {"input": given}})
     while json.loads(client.recv())["type"] != "session.updated":
         pass
@@ -236,10 +310,9 @@ def _events(
     client: ClientConnection, samples: np.ndarray, *, commit: bool = True
 ) -> Iterator[dict[str, Any]]:
     """What comes of a turn, or with turns that the server finds of all of them."""
-    data = np.clip(np.round(samples * 32768), -32768, 32767).astype("<i2").tobytes()
-    for first in range(0, len(data), 6400):
-        _send(client, "input_audio_buffer.append",
-              audio=base64.b64encode(data[first : first + 6400]).decode())  # fmt: skip
+    data = _pcm(samples)
+    for first in range(0, len(data), _PACKET_BYTES):
+        _append(client, data[first : first + _PACKET_BYTES])
     open_turns = int(commit)
     if commit:
         _send(client, "input_audio_buffer.commit")
@@ -255,6 +328,14 @@ def _events(
             open_turns -= 1
         if found["type"].startswith(_EVENT):
             yield found
+
+
+def _pcm(samples: np.ndarray) -> bytes:
+    return np.clip(np.round(samples * 32768), -32768, 32767).astype("<i2").tobytes()
+
+
+def _append(client: ClientConnection, data: bytes) -> None:
+    _send(client, "input_audio_buffer.append", audio=base64.b64encode(data).decode())
 
 
 def _send(client: ClientConnection, kind: str, **fields: Any) -> None:
@@ -276,7 +357,7 @@ def _clips(folder: Path | None, most: int) -> list[np.ndarray]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
-    parser.add_argument("part", choices=["latency", "finals", "deltas", "quiet"])
+    parser.add_argument("part", choices=["latency", "finals", "deltas", "quiet", "pairs"])
     parser.add_argument("--model", default="nano")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--turns", type=int, default=20)
@@ -289,7 +370,7 @@ def main() -> None:
     elif given.part == "quiet":
         found = quiet(model)
     else:
-        part = {"finals": finals, "deltas": deltas}[given.part]
+        part = {"finals": finals, "deltas": deltas, "pairs": pairs}[given.part]
         found = part(model, _clips(given.scenes, given.clips))
     print(json.dumps({"part": given.part, **found, "on": cpu_name()}, indent=1))
 

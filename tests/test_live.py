@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,10 +11,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from moss_audio.engine.base import Generation, GenerationOptions, TokenLogprob
 from moss_audio.engine.local import LocalEngine
 from moss_audio.errors import AudioError, MossAudioError
 from moss_audio.listen import AnswerStream, Query, listen
-from moss_audio.live import LiveRecording
+from moss_audio.live import LiveRecording, WindowMemory
 from moss_audio.longform import WindowCutter, windows
 from moss_audio.tasks import get_task
 from moss_audio.testing.tokenizer import tiny_prompt_spec
@@ -105,6 +107,16 @@ def test_a_window_that_is_over_is_asked_about_once() -> None:
     live.push(samples[12 * 16_000 :])
     live.commit()
     assert heard(engine, live).text == heard(engine, samples).text
+
+
+def test_an_answer_with_log_probabilities_is_remembered_for_one_without() -> None:
+    memory, plain = WindowMemory(whole=True), GenerationOptions(max_new_tokens=4)
+    answer = Generation("so", (7,), "stop", 3, logprobs=(TokenLogprob(7, -0.5, (), 2),))
+    memory.add("?", plain.changed(logprobs=0), answer)
+    assert memory.answer("?", plain) == replace(answer, logprobs=None)
+    assert memory.answer("?", plain.changed(logprobs=0)) is answer
+    assert memory.answer("?", plain.changed(logprobs=2)) is None
+    assert memory.answer("?", plain.changed(max_new_tokens=5)) is None
 
 
 def test_sound_beside_sound_in_one_prompt() -> None:

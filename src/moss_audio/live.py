@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -41,8 +41,12 @@ class WindowMemory:
     _drafts: dict[str, str] = field(default_factory=dict)
 
     def answer(self, prompt: str, options: GenerationOptions) -> Generation | None:
-        """What the model would say again."""
-        return self._answers.get((prompt, options))
+        """What the model would say again; an answer with log-probabilities serves without."""
+        found = self._answers.get((prompt, options))
+        if found is None and options.logprobs is None:
+            found = self._answers.get((prompt, options.changed(logprobs=0)))
+            return None if found is None else replace(found, logprobs=None)
+        return found
 
     def draft(self, prompt: str) -> str:
         """How an answer about a little less of it was."""

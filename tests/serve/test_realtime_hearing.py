@@ -255,3 +255,11 @@ def test_words_at_the_end_of_the_sound_are_not_sure() -> None:
     assert certain(Transcript("so  so it", words=words, duration=2.0)) == len("so  so")
     assert certain(Transcript("so so it", duration=2.0)) == len("so")
     assert certain(Transcript("", duration=2.0)) == 0
+
+
+def test_words_that_are_unlikely_are_not_sure() -> None:
+    words = tuple(
+        Word(text, i / 10, (i + 1) / 10, probability)
+        for i, (text, probability) in enumerate([("so", 0.9), ("it", 0.5), ("goes", 0.99)])
+    )
+    assert certain(Transcript("so it goes", words=words, duration=2.0)) == len("so")

@@ -10,8 +10,6 @@ from concurrent.futures import CancelledError
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
-
 from moss_audio.engine.base import ClipLike
 from moss_audio.listen import AnswerStream, Query
 from moss_audio.live import LiveRecording
@@ -31,6 +29,7 @@ _NEW_S = 0.64
 _LOOK_S = 0.1
 _UNSURE_S = 0.5  # of a word that ends so near to the end of the sound, more may be to come
 _UNSURE_WORDS = 2  # the same, where words have no times
+_LIKELY = 0.75  # of a word that is told; of those below, a third is other in the end
 
 
 class Hypotheses:
@@ -144,7 +143,10 @@ class Hypotheses:
         """Words get their times only where some of them may be told: that costs as much again."""
         if not isinstance(sound, LiveRecording):
             return self._service.model.query("transcribe", sound)
-        query = self._service.model.query("transcribe", sound, **timed(self._service))
+        how = timed(self._service)
+        if self._session.transcribes:
+            how["logprobs"] = 0
+        query = self._service.model.query("transcribe", sound, **how)
         align, before = query.refine, self._text
         told = len(self._hearing.spoken(self._item_id).told)
 
@@ -156,14 +158,17 @@ class Hypotheses:
 
 
 def certain(transcript: Transcript) -> int:
-    """Characters of the words that have surely ended."""
+    """Characters of the words at the beginning that have ended, and are likely to stay."""
     text = transcript.text
     words = text.split()
+    n = len(words) - _UNSURE_WORDS
     if transcript.words:
         until = transcript.duration - _UNSURE_S
-        n = int(np.searchsorted([word.end for word in transcript.words], until, "right"))
-    else:
-        n = len(words) - _UNSURE_WORDS
+        n = 0
+        for one in transcript.words:
+            if one.end > until or (one.probability is not None and one.probability < _LIKELY):
+                break
+            n += 1
     end = 0
     for word in words[: max(0, n)]:
         end = text.index(word, end) + len(word)
