@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
 from moss_audio.engine.base import GenerationOptions
 from moss_audio.engine.sampling import TokenSampler
@@ -42,3 +43,31 @@ def test_impossible_tokens_stay_impossible() -> None:
     logits[1] = float("-inf")
     sampler = TokenSampler(GenerationOptions(temperature=5.0), 0)
     assert 1 not in {sampler.pick(logits) for _ in range(300)}
+
+
+def _softmax(values: np.ndarray) -> np.ndarray:
+    weights = np.exp(values - values.max())
+    return weights / weights.sum()
+
+
+def test_traced_draws_are_the_untraced_ones_and_follow_the_truncated_softmax() -> None:
+    logits = np.random.default_rng(3).standard_normal(12).astype(np.float32) * 2
+    logits[4] = -np.inf
+    for changes in ({}, {"top_k": 5}, {"top_p": 0.8}, {"top_k": 6, "top_p": 0.9}):
+        options = GenerationOptions(temperature=0.7, **changes)
+        plain, traced = TokenSampler(options, 1), TokenSampler(options, 1)
+        counts = np.zeros(12)
+        for _ in range(20_000):
+            token, logprob, kept = traced.pick_traced(logits)
+            assert token == plain.pick(logits)
+            counts[token] += 1
+        ids = np.arange(12) if kept is None else kept
+        expected = np.zeros(12)
+        expected[ids] = _softmax(logits[ids].astype(np.float64) / 0.7)
+        assert logprob == pytest.approx(np.log(expected[token]))
+        drawn = expected > 0
+        assert not counts[~drawn].any()
+        chi2 = ((counts - 20_000 * expected)[drawn] ** 2 / (20_000 * expected)[drawn]).sum()
+        # of up to 10 degrees of freedom: beyond 35 once in 10,000 tries
+        assert chi2 < 35
+        assert ("top_k" in changes or "top_p" in changes) is (kept is not None)

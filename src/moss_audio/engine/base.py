@@ -39,6 +39,7 @@ class GenerationOptions:
         stop_repetition: end an answer that repeats the same tokens over and over.
         logprobs: also give the log-probability of each token, and of the so many likeliest in its
             place (0 to 20); None gives none.
+        trace: also record what each token was drawn from (`Trace`), as policy gradients need it.
 
     Raises:
         MossAudioError: naming the option and its value.
@@ -55,6 +56,7 @@ class GenerationOptions:
     num_return_sequences: int = 1
     stop_repetition: bool = False
     logprobs: int | None = None
+    trace: bool = False
 
     def __post_init__(self) -> None:
         if isinstance(self.stop, str):
@@ -80,6 +82,8 @@ class GenerationOptions:
         texts = self.stop if isinstance(self.stop, tuple) else (None,)
         if any(not isinstance(text, str) or not text for text in texts):
             raise MossAudioError(f"stop={self.stop!r}: give a text or several, none of them empty")
+        if self.trace and self.temperature == 0:
+            raise MossAudioError("trace=True: nothing is drawn at temperature 0; give one above 0")
         if self.thinking not in (None, True, False):
             raise MossAudioError(f"thinking={self.thinking!r}: give True, False or None")
 
@@ -177,6 +181,26 @@ class TokenLogprob:
     data: bytes | None = None
 
 
+@dataclass(frozen=True, eq=False)
+class Trace:
+    """What the tokens of an answer were drawn from; n of them, the end token included.
+
+    Attributes:
+        ids: int32 `[n]`.
+        logprobs: float32 `[n]`, of the truncated distribution at the temperature: that which the
+            tokens were drawn from.
+        kept: int32 `[n, K]`, the ids that top-k and top-p kept at each step, -1 beyond them; None
+            where nothing but the audio ids was left out.
+        forced: bool `[n]`, put in by the engine and not drawn (an opened think block, the end of a
+            thinking budget); their log-probability is 0.
+    """
+
+    ids: np.ndarray
+    logprobs: np.ndarray
+    kept: np.ndarray | None
+    forced: np.ndarray
+
+
 @dataclass(frozen=True)
 class Generation:
     """One answer.
@@ -190,6 +214,7 @@ class Generation:
         logprobs: one for each token, where they were asked for.
         cached_tokens: positions of the prompt that were computed before; None where nobody says.
         told_tokens: how many tokens were generated, where a server tells that and not which.
+        trace: what they were drawn from, where it was asked for.
     """
 
     text: str
@@ -200,6 +225,7 @@ class Generation:
     logprobs: tuple[TokenLogprob, ...] | None = None
     cached_tokens: int | None = field(default=None, compare=False)
     told_tokens: int | None = None
+    trace: Trace | None = field(default=None, compare=False)
 
     @property
     def n_tokens(self) -> int:

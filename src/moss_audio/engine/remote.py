@@ -179,8 +179,11 @@ class RemoteEngine:
         """Positions that the clips alone take; those of the text only the server knows.
 
         Raises:
-            MossAudioError: if they are more than there are, or the request is no conversation.
+            MossAudioError: if they are more than there are, the request is no conversation, or it
+                asks for a trace.
         """
+        if request.options.trace:
+            raise MossAudioError("trace=True: only an engine in this process records it")
         turns = parse_messages(request.messages)
         n_parts = len(audio_parts(turns))
         if n_parts != len(request.clips):

@@ -16,6 +16,7 @@ from moss_audio.engine.runner import Logits
 from moss_audio.engine.sampling import TokenSampler, likeliest, log_probs
 from moss_audio.engine.stamps import StampIds
 from moss_audio.engine.thinking import ThinkIds
+from moss_audio.engine.trace import TraceRecorder
 
 
 class AnswerRow:
@@ -54,6 +55,7 @@ class AnswerRow:
         self._thinking = False
         self._thought_tokens = 0
         self._logprobs: list[TokenLogprob] | None = None if options.logprobs is None else []
+        self._trace = TraceRecorder() if options.trace else None
         self._forced: deque[int] = deque()
         if think is not None and options.thinking:
             self._forced.extend(think.opening)
@@ -75,6 +77,11 @@ class AnswerRow:
         """Choose the next token from the logits at a position of a piece, and push it."""
         if self._forced:
             token_id = self._forced[0]
+            if self._trace is not None:
+                self._trace.put_in(token_id)
+        elif self._trace is not None:
+            token_id, logprob, kept = self._sampler.pick_traced(logits.row(position))
+            self._trace.drawn(token_id, logprob, kept)
         elif self.greedy:
             token_id = logits.argmax()[position]
         else:
@@ -118,6 +125,7 @@ class AnswerRow:
             self.finish_reason,
             self._prompt_tokens,
             logprobs=None if self._logprobs is None else tuple(self._logprobs),
+            trace=None if self._trace is None else self._trace.trace(),
         )
 
     def _finish(self, reason: FinishReason) -> None:

@@ -23,6 +23,20 @@ class TokenSampler:
         """The next token from float32 logits `[V]`, audio ids already at -inf."""
         if self.greedy:
             return int(logits.argmax())
+        ids, weights = self._kept(logits)
+        place = self._draw(weights)
+        return place if ids is None else int(ids[place])
+
+    def pick_traced(self, logits: np.ndarray) -> tuple[int, float, np.ndarray | None]:
+        """The same, with the logarithm of its probability among the ids that were kept, and these
+        ids (None: all that are possible)."""
+        ids, weights = self._kept(logits)
+        place = self._draw(weights)
+        logprob = float(np.log(weights[place]) - np.log(weights.sum()))
+        return place if ids is None else int(ids[place]), logprob, ids
+
+    def _kept(self, logits: np.ndarray) -> tuple[np.ndarray | None, np.ndarray]:
+        """The ids that top-k and top-p keep (None: all), and their weights."""
         options = self._options
         scores = logits.astype(np.float64) / options.temperature
         ids = _top(scores, options.top_k) if 0 < options.top_k < len(scores) else None
@@ -36,12 +50,15 @@ class TokenSampler:
             before = np.cumsum(weights[order]) - weights[order]
             order = order[before < bound]
             weights, ids = weights[order], order if ids is None else ids[order]
+        return ids, weights
+
+    def _draw(self, weights: np.ndarray) -> int:
+        """A place, with probability in proportion to its weight."""
         cumulative = np.cumsum(weights)
         drawn = self._random.random() * cumulative[-1]
         # (where rounding would go past the end, the last that is possible)
         last = np.searchsorted(cumulative, cumulative[-1])
-        place = int(min(np.searchsorted(cumulative, drawn, side="right"), last))
-        return place if ids is None else int(ids[place])
+        return int(min(np.searchsorted(cumulative, drawn, side="right"), last))
 
 
 def _top(scores: np.ndarray, k: int) -> np.ndarray:
