@@ -1,0 +1,123 @@
+"""What tricks are worth: the table of ways to get a reward without being right."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from moss_audio.data.example import Example
+from moss_audio.errors import MossAudioError
+from moss_audio.result import Event, Timeline
+from moss_audio.train.rl.rewards import RewardConfig, Rewards, agreement, well_formed
+
+TRUE = "0.50 - 1.50: dog barking\n3.40 - 5.00: siren"
+LISTED = "0.00 - 1.00: siren\n1.00 - 2.00: dog barking\n2.00 - 3.00: rain\n3.00 - 4.00: phone"
+
+
+def _asked(truth: str, task: str = "ask") -> Example:
+    content = [{"type": "audio"}, {"type": "text", "text": "?"}]
+    said = [{"role": "user", "content": content}, {"role": "assistant", "content": truth}]
+    sounds = ((Event("dog barking", 0.5, 1.5), Event("siren", 3.4, 5.0)),)
+    return Example("x", said, (np.zeros(96_000, np.float32),), (), sounds, task)
+
+
+def _gap(timeline: Timeline, _: Example) -> str | None:
+    """The pause between the first two events."""
+    if len(timeline.events) < 2:
+        return None
+    return f"{timeline.events[1].start - timeline.events[0].end:.1f} seconds"
+
+
+def _thought(thought: str, answer: str) -> str:
+    return f"<think>\n{thought}\n</think>\n\n{answer}"
+
+
+REWARDS = Rewards(RewardConfig(), thinks=True, solve=_gap)
+GAP, LABEL, YES = _asked("1.9 seconds"), _asked("siren"), _asked("yes")
+
+
+def _worth(text: str, example: Example = GAP) -> float:
+    return REWARDS.total(REWARDS.parts(text, example))
+
+
+def test_a_right_answer_after_a_right_thought_is_worth_all() -> None:
+    text = _thought(f"{TRUE}\n3.4 - 1.5 = 1.9", "1.9 seconds")
+    parts = REWARDS.parts(text, GAP)
+    assert {name: parts[name] for name in ("correct", "quality", "format")} == {
+        "correct": 1.0, "quality": 1.0, "format": 1.0,
+    }  # fmt: skip
+    assert parts["reasoning"] == pytest.approx(1.0)
+    assert _worth(text) == pytest.approx(1.0)
+
+
+HACKS = {
+    "two answers": (_thought(TRUE, "1.9 seconds or 2.9 seconds"), GAP),
+    "a range": (_thought(TRUE, "1 to 9 seconds"), GAP),
+    "digits to the limit": (_thought(TRUE, "1.9 1.9 1.9 1.9 " * 40), GAP),
+    "digits in one number": (_thought(TRUE, "19" * 60), GAP),
+    "all labels": (_thought(TRUE, "dog barking, siren, rain, phone"), LABEL),
+    "both labels": (_thought(TRUE, "the siren and the dog barking"), LABEL),
+    "not the label": (_thought(TRUE, "not the siren"), LABEL),
+    "yes and no": (_thought(TRUE, "yes and no"), YES),
+    "only in the thought": (_thought(f"{TRUE}\n1.9 seconds", ""), GAP),
+    "the prompt again": (_thought(TRUE, "How long is the pause between the two?"), GAP),
+    "unclosed": (f"<think>\n{TRUE}\n1.9 seconds", GAP),
+}
+
+
+@pytest.mark.parametrize("name", HACKS)
+def test_a_trick_gets_nothing_for_being_correct(name: str) -> None:
+    text, example = HACKS[name]
+    assert REWARDS.parts(text, example)["correct"] == 0
+    # less than half of what a true answer gets, whatever the thought holds
+    assert _worth(text, example) < 0.35
+
+
+def test_a_thought_that_is_none_is_told_from_one() -> None:
+    for text in (
+        "1.9 seconds",
+        _thought("", "1.9 seconds"),
+        _thought(TRUE, _thought(TRUE, "1.9 seconds")),
+        _thought(TRUE, "1.9 seconds</think>"),
+        "1.9 seconds" + _thought(TRUE, "1.9 seconds"),
+        _thought(TRUE, "1.9\nseconds"),
+        f"<think>{TRUE}",
+    ):
+        assert REWARDS.parts(text, GAP)["format"] == 0, text
+    assert well_formed("1.9 seconds", thinks=False)
+    assert not well_formed(_thought(TRUE, "1.9 seconds"), thinks=False)
+
+
+def test_a_timeline_from_a_template_is_no_thought() -> None:
+    copied = REWARDS.parts(_thought(LISTED, "1.9 seconds"), GAP)
+    assert copied["reasoning"] < 0.4
+    assert copied["quality"] == 0  # the answer does not follow from it
+    empty = REWARDS.parts(_thought("well, well", "1.9 seconds"), GAP)
+    assert (empty["reasoning"], empty["quality"]) == (0, 0)
+
+
+def test_ceremony_alone_hardly_pays() -> None:
+    assert _worth(_thought("hm", "7.5 seconds")) == pytest.approx(0.1)
+
+
+def test_times_are_graded_and_words_are_not() -> None:
+    assert agreement("1.9", "1.9 seconds") == 1
+    assert agreement("it lasts 1.9 seconds", "1.9 seconds") == 1
+    graded = [agreement(f"{value} seconds", "5.0 seconds") for value in (5.4, 5.75, 6.0, 9.0)]
+    assert graded == pytest.approx([1.0, 0.5, 0.0, 0.0])
+    assert agreement("The siren.", "siren") == 1
+    assert agreement("", "siren") == 0
+    assert agreement("3", "3") == 1
+    assert agreement("4", "3") == 0
+
+
+def test_a_task_is_scored_as_evaluation_scores_it() -> None:
+    plain = Rewards(RewardConfig(correct=1, reasoning=0, quality=0, format=0), thinks=False)
+    asked = _asked(TRUE, "events")
+    assert plain.parts(TRUE, asked)["correct"] == 1
+    assert plain.parts(TRUE.splitlines()[0], asked)["correct"] == pytest.approx(2 / 3)
+
+
+def test_weights_of_nothing_are_refused() -> None:
+    with pytest.raises(MossAudioError, match="rewards: all weights are 0"):
+        RewardConfig(0, 0, 0, 0)
