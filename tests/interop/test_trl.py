@@ -22,7 +22,9 @@ class _Stub:
         self.args = SimpleNamespace(
             delta=None, steps_per_generation=1, use_bias_correction_kl=False
         )
-        self.accelerator = SimpleNamespace(num_processes=1, gather=lambda x: x)
+        self.accelerator = SimpleNamespace(
+            num_processes=1, gather=lambda x: x, reduce=lambda x, reduction: x
+        )
         self.model = SimpleNamespace(training=True)
         self.current_gradient_accumulation_steps = 1
         self.loss_type, self.importance_sampling_level = "dapo", "token"

@@ -1,4 +1,5 @@
-"""Runs under torchrun, two processes on gloo: `halves CONFIG` trains, `fsdp CONFIG` compares."""
+"""Runs under torchrun, two processes on gloo: `halves CONFIG` trains, `fsdp CONFIG` compares,
+`rollouts CONFIG` learns from answers of which one process has none of use."""
 
 from __future__ import annotations
 
@@ -123,9 +124,44 @@ def fsdp(config: Path) -> None:
     dist.destroy_process_group()
 
 
+def rollouts(config: Path) -> None:
+    """A run of DAPO in which all groups of the second process are dropped, and then all of both."""
+    from moss_audio.settings import load_config
+    from moss_audio.train import dapo
+    from moss_audio.train.rl.rewards import RewardConfig, Rewards
+
+    class ByRank(Rewards):
+        def parts(self, text: str, example: Any) -> dict[str, float]:
+            useful = os.environ["RANK"] == "0" and not config.stem.endswith("flat")
+            share = sum(letter.islower() for letter in text[:8]) / 8 if useful else 0.5
+            return {"correct": share, "reasoning": 0.0, "quality": 0.0, "format": 0.0}
+
+    asked: list[str] = []
+    take = dapo.PromptStream.take
+
+    def taken(stream: Any, count: int) -> Any:
+        found = take(stream, count)
+        asked.extend(f"{stream.epoch} {one.example.id}" for one in found)
+        return found
+
+    dapo.PromptStream.take = taken  # type: ignore[method-assign]
+    dapo.Rewards = lambda *_: ByRank(RewardConfig(1, 0, 0, 0), False)  # type: ignore[assignment, misc]
+    dapo.log_to = lambda path: print  # type: ignore[assignment]
+    if not dapo.main(config):
+        raise AssertionError("the run did not end")
+    every: list[Any] = [None, None]
+    dist.all_gather_object(every, asked)
+    first, second = every
+    if set(first) & set(second) or len(set(first)) < len(first):
+        raise AssertionError("an example was asked about twice in an epoch")
+    refills = load_config(config, dapo.DapoConfig).groups.max_refills
+    if not len(first) == len(second) >= refills:
+        raise AssertionError(f"{len(first)} and {len(second)} prompts")
+
+
 if __name__ == "__main__":
     import moss_audio.model.device
 
     torch.set_num_threads(1)
     moss_audio.model.device.fast_dtype = lambda device: torch.float32
-    {"halves": halves, "fsdp": fsdp}[sys.argv[1]](Path(sys.argv[2]))
+    {"halves": halves, "fsdp": fsdp, "rollouts": rollouts}[sys.argv[1]](Path(sys.argv[2]))

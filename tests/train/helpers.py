@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import random
 import signal
+import socket
+import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -85,6 +87,27 @@ def losses(stage: Any, config: Path, monkeypatch: pytest.MonkeyPatch) -> list[fl
     monkeypatch.setattr(stage, "log_to", lambda path: lines.append)
     assert stage.main(config)
     return [float(line.split(" loss ")[1].split()[0]) for line in lines if " loss " in line]
+
+
+def torchrun(*arguments: str, **environment: str) -> None:
+    """Run `distributed_worker` as two processes on gloo."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [
+        sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2",
+        "--master-addr", "127.0.0.1", "--master-port", str(port),
+        str(Path(__file__).with_name("distributed_worker.py")), *arguments,
+    ]  # fmt: skip
+    root = Path(__file__).parents[2]
+    paths = [str(root / "src"), str(root), os.environ.get("PYTHONPATH", "")]
+    done = subprocess.run(
+        command,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(paths), "OMP_NUM_THREADS": "1",
+             **environment},
+        capture_output=True, text=True, timeout=180, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-4000:]
 
 
 class Fixed:

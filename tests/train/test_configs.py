@@ -10,7 +10,7 @@ import yaml
 
 from moss_audio.scenes.config import read_config
 from moss_audio.settings import load_config
-from moss_audio.train import align, encoder, pretrain, sft
+from moss_audio.train import align, dapo, encoder, pretrain, sft
 from moss_audio.train.data import check_phases
 
 CONFIGS = Path(__file__).parents[2] / "configs"
@@ -19,6 +19,7 @@ KINDS = {
     "align": align.AlignConfig,
     "pretrain": pretrain.PretrainConfig,
     "sft": sft.SftConfig,
+    "dapo": dapo.DapoConfig,
 }
 
 

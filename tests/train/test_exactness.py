@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import socket
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -21,7 +17,7 @@ from moss_audio.train.loop import run
 from moss_audio.train.pieces import SpokenPieces
 from moss_audio.train.setup import ADAPTER, learn, load_for_training, settle
 from moss_audio.train.stage import LoopConfig
-from tests.train.helpers import Fixed, Live, scene_batches, stage_of
+from tests.train.helpers import Fixed, Live, scene_batches, stage_of, torchrun
 
 WriteConfig = Callable[..., Path]
 
@@ -107,26 +103,6 @@ FSDP2 = {
 }
 
 
-def _torchrun(*arguments: str, **environment: str) -> None:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    command = [
-        sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2",
-        "--master-addr", "127.0.0.1", "--master-port", str(port),
-        str(Path(__file__).with_name("distributed_worker.py")), *arguments,
-    ]  # fmt: skip
-    root = Path(__file__).parents[2]
-    paths = [str(root / "src"), str(root), os.environ.get("PYTHONPATH", "")]
-    done = subprocess.run(
-        command,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(paths), "OMP_NUM_THREADS": "1",
-             **environment},
-        capture_output=True, text=True, timeout=180, check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr[-4000:]
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("environment", [{}, FSDP2], ids=["ddp", "fsdp2"])
 def test_two_processes_are_one(
@@ -143,7 +119,7 @@ def test_two_processes_are_one(
     assert sft.main(path)
     options["loop_accumulate"] = 1
     two = write_config("two", output=str(tmp_path / "b"), **options)
-    _torchrun("halves", str(two), **environment)
+    torchrun("halves", str(two), **environment)
     one, other = (
         checkpoint.read_tensors(tmp_path / name / "checkpoint-6") for name in ("run-one", "run-two")
     )
@@ -161,4 +137,4 @@ def test_sharded_weights_learn_as_whole_ones(write_config: WriteConfig, tmp_path
     config = write_config(
         "run", output=str(tmp_path / "out"), encoder="lora", align_weight=0.0, lora_lr=1.0
     )
-    _torchrun("fsdp", str(config))
+    torchrun("fsdp", str(config))

@@ -1,4 +1,4 @@
-"""`train encoder|align|pretrain|sft`: run or resume a stage that a YAML file describes."""
+"""`train encoder|align|pretrain|sft|dapo`: run or resume a stage that a YAML file describes."""
 
 from __future__ import annotations
 
@@ -31,7 +31,13 @@ def register(app: typer.Typer) -> None:
     """Add the group."""
     group = typer.Typer(no_args_is_help=True, help="Train a checkpoint, stage by stage.")
     example = "Example: moss-audio train {} --config configs/{}/{}.yaml --set loop.steps=500"
-    for stage, size in ((encoder, "micro"), (align, "nano"), (pretrain, "micro"), (sft, "nano")):
+    for stage, size in (
+        (encoder, "micro"),
+        (align, "nano"),
+        (pretrain, "micro"),
+        (sft, "nano"),
+        (dapo, "micro"),
+    ):
         name = stage.__name__
         group.command(name, epilog=example.format(name, size, name))(stage)
     group.command(
@@ -71,6 +77,14 @@ def sft(config: Config, changes: Changes = None) -> None:
     resumes."""
     overrides = _overrides(changes)
     from moss_audio.train import sft as stage
+
+    _end(stage.main(config, overrides))
+
+
+def dapo(config: Config, changes: Changes = None) -> None:
+    """Learn from the worth of its own answers (DAPO). Running the same command again resumes."""
+    overrides = _overrides(changes)
+    from moss_audio.train import dapo as stage
 
     _end(stage.main(config, overrides))
 

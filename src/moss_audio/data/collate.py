@@ -30,7 +30,9 @@ _END_OF_DOCUMENT = "<|endoftext|>"
 _FILLER = [{"role": "user", "content": "."}, {"role": "assistant", "content": "."}]
 
 
-class _Sample(NamedTuple):
+class RenderedExample(NamedTuple):
+    """An example, and its ids and masks."""
+
     example: Example
     rendered: Rendered
 
@@ -74,7 +76,7 @@ class Collator:
         Those left out are in `set_aside`. If none is usable the batch is one short row without
         clips in which nothing is learnt, and `ids` is empty.
         """
-        samples: list[_Sample] = []
+        samples: list[RenderedExample] = []
         aside: list[SetAside] = []
         for example in examples:
             kept = self._fitted(example)
@@ -83,8 +85,8 @@ class Collator:
             else:
                 samples.append(kept)
         if not samples:
-            return self._filler(aside)
-        return self._batch(samples, aside)
+            return self.filler(aside)
+        return self.batch(samples, aside)
 
     def render(self, example: Example) -> Rendered:
         """Ids and masks of one example, as trained on. Raises PromptError."""
@@ -102,7 +104,7 @@ class Collator:
         ids = [*self._vocabulary.encode_plain(example.messages[0]["content"]), end]
         return Rendered(ids, [False] * len(ids), [True] * len(ids))
 
-    def _fitted(self, example: Example) -> _Sample | SetAside:
+    def _fitted(self, example: Example) -> RenderedExample | SetAside:
         for clip in example.clips:
             if not num_tokens_of_samples(len(clip)):
                 return SetAside(example.id, "too_short", f"a clip of {len(clip)} samples")
@@ -112,7 +114,7 @@ class Collator:
             return SetAside(example.id, "unrenderable", str(error))
         length, most = len(rendered.input_ids), self.max_tokens
         if most is None or length <= most:
-            return _Sample(example, rendered)
+            return RenderedExample(example, rendered)
         detail = f"{length} tokens, at most {most} are allowed"
         if self.over_long == "error":
             raise MossAudioError(
@@ -121,18 +123,20 @@ class Collator:
         if self.over_long == "truncate_audio":
             shorter = shortened(example, length - most)
             if isinstance(shorter, Example):
-                return _Sample(shorter, self.render(shorter))
+                return RenderedExample(shorter, self.render(shorter))
             return SetAside(example.id, "over_long", f"{detail}; not cut: {shorter}")
         return SetAside(example.id, "over_long", detail)
 
-    def _filler(self, aside: list[SetAside]) -> Batch:
+    def filler(self, aside: list[SetAside]) -> Batch:
+        """One short row without clips in which nothing is learnt."""
         rendered = render(_FILLER, [], self.tokenizer, self.spec, add_generation_prompt=False)
         silent = replace(rendered, loss_mask=[False] * len(rendered.loss_mask))
-        batch = self._batch([_Sample(Example("", [], ()), silent)], aside)
+        batch = self.batch([RenderedExample(Example("", [], ()), silent)], aside)
         batch.ids = []
         return batch
 
-    def _batch(self, samples: Sequence[_Sample], aside: list[SetAside]) -> Batch:
+    def batch(self, samples: Sequence[RenderedExample], aside: list[SetAside]) -> Batch:
+        """One batch of examples that are rendered, in their order; at least one."""
         lengths = [len(s.rendered.input_ids) for s in samples]
         packed = self.layout == "packed"
         rows, width = (1, sum(lengths)) if packed else (len(samples), max(lengths))

@@ -105,10 +105,11 @@ class AnswerObjective(Objective):
             return {"attention_mask": {"full_attention": None}, "segments": batch.segments}
         return {}
 
-    def answer_loss(
-        self, batch: Batch, features: AudioFeatures, heard: bool, count: torch.Tensor
-    ) -> torch.Tensor:
-        """Summed cross-entropy of the answers over `count`."""
+    def predicted(
+        self, batch: Batch, features: AudioFeatures, heard: bool
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Logits `[N, V]` where a label is predicted, these labels `[N]`, and a nought that has to
+        be added to the loss."""
         unused = torch.zeros((), device=batch.input_ids.device)
         if not heard:  # the silent clip's modules take part in the gradient, with zeros
             unused = features.embeds.sum() * 0.0
@@ -124,9 +125,15 @@ class AnswerObjective(Objective):
         # logits only where there is a label: the head is a fifth of a small model
         labels = F.pad(batch.labels[:, 1:], (0, 1), value=IGNORE)  # each where it is predicted
         learnt = labels != IGNORE
-        logits = self.model.lm_head(hidden[learnt])
-        value = F.cross_entropy(logits.float(), labels[learnt], reduction="sum")
-        return value / count + unused.float()
+        return self.model.lm_head(hidden[learnt]), labels[learnt], unused.float()
+
+    def answer_loss(
+        self, batch: Batch, features: AudioFeatures, heard: bool, count: torch.Tensor
+    ) -> torch.Tensor:
+        """Summed cross-entropy of the answers over `count`."""
+        logits, labels, unused = self.predicted(batch, features, heard)
+        value = F.cross_entropy(logits.float(), labels, reduction="sum")
+        return value / count + unused
 
     def forward(self, batch: Batch, counts: torch.Tensor) -> torch.Tensor:
         encoded, heard = self.encode(batch)

@@ -157,6 +157,23 @@ def prepare(model: MossAudioModel, config: SftConfig, source: Path) -> torch.dty
     return settle(model)
 
 
+def rates_of(config: SftConfig) -> Mapping[str, float]:
+    """Peak learning rates by prefix of an objective's names."""
+    return {
+        ROWS: config.adapter_lr,
+        MODEL + ADAPTER: config.adapter_lr,
+        MODEL + MERGERS: config.adapter_lr,
+        MODEL + ENCODER: config.lora_lr if config.encoder == "lora" else config.encoder_lr,
+        MODEL + DECODER[0]: config.lora_lr if config.decoder == "lora" else config.decoder_lr,
+        MODEL + DECODER[1]: config.decoder_lr,
+    }
+
+
+def learns_rows(config: SftConfig) -> bool:
+    """Whether the embeddings of the audio ids learn."""
+    return config.decoder != "full" and (config.adapter or config.decoder == "lora")
+
+
 def objective_of(
     model: MossAudioModel,
     spec: PromptSpec,
@@ -166,18 +183,9 @@ def objective_of(
     drills: ReaderDrills | None = None,
 ) -> SftObjective:
     """The stage's objective over a prepared model."""
-    rates: Mapping[str, float] = {
-        ROWS: config.adapter_lr,
-        MODEL + ADAPTER: config.adapter_lr,
-        MODEL + MERGERS: config.adapter_lr,
-        MODEL + ENCODER: config.lora_lr if config.encoder == "lora" else config.encoder_lr,
-        MODEL + DECODER[0]: config.lora_lr if config.decoder == "lora" else config.decoder_lr,
-        MODEL + DECODER[1]: config.decoder_lr,
-    }
-    rows = config.decoder != "full" and (config.adapter or config.decoder == "lora")
     return SftObjective(
-        model, spec, dtype, rates, rows=rows, spoken=spoken if config.align_weight else None,
-        weight=config.align_weight, drills=drills,
+        model, spec, dtype, rates_of(config), rows=learns_rows(config),
+        spoken=spoken if config.align_weight else None, weight=config.align_weight, drills=drills,
     )  # fmt: skip
 
 

@@ -1,0 +1,147 @@
+"""The policy in training: log-probabilities of sampled tokens, and a copy of it that samples.
+
+Shapes: N sampled tokens, K kept ids, R rows of L positions.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+
+from moss_audio.data.batch import Batch
+from moss_audio.model.features import AudioFeatures
+from moss_audio.model.modeling import MossAudioModel
+from moss_audio.model.nano.parts import EMBEDDING
+from moss_audio.train.answers import AnswerObjective
+from moss_audio.train.lora import is_lora, pairs, plain_name
+from moss_audio.train.objective import mixed_precision
+from moss_audio.train.rl.loss import PolicyLossConfig, PolicyTerms, kept_logprobs, policy_loss
+
+
+@dataclass(kw_only=True)
+class RolloutBatch(Batch):
+    """A batch of sampled answers; its labels are the N tokens that were drawn.
+
+    Attributes:
+        kept: int64 `[N, K]`, the ids that each token was drawn from, -1 beyond them.
+        sampled: float32 `[N]`, the sampler's log-probabilities.
+        advantage: float32 `[N]`, of each token's answer.
+        before: float32 `[N]`, log-probabilities before the rollout's first update; None where this
+            batch belongs to the first.
+        clips_of: of each sample, the first and the number of the audio tokens that it hears; the
+            answers about one clip share them.
+    """
+
+    kept: torch.Tensor
+    sampled: torch.Tensor
+    advantage: torch.Tensor
+    before: torch.Tensor | None = None
+    clips_of: list[tuple[int, int]] = field(default_factory=list)
+
+
+class DapoObjective(AnswerObjective):
+    """The clipped policy gradient of sampled answers.
+
+    Args:
+        loss: bounds and weights.
+        temperature: at which answers are sampled.
+    """
+
+    terms = ("policy",)
+
+    def __init__(self, *args: Any, loss: PolicyLossConfig, temperature: float, **kw: Any) -> None:
+        super().__init__(*args, **kw)
+        self.loss, self.temperature = loss, temperature
+        self.figures: list[PolicyTerms] = []  # since they were last taken
+
+    def logprobs(self, batch: RolloutBatch) -> tuple[torch.Tensor, torch.Tensor]:
+        """Log-probabilities `[N]` of the sampled tokens among those that were kept, and a nought
+        that has to be added to the loss."""
+        encoded, heard = self.encode(batch)
+        with mixed_precision(batch.input_ids.device, self.dtype):
+            features = self.model.adapt(encoded)
+            logits, labels, unused = self.predicted(batch, _shared(features, batch), heard)
+        return kept_logprobs(logits, labels, batch.kept, self.temperature), unused
+
+    def forward(self, batch: RolloutBatch, counts: torch.Tensor) -> torch.Tensor:  # type: ignore[override]
+        now, unused = self.logprobs(batch)
+        before = now.detach() if batch.before is None else batch.before
+        reference = None
+        if self.loss.kl:
+            with torch.no_grad(), without_lora(self.model):
+                reference, _ = self.logprobs(batch)
+        terms = policy_loss(now, before, batch.sampled, batch.advantage, self.loss, reference)
+        self.figures.append(terms)
+        return (terms.loss.sum() / counts[0] + unused).reshape(1)
+
+    def take_figures(self) -> dict[str, float]:
+        """Means over the tokens since the last call: ratio, weight, and the share clipped."""
+        found, self.figures = self.figures, []
+        means = {}
+        for name in ("ratio", "weight", "clipped"):
+            values = torch.cat([getattr(one, name).float() for one in found] or [torch.ones(0)])
+            means[name] = float(values.mean()) if len(values) else 0.0
+        return means
+
+
+def _shared(features: AudioFeatures, batch: RolloutBatch) -> AudioFeatures:
+    """The audio tokens that the samples hear, one after the other."""
+    if not batch.clips_of:
+        return features
+    places = [torch.arange(first, first + count) for first, count in batch.clips_of]
+    return features.rows(torch.cat(places).to(features.embeds.device))
+
+
+@contextmanager
+def without_lora(model: torch.nn.Module) -> Iterator[None]:
+    """The model as it was before its adapters."""
+    from peft.tuners.tuners_utils import BaseTunerLayer
+
+    layers = [module for module in model.modules() if isinstance(module, BaseTunerLayer)]
+    try:
+        for layer in layers:
+            layer.enable_adapters(False)
+        yield
+    finally:
+        for layer in layers:
+            layer.enable_adapters(True)
+
+
+def merged_weights(objective: AnswerObjective, scaling: float) -> dict[str, torch.Tensor]:
+    """The weights that the policy computes with, by the model's own names: LoRA merged, the audio
+    ids' rows in their places. What does not learn is not copied."""
+    state = {n: t.detach() for n, t in objective.model.state_dict().items()}
+    weights = {plain_name(name): tensor for name, tensor in state.items() if not is_lora(name)}
+    with torch.no_grad():
+        for name, down, up in pairs(state, scaling):
+            merged = weights[name].float() + up @ down
+            weights[name] = merged.to(weights[name].dtype)
+        if objective.rows is not None:
+            table = weights[EMBEDDING].clone()
+            table[objective.audio_ids] = objective.rows.detach().to(table.dtype)
+            weights[EMBEDDING] = table
+    return weights
+
+
+def sampling_model(
+    model: MossAudioModel, weights: Mapping[str, torch.Tensor], dtype: torch.dtype
+) -> MossAudioModel:
+    """A model that computes with `weights`, in evaluation mode; tensors of that type are shared."""
+    config = copy.deepcopy(model.config)
+    config.language_config._attn_implementation = "sdpa"  # not that of packed rows
+    with torch.device("meta"):
+        made = MossAudioModel(config)
+    state = {name: tensor.to(dtype) for name, tensor in weights.items()}
+    made.load_state_dict(state, strict=False, assign=True)
+    made.tie_weights()
+    # the rotary table is in no state: it is made anew, off the meta device
+    decoder: Any = made.language_model
+    device = state[EMBEDDING].device
+    decoder.rotary_emb = type(decoder.rotary_emb)(config=config.language_config).to(device)
+    made.generation_config = model.generation_config
+    return made.requires_grad_(False).eval()

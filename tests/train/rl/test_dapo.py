@@ -1,0 +1,89 @@
+"""The stage: it learns, and a run that was killed ends with the same weights."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from moss_audio.errors import MossAudioError
+from moss_audio.model.modeling import MossAudioModel
+from moss_audio.train import checkpoint, dapo
+from tests.train.helpers import killed, torchrun
+
+pytestmark = pytest.mark.usefixtures("by_letters")
+
+
+def _trained(config: Path, folder: Path) -> dict[str, torch.Tensor]:
+    found = checkpoint.latest(folder)
+    assert found is not None
+    return checkpoint.read_tensors(found)
+
+
+@pytest.mark.parametrize("updates", [1, 2])
+def test_a_killed_run_ends_with_the_same_weights(
+    write_dapo: Callable[..., Path], tmp_path: Path, updates: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    how = {"updates_per_rollout": updates, "loop_save_every_s": 0.0, "loop_log_every": 1}
+    whole, parts = write_dapo("whole", **how), write_dapo("parts", **how)
+    lines: list[str] = []
+    monkeypatch.setattr(dapo, "log_to", lambda path: lines.append)
+    assert dapo.main(whole)
+    norms = [float(line.split(" grad ")[1].split()[0]) for line in lines if " grad " in line]
+    assert len(norms) == 4
+    assert min(norms) > 0  # else nothing would be compared
+    # with all of a rollout sampled; and, of two updates on it, after the first was saved
+    for line in ("rollout 2:", "step 4/"):
+        assert killed(dapo, parts, line) == 9
+    monkeypatch.setattr(dapo, "log_to", lambda path: lambda line: None)
+    assert dapo.main(parts)
+    expected, found = (_trained(c, tmp_path / f"run-{c.stem}") for c in (whole, parts))
+    assert expected.keys() == found.keys()
+    for name, tensor in expected.items():
+        assert torch.equal(tensor, found[name]), name
+    assert MossAudioModel.from_pretrained(tmp_path / "out-parts", dtype=torch.float32)
+
+
+def test_groups_that_are_all_alike_are_replaced_and_at_last_left_out(
+    write_dapo: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lines: list[str] = []
+    monkeypatch.setattr(dapo, "log_to", lambda path: lines.append)
+    flat = {"groups": {"prompts_per_step": 2, "answers": 2, "max_refills": 2}, "loop_steps": 1}
+    monkeypatch.setattr(dapo.Rewards(None).__class__, "parts", _alike)
+    assert dapo.main(write_dapo("flat", **flat))
+    assert any(line.startswith("rollout 1: 8 prompts") and "kept 0" in line for line in lines)
+    strict = {**flat, "groups": {**flat["groups"], "when_short": "error"}}
+    with pytest.raises(MossAudioError, match="0 of 2 groups have answers of different worth"):
+        dapo.main(write_dapo("strict", **strict))
+
+
+def _alike(*_: object) -> dict[str, float]:
+    return {"correct": 1.0, "reasoning": 0.0, "quality": 0.0, "format": 0.0}
+
+
+def test_what_does_not_go_together_is_told(write_dapo: Callable[..., Path]) -> None:
+    with pytest.raises(MossAudioError, match=r"loss\.kl: the reference is the policy without"):
+        dapo.main(write_dapo("kl", loss={"kl": 0.1}))
+    with pytest.raises(MossAudioError, match=r"sampling\.top_k 1 draws nothing"):
+        dapo.main(write_dapo("greedy", sampling={"top_k": 1}))
+    with pytest.raises(MossAudioError, match="lora_dropout: the policy that samples has none"):
+        dapo.main(write_dapo("dropped", lora_dropout=0.1))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["half", "flat"])
+def test_processes_without_a_useful_group_wait_for_nobody(
+    write_dapo: Callable[..., Path], tmp_path: Path, name: str
+) -> None:
+    """The groups of one process are all alike, or those of both: the run ends, no example is asked
+    about twice in an epoch, and both have the same weights."""
+    config = write_dapo(
+        name, loop_steps=2, groups={"prompts_per_step": 2, "answers": 2, "max_refills": 1}
+    )
+    torchrun("rollouts", str(config))
+    weights = _trained(config, tmp_path / f"run-{name}")
+    moved = any(t.any() for n, t in weights.items() if n.endswith("lora_B.default.weight"))
+    assert moved is (name == "half")

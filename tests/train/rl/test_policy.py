@@ -1,0 +1,194 @@
+"""The engine's log-probabilities are those of training, with all that a policy is made of; packed
+answers are separate ones; forced tokens, prompts and padding teach nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from moss_audio.data.collate import Collator
+from moss_audio.data.example import Example
+from moss_audio.settings import load_config
+from moss_audio.train import dapo
+from moss_audio.train.rl.groups import AnswerGroup, GroupConfig, judged
+from moss_audio.train.rl.loss import PolicyLossConfig
+from moss_audio.train.rl.pack import RolloutPacker
+from moss_audio.train.rl.policy import DapoObjective, RolloutBatch, merged_weights, without_lora
+from moss_audio.train.rl.rollout import AskedPrompt, SamplingConfig
+from moss_audio.train.rl.rollout_torch import TorchRollouts
+from moss_audio.train.setup import load_for_training
+from moss_audio.train.sft import learns_rows, prepare, rates_of
+from tests.train.rl.conftest import ONLY, Letters
+
+
+class Policy:
+    """A policy whose every trained part has moved, its sampler and its packer."""
+
+    def __init__(self, config: dapo.DapoConfig, *, moved: bool = True, **sampling: object) -> None:
+        source = Path(config.model)
+        self.model, tokenizer, spec = load_for_training(source)
+        dtype = prepare(self.model, config, source)
+        self.objective = DapoObjective(
+            self.model, spec, dtype, rates_of(config), rows=learns_rows(config),
+            loss=PolicyLossConfig(), temperature=float(sampling.get("temperature", 1.0)),
+        )  # fmt: skip
+        if moved:
+            generator = torch.Generator().manual_seed(9)
+            with torch.no_grad():
+                for parameter in self.objective.trained().values():
+                    parameter.add_(torch.randn(parameter.shape, generator=generator) * 0.1)
+        self.sampling = SamplingConfig(
+            **{"max_new_tokens": 10, "top_k": 5, "thinking": None, **sampling}  # type: ignore[arg-type]
+        )
+        self.rollouts = TorchRollouts(self.model, tokenizer, spec, self.sampling, dtype=dtype)
+        self.rollouts.update(merged_weights(self.objective, config.lora.scaling))
+        collator = Collator(tokenizer, spec, self.model.config.audio_config.num_mel_bins)
+        self.packer = RolloutPacker(collator, thinking=True, mask_truncated=False)
+
+    def groups(self, *examples: Example, answers: int = 4) -> list[AnswerGroup]:
+        prompts = [AskedPrompt(one, seed) for seed, one in enumerate(examples)]
+        found = self.rollouts.sample(prompts, answers)
+        rewards, config = Letters(ONLY, thinks=False), GroupConfig(answers=answers)
+        return [
+            judged(prompt, answers, rewards, config, self.sampling.max_new_tokens)
+            for prompt, answers in zip(prompts, found, strict=True)
+        ]
+
+    def gradients(self, batches: list[RolloutBatch]) -> dict[str, torch.Tensor]:
+        counts = torch.tensor([self.objective.counts(one) for one in batches]).sum(0)
+        self.objective.zero_grad()
+        for batch in batches:
+            self.objective(batch, counts).sum().backward()
+        return {
+            n: p.grad.clone() for n, p in self.objective.trained().items() if p.grad is not None
+        }
+
+
+def _example(seconds: float, seed: int, question: str = "the user") -> Example:
+    rng = np.random.default_rng(seed)
+    samples = (0.3 * rng.standard_normal(round(seconds * 16_000))).astype(np.float32)
+    content = [{"type": "audio"}, {"type": "text", "text": question}]
+    said = [{"role": "user", "content": content}, {"role": "assistant", "content": "the"}]
+    return Example(f"{seed}", said, (samples,))
+
+
+def _text() -> Example:
+    said = [{"role": "user", "content": "the user"}, {"role": "assistant", "content": "the"}]
+    return Example("text", said, ())
+
+
+@pytest.fixture
+def config(write_dapo: Callable[..., Path]) -> dapo.DapoConfig:
+    return load_config(write_dapo("policy", encoder="lora"), dapo.DapoConfig)
+
+
+# Six seconds have time markers among their audio tokens.
+CLIPS = (_example(1.0, 1), _example(6.0, 2), _text())
+
+
+@pytest.mark.parametrize("how", [{}, {"temperature": 0.7}, {"top_p": 0.8}])
+def test_the_engine_and_training_say_the_same(
+    config: dapo.DapoConfig, how: dict[str, float]
+) -> None:
+    policy = Policy(config, **how)
+    groups = policy.groups(*CLIPS)
+    (batch,) = policy.packer.batches(groups, 1)
+    with torch.no_grad():
+        now, _ = policy.objective.logprobs(batch)
+    assert len(now) > 60
+    torch.testing.assert_close(now, batch.sampled, rtol=0, atol=1e-5)
+    # without what was heard they are others
+    silent = replace(batch, audio_data=torch.zeros_like(batch.audio_data))
+    with torch.no_grad():
+        deaf, _ = policy.objective.logprobs(silent)
+    assert float((deaf - batch.sampled).abs().max()) > 1e-2
+
+
+def test_the_sampler_has_the_weights_of_the_last_update(config: dapo.DapoConfig) -> None:
+    policy = Policy(config)
+    before = policy.groups(CLIPS[1])[0].answers[0].trace.logprobs
+    with torch.no_grad():
+        for name, parameter in policy.objective.trained().items():
+            if name.startswith("model.audio_encoder"):
+                parameter.mul_(3.0)
+    unchanged = policy.groups(CLIPS[1])[0].answers[0].trace.logprobs
+    np.testing.assert_array_equal(before, unchanged)
+    policy.rollouts.update(merged_weights(policy.objective, config.lora.scaling))
+    after = policy.groups(CLIPS[1])
+    (batch,) = policy.packer.batches(after, 1)
+    with torch.no_grad():
+        now, _ = policy.objective.logprobs(batch)
+    torch.testing.assert_close(now, batch.sampled, rtol=0, atol=1e-5)
+    assert not np.array_equal(before, after[0].answers[0].trace.logprobs)
+
+
+def test_without_an_update_the_ratio_is_one(config: dapo.DapoConfig) -> None:
+    policy = Policy(config)
+    (batch,) = policy.packer.batches(policy.groups(*CLIPS), 1)
+    with torch.no_grad():
+        batch.before = policy.objective.logprobs(batch)[0]
+    policy.gradients([batch])
+    (terms,) = policy.objective.figures
+    assert torch.equal(terms.ratio, torch.ones_like(terms.ratio))
+    assert not terms.clipped.any()
+
+
+def test_however_answers_are_packed_the_gradient_is_the_same(config: dapo.DapoConfig) -> None:
+    policy = Policy(config)
+    groups = policy.groups(*CLIPS)
+    expected = policy.gradients(policy.packer.batches(groups, 1))
+    assert any(float(g.abs().max()) > 1e-4 for g in expected.values())
+    alone = [
+        replace(group, answers=[answer], advantages=group.advantages[i : i + 1])
+        for group in groups
+        for i, answer in enumerate(group.answers)
+    ]
+    for batches in (policy.packer.batches(groups, 5), policy.packer.batches(alone, len(alone))):
+        found = policy.gradients(batches)
+        for name, gradient in expected.items():
+            torch.testing.assert_close(found[name], gradient, rtol=1e-3, atol=2e-6)
+
+
+def test_what_the_engine_put_in_teaches_nothing(config: dapo.DapoConfig) -> None:
+    policy = Policy(config, thinking=True, thinking_budget=2, max_new_tokens=100)
+    groups = policy.groups(CLIPS[0], answers=2)
+    (batch,) = policy.packer.batches(groups, 1)
+    drawn = sum(int((~one.trace.forced).sum()) for one in groups[0].answers)
+    forced = sum(int(one.trace.forced.sum()) for one in groups[0].answers)
+    assert forced > 20
+    assert policy.objective.counts(batch) == [float(drawn)]
+    assert len(batch.sampled) == len(batch.kept) == len(batch.advantage) == drawn
+    with torch.no_grad():
+        now, _ = policy.objective.logprobs(batch)
+    torch.testing.assert_close(now, batch.sampled, rtol=0, atol=1e-5)
+
+
+def test_answers_that_were_cut_off_can_be_left_out(config: dapo.DapoConfig) -> None:
+    policy = Policy(config, max_new_tokens=3)
+    groups = policy.groups(*CLIPS)
+    cut = [one for group in groups for one in group.answers if one.finish_reason == "length"]
+    assert cut
+    policy.packer = RolloutPacker(policy.packer._collator, thinking=True, mask_truncated=True)
+    (batch,) = policy.packer.batches(groups, 1)
+    every = sum(len(one.trace.ids) for group in groups for one in group.answers)
+    assert len(batch.sampled) == every - 3 * len(cut)
+
+
+def test_the_reference_is_the_policy_before_its_lora(write_dapo: Callable[..., Path]) -> None:
+    path = write_dapo("new", adapter=False, mergers=False)
+    config = load_config(path, dapo.DapoConfig)
+    policy, start = Policy(config), Policy(config, moved=False)
+    policy.objective.rows = start.objective.rows
+    (batch,) = start.packer.batches(start.groups(*CLIPS), 1)
+    with torch.no_grad():
+        begun, _ = start.objective.logprobs(batch)
+        with without_lora(policy.model):
+            reference, _ = policy.objective.logprobs(batch)
+        moved, _ = policy.objective.logprobs(batch)
+    assert torch.equal(reference, begun)
+    assert not torch.allclose(moved, begun, atol=1e-3)
