@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from moss_audio.engine.prompts import similar_lengths
 from moss_audio.engine.torch_engine import TorchEngine
 from moss_audio.errors import AudioError, MossAudioError, PromptError
 from moss_audio.model.device import choose_device, choose_dtype, training_dtype
+from moss_audio.prompt import ChatVocabulary
 from tests.engine.conftest import build_engine
 
 
@@ -377,3 +379,35 @@ def test_importing_the_protocol_brings_in_no_torch() -> None:
     code = "import sys, moss_audio.engine; print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
+
+
+def test_an_answer_that_is_begun_goes_on_as_it_did(engine: TorchEngine) -> None:
+    clip, options = noise(2.0), GenerationOptions(max_new_tokens=24)
+    whole = engine.generate([Request.question("What?", clip, options=options)])[0]
+    vocabulary = ChatVocabulary(engine.tokenizer)
+    texts = [engine.tokenizer.decode(whole.token_ids[:n]) for n in range(24)]
+    places = [
+        n
+        for n, text in enumerate(texts)
+        if text and vocabulary.encode_plain(text.lstrip()) == list(whole.token_ids[:n])
+    ]
+    assert places
+    for place in (places[0], places[-1]):
+        asked = Request.question("What?", clip, options=options.changed(max_new_tokens=24 - place))
+        said = {"role": "assistant", "content": texts[place]}
+        again = replace(asked, messages=[*asked.messages, said], continues=True)
+        assert engine.generate([again])[0].token_ids == whole.token_ids[place:]
+
+
+def test_a_thought_that_is_begun_keeps_to_its_budget(engine: TorchEngine) -> None:
+    think = engine.prompts.think
+    assert think is not None
+    for budget in (0, 3):
+        options = GenerationOptions(max_new_tokens=120, thinking_budget=budget)
+        asked = Request.question("Why?", noise(1.0), options=options)
+        said = {"role": "assistant", "content": "<think>\n"}
+        again = replace(asked, messages=[*asked.messages, said], continues=True)
+        ids = engine.generate([again])[0].token_ids
+        assert ids[budget : budget + len(think.closing)] == think.closing
+    with pytest.raises(MossAudioError, match="is begun"):
+        replace(again, options=options.changed(thinking=True))

@@ -166,6 +166,30 @@ def test_a_newline_joins_a_clip_and_its_question_only(tokenizer: Any, spec: Prom
     assert body(audio, {"type": "text", "text": ""}) == clip
 
 
+def test_an_answer_that_is_begun_is_left_open(tokenizer: Any, spec: PromptSpec) -> None:
+    question = {"role": "user", "content": "Hi"}
+
+    def begun(content: str, **fields: str) -> list[int]:
+        said = {"role": "assistant", "content": content, **fields}
+        whole = render([question, said], [], tokenizer, spec, continue_final_message=True)
+        assert not any(whole.loss_mask)
+        return whole.input_ids
+
+    opened = render([question], [], tokenizer, spec).input_ids
+    start, end = tokenizer.convert_tokens_to_ids(["<think>", "</think>"])
+    newline, yes, gap = (tokenizer.encode(text) for text in ("\n", "yes", "\n\n"))
+    assert begun("") == opened
+    assert begun("yes") == [*opened, *yes]
+    assert begun("<think>\n") == [*opened, start, *newline]
+    assert begun("<think>\nyes") == [*opened, start, *tokenizer.encode("\nyes")]
+    assert begun("<think>yes</think>\n\n") == [*opened, start, *yes, end, *gap]
+    no_thinking = render([question], [], tokenizer, spec, enable_thinking=False).input_ids
+    assert begun("yes", thinking="") == [*no_thinking[: -len(gap)], *tokenizer.encode("\n\nyes")]
+    assert start not in begun("yes <think>")[len(opened) :]  # only what it opens with
+    with pytest.raises(PromptError, match="none to continue"):
+        render([question], [], tokenizer, spec, continue_final_message=True)
+
+
 # --- properties ----------------------------------------------------------------------------
 
 

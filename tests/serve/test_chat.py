@@ -202,3 +202,54 @@ def test_a_request_of_the_engine_is_what_the_processor_would_write(
 ) -> None:
     ask(running, user(clip(), text="Who?"))
     assert list(engine.requests[0].messages) == list(Request.question("Who?", object()).messages)
+
+
+def begun(text: str) -> list[dict[str, Any]]:
+    return [*user(clip()), {"role": "assistant", "content": text}]
+
+
+@pytest.mark.parametrize(
+    ("before", "written", "thought", "said"),
+    [
+        ("A dog", " barks.", "", " barks."),
+        ("A dog ", "barks.", "", "barks."),
+        ("<think>\n", "A dog.\n</think>\n\nYes.", "A dog.", "Yes."),
+        ("<think>\nA", " dog.\n</think>\n\nYes.", " dog.", "Yes."),
+        ("<think>\nA dog.\n</think>\n\nYes", ", a dog.", "", ", a dog."),
+        ("<think>\nA dog.\n</think>\n\n", "Yes.", "", "Yes."),
+    ],
+)
+def test_an_answer_that_is_begun_goes_on(
+    running: Running, engine: FakeEngine, before: str, written: str, thought: str, said: str
+) -> None:
+    engine.answer = lambda _: written
+    body = {"continue_final_message": True, "add_generation_prompt": False}
+    message = ask(running, begun(before), extra_body=body).choices[0].message
+    assert (getattr(message, "reasoning_content", ""), message.content) == (thought, said)
+    deltas = [
+        chunk.choices[0].delta
+        for chunk in ask(running, begun(before), stream=True, extra_body=body)
+    ]
+    assert "".join(delta.content or "" for delta in deltas) == said
+    assert "".join(getattr(delta, "reasoning_content", "") for delta in deltas) == thought
+    for request in engine.requests:
+        assert request.continues
+        assert request.messages[-1] == {"role": "assistant", "content": before}
+
+
+@pytest.mark.parametrize(
+    ("messages", "fields", "said"),
+    [
+        (begun("so"), (True, True), "cannot be true together"),
+        (user(), (True, False), "is not the assistant's"),
+        (user(), (False, False), "there is no answer"),
+        (begun("so"), (False, True), "set continue_final_message"),
+    ],
+)
+def test_what_cannot_go_on_is_a_bad_request(
+    running: Running, messages: list[dict[str, Any]], fields: tuple[bool, bool], said: str
+) -> None:
+    continues, opens = fields
+    body = {"continue_final_message": continues, "add_generation_prompt": opens}
+    with pytest.raises(openai.BadRequestError, match=said):
+        ask(running, messages, extra_body=body)

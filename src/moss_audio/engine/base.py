@@ -128,9 +128,13 @@ class Request:
             model agrees: it saves time where it is right and does not change the answer. (Where
             rounding depends on how many tokens are in a pass, in bfloat16 and in 4 bits, a near
             tie may fall the other way.)
+        continues: the last message is the assistant's, and the answer goes on where it ends; it is
+            what is new. Whether that thinks is for its text to say, which may open with a think
+            block.
 
     Raises:
-        MossAudioError: for a priority, a key or a draft that is no such thing.
+        MossAudioError: for a priority, a key or a draft that is no such thing, and for
+            `thinking=True` of an answer that is begun.
     """
 
     messages: Messages
@@ -140,8 +144,11 @@ class Request:
     priority: int = 0
     key: str = ""
     draft: str = ""
+    continues: bool = False
 
     def __post_init__(self) -> None:
+        if self.continues and self.options.thinking:
+            raise MossAudioError("thinking=True: the answer is begun; begin it with <think>")
         if type(self.priority) is not int:
             raise MossAudioError(f"priority={self.priority!r}: give a whole number")
         for name in ("key", "draft"):

@@ -178,6 +178,7 @@ class LocalEngine:
             self._eos_ids,
             self.prompts.think,
             self._stamps,
+            in_thought=prompt.in_thought,
         )
 
     def _submit(self, prompt: Prompt, *, pieces: bool = False) -> Handle:

@@ -83,6 +83,7 @@ class Prompt:
     prefix_length: int
     prefix_key: Hashable
     max_new_tokens: int
+    in_thought: bool  # whether the answer goes on within a think block
 
     @property
     def reuse(self) -> bool:
@@ -129,6 +130,7 @@ class PromptMaker:
             self.tokenizer,
             self._spec,
             enable_thinking=options.thinking is not False or self.think is None,
+            continue_final_message=request.continues,
         )
         ids = rendered.input_ids
         room = self.max_positions - len(ids)
@@ -142,7 +144,10 @@ class PromptMaker:
             prefix_length = len(ids) - ids[::-1].index(self._spec.audio_end_id)
         key = (tuple(ids[:prefix_length]), tuple(clip.key for clip in clips))
         new_tokens = min(options.max_new_tokens, room)
-        return Prompt(request, ids, rendered.audio_mask, clips, prefix_length, key, new_tokens)
+        in_thought = request.continues and self.think is not None and self.think.left_open(ids)
+        return Prompt(
+            request, ids, rendered.audio_mask, clips, prefix_length, key, new_tokens, in_thought
+        )
 
     def clip(self, clip: ClipLike, index: int = 0) -> HashedClip:
         """The `index`-th clip of a request, checked.

@@ -191,8 +191,12 @@ class RemoteEngine:
                 f"the messages hold {n_parts} audio parts but {len(request.clips)} clips are "
                 "given: give one clip for each audio part"
             )
-        if turns[-1].role == "assistant":
-            raise PromptError("the last message is the assistant's: end with a user message")
+        if (turns[-1].role == "assistant") != request.continues:
+            raise PromptError(
+                "the last message is not the assistant's: there is none to continue"
+                if request.continues
+                else "the last message is the assistant's: end with a user message"
+            )
         lengths = [
             clip.n_samples if isinstance(clip, SentClip) else len(clip_samples(clip, index))
             for index, clip in enumerate(request.clips)
@@ -247,8 +251,9 @@ class RemoteEngine:
     def _pieces(
         self, request: Request, member: int, line: CallLine
     ) -> Generator[str, None, Generation]:
-        answer = RemoteAnswer(request.options, self._client.place)
         messages = self._messages(request)
+        begun = messages.pop()["content"] if request.continues else ""
+        answer = RemoteAnswer(request.options, self._client.place, begun)
         most = min(request.options.max_new_tokens, self.max_positions or sys.maxsize)
         if request.options.thinking:
             yield answer.write("<think>\n")

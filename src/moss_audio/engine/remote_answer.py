@@ -19,8 +19,9 @@ class RemoteAnswer:
     One that sends thoughts apart from the answer gets them written before it, as the model did.
     """
 
-    def __init__(self, options: GenerationOptions, place: str) -> None:
-        """`place`: what is asked, in errors."""
+    def __init__(self, options: GenerationOptions, place: str, begun: str = "") -> None:
+        """`place`: what is asked, in errors; `begun`: how the answer begins, in the prompt."""
+        self.begun = begun
         self.text = ""
         self.finish_reason: FinishReason | None = None
         self._options = options
@@ -94,7 +95,8 @@ class RemoteAnswer:
 
     @property
     def _thinks(self) -> bool:
-        return self.text.rfind(_OPEN) > self.text.rfind(_CLOSE)
+        whole = self.begun + self.text
+        return whole.rfind(_OPEN) > whole.rfind(_CLOSE)
 
     def _take(self, chunk: Mapping[str, Any]) -> str:
         usage, prompt_ids = chunk.get("usage") or {}, chunk.get("prompt_token_ids")
@@ -146,7 +148,8 @@ class RemoteAnswer:
             thought = thought if self._thinks else f"{_OPEN}\n{thought}"
         if said and self._apart:
             self._apart = False
-            said = f"\n{_CLOSE}\n\n{said.lstrip()}"
+            if thought or self._thinks:  # else it was closed for the server
+                said = f"\n{_CLOSE}\n\n{said.lstrip()}"
         return thought + said
 
     def _push(self, tokens: Sequence[Any], thinks: bool) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 
 from moss_audio.engine.base import GenerationOptions
 from moss_audio.engine.remote_answer import RemoteAnswer
+from moss_audio.text import THINK_CLOSE
 from moss_audio.units import SAMPLE_RATE
 
 
@@ -39,10 +40,12 @@ def chat_body(
         body["return_tokens_as_token_ids"] = True
     if options.stop:
         body["stop"] = list(options.stop)
+    if options.thinking_budget is not None and THINK_CLOSE not in answer.text:
+        body["thinking_budget"] = options.thinking_budget  # ours; others leave it to RemoteAnswer
     if options.thinking is False:
         body["chat_template_kwargs"] = {"enable_thinking": False}
-    if answer.text:
-        body["messages"] = [*messages, {"role": "assistant", "content": answer.text}]
+    if begun := answer.begun + answer.text:
+        body["messages"] = [*messages, {"role": "assistant", "content": begun}]
         body |= {"add_generation_prompt": False, "continue_final_message": True}
     return body
 

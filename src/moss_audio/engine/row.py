@@ -29,6 +29,7 @@ class AnswerRow:
         eos_ids: tokens that end it.
         think: None for a checkpoint without think tokens.
         stamps: None for a tokenizer that has no ids for them.
+        in_thought: it goes on within a think block that the prompt has opened.
     """
 
     def __init__(
@@ -41,6 +42,8 @@ class AnswerRow:
         eos_ids: frozenset[int],
         think: ThinkIds | None,
         stamps: StampIds | None,
+        *,
+        in_thought: bool = False,
     ) -> None:
         self._sampler = TokenSampler(options, options.seed + member)
         self.tokens: list[int] = []
@@ -52,13 +55,15 @@ class AnswerRow:
         self._eos_ids = eos_ids
         self._think = think
         self._stamps = stamps
-        self._thinking = False
+        self._thinking = in_thought
         self._thought_tokens = 0
         self._logprobs: list[TokenLogprob] | None = None if options.logprobs is None else []
         self._trace = TraceRecorder() if options.trace else None
         self._forced: deque[int] = deque()
         if think is not None and options.thinking:
             self._forced.extend(think.opening)
+        if think is not None and in_thought and options.thinking_budget == 0:
+            self._forced.extend(think.closing)
 
     @property
     def greedy(self) -> bool:

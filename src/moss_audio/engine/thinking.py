@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from moss_audio.engine.base import GenerationOptions
@@ -32,6 +33,12 @@ class ThinkIds:
             end,
             (start, *vocabulary.encode_plain("\n")),
             (*vocabulary.encode_plain(TRANSITION), end, *vocabulary.encode_plain("\n\n")),
+        )
+
+    def left_open(self, ids: Sequence[int]) -> bool:
+        """Whether a think block is open at the end of `ids`."""
+        return next((one for one in reversed(ids) if one in (self.start, self.end)), None) == (
+            self.start
         )
 
 

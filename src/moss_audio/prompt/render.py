@@ -23,6 +23,7 @@ from moss_audio.prompt.markers import expand_clip
 from moss_audio.prompt.messages import AudioPart, TextPart, Turn, check_text, parse_messages
 from moss_audio.prompt.template import AUDIO_PLACEHOLDER
 from moss_audio.prompt.vocabulary import ChatVocabulary
+from moss_audio.text import THINK_CLOSE, THINK_OPEN
 
 # Other implementations also accept a placeholder with its middle repeated, as one clip.
 _PLACEHOLDER = re.compile(r"<\|audio_bos\|>(?:<\|AUDIO\|>)+<\|audio_eos\|>")
@@ -67,6 +68,7 @@ def render(
     *,
     add_generation_prompt: bool = True,
     enable_thinking: bool = True,
+    continue_final_message: bool = False,
 ) -> Rendered:
     """Renders one conversation.
 
@@ -80,6 +82,9 @@ def render(
         add_generation_prompt: end with the opened assistant turn (inference) or not (training).
         enable_thinking: False writes an empty think block into that turn. The same block opens
             an assistant message with ``"thinking": ""``; it is prompt there too, without loss.
+        continue_final_message: the last message is the assistant's and is left open, so that an
+            answer goes on where it ends. A think block that its text begins with, open or closed,
+            is one. Instead of `add_generation_prompt`.
 
     Returns:
         ids and masks. What is rendered for messages[:k] with a generation prompt opens what is
@@ -96,6 +101,10 @@ def render(
             f"the messages hold {len(clips)} audio parts but {len(audio_tokens)} clips are given: "
             "give one clip for each audio part"
         )
+    if continue_final_message:
+        add_generation_prompt = False
+        if turns[-1].role != "assistant":
+            raise PromptError("the last message is not the assistant's: there is none to continue")
     if add_generation_prompt and turns[-1].role == "assistant":
         raise PromptError(
             "the last message is the assistant's, so there is nothing to answer: end with a user "
@@ -105,8 +114,10 @@ def render(
     if turns[0].role != "system" and spec.default_system is not None:
         builder.turn(Turn("system", (TextPart(spec.default_system),)), iter(()))
     lengths = iter(audio_tokens)
-    for turn in turns:
+    for turn in turns[:-1] if continue_final_message else turns:
         builder.turn(turn, lengths)
+    if continue_final_message:
+        builder.begun(turns[-1])
     if add_generation_prompt:
         builder.open_turn("assistant")
         if not enable_thinking:
@@ -186,6 +197,21 @@ class _Builder:
             self._parts(turn, lengths)
         self.control(self.vocabulary.im_end, loss=trained)
         self.text("\n")
+
+    def begun(self, turn: Turn) -> None:
+        """The assistant's turn as far as it has come."""
+        self.open_turn(turn.role)
+        if turn.thinking is not None:
+            self.think(turn.thinking)
+        text = turn.text.lstrip()
+        start, end = self.vocabulary.think_start, self.vocabulary.think_end
+        if turn.thinking is None and start is not None and text.startswith(THINK_OPEN):
+            thought, closed, text = text.removeprefix(THINK_OPEN).partition(THINK_CLOSE)
+            self.control(start)
+            self.text(thought)
+            if closed and end is not None:
+                self.control(end)
+        self.text(text)
 
     def _parts(self, turn: Turn, lengths: Any) -> None:
         after_clip = False

@@ -39,8 +39,9 @@ ANSWER_TOKENS = 1024  # where nobody says how long an answer may be
 @dataclass(frozen=True)
 class ChatRequest:
     """The body of a request. `thinking_budget` is ours, `top_k` (-1 is all, as 0),
-    `chat_template_kwargs` (only `enable_thinking`), `return_token_ids` (those of answers) and
-    `return_tokens_as_token_ids` are vLLM's, the rest is OpenAI's."""
+    `chat_template_kwargs` (only `enable_thinking`), `return_token_ids` (those of answers),
+    `return_tokens_as_token_ids`, and `continue_final_message` with `add_generation_prompt` (only
+    the opposite of it) are vLLM's, the rest is OpenAI's."""
 
     messages: tuple[Mapping[str, Any], ...]
     model: str = ""
@@ -63,6 +64,8 @@ class ChatRequest:
     top_logprobs: Annotated[int, Between(0, 20)] = 0
     return_token_ids: bool = False
     return_tokens_as_token_ids: bool = False
+    continue_final_message: bool = False
+    add_generation_prompt: bool | None = None
     tools: tuple[Mapping[str, Any], ...] = ()
     frequency_penalty: float = 0.0
     presence_penalty: float = 0.0
@@ -70,11 +73,22 @@ class ChatRequest:
     def check(self, choices: int) -> None:
         """Raises ApiError for what is not possible."""
         form = (self.response_format or {}).get("type", "text")
+        continues, opens = self.continue_final_message, self.add_generation_prompt
         for param, wrong, advice in (
             ("tools", bool(self.tools), "this model calls no tools"),
             ("response_format", form != "text", "only text is written"),
             ("frequency_penalty", self.frequency_penalty != 0, "there is none; leave it out"),
             ("presence_penalty", self.presence_penalty != 0, "there is none; leave it out"),
+            (
+                "add_generation_prompt",
+                continues and opens is True,
+                "cannot be true together with `continue_final_message`: set one of them",
+            ),
+            (
+                "add_generation_prompt",
+                not continues and opens is False,
+                "without it there is no answer; set `continue_final_message` to continue one",
+            ),
             ("n", self.n > choices, f"at most {choices} answers are given at once"),
         ):
             if wrong:
@@ -96,12 +110,17 @@ class ChatRequest:
             top_k=max(0, self.top_k),
             seed=self.seed,
             stop=(self.stop,) if isinstance(self.stop, str) else self.stop,
-            thinking=True if thinking is None and budget else thinking,
+            thinking=self._thinks(thinking, budget),
             thinking_budget=budget if thinking is not False else None,
             num_return_sequences=self.n,
             stop_repetition=True,
             logprobs=self.top_logprobs if self.logprobs else None,
         )
+
+    def _thinks(self, asked: bool | None, budget: int | None) -> bool | None:
+        if self.continue_final_message:  # it has begun to, or not
+            return None
+        return True if asked is None and budget else asked
 
 
 async def completions(request: Request) -> Response:
@@ -112,7 +131,7 @@ async def completions(request: Request) -> Response:
     model = service.name(asked.model)
     asked.check(limits.choices)
     options = asked.options(limits.answer_tokens)
-    messages, named = await asyncio.to_thread(_messages, asked.messages, limits.clips)
+    messages, named = await asyncio.to_thread(_messages, asked, limits.clips)
     clips = await unless_gone(request, service.fetcher.uploads(named))
     audio_s = await measure(clips, limits)
 
@@ -120,7 +139,9 @@ async def completions(request: Request) -> Response:
         with contextlib.ExitStack() as opened:
             for clip in clips:
                 opened.enter_context(clip)
-            return conversation_request(engine, messages, clips, options)
+            return conversation_request(
+                engine, messages, clips, options, continues=asked.continue_final_message
+            )
 
     if asked.stream:
         return await _streamed(request, service, asked, model, audio_s, prompt)
@@ -133,7 +154,7 @@ async def completions(request: Request) -> Response:
     choices = [
         {
             "index": index,
-            "message": _message(one.text),
+            "message": _message(one.text, begun_of(messages, asked)),
             **_ending(one, asked, service.engine.tokenizer),
         }
         for index, one in enumerate((answer, *answer.alternatives))
@@ -143,17 +164,22 @@ async def completions(request: Request) -> Response:
 
 
 def conversation_request(
-    engine: MeteredEngine, messages: Messages, clips: Sequence[Any], options: GenerationOptions
+    engine: MeteredEngine,
+    messages: Messages,
+    clips: Sequence[Any],
+    options: GenerationOptions,
+    *,
+    continues: bool = False,
 ) -> EngineRequest:
     """A conversation and its clips, which are anything that `Query` takes, as the engine takes
-    them.
+    them; `continues`: its last message.
 
     Raises:
         MossAudioError: if it cannot be answered.
     """
     loaded = iter(prompt_clips(engine, Query(tuple(clips), ())))
     heard = [one if isinstance(one, EncodedClip) else next(loaded).samples for one in clips]
-    made = EngineRequest(messages, tuple(heard), options)
+    made = EngineRequest(messages, tuple(heard), options, continues=continues)
     engine.check(made)
     return made
 
@@ -168,9 +194,10 @@ async def _streamed(
         answers = []
         for index in range(asked.n):  # all are begun at once
             options = made.options.changed(num_return_sequences=1, seed=made.options.seed + index)
-            answers.append(engine.stream(EngineRequest(made.messages, made.clips, options)))
+            answers.append(engine.stream(replace(made, options=options)))
+        begun = begun_of(made.messages, asked)
         for index, pieces in enumerate(answers):
-            yield from _deltas(index, pieces, asked, engine.tokenizer)
+            yield from _deltas(index, pieces, asked, engine.tokenizer, begun)
 
     job = await service.start(request, audio_s, work)
 
@@ -189,7 +216,11 @@ async def _streamed(
 
 
 def _deltas(
-    index: int, pieces: Generator[str, None, Generation], asked: ChatRequest, tokenizer: Any
+    index: int,
+    pieces: Generator[str, None, Generation],
+    asked: ChatRequest,
+    tokenizer: Any,
+    begun: str,
 ) -> Generator[dict[str, Any], None, None]:
     """The chunks' choices of one answer; the last has its log-probabilities, all of them."""
 
@@ -205,7 +236,7 @@ def _deltas(
         if text:
             yield choice({"content": text})
 
-    splitter = ReasoningSplitter()
+    splitter = ReasoningSplitter(begun)
     yield choice({"role": "assistant", "content": ""})
     while True:
         try:
@@ -217,10 +248,21 @@ def _deltas(
         yield from new(*splitter.push(piece))
 
 
-def _message(text: str) -> dict[str, Any]:
-    thinking, answer, _ = split_thinking(text)
+def begun_of(messages: Messages, asked: ChatRequest) -> str:
+    """The answer as far as the client has it, which is not sent again."""
+    return parse_messages(messages)[-1].text if asked.continue_final_message else ""
+
+
+def _message(text: str, begun: str) -> dict[str, Any]:
+    if begun:
+        splitter = ReasoningSplitter(begun)
+        pieces = splitter.push(text), splitter.finish()
+        thinking, answer = ("".join(parts) for parts in zip(*pieces, strict=True))
+    else:
+        found, answer, _ = split_thinking(text)
+        thinking = found or ""
     message = {"role": "assistant", "content": answer, "refusal": None}
-    return message if thinking is None else message | {"reasoning_content": thinking}
+    return message | {"reasoning_content": thinking} if thinking else message
 
 
 def _ending(answer: Generation, asked: ChatRequest, tokenizer: Any) -> dict[str, Any]:
@@ -246,12 +288,12 @@ def finish_reason(answer: Generation) -> str:
 
 
 def _messages(
-    given: Sequence[Mapping[str, Any]], most_clips: int
+    asked: ChatRequest, most_clips: int
 ) -> tuple[list[dict[str, Any]], list[Upload | RemoteClip]]:
     """A conversation as the renderer takes it, and its clips in order."""
     messages: list[dict[str, Any]] = []
     clips: list[Upload | RemoteClip] = []
-    for index, message in enumerate(given):
+    for index, message in enumerate(asked.messages):
         role = message.get("role")
         content = message.get("content")
         if isinstance(content, list):
@@ -261,8 +303,12 @@ def _messages(
     if len(clips) > most_clips:
         raise ApiError(400, f"messages: at most {most_clips} clips are taken", param="messages")
     try:
-        if parse_messages(messages)[-1].role == "assistant":
-            raise PromptError("the last message is the assistant's: end with a user message")
+        answered = parse_messages(messages)[-1].role == "assistant"
+        if answered and not asked.continue_final_message:
+            raise PromptError("the last message is the assistant's: end with a user message, or "
+                              "set continue_final_message to continue it")  # fmt: skip
+        if asked.continue_final_message and not answered:
+            raise PromptError("continue_final_message: the last message is not the assistant's")
     except PromptError as error:
         raise ApiError(400, str(error), code="invalid_value", param="messages") from None
     return messages, clips

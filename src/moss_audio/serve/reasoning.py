@@ -6,12 +6,20 @@ from moss_audio.text import THINK_CLOSE, THINK_OPEN, split_thinking
 
 
 class ReasoningSplitter:
-    """Takes pieces of an answer; gives what is new of its thinking and of the answer proper."""
+    """Takes pieces of an answer; gives what is new of its thinking and of the answer proper.
 
-    def __init__(self) -> None:
-        self._text = ""
-        self._reasoning = ""
-        self._answer = ""
+    Args:
+        begun: how the answer begins, which is not new.
+    """
+
+    def __init__(self, begun: str = "") -> None:
+        self._text = begun
+        thinking, answer, closed = split_thinking(begun)
+        self._reasoning, self._answer = thinking or "", answer
+        if begun and closed:  # what goes on after white space has none of its own
+            self._answer = begun.rpartition(THINK_CLOSE)[2].lstrip()
+        elif begun:
+            self._reasoning = begun.partition(THINK_OPEN)[2].lstrip()
 
     def push(self, piece: str) -> tuple[str, str]:
         """What is certain with a further piece: (thinking, answer)."""
@@ -25,8 +33,13 @@ class ReasoningSplitter:
     def _new(self, text: str) -> tuple[str, str]:
         thinking, answer, _ = split_thinking(text)
         before = self._reasoning, self._answer
-        self._reasoning, self._answer = thinking or "", answer
-        return _grown(before[0], self._reasoning), _grown(before[1], answer)
+        self._reasoning, self._answer = _kept(before[0], thinking or ""), _kept(before[1], answer)
+        return _grown(before[0], self._reasoning), _grown(before[1], self._answer)
+
+
+def _kept(before: str, now: str) -> str:
+    """`now`, unless it only lacks the white space that `before` ends with."""
+    return before if now == before.rstrip() else now
 
 
 def _grown(before: str, now: str) -> str:
