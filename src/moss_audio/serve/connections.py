@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import logging
 from typing import Any
 
 import h11
@@ -84,8 +85,17 @@ def socket_protocol(write_s: float) -> type[WebSocketsSansIOProtocol]:
     """The protocol class of WebSockets for uvicorn: they close on a client that takes nothing for
     `write_s`, with 1013; when the server ends, it is their sessions that close them."""
 
+    quiet = logging.getLogger("uvicorn.error.socket")
+    quiet.setLevel(logging.WARNING)
+
     class TimedSocket(WebSocketsSansIOProtocol):
         _write: asyncio.TimerHandle | None = None
+
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
+            super().__init__(*args, **kwargs)
+            # they would log every message, the key in the head, and what is behind the path
+            self.conn.debug = False
+            self.logger = quiet
 
         def pause_writing(self) -> None:
             super().pause_writing()
