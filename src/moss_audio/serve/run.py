@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from types import FrameType
@@ -20,12 +22,13 @@ from moss_audio.serve.errors import log
 from moss_audio.serve.service import Service
 
 _THREADS_END_S = 5.0
+_LOOK_S = 0.05
 _PONG_S = 120.0  # a session that is read slowly, being behind, answers late
 
 
 class Server(uvicorn.Server):
-    """Uvicorn that drains: the first signal refuses what is new and lets the rest go on for
-    `drain_s`, a second one ends it."""
+    """Uvicorn that drains: the first signal refuses what is new, with 503, and lets the rest go on
+    for `drain_s`, a second one ends it."""
 
     def __init__(self, service: Service, ready: Callable[[], None] = lambda: None) -> None:
         limits = service.config.limits
@@ -61,11 +64,16 @@ class Server(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         self.service.draining = True
-        running = len(self.server_state.tasks)
-        if running:
+        if running := self.server_state.tasks:
             drain_s = self.service.config.limits.drain_s
             log.info("shutting down: running requests (%d) get %g s; a second signal stops them",
-                     running, drain_s)  # fmt: skip
+                     len(running), drain_s)  # fmt: skip
+            until = time.monotonic() + drain_s
+            # uvicorn would no longer listen: clients that come now are told why, as is a proxy
+            while running and not self.force_exit and time.monotonic() < until:
+                await asyncio.sleep(_LOOK_S)
+            if running:
+                self.config.timeout_graceful_shutdown = 0
         await super().shutdown(sockets)
         if self.force_exit:  # uvicorn leaves its task to be cancelled, which logs a traceback
             await self.lifespan.shutdown()
