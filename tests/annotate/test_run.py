@@ -19,7 +19,7 @@ from moss_audio.annotate.run import annotate
 from moss_audio.annotate.store import AnnotationStore
 from moss_audio.data.config import SourceConfig
 from moss_audio.data.sources.jsonl import JsonlSource
-from moss_audio.errors import MossAudioError
+from moss_audio.errors import MissingDependencyError, MossAudioError
 from moss_audio.recordings import load_audio
 from tests.annotate import tiny
 from tests.annotate.conftest import contents, record, results
@@ -281,3 +281,13 @@ def test_steps_that_are_made_again_are_named_with_the_reason(
     assert line == (
         "made again, since settings, versions or recordings changed: speech, merge, tasks"
     )
+
+
+def test_a_missing_extra_is_told_before_anything_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = load_config()
+    monkeypatch.setattr("moss_audio.errors.util.find_spec", lambda name: None)
+    with pytest.raises(MissingDependencyError, match="'librosa': install the extra 'annotate'"):
+        annotate([str(tmp_path / "a.wav")], tmp_path / "out", config)
+    assert not (tmp_path / "out").exists()

@@ -20,7 +20,10 @@ from moss_audio.annotate.progress import LiveView
 from moss_audio.annotate.records import Aside
 from moss_audio.annotate.store import AnnotationStore
 from moss_audio.annotate.work import Ingest, Steps, Work
-from moss_audio.errors import MossAudioError
+from moss_audio.errors import MossAudioError, require
+
+# Of the extra, whatever the settings say; a step would miss them only once all is read.
+_ALWAYS_NEEDED = ("librosa", "pyloudnorm", "scipy")
 
 
 def annotate(
@@ -46,10 +49,13 @@ def annotate(
         retry: do again what was set aside because a step failed or a file could not be read.
 
     Raises:
+        MissingDependencyError: before anything is read, without the extra `annotate`.
         MossAudioError: nothing to read, or no shard can succeed (a model is missing, the disk is
             full); what is done stays, the same call resumes.
         KeyboardInterrupt: with a line that says so.
     """
+    if parts is None:
+        require(*_ALWAYS_NEEDED, extra="annotate", purpose="annotation")
     store = AnnotationStore(Path(out))
     pipeline = build_pipeline(config.parts, parts)
     if config.run.executor == "slurm":
