@@ -228,13 +228,19 @@ def _union(kinds: tuple[Any, ...], value: Any, name: str, problems: list[str]) -
     if value is None and type(None) in kinds:
         return None
     tried: list[str] = []
+    words: list[str] = []
     for kind in kinds:
-        if kind is not type(None):
-            tried = []
-            result = _value(kind, value, name, tried)
-            if not tried:
-                return result
-    problems += tried
+        if kind is type(None):
+            continue
+        found: list[str] = []
+        result = _value(kind, value, name, found)
+        if not found:
+            return result
+        if typing.get_origin(kind) is Literal and tried:
+            words += map(str, typing.get_args(kind))
+        else:
+            tried = found
+    problems += [f"{one} (or {', '.join(words)})" for one in tried] if words else tried
     return None
 
 

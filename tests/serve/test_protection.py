@@ -359,3 +359,34 @@ def test_the_log_has_neither_words_nor_keys(caplog: pytest.LogCaptureFixture) ->
     assert "my-id-7" in text
     for secret in ("private words", "sesame", "hidden prompt"):
         assert secret not in text + answer.text
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "place"),
+    [
+        ("/v1/chat/completions", {"messages": [{"role": "user", "content": "\ud800"}]},
+         "messages.0.content"),
+        ("/v1/chat/completions", {"messages": [{"role": "user", "content": "x"}],
+                                  "stop": ["\udfff"]}, "stop.0"),
+        ("/v1/chat/completions", {"messages": [], "\ud800": 1}, "the body"),
+        ("/v1/audio/formats", {"result": {"text": "\ud800"}, "response_format": "text"},
+         "result.text"),
+        ("/v1/realtime/client_secrets", {"session": {"instructions": "\ud800"}},
+         "session.instructions"),
+    ],
+)  # fmt: skip
+def test_half_a_character_is_a_bad_request(
+    running: Running, path: str, body: dict[str, Any], place: str
+) -> None:
+    headers = {"content-type": "application/json"}
+    answer = running.post(path, content=json.dumps(body), headers=headers)
+    assert answer.status_code == 400
+    assert answer.json()["error"]["message"].startswith(f"{place}: it holds a lone surrogate")
+
+
+def test_both_halves_are_a_character(running: Running) -> None:
+    body = {"messages": [{"role": "user", "content": "\U0001f600"}]}
+    sent = json.dumps(body)
+    assert "\\ud83d" in sent
+    headers = {"content-type": "application/json"}
+    assert running.post("/v1/chat/completions", content=sent, headers=headers).status_code == 200

@@ -342,6 +342,21 @@ def test_what_a_session_cannot_be_is_told_and_changes_nothing(session_fields: An
     assert live.created()["session"] == before
 
 
+@pytest.mark.parametrize(
+    ("fields", "said", "param"),
+    [
+        ({"max_output_tokens": -1},
+         "session.max_output_tokens: -1 must be at least 1 (or inf)", "session.max_output_tokens"),
+        ({"instructions": "Be \ud800."},
+         "session.instructions: it holds a lone surrogate, half of a character, and is no text: "
+         "send UTF-8, or both halves", "session"),
+    ],
+)  # fmt: skip
+def test_a_wrong_value_is_told_in_one_clear_line(fields: Any, said: str, param: str) -> None:
+    (told,) = send(session("realtime"), "session.update", session=fields)
+    assert (told["error"]["message"], told["error"]["param"]) == (said, param)
+
+
 def test_sessions_are_told_in_their_own_shapes() -> None:
     live = session("realtime")
     told = live.created()["session"]

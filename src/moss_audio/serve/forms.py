@@ -6,7 +6,7 @@ import asyncio
 import json
 import re
 import typing
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import fields
 from types import UnionType
@@ -28,6 +28,7 @@ _MOST_VALUES = 200_000  # of JSON
 _DEEPEST = 32
 _LONGEST = 200  # characters of a problem, which quotes what was sent
 _BOOLS = {"true": True, "1": True, "false": False, "0": False}
+_ESCAPED = re.compile(r"\\u[dD][89a-fA-F]")  # a surrogate comes in no other way
 _WHOLE = re.compile(r"[+-]?\d{1,19}", re.ASCII)
 
 
@@ -86,8 +87,9 @@ def json_object(data: str | bytes, what: str) -> dict[str, Any]:
         what: the name of the data in errors.
 
     Raises:
-        ApiError: 400 for what is none, and for one that is nested too deep or has too many values:
-            read, it would take many times the memory, or more depth than Python has.
+        ApiError: 400 for what is none, for half a character in a text, and for one that is nested
+            too deep or has too many values: read, it would take many times the memory, or more
+            depth than Python has.
     """
     text = data if isinstance(data, str) else data.decode("utf-8", "replace")
     try:
@@ -108,7 +110,35 @@ def json_object(data: str | bytes, what: str) -> dict[str, Any]:
         ]
     if level:
         raise ApiError(400, f"{what} is nested deeper than {_DEEPEST}", code="invalid_json")
+    if _ESCAPED.search(text) and (place := _broken_text(values)) is not None:
+        raise ApiError(
+            400, f"{place or what}: it holds a lone surrogate, half of a character, and is no "
+            "text: send UTF-8, or both halves", code="invalid_value",
+            param=place.partition(".")[0] or None,
+        )  # fmt: skip
     return values
+
+
+def _broken_text(value: Any, place: str = "") -> str | None:
+    """Where in a JSON value a text has a lone surrogate; None where none has."""
+    if isinstance(value, str):
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            return place
+        return None
+    inner: Iterable[tuple[Any, Any]] = ()
+    if isinstance(value, dict):
+        inner = value.items()
+        if _broken_text("".join(value)) is not None:
+            return place
+    elif isinstance(value, list):
+        inner = enumerate(value)
+    for key, one in inner:
+        found = _broken_text(one, f"{place}.{key}" if place else str(key))
+        if found is not None:
+            return found
+    return None
 
 
 def _no_constant(name: str) -> float:
