@@ -9,7 +9,8 @@ import asyncio
 import re
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -53,6 +54,8 @@ class Gate:
         shown = headers.get("x-request-id", "")
         request_id = shown if _ID.fullmatch(shown) else f"req_{uuid.uuid4().hex}"
         path = _route(scope)
+        label = "/" if is_page(path) else path if path in self._paths else "other"
+        method = scope.get("method", "GET")
         status = 0
 
         async def answer(message: Message) -> None:
@@ -63,31 +66,46 @@ class Gate:
                 MutableHeaders(scope=message)["x-request-id"] = request_id
             await send(message)
 
-        try:
-            key, session = self._admit(scope, path, headers)
-            scope.setdefault("state", {}).update(
-                key=key, began=began, endpoint=path, session=session
-            )
-            heard = receive if live else guarded(receive, self._service.config.limits)
-            await self._app(scope, heard, answer)
-        except (ClientGone, ClientDisconnect):
-            status = CLIENT_GONE
-        except asyncio.CancelledError:  # the time to drain is over, or a second signal came
-            if not self._service.draining:
-                raise
-            if not status:
-                await _shutting_down().response()(scope, receive, answer)
-        except Exception as error:
-            told = as_api_error(error)
-            if not status:
-                await told.response()(scope, receive, answer)
-        finally:
-            took_s = time.monotonic() - began
-            label = "/" if is_page(path) else path if path in self._paths else "other"
-            if label not in OPEN:
-                self._service.metrics.responded(label, status, took_s)
-                method = "WS" if live else scope["method"]
-                log.info("%s %s %d %.3f s %s", method, label, status, took_s, request_id)
+        with self._traced(method, label, headers) as traced:
+            try:
+                key, session = self._admit(scope, path, headers)
+                scope.setdefault("state", {}).update(
+                    key=key, began=began, endpoint=path, session=session
+                )
+                heard = receive if live else guarded(receive, self._service.config.limits)
+                await self._app(scope, heard, answer)
+            except (ClientGone, ClientDisconnect):
+                status = CLIENT_GONE
+            except asyncio.CancelledError:  # the time to drain is over, or a second signal came
+                if not self._service.draining:
+                    raise
+                if not status:
+                    await _shutting_down().response()(scope, receive, answer)
+            except Exception as error:
+                told = as_api_error(error)
+                if not status:
+                    await told.response()(scope, receive, answer)
+            finally:
+                took_s = time.monotonic() - began
+                if label not in OPEN:
+                    self._service.metrics.responded(label, status, took_s)
+                    log.info(
+                        "%s %s %d %.3f s %s",
+                        "WS" if live else method,
+                        label,
+                        status,
+                        took_s,
+                        request_id,
+                    )
+                traced(status)
+
+    def _traced(
+        self, method: str, label: str, headers: Headers
+    ) -> AbstractContextManager[Callable[[int], None]]:
+        """A span for what is no question of those who watch the server."""
+        if label in OPEN:
+            return nullcontext(lambda _: None)
+        return self._service.tracing.request(method, label, headers)
 
     def _admit(
         self, scope: Scope, path: str, headers: Headers

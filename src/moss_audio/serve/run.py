@@ -20,6 +20,7 @@ from moss_audio.serve.connections import protocol, socket_protocol
 from moss_audio.serve.cost import listening_cost
 from moss_audio.serve.errors import log
 from moss_audio.serve.service import Service
+from moss_audio.serve.tracing import export_spans
 
 _THREADS_END_S = 5.0
 _LOOK_S = 0.05
@@ -118,6 +119,7 @@ def serve(
         MossAudioError: if the address cannot be had, or the model cannot be loaded.
     """
     with bind(config.host, config.port) as listening:
+        export_spans()
         model = load()
         if isinstance(model.engine, RemoteEngine) and not config.names:
             config = replace(config, names=(model.engine.endpoint.model,))

@@ -22,6 +22,7 @@ from moss_audio.serve.errors import ApiError, ClientGone
 from moss_audio.serve.metrics import Metrics
 from moss_audio.serve.realtime.silero import Silero
 from moss_audio.serve.realtime.vad import EnergyVad, MakeDetector
+from moss_audio.serve.tracing import Tracing
 from moss_audio.serve.uploads import Fetcher
 from moss_audio.serve.work import Job, MeteredEngine, SharedEngine, Usage, Work, WorkThreads
 
@@ -64,6 +65,7 @@ class Service:
         if config.vad == "silero":
             self.make_detector = Silero().detector
         self.metrics = Metrics(config.names[0])
+        self.tracing = Tracing()
         self.backend: BackendWatch | None = None
         if isinstance(model.engine, RemoteEngine):
             self.backend = BackendWatch(model.engine.endpoint, self.metrics.backend)
@@ -119,7 +121,8 @@ class Service:
         """
         endpoint, key = request.state.endpoint, request.state.key
         turn = await unless_gone(request, self.admission.turn(key, endpoint, audio_s))
-        return self._begin(turn, _TASKS[endpoint], request.state.began, work)
+        span = self.tracing.current()
+        return self._begin(turn, _TASKS[endpoint], request.state.began, work, span)
 
     async def start_live(
         self, key: str, audio_s: float, work: Work, *, task: str = "transcribe", priority: int = 1,
@@ -135,8 +138,15 @@ class Service:
         began = time.monotonic()
         if live and self._partial is not None:
             self._partial.cancel()
-        turn = await self.admission.turn(key, REALTIME, audio_s, live=live)
-        return self._begin(turn, task, began, work, priority, draft)
+        span = self.tracing.turn(task)
+        try:
+            turn = await self.admission.turn(key, REALTIME, audio_s, live=live)
+        except BaseException:
+            self.tracing.end(span)
+            raise
+        return self._begin(
+            turn, task, began, work, span, priority, draft, lambda: self.tracing.end(span)
+        )
 
     @asynccontextmanager
     async def partial(
@@ -167,16 +177,19 @@ class Service:
                 self._partial = None
 
     def _begin(
-        self, turn: Ticket, task: str, began: float, work: Work, priority: int | None = None,
-        draft: str = "",
+        self, turn: Ticket, task: str, began: float, work: Work, span: Any,
+        priority: int | None = None, draft: str = "", over: Callable[[], None] = lambda: None,
     ) -> Job:  # fmt: skip
         job: Job
 
         def ended() -> None:
             self.admission.release(turn)
             self.metrics.answered(turn.endpoint, task, job.engine.usage)
-            if job.first_at is not None:
-                self.metrics.first(turn.endpoint, task, job.first_at - began)
+            first_s = None if job.first_at is None else job.first_at - began
+            if first_s is not None:
+                self.metrics.first(turn.endpoint, task, first_s)
+            self.tracing.answered(span, self.config.names[0], task, job.engine.usage, first_s)
+            over()
 
         job = Job(MeteredEngine(self.engine, turn.key, priority, draft), work, ended)
         self.threads.start(job)
