@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from moss_audio.recordings import load_audio
 from tests.embedded import NEEDS_NANO
 
 pytestmark = NEEDS_NANO
@@ -49,3 +51,15 @@ def test_nothing_is_written_where_nobody_speaks(nano: Any, timestamps: str | Non
     del heard["click"]  # of which nano makes words with word times; but never a stamp
     assert not {name: one.text for name, one in heard.items() if one.text}
     assert not any(one.words or one.segments for one in heard.values())
+
+
+def test_what_is_no_speech_is_held_for_none(nano: Any) -> None:
+    """What the model says of an end before the first word, which it has to write here."""
+    folder = Path(__file__).parents[1] / "examples"
+    speech = load_audio(folder / "speech.wav", end=6.0)
+    (said,) = nano.transcribe([speech], "sentence", logprobs=0)
+    assert said.segments
+    assert all(one.no_speech_prob < 1e-6 for one in said.segments)
+    knocks = load_audio(folder / "events.wav", end=8.0)  # of which nano makes words
+    (made_up,) = nano.transcribe([knocks], "sentence", logprobs=0)
+    assert all(one.no_speech_prob > 0.01 for one in made_up.segments)

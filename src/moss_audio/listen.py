@@ -37,8 +37,9 @@ from moss_audio.recordings import (
     load_audio,
     stream_audio,
 )
-from moss_audio.result import Result
+from moss_audio.result import Result, Transcript
 from moss_audio.tasks.base import WARN_LOOP, Task
+from moss_audio.tasks.confidence import with_no_speech
 from moss_audio.text import join_words
 from moss_audio.units import HOP_SAMPLES, SAMPLE_RATE, TOKENS_PER_SECOND
 
@@ -253,6 +254,8 @@ class _Item:
             result = self.ask.query.refine(result, self.clip)
         if answer.logprobs is not None:
             result = task.with_confidence(result, [(t.end, t.logprob) for t in answer.logprobs])
+            if isinstance(result, Transcript):
+                result = with_no_speech(result, [(t.end, t.ended) for t in answer.logprobs])
         return result
 
 

@@ -16,7 +16,7 @@ from moss_audio.errors import MossAudioError
 
 R = TypeVar("R")
 
-_WHERE_KNOWN = ("probability", "avg_logprob")  # are left out where they are None
+_WHERE_KNOWN = ("probability", "avg_logprob", "no_speech_prob")  # are left out where they are None
 
 
 class _Record:
@@ -126,7 +126,9 @@ class Word(_Record):
 class Segment(_Record):
     """A sentence or phrase in seconds; `words` is empty unless word times are known.
 
-    `avg_logprob`: the mean log-probability of the tokens of its text, where it was asked for.
+    Where it was asked for: `avg_logprob`, the mean log-probability of the tokens of its text, and
+    `no_speech_prob`, how likely the model held it, before it wrote the first word of the sound that
+    it heard at once (the clip, or a window of a long one), that it had none to write.
     """
 
     text: str
@@ -134,6 +136,7 @@ class Segment(_Record):
     end: float
     words: tuple[Word, ...] = ()
     avg_logprob: float | None = None
+    no_speech_prob: float | None = None
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from moss_audio.result import Segment, Transcript, Word, result_from_dict
 from moss_audio.tasks import get_task
+from moss_audio.tasks.confidence import with_no_speech
 from moss_audio.writers import get_writer
 
 
@@ -92,3 +93,15 @@ def test_json_has_confidence_where_it_is_known_and_reads_it_back() -> None:
     assert data["segments"][0]["avg_logprob"] == -0.25
     assert "avg_logprob" not in data  # of the whole nobody knows it
     assert result_from_dict(data) == known
+
+
+def test_the_probability_of_no_speech_is_that_of_an_end_before_the_first_word() -> None:
+    segments = (Segment("so it", 0.5, 1.0), Segment("is", 1.0, 2.0))
+    raw = "<think>\nhm\n</think>\n\n[0.50]so it[1.00]is[2.00]"
+    found = Transcript("so it is", segments, raw=raw)
+    ends = [raw.index(mark) + len(mark) for mark in ("hm", "</think>\n\n", "0.50", "]so", " it")]
+    tokens = [(end, math.log((place + 1) / 10)) for place, end in enumerate(ends)]
+    told = with_no_speech(found, tokens)
+    assert [one.no_speech_prob for one in told.segments] == pytest.approx([0.4, 0.4])
+    assert with_no_speech(found, [(end, None) for end in ends]) == found
+    assert result_from_dict(told.to_dict()) == told

@@ -179,6 +179,7 @@ class TokenLogprob:
         top: (token id, logprob) of the likeliest in its place, highest first.
         end: characters of the answer's text after it.
         data: its bytes, where a server tells them.
+        ended: the log-probability that the answer ends in its place; None where nobody says.
     """
 
     token_id: int
@@ -186,6 +187,7 @@ class TokenLogprob:
     top: tuple[tuple[int, float], ...]
     end: int
     data: bytes | None = None
+    ended: float | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, eq=False)

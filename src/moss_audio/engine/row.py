@@ -108,7 +108,10 @@ class AnswerRow:
             values, n_top = log_probs(logits), self._options.logprobs or 0
             top = tuple((one, float(values[one])) for one in likeliest(values, n_top))
             end = len(self._text.text)
-            self._logprobs.append(TokenLogprob(token_id, float(values[token_id]), top, end))
+            ended = max((float(values[one]) for one in self._eos_ids), default=None)
+            self._logprobs.append(
+                TokenLogprob(token_id, float(values[token_id]), top, end, ended=ended)
+            )
         self._watch_thinking(token_id, counted=not was_forced)
         if self._text.stopped:
             self._finish("stop_string")

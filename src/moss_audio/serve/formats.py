@@ -92,7 +92,7 @@ def verbose(
     Args:
         tokenizer: gives the ids of a segment's text.
 
-    `no_speech_prob` is a placeholder that clients expect: the model does not tell it.
+    `no_speech_prob` is 0, which clients expect as a number, where nobody tells it: with a backend.
     """
     data = rounded(transcript)
     body: dict[str, Any] = {
@@ -118,7 +118,7 @@ def verbose(
                 "temperature": temperature,
                 "avg_logprob": segment.get("avg_logprob", 0.0),
                 "compression_ratio": round(_compression(segment["text"]), 3),
-                "no_speech_prob": 0.0,
+                "no_speech_prob": segment.get("no_speech_prob", 0.0),
             }
             for index, segment in enumerate(data["segments"])
         ]

@@ -83,6 +83,29 @@ def with_confidence(transcript: Transcript, tokens: Sequence[tuple[int, float]])
     )
 
 
+def with_no_speech(
+    transcript: Transcript, tokens: Sequence[tuple[int, float | None]]
+) -> Transcript:
+    """The transcript with `Segment.no_speech_prob`, the same for all its segments.
+
+    Args:
+        tokens: of each token of `transcript.raw`, where it ends in it, and the log-probability
+            that the answer ended in its place.
+    """
+    text = blank_stamps(transcript.raw)
+    begin = max(0, text.rfind(split_thinking(text)[1]))
+    ended = None
+    for end, value in tokens:
+        if text[begin:end].strip():
+            ended = value
+            break
+    if ended is None:
+        return transcript
+    probability = math.exp(min(0.0, ended))
+    segments = tuple(replace(one, no_speech_prob=probability) for one in transcript.segments)
+    return replace(transcript, segments=segments)
+
+
 def _mean(values: Iterable[float]) -> float | None:
     found = list(values)
     return sum(found) / len(found) if found else None
