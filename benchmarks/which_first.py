@@ -105,7 +105,7 @@ def right(folder: Path, seed: int) -> dict[str, float]:
     }
     return {
         name: sum(
-            model.ask(one, QUESTION, max_new_tokens=8).text.strip() == truth
+            model.ask((one, RATE), QUESTION, max_new_tokens=8).text.strip() == truth
             for one, truth in zip(given, truths, strict=True)
         )
         / TEST
