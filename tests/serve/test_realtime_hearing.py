@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import gc
 import json
 import time
 from collections.abc import Iterator
@@ -16,6 +17,7 @@ from websockets.sync.client import ClientConnection, connect
 from moss_audio.engine.local import LocalEngine
 from moss_audio.result import Transcript, Word
 from moss_audio.serve.realtime.hypotheses import certain
+from moss_audio.serve.realtime.session import RealtimeSession
 from moss_audio.serve.realtime.words import SpokenWords
 from moss_audio.testing.tokenizer import tiny_prompt_spec
 from tests.engine.fake_runner import END, LETTERS, TOKENIZER, FakeRunner
@@ -143,6 +145,28 @@ def test_a_session_that_is_gone_leaves_nothing(heard: Running, runner: SpokenRun
         client.socket.close()
     wait_for(lambda: heard.service.engine.scheduler.stats().live == 0)
     wait_for(lambda: not runner.caches)
+
+
+def test_a_session_that_is_over_is_free_at_once(heard: Running) -> None:
+    """It held itself, by what its responses tell of: its sound stayed until Python looked for such
+    circles."""
+
+    def sessions() -> int:
+        return sum(type(one) is RealtimeSession for one in gc.get_objects())
+
+    gc.collect()
+    gc.disable()
+    try:
+        for seconds in (0.5, 3.0):
+            with socket(heard) as client:
+                by_hand(client)
+                say(client, seconds)
+                send(client, "input_audio_buffer.commit")
+                until(client, "completed")
+                assert sessions() == 1
+            wait_for(lambda: not sessions())
+    finally:
+        gc.enable()
 
 
 def test_a_response_about_a_turn_finds_it_computed(heard: Running) -> None:

@@ -189,8 +189,10 @@ class LiveClip:
             self._energies, self._floors = [], []
             handle = _encoded(stub, tail.features.result())
             opening = partial(self._growing.opening, n_chunks, take=True)
-            hold = self._scheduler.hold
-            self._releases.append(hold(self._prompt(handle, priority), opening))
+            release = self._scheduler.hold(self._prompt(handle, priority), opening)
+            self._releases.append(release)
+            if not self._close.alive:  # `close` came meanwhile, and may not have seen this one
+                release()
             self._handle = handle
             return handle
 

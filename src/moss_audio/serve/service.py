@@ -164,7 +164,7 @@ class Service:
                 yield None
                 return
 
-            def ended() -> None:
+            def ended(job: Job) -> None:
                 self.metrics.answered(REALTIME, "transcribe", job.engine.usage)
 
             job = Job(MeteredEngine(self.engine, key, priority, draft), work(), ended)
@@ -180,9 +180,7 @@ class Service:
         self, turn: Ticket, task: str, began: float, work: Work, span: Any,
         priority: int | None = None, draft: str = "", over: Callable[[], None] = lambda: None,
     ) -> Job:  # fmt: skip
-        job: Job
-
-        def ended() -> None:
+        def ended(job: Job) -> None:
             self.admission.release(turn)
             self.metrics.answered(turn.endpoint, task, job.engine.usage)
             first_s = None if job.first_at is None else job.first_at - began

@@ -206,9 +206,9 @@ class _End:
 
 class Job:
     """One request's work. Made in the event loop, run in a thread; what it yields is read in the
-    loop. `ended` is called there when the thread is free again."""
+    loop. `ended` is called there with the job when the thread is free again."""
 
-    def __init__(self, engine: MeteredEngine, work: Work, ended: Callable[[], None]) -> None:
+    def __init__(self, engine: MeteredEngine, work: Work, ended: Callable[[Job], None]) -> None:
         self.engine = engine
         self.first_at: float | None = None  # when the first item came
         self._work = work
@@ -222,17 +222,9 @@ class Job:
 
     def run(self) -> None:
         """Do the work; in a thread."""
-        error: Exception | None = None
-        try:
-            with contextlib.closing(self._work(self.engine)) as items:
-                for item in items:
-                    self.engine.go_on()
-                    self.first_at = self.first_at or time.monotonic()
-                    self._tell(self._items.put_nowait, item)
-        except Exception as failure:
-            error = failure
-        self._tell(self._ended)
-        self._tell(self._items.put_nowait, _End(error))
+        end = _End(self._failure())
+        self._tell(self._ended, self)
+        self._tell(self._items.put_nowait, end)
 
     async def items(self, *, beats: bool = False) -> AsyncGenerator[Any, None]:
         """What the work yields; raises what it raises. With `beats`, None every ten seconds in
@@ -248,12 +240,34 @@ class Job:
                     getting.cancel()
                 item = getting.result()
                 if isinstance(item, _End):
-                    if item.error is not None:
-                        raise item.error
-                    return
+                    error = item.error
+                    del item, getting
+                    try:
+                        if error is not None:
+                            raise error
+                        return
+                    finally:
+                        del error  # it holds this frame, which must not hold it
                 yield item
         finally:
             self.cancel()
+
+    def _failure(self) -> Exception | None:
+        """What the work raises, if anything, after doing it."""
+        try:
+            with contextlib.closing(self._work(self.engine)) as items:
+                for item in items:
+                    self.engine.go_on()
+                    self.first_at = self.first_at or time.monotonic()
+                    self._tell(self._items.put_nowait, item)
+        except CancelledError as stopped:
+            # its frames hold the sound, keys and values of who was left, and some of those hold the
+            # error: all that would stay until Python looks for circles, which it seldom does
+            stopped.__traceback__ = stopped.__context__ = None
+            return CancelledError()
+        except Exception as failure:
+            return failure
+        return None
 
     def _tell(self, call: Callable[..., Any], *arguments: Any) -> None:
         with contextlib.suppress(RuntimeError):  # the loop is closed: the server has ended
@@ -290,3 +304,4 @@ class WorkThreads:
     def _run(self) -> None:
         while (job := self._jobs.get()) is not None:
             job.run()
+            del job  # a thread that waits keeps nothing

@@ -84,6 +84,7 @@ class Answers:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        self._take = _told_to_nobody  # a connection that holds itself would keep its sound
 
     async def _run(self, reply: Reply) -> None:
         try:
@@ -143,6 +144,10 @@ def timed(service: Service) -> dict[str, Any]:
     are; not at all where the checkpoint cannot."""
     can = service.model.checkpoint.times != "written"
     return {"timestamps": "word", "times": "alignment"} if can else {}
+
+
+async def _told_to_nobody(found: Sequence[Outcome]) -> None:
+    """What follows from a response of a connection that is over."""
 
 
 def _work(

@@ -96,7 +96,8 @@ class TurnHearing:
         self._tidy()
 
     def close(self) -> None:
-        """Give everything back."""
+        """Give everything back; nothing is heard any more."""
+        self._here = False
         self._leave()
         for recording in self._ended.values():
             recording.close()
