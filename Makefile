@@ -63,7 +63,6 @@ $(DEV_STAMP): pyproject.toml constraints.txt
 	$(call create_venv,$(VENV),moss-audio and the tools for tests,some minutes)
 	$(call timed,$(VENV)/bin/$(PIP_INSTALL) -e '.[dev]')
 	@$(VENV)/bin/$(PIP_UNPINNED) --no-deps resemblyzer==0.1.4
-	@$(VENV)/bin/$(PIP_UNPINNED) --no-deps moonshine-voice==0.0.49 || echo "Moonshine has no package for this machine: left out"
 	@touch $@ $(BASE_STAMP)
 
 demo: $(BASE_STAMP)

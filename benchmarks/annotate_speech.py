@@ -24,7 +24,7 @@ from typing import Any
 
 import numpy as np
 
-from moss_audio.annotate.branches.speech import SpeechConfig, chosen_recognisers, speech_tools
+from moss_audio.annotate.branches.speech import SpeechConfig, speech_tools
 from moss_audio.annotate.records import AudioSegment, Recording, Span, ToolResult
 from moss_audio.annotate.tool import Tool
 from moss_audio.annotate.tools.speech.agreement import AgreementConfig, decide
@@ -80,7 +80,7 @@ def transcripts(chosen: argparse.Namespace) -> dict[str, dict[str, Any]]:
     scenes = [s for s in load_scenes(chosen.scenes, split) if s.kind in ("speech", "mixed")]
     drawn = _draw([s for s in scenes if s.words], chosen.clips, chosen.seed)
     config = SpeechConfig()
-    tools = speech_tools(config)[: len(chosen_recognisers(config))]
+    tools = speech_tools(config)[: len(config.recognisers)]
     heard = [(scene, _heard(tools, scene)) for scene in drawn]
     rows = {
         f"all, {tool.name}": _rate([(s, texts[tool.name]) for s, texts in heard]) for tool in tools

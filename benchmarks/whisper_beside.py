@@ -51,9 +51,24 @@ def whisper() -> Recogniser:
 
 def moonshine() -> Recogniser:
     """Moonshine tiny: samples at 16 kHz -> text."""
-    from moss_audio.annotate.tools.speech.asr_moonshine import load_moonshine
+    # The package's own first file asks for a microphone's library; what is needed does not.
+    import importlib.util
+    import sys
+    import types
 
-    model = load_moonshine()
+    spec = importlib.util.find_spec("moonshine_voice")
+    if spec is None or spec.origin is None:
+        raise SystemExit(
+            "moonshine is not installed: pip install --no-deps moonshine-voice==0.0.49"
+        )
+    folder = Path(spec.origin).parent
+    package = types.ModuleType("moonshine_voice")
+    package.__path__ = [str(folder)]
+    sys.modules["moonshine_voice"] = package
+    from moonshine_voice.moonshine_api import ModelArch
+    from moonshine_voice.transcriber import Transcriber
+
+    model = Transcriber(str(folder / "assets" / "tiny-en"), ModelArch.TINY)
 
     def hear(samples: np.ndarray) -> str:
         lines = model.transcribe_without_streaming(samples.tolist(), SAMPLE_RATE).lines

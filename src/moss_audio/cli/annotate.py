@@ -118,23 +118,13 @@ def _config(
 
 def _mention(settings: AnnotateConfig) -> None:
     """What these settings leave out on this machine, and how to have it."""
-    from moss_audio.annotate.branches.speech import (
-        SpeechConfig,
-        chosen_diarizer,
-        chosen_recognisers,
-    )
-    from moss_audio.annotate.tools.speech.asr_moonshine import INSTALL as MOONSHINE
+    from moss_audio.annotate.branches.speech import SpeechConfig, chosen_diarizer
     from moss_audio.annotate.tools.speech.voice_weights import INSTALL
 
     speech = settings.parts.get("speech")
-    if not isinstance(speech, SpeechConfig):
+    if not isinstance(speech, SpeechConfig) or speech.diarizer != "auto":
         return
-    if not speech.recognisers and "moonshine" not in chosen_recognisers(speech):
-        complain(
-            f"two recognisers compare transcripts, not three; to have the third: {MOONSHINE}",
-            kind="note",
-        )
-    if speech.diarizer == "auto" and chosen_diarizer(speech) == "none":
+    if chosen_diarizer(speech) == "none":
         complain(f"speakers are not told apart; to have it: {INSTALL}", kind="note")
 
 

@@ -16,21 +16,25 @@ from moss_audio.annotate.tool import Tool
 from moss_audio.annotate.tools.speech.agreement import NO_WORDS, AgreementConfig, AgreementTool
 from moss_audio.annotate.tools.speech.align_ctc import CtcAlignConfig, CtcAligner
 from moss_audio.annotate.tools.speech.asr_http import HttpTranscriber, SpeechServer
-from moss_audio.annotate.tools.speech.asr_moonshine import MoonshineTool, moonshine_weights
 from moss_audio.annotate.tools.speech.asr_whisper import WhisperConfig, WhisperTool
 from moss_audio.annotate.tools.speech.describe import HttpDescriber, MossDescriber
 from moss_audio.annotate.tools.speech.moss import MossAligner, MossConfig, MossTool, SharedMoss
 from moss_audio.annotate.tools.speech.speakers import SpeakersConfig, SpeakersTool
 from moss_audio.annotate.tools.speech.speakers_pyannote import PyannoteConfig, PyannoteTool
 from moss_audio.annotate.tools.speech.speech_fields import Describer, FieldsConfig, SpeechFieldsTool
-from moss_audio.annotate.tools.speech.sphinx import SphinxAlignConfig, SphinxAligner
+from moss_audio.annotate.tools.speech.sphinx import (
+    SphinxAlignConfig,
+    SphinxAligner,
+    SphinxConfig,
+    SphinxTool,
+)
 from moss_audio.annotate.tools.speech.timing import SentencesTool
 from moss_audio.annotate.tools.speech.voice_weights import bundled_weights
 from moss_audio.errors import MossAudioError
 from moss_audio.settings import Share, check
 from moss_audio.units import SAMPLE_RATE
 
-Recogniser = Literal["whisper", "moonshine", "moss", "http"]
+Recogniser = Literal["whisper", "sphinx", "moss", "http"]
 Aligner = Literal["sphinx", "ctc", "moss", "none"]
 Diarizer = Literal["auto", "embeddings", "pyannote", "none"]
 Asked = Literal["http", "moss", "none"]
@@ -41,14 +45,15 @@ class SpeechConfig:
     """What runs on segments with speech; the defaults need no network.
 
     Raises:
-        MossAudioError: for a name that is none of the possible ones, a recogniser named twice, or
-            a threshold outside 0 to 1.
+        MossAudioError: for a name that is none of the possible ones, no recogniser, or a
+            threshold outside 0 to 1.
     """
 
     threshold: Share = 0.5  # of the profile's score for speech
     least_s: float = 0.1  # shorter segments pass unchanged: no word fits
-    recognisers: tuple[Recogniser, ...] = ()  # (): whisper, moonshine if it is installed, moss
+    recognisers: tuple[Recogniser, ...] = ("whisper", "sphinx", "moss")
     whisper: WhisperConfig = field(default_factory=WhisperConfig)
+    sphinx: SphinxConfig = field(default_factory=SphinxConfig)
     moss: MossConfig = field(default_factory=MossConfig)  # shared by all tools named "moss"
     http: SpeechServer = field(default_factory=SpeechServer)
     agreement: AgreementConfig = field(default_factory=AgreementConfig)
@@ -64,6 +69,8 @@ class SpeechConfig:
 
     def __post_init__(self) -> None:
         check(self)
+        if not self.recognisers:
+            raise MossAudioError("recognisers: name one at least, better two")
         if len(set(self.recognisers)) != len(self.recognisers):
             raise MossAudioError(f"recognisers: {', '.join(self.recognisers)} lists one twice")
 
@@ -76,19 +83,12 @@ def chosen_diarizer(config: SpeechConfig) -> Diarizer:
     return "embeddings" if found else "none"
 
 
-def chosen_recognisers(config: SpeechConfig) -> tuple[Recogniser, ...]:
-    """Who transcribes on this machine."""
-    if config.recognisers:
-        return config.recognisers
-    return ("whisper", "moonshine", "moss") if moonshine_weights() else ("whisper", "moss")
-
-
 def speech_tools(config: SpeechConfig) -> tuple[Tool, ...]:
     """The tools that `config` names, in the order in which they run."""
     moss = SharedMoss(config.moss)
     recognisers: dict[str, Tool] = {
         "whisper": WhisperTool(config.whisper),
-        "moonshine": MoonshineTool(),
+        "sphinx": SphinxTool(config.sphinx),
         "moss": MossTool(moss),
         "http": HttpTranscriber(config.http),
     }
@@ -105,7 +105,7 @@ def speech_tools(config: SpeechConfig) -> tuple[Tool, ...]:
         "http": HttpDescriber(config.describe_http),
         "moss": MossDescriber(moss),
     }
-    tools = [recognisers[name] for name in chosen_recognisers(config)]
+    tools = [recognisers[name] for name in config.recognisers]
     tools.append(AgreementTool(config.agreement))
     if config.aligner != "none":
         tools += [aligners[config.aligner], SentencesTool()]

@@ -13,8 +13,6 @@ the measure nor a threshold. Ours:
   agree on, and can never keep anything alone.
 - A transcript that ends in a loop is compared without the loop, is chosen only if there is no
   other, and makes a keep a flag.
-- Who knows one language only is not asked about another: where the preferred recogniser among
-  those that name a language says French, transcripts of English ones are not compared.
 - Nothing heard by the best supported transcript, or a single recogniser: `drop` and `flag`.
 - The text taken is the medoid of those with that support, distances weighted by `preference`.
 """
@@ -54,11 +52,7 @@ class AgreementConfig:
     flag_wer: float = 0.3
     quorum: int = 2  # transcripts that must agree
     # Weight of a recogniser's word against the others'; 1 where it is not named.
-    preference: tuple[tuple[str, float], ...] = (
-        ("whisper", 1.0),
-        ("moonshine", 0.9),
-        ("moss", 0.5),
-    )
+    preference: tuple[tuple[str, float], ...] = (("whisper", 1.0), ("moss", 0.9), ("sphinx", 0.3))
 
     def __post_init__(self) -> None:
         if not 0 <= self.keep_wer <= self.flag_wer <= 1:
@@ -202,10 +196,10 @@ class AgreementTool(SpeechTool):
 
     def annotate(self, samples: np.ndarray, segment: AudioSegment) -> list[ToolResult]:
         """One verdict; nothing for a segment that no recogniser has transcribed."""
-        heard = segment.find("transcript", "speech")
-        if not heard:
+        found = {one.tool: one.text for one in segment.find("transcript", "speech")}
+        if not found:
             return []
-        verdict = decide({one.tool: one.text for one in self._of_one_language(heard)}, self.config)
+        verdict = decide(found, self.config)
         return self.found(
             text="" if verdict.decision == "drop" else verdict.text,
             score=verdict.mean_wer,
@@ -217,16 +211,6 @@ class AgreementTool(SpeechTool):
                 "reason": verdict.reason,
             },
         )
-
-    def _of_one_language(self, heard: Sequence[ToolResult]) -> list[ToolResult]:
-        """Without those in another language than the preferred recogniser's."""
-        weights = dict(self.config.preference)
-        named = [one for one in heard if one.values.get("language")]
-        if not named:
-            return list(heard)
-        first = max(named, key=lambda one: weights.get(one.tool, 1.0))
-        language = first.values["language"]
-        return [one for one in heard if one.values.get("language", language) == language]
 
 
 def agreed_text(segment: AudioSegment) -> str:

@@ -1,9 +1,10 @@
-"""Pocketsphinx, whose package carries an English model, as an aligner: word times, offline.
+"""Pocketsphinx, whose package carries an English model: transcripts and word times, offline.
 
-It has 10 ms steps; words are spelled as they are spoken (numbers in words). Those that the
-dictionary lacks get a pronunciation learnt from it (`pronounce`) and the attribute `pronounced`;
-those without a letter to pronounce get times between their neighbours and the attribute
-`interpolated`.
+An old recogniser, and a weak one: it errs independently of neural ones, which is what a second
+opinion is for. Its output has neither case nor punctuation. As an aligner it has 10 ms steps; words
+are spelled as they are spoken (numbers in words). Those that the dictionary lacks get a
+pronunciation learnt from it (`pronounce`) and the attribute `pronounced`; those without a letter
+to pronounce get times between their neighbours and the attribute `interpolated`.
 """
 
 from __future__ import annotations
@@ -15,13 +16,23 @@ from typing import Any
 import numpy as np
 
 from moss_audio.annotate.flac import pcm
+from moss_audio.annotate.records import AudioSegment, Span, ToolResult
+from moss_audio.annotate.tool import SpeechTool
 from moss_audio.annotate.tools.speech.pronounce import LetterToSound, read_dictionary
 from moss_audio.annotate.tools.speech.timing import AlignerTool, Marks, Times
 from moss_audio.errors import MissingDependencyError, MossAudioError
+from moss_audio.longform import is_silent
 from moss_audio.text import normalize_words
 from moss_audio.units import SAMPLE_RATE
 
 FRAMES_PER_S = 100
+
+
+@dataclass(frozen=True)
+class SphinxConfig:
+    """Decoding options of pocketsphinx by its own names, as (name, value) pairs."""
+
+    options: tuple[tuple[str, float | str], ...] = ()
 
 
 def decoder(**options: Any) -> Any:
@@ -60,6 +71,32 @@ def plain_word(word: str) -> str:
     if word.startswith(("<", "[", "+")):
         return ""
     return word.split("(")[0]
+
+
+class SphinxTool(SpeechTool):
+    """Speech to text by pocketsphinx: kind `transcript`, spans are its words."""
+
+    kind = "transcript"
+    name = "sphinx"
+    packages = ("pocketsphinx",)
+    defaults = SphinxConfig
+    config: SphinxConfig
+
+    def load(self) -> Any:
+        return decoder(**dict(self.config.options))
+
+    def annotate(self, samples: np.ndarray, segment: AudioSegment) -> list[ToolResult]:
+        """One transcript; an empty one where it hears no words."""
+        duration_s = len(samples) / SAMPLE_RATE
+        # In digital silence it hears short words.
+        heard = [] if is_silent(samples) else decode(self.model, samples)
+        spans = tuple(
+            Span(plain_word(word), start, min(end, duration_s))
+            for word, start, end in heard
+            if plain_word(word) and start < duration_s
+        )
+        text = " ".join(span.label for span in spans)
+        return self.found(text=text, spans=spans, values={"language": "en"})
 
 
 @dataclass(frozen=True)
