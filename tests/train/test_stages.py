@@ -449,7 +449,7 @@ def test_alignment_of_the_encoder_too_with_figures_of_held_out_clips(
     told: list[str] = []
     config = write_config(
         "second", model=str(tmp_path / "first"), output=str(tmp_path / "second"), encoder="lora",
-        lora_rank=4, lora_start="stored", learning_rate=2e-2, held_out=held_out, held_out_clips=3,
+        lora_rank=4, lora_start="stored", learning_rate=5e-3, held_out=held_out, held_out_clips=3,
         loop_steps=20, loop_evaluate_every=10,
     )  # fmt: skip
     kept, align.log_to = align.log_to, lambda path: told.append
@@ -458,9 +458,9 @@ def test_alignment_of_the_encoder_too_with_figures_of_held_out_clips(
     finally:
         align.log_to = kept
     figures = [line for line in told if line.startswith("held out at step ")]
-    assert [line.split()[4] for line in figures] == ["10:", "20:"]
-    first_top, last_top = (float(line.split("heard top 1 ")[1].split(",")[0]) for line in figures)
-    assert 0 < first_top <= last_top <= 100
+    assert [line.split()[4] for line in figures] == ["0:", "10:", "20:"]
+    tops = [float(line.split("heard top 1 ")[1].split(",")[0]) for line in figures]
+    assert tops[0] < tops[1] <= tops[2] <= 100
     before, after = _trained(tmp_path / "first"), _trained(tmp_path / "second")
     assert before.keys() == after.keys()
     changed = {n.split(".")[0] for n, tensor in after.items() if not torch.equal(tensor, before[n])}
@@ -469,3 +469,21 @@ def test_alignment_of_the_encoder_too_with_figures_of_held_out_clips(
     for name in before:
         if name.startswith("language_model"):
             assert torch.equal(before[name], after[name])
+
+
+@pytest.mark.parametrize("standardise", [False, True])
+def test_alignment_goes_on_from_the_adapter_that_it_is_given(
+    write_config: WriteConfig, model_folder: Path, tmp_path: Path, standardise: bool
+) -> None:
+    """It took trained adapters for new ones, and scaled what they had learnt to nothing."""
+    config = write_config(
+        "run", output=str(tmp_path / "out"), learning_rate=1e-9, loop_steps=1,
+        standardise=standardise,
+    )  # fmt: skip
+    assert align.main(config)
+    before, after = _trained(model_folder), _trained(tmp_path / "out")
+    first = [n for n in before if n.endswith(("gate_proj.weight", "up_proj.weight"))]
+    assert first
+    for name in (n for n in first if not n.startswith("language_model")):
+        same = torch.allclose(before[name].float(), after[name].float(), rtol=2e-3, atol=1e-4)
+        assert same is not standardise, name

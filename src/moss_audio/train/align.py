@@ -66,6 +66,8 @@ class AlignConfig(StageConfig):
     learning_rate: float = 7e-4
     scale: float = SCALE  # dense: of the cosine in the softmax
     regression: float = 0.1  # dense: weight of the distance to the embedding itself
+    # of an adapter that is new: its first layers are scaled by what the encoder gives, once
+    standardise: bool = False
     encoder: Literal["frozen", "lora"] = "frozen"  # dense: whether it learns too
     lora_lr: float = 3e-4
     lora_rank: int = 16
@@ -83,8 +85,9 @@ class AlignConfig(StageConfig):
 def standardise_inputs(model: MossAudioModel, batch: Batch) -> None:
     """Scale the first layers so that every encoder channel has the same weight at the start.
 
-    Whisper's residual stream has a few channels hundreds of times stronger than the rest. An
-    adapter whose columns already differ was scaled before, and is left as it is.
+    Whisper's residual stream has a few channels hundreds of times stronger than the rest. For
+    adapters at random values only: in a trained one it destroys what was learnt. One whose columns
+    differ much was scaled before, and is left as it is.
     """
     with torch.no_grad():
         columns = model.audio_adapter.gate_proj.weight.norm(dim=0)
@@ -169,7 +172,7 @@ def main(config_path: Path, overrides: dict[str, Any] | None = None) -> bool:
             resume_lora(model, source, lora)
     learn(model, [ADAPTER] if config.objective == "dense" else [ADAPTER, MERGERS])
     dtype = settle(model, keep=MERGERS)  # scaled below, which must not round them
-    if latest(Path(config.loop.output_dir)) is None:
+    if config.standardise and latest(Path(config.loop.output_dir)) is None:
         standardise_inputs(model, next(iter(loader(None, 0, 1))))
     objective: Objective
     evaluate = None

@@ -112,6 +112,8 @@ class _Run:
     def train(self, stopping: Sequence[int]) -> None:
         """Step after step, to the last one or until a signal is in `stopping`."""
         batches = forever(self.loader)
+        if self.config.evaluate_every and self.step == 0:
+            self._evaluate()  # of what the run starts from
         while self.step < self.config.steps:
             step_batches, counts = self._collect(batches)
             grad_norm = self._learn(step_batches, counts)

@@ -32,7 +32,7 @@ class LoopConfig:
     ema: float = 0.0  # of the moving average, which is then what is exported; 0: none
     gradient_checkpointing: bool = False
     log_every: AtLeastOne = 20
-    evaluate_every: Annotated[int, Between(0)] = 0  # steps; 0: never. Of stages that can
+    evaluate_every: Annotated[int, Between(0)] = 0  # steps, and before the first; 0: never
     save_every_s: float = 180.0
     keep: AtLeastOne = 2  # checkpoints
     report_to: tuple[str, ...] = ()  # tensorboard, wandb
