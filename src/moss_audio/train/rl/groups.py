@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 
 from moss_audio.data.example import Example
-from moss_audio.settings import AtLeastOne, Weight, check
+from moss_audio.settings import AtLeastOne, Between, Weight, check
 from moss_audio.train.rl.advantage import Scale, advantages, overlong
 from moss_audio.train.rl.rewards import Rewards
 from moss_audio.train.rl.rollout import AskedPrompt, SampledAnswer
@@ -34,28 +34,20 @@ class GroupConfig:
     """How groups are made and judged."""
 
     prompts_per_step: AtLeastOne = 128  # groups with a spread, of all processes together
-    answers: AtLeastOne = 16  # to each prompt
+    answers: Annotated[int, Between(2)] = 16  # to each prompt
     scale: Scale = "group"
     # by the reward before or after length is punished; after it, groups that are all right but of
     # different lengths teach nothing but length
     filter: Literal["before_length", "after_length"] = "before_length"
-    over_sample: float = 1.5  # prompts asked in a refill for each group that is missing
-    max_refills: int = 4
+    # prompts asked in a refill for each group that is missing
+    over_sample: Annotated[float, Between(1)] = 1.5
+    max_refills: Annotated[int, Between(0)] = 4
     when_short: Literal["train", "error"] = "train"  # of too few groups after the last refill
     overlong: OverlongConfig = OverlongConfig()
     truncated: Literal["punish", "mask"] = "punish"  # answers that ran into the limit
 
     def __post_init__(self) -> None:
-        wrong = [
-            f"{name} {getattr(self, name)} must be {what}"
-            for name, what, good in (
-                ("answers", "at least 2", self.answers > 1),
-                ("over_sample", "at least 1", self.over_sample >= 1),
-                ("max_refills", "0 or more", self.max_refills >= 0),
-            )
-            if not good
-        ]
-        check(self, wrong)
+        check(self)
 
 
 @dataclass(frozen=True, eq=False)
