@@ -42,8 +42,6 @@ def _start(*arguments: object, **options: object) -> subprocess.Popen[str]:
         [sys.executable, "-c", _FAKE, *map(str, arguments)],
         stderr=subprocess.PIPE,
         text=True,
-        # a shell that starts the tests in the background makes them ignore Ctrl-C
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
         **{"stdout": subprocess.PIPE, **options},
     )
 
