@@ -47,6 +47,7 @@ def _in_processes(work: Work, shards: Sequence[int], claims: Claims, workers: in
         pool.shutdown()
     except BrokenProcessPool as error:
         _end(started)
+        pool.shutdown()  # its thread waits for them, too: who asks meanwhile may see no exit code
         raise MossAudioError(_cause_of_death(started, claims)) from error
     except BaseException:
         _end(started)
