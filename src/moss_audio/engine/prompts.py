@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from moss_audio.engine.base import ClipLike, Request
-from moss_audio.engine.thinking import ThinkIds, check_thinking
+from moss_audio.engine.thinking import ThinkIds, check_thinking, leaves_room
 from moss_audio.errors import AudioError, PromptError
 from moss_audio.prompt import ChatVocabulary, PromptSpec, render
 from moss_audio.units import (
@@ -129,7 +129,7 @@ class PromptMaker:
             [clip.n_tokens for clip in clips],
             self.tokenizer,
             self._spec,
-            enable_thinking=options.thinking is not False or self.think is None,
+            enable_thinking=leaves_room(options.thinking, self.think),
             continue_final_message=request.continues,
         )
         ids = rendered.input_ids

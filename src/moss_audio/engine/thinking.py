@@ -42,6 +42,11 @@ class ThinkIds:
         )
 
 
+def leaves_room(thinking: bool | None, think: ThinkIds | None) -> bool:
+    """Whether a prompt leaves it open to think; otherwise it ends in an empty think block."""
+    return thinking is not False or think is None
+
+
 def check_thinking(options: GenerationOptions, think: ThinkIds | None) -> None:
     """Raises MossAudioError when thinking is asked of a checkpoint that cannot think."""
     if think is None and (options.thinking or options.thinking_budget is not None):

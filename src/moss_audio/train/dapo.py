@@ -106,7 +106,7 @@ def main(
     collator = Collator(tokenizer, spec, model.config.audio_config.num_mel_bins)
     packer = RolloutPacker(
         collator,
-        thinking=config.sampling.thinking is not False,
+        thinking=config.sampling.thinking,
         mask_truncated=config.groups.truncated == "mask",
     )
     rollouts: Rollouts = TorchRollouts(

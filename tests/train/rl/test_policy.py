@@ -6,13 +6,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
+import moss_audio
 from moss_audio.data.collate import Collator
 from moss_audio.data.example import Example
+from moss_audio.engine.base import GenerationOptions, Request
+from moss_audio.engine.torch_runner import TorchRunner
 from moss_audio.settings import load_config
 from moss_audio.train import dapo
 from moss_audio.train.rl.groups import AnswerGroup, GroupConfig, judged
@@ -23,7 +27,7 @@ from moss_audio.train.rl.rollout import AskedPrompt, SamplingConfig
 from moss_audio.train.rl.rollout_torch import TorchRollouts
 from moss_audio.train.setup import load_for_training
 from moss_audio.train.sft import learns_rows, prepare, rates_of
-from tests.train.rl.conftest import ONLY, Letters
+from tests.train.rl.conftest import ONLY, Letters, soft_model
 
 
 class Policy:
@@ -45,10 +49,25 @@ class Policy:
         self.sampling = SamplingConfig(
             **{"max_new_tokens": 10, "top_k": 5, "thinking": None, **sampling}  # type: ignore[arg-type]
         )
-        self.rollouts = TorchRollouts(self.model, tokenizer, spec, self.sampling, dtype=dtype)
-        self.rollouts.update(merged_weights(self.objective, config.lora.scaling))
+        self._scaling = config.lora.scaling
+        self._made = lambda: TorchRollouts(self.model, tokenizer, spec, self.sampling, dtype=dtype)
+        self.renew()
         collator = Collator(tokenizer, spec, self.model.config.audio_config.num_mel_bins)
-        self.packer = RolloutPacker(collator, thinking=True, mask_truncated=False)
+        self.packer = RolloutPacker(collator, thinking=self.sampling.thinking, mask_truncated=False)
+
+    def renew(self) -> None:
+        """Another sampler, with the weights as they are."""
+        self.rollouts = self._made()
+        self.update()
+
+    def update(self) -> None:
+        """The sampler's weights are those of the policy."""
+        self.rollouts.update(merged_weights(self.objective, self._scaling))
+
+    def traces(self, example: Example) -> list[tuple[list[int], list[float]]]:
+        """Ids and log-probabilities of the answers to an example."""
+        (group,) = self.groups(example)
+        return [(one.trace.ids.tolist(), one.trace.logprobs.tolist()) for one in group.answers]
 
     def groups(self, *examples: Example, answers: int = 4) -> list[AnswerGroup]:
         prompts = [AskedPrompt(one, seed) for seed, one in enumerate(examples)]
@@ -109,22 +128,62 @@ def test_the_engine_and_training_say_the_same(
     assert float((deaf - batch.sampled).abs().max()) > 1e-2
 
 
-def test_the_sampler_has_the_weights_of_the_last_update(config: dapo.DapoConfig) -> None:
+def test_the_same_clip_gets_another_answer_only_through_new_weights(
+    config: dapo.DapoConfig,
+) -> None:
+    """Of the encoder alone: what was encoded and prefilled with older ones is not used again."""
     policy = Policy(config)
-    before = policy.groups(CLIPS[1])[0].answers[0].trace.logprobs
+    before = policy.traces(CLIPS[1])
     with torch.no_grad():
         for name, parameter in policy.objective.trained().items():
             if name.startswith("model.audio_encoder"):
                 parameter.mul_(3.0)
-    unchanged = policy.groups(CLIPS[1])[0].answers[0].trace.logprobs
-    np.testing.assert_array_equal(before, unchanged)
-    policy.rollouts.update(merged_weights(policy.objective, config.lora.scaling))
-    after = policy.groups(CLIPS[1])
-    (batch,) = policy.packer.batches(after, 1)
+    assert policy.traces(CLIPS[1]) == before  # the sampler has a copy
+    policy.update()
+    after = policy.traces(CLIPS[1])
+    assert after != before
+    policy.renew()  # a sampler that has never seen the older ones
+    assert policy.traces(CLIPS[1]) == after
+    (batch,) = policy.packer.batches(policy.groups(CLIPS[1]), 1)
     with torch.no_grad():
         now, _ = policy.objective.logprobs(batch)
     torch.testing.assert_close(now, batch.sampled, rtol=0, atol=1e-5)
-    assert not np.array_equal(before, after[0].answers[0].trace.logprobs)
+
+
+@pytest.mark.parametrize(
+    ("thinking", "marks"), [(None, True), (True, True), (False, True), (False, False)]
+)
+def test_prompts_in_training_are_those_of_inference(
+    config: dapo.DapoConfig,
+    thinking: bool | None,
+    marks: bool,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Ids as the model is given them, up to the answer's first token that is drawn; also of a
+    checkpoint that has no marks of thoughts."""
+    if not marks:
+        monkeypatch.setattr("moss_audio.testing.tokenizer.THINK_TOKENS", ())
+        config = replace(config, model=str(soft_model(tmp_path / "unmarked")))
+    given: list[int] = []
+    forward = TorchRunner.forward
+
+    def recorded(runner: TorchRunner, batch: Any) -> Any:
+        given.extend(id for _, piece in batch for id in piece.ids)
+        return forward(runner, batch)
+
+    for example in CLIPS:
+        policy = Policy(config, thinking=thinking)
+        (batch,) = policy.packer.batches(policy.groups(example, answers=2), 1)
+        first = int((batch.labels[0] != -100).nonzero()[0])
+        model = moss_audio.load(config.model, engine="torch", device="cpu", dtype="float32")
+        options = GenerationOptions(max_new_tokens=4, thinking=thinking)
+        with monkeypatch.context() as patch:
+            patch.setattr(TorchRunner, "forward", recorded)
+            given.clear()
+            model.engine.generate([Request(example.messages[:-1], example.clips, options)])
+        asked = batch.input_ids[0, :first].tolist()
+        assert given[: len(asked)] == asked
 
 
 def test_without_an_update_the_ratio_is_one(config: dapo.DapoConfig) -> None:
@@ -173,7 +232,7 @@ def test_answers_that_were_cut_off_can_be_left_out(config: dapo.DapoConfig) -> N
     groups = policy.groups(*CLIPS)
     cut = [one for group in groups for one in group.answers if one.finish_reason == "length"]
     assert cut
-    policy.packer = RolloutPacker(policy.packer._collator, thinking=True, mask_truncated=True)
+    policy.packer = RolloutPacker(policy.packer._collator, thinking=None, mask_truncated=True)
     (batch,) = policy.packer.batches(groups, 1)
     every = sum(len(one.trace.ids) for group in groups for one in group.answers)
     assert len(batch.sampled) == every - 3 * len(cut)

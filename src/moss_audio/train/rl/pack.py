@@ -12,7 +12,8 @@ import torch
 from moss_audio.data.batch import Batch
 from moss_audio.data.collate import Collator, RenderedExample
 from moss_audio.data.example import Example
-from moss_audio.prompt import Rendered, render
+from moss_audio.engine.thinking import ThinkIds, leaves_room
+from moss_audio.prompt import ChatVocabulary, Rendered, render
 from moss_audio.train.rl.groups import AnswerGroup
 from moss_audio.train.rl.policy import RolloutBatch
 from moss_audio.train.rl.rollout import SampledAnswer
@@ -24,12 +25,13 @@ class RolloutPacker:
 
     Args:
         collator: of the model, packed.
-        thinking: whether prompts leave a think block to the model (False closes an empty one).
+        thinking: as it was sampled.
         mask_truncated: answers that ran into the limit are not learnt.
     """
 
-    def __init__(self, collator: Collator, *, thinking: bool, mask_truncated: bool) -> None:
-        self._collator, self._thinking, self._mask = collator, thinking, mask_truncated
+    def __init__(self, collator: Collator, *, thinking: bool | None, mask_truncated: bool) -> None:
+        self._collator, self._mask = collator, mask_truncated
+        self._thinking = leaves_room(thinking, ThinkIds.of(ChatVocabulary(collator.tokenizer)))
 
     def batches(self, groups: Sequence[AnswerGroup], count: int) -> list[RolloutBatch]:
         """Exactly `count` batches, of about as many positions each; where there are fewer groups,
