@@ -1,5 +1,6 @@
 """Runs under torchrun, two processes on gloo: `halves CONFIG` trains, `fsdp CONFIG` compares,
-`rollouts CONFIG` learns from answers of which one process has none of use."""
+`rollouts CONFIG` learns from answers of which one process has none of use, `shares CONFIG` from
+those of both, or of the first alone."""
 
 from __future__ import annotations
 
@@ -159,9 +160,24 @@ def rollouts(config: Path) -> None:
         raise AssertionError(f"{len(first)} and {len(second)} prompts")
 
 
+def shares(config: Path) -> None:
+    """A run of DAPO; of one called `...-half` the answers of the second process teach nothing."""
+    from moss_audio.train import dapo
+    from tests.train.rl.conftest import Useful, share_of
+
+    useful = share_of(config, 0) if config.stem.endswith("-half") else {
+        one for rank in (0, 1) for one in share_of(config, rank)
+    }  # fmt: skip
+    dapo.Rewards = lambda *_: Useful(useful)  # type: ignore[assignment, misc]
+    dapo.log_to = lambda path: print  # type: ignore[assignment]
+    if not dapo.main(config):
+        raise AssertionError("the run did not end")
+
+
 if __name__ == "__main__":
     import moss_audio.model.device
 
     torch.set_num_threads(1)
     moss_audio.model.device.fast_dtype = lambda device: torch.float32
-    {"halves": halves, "fsdp": fsdp, "rollouts": rollouts}[sys.argv[1]](Path(sys.argv[2]))
+    runs = {"halves": halves, "fsdp": fsdp, "rollouts": rollouts, "shares": shares}
+    runs[sys.argv[1]](Path(sys.argv[2]))

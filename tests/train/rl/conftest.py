@@ -12,7 +12,9 @@ import torch
 from moss_audio.data.example import Example
 from moss_audio.model.nano import parts as nano
 from moss_audio.model.nano.quantize import load_packed, save_packed
+from moss_audio.settings import load_config
 from moss_audio.train import dapo
+from moss_audio.train.rl.prompts import PromptStream
 from moss_audio.train.rl.rewards import RewardConfig, Rewards
 from tests.train.conftest import (  # noqa: F401
     _exact_arithmetic,
@@ -30,17 +32,39 @@ class Letters(Rewards):
         return {"correct": share, "reasoning": 0.0, "quality": 0.0, "format": 0.0}
 
 
-@pytest.fixture
-def model_folder(tmp_path: Path) -> Path:
+def soft_model(folder: Path) -> Path:
     """The tiny model, less sure of its words: else all of its answers would be one."""
-    folder = write_model(tmp_path / "model")
+    write_model(folder)
     weights = load_packed(folder / nano.DECODER_FILE, torch.float32)
     weights["language_model.norm.weight"] *= 0.08
     save_packed(folder / nano.DECODER_FILE, {n: (t, 16) for n, t in weights.items()})
     return folder
 
 
+@pytest.fixture
+def model_folder(tmp_path: Path) -> Path:
+    return soft_model(tmp_path / "model")
+
+
+class Useful(Letters):
+    """The same; of examples that are not among the useful ones all answers are worth as much."""
+
+    def __init__(self, examples: set[str]) -> None:
+        super().__init__(ONLY, thinks=False)
+        object.__setattr__(self, "examples", examples)
+
+    def parts(self, text: str, example: Example) -> dict[str, float]:
+        return super().parts(text if example.id in self.examples else "", example)
+
+
 ONLY = RewardConfig(1, 0, 0, 0)
+
+
+def share_of(config: Path, rank: int) -> set[str]:
+    """The examples that one of two processes asks about in the first step."""
+    loaded = load_config(config, dapo.DapoConfig)
+    prompts = PromptStream(loaded.data, rank, 2).take(loaded.groups.prompts_per_step // 2)
+    return {one.example.id for one in prompts}
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ from moss_audio.errors import MossAudioError
 from moss_audio.model.modeling import MossAudioModel
 from moss_audio.train import checkpoint, dapo
 from tests.train.helpers import killed, torchrun
+from tests.train.rl.conftest import Useful, share_of
 
 pytestmark = pytest.mark.usefixtures("by_letters")
 
@@ -87,3 +88,50 @@ def test_processes_without_a_useful_group_wait_for_nobody(
     weights = _trained(config, tmp_path / f"run-{name}")
     moved = any(t.any() for n, t in weights.items() if n.endswith("lora_B.default.weight"))
     assert moved is (name == "half")
+
+
+# one example a batch, so that two processes take the same ones as one does
+_STEP = {
+    "data": {"batch_tokens": 1, "endless": True},
+    "groups": {"prompts_per_step": 4, "answers": 4, "max_refills": 0},
+    "loop_steps": 1,
+    "loop_clip_norm": 1e9,
+}
+
+
+def _gradient(config: Path, tmp_path: Path) -> dict[str, torch.Tensor]:
+    """Of the one step of a run, as the optimiser has seen it."""
+    weights = _trained(config, tmp_path / f"run-{config.stem}")
+    found = {n: t for n, t in weights.items() if n.endswith(".exp_avg")}
+    assert sum(float(t.abs().max()) > 1e-5 for t in found.values()) > 20
+    return found
+
+
+def _check_same(found: dict[str, torch.Tensor], expected: dict[str, torch.Tensor]) -> None:
+    assert found.keys() == expected.keys()
+    for name, gradient in expected.items():
+        torch.testing.assert_close(found[name], gradient, rtol=1e-3, atol=1e-7, msg=name)
+
+
+def test_eight_micro_batches_are_one(write_dapo: Callable[..., Path], tmp_path: Path) -> None:
+    """Four groups: half of the eight are empty."""
+    whole = write_dapo("whole", **_STEP, loop_accumulate=1)
+    parts = write_dapo("parts", **_STEP, loop_accumulate=8)
+    assert dapo.main(whole)
+    assert dapo.main(parts)
+    _check_same(_gradient(parts, tmp_path), _gradient(whole, tmp_path))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["both", "half"])
+def test_two_processes_are_one(
+    write_dapo: Callable[..., Path], tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With `half` no answer of the second process teaches anything."""
+    one, two = (write_dapo(f"{n}-{name}", **_STEP, loop_accumulate=1) for n in ("one", "two"))
+    useful = {id for rank in range(1 if name == "half" else 2) for id in share_of(one, rank)}
+    assert len(useful) == (2 if name == "half" else 4)
+    monkeypatch.setattr(dapo, "Rewards", lambda *_: Useful(useful))
+    assert dapo.main(one)
+    torchrun("shares", str(two))
+    _check_same(_gradient(two, tmp_path), _gradient(one, tmp_path))
