@@ -8,6 +8,7 @@ from moss_audio.errors import PromptError
 from moss_audio.prompt import audio_parts, parse_messages
 
 USER = {"role": "user", "content": "hello"}
+WRONG = {"role": "assistant", "content": "2", "thinking": "1 + 1 = 3\nno: 2"}
 
 
 def test_strings_and_parts() -> None:
@@ -49,6 +50,14 @@ def test_strings_and_parts() -> None:
         ([{"role": "user", "content": "x", "thinking": "y"}], "only assistant messages"),
         ([USER, {"role": "assistant", "content": "x", "thinking": 1}], "'thinking' of message 1"),
         ([{"role": "system", "content": [{"type": "audio"}]}, USER], "only user messages may hold"),
+        (
+            [USER, {"role": "assistant", "content": "x", "slips": ["a\n"]}],
+            "is no line of its 'think",
+        ),
+        ([USER, {**WRONG, "slips": ["2 = 3\n"]}], "'2 = 3.n' in 'slips' of message 1 is no line"),
+        ([USER, {**WRONG, "slips": ["1 + 1 = 3"]}], "is no line"),
+        ([USER, {**WRONG, "slips": ["no: 2\n", "1 + 1 = 3\n"]}], "in order"),
+        ([USER, {**WRONG, "slips": "1 + 1 = 3\n"}], "must be a list of strings, not str"),
     ],
 )
 def test_each_mistake_is_one_clear_line(messages: Any, says: str) -> None:

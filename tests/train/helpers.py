@@ -144,11 +144,12 @@ def batch_of(
     examples = []
     for number, scene in enumerate(scenes):
         rng = random.Random(seed + number)
-        messages, task = converse(Truth(scene=scene), None, None, rng)
+        made = converse(Truth(scene=scene), None, None, rng)
         samples = scene.load().samples
         words = tuple(Word(w.text, w.start, w.end) for w in scene.words)
         sounds = tuple(Event(e.label, e.start, e.end) for e in scene.events)
-        examples.append(Example(scene.id, messages, (samples,), (words,), (sounds,), task))
+        own = Example(scene.id, made.messages, (samples,), (words,), (sounds,), made.task)
+        examples.append(own)
     return Collator(tokenizer, spec, n_mels)(examples)
 
 

@@ -12,7 +12,8 @@ from moss_audio import settings
 from moss_audio.data.augment import AugmentConfig
 from moss_audio.settings import AtLeastOne, Between, OneOf
 
-_SPLIT = ("scenes", "drills", "hf")  # the kinds that know splits
+_MADE = ("scenes", "drills", "thoughts")  # of composed scenes
+_SPLIT = (*_MADE, "hf")  # the kinds that know splits
 _COLUMNS = ("audio", "text", "question", "messages", "duration", "id")
 _POSITIVE = Between(1e-6, 1e9)
 
@@ -24,9 +25,10 @@ OverLong = Literal["drop", "truncate_audio", "error"]
 class SourceConfig:
     """One data set. Within its group it is drawn in proportion to `weight`."""
 
-    kind: Literal["scenes", "drills", "jsonl", "csv", "hf", "kaldi", "shar"]
+    kind: Literal["scenes", "drills", "thoughts", "jsonl", "csv", "hf", "kaldi", "shar"]
     path: str
-    split: str | None = None  # scenes and drills (needed) and hf (where the folder has several)
+    # scenes, drills and thoughts (needed) and hf (where the folder has several)
+    split: str | None = None
     name: str | None = None  # in reports and ids; the end of the path if absent
     group: str = "all"
     # None: the square root of the number of examples
@@ -38,6 +40,7 @@ class SourceConfig:
     columns: Mapping[Annotated[str, OneOf(_COLUMNS)], str] | None = None
     # plain documents are learnt in pieces of at most this length
     document_chars: AtLeastOne = 4000
+    examples: AtLeastOne | None = None  # how many thoughts there are; None: 10,000
 
     def __post_init__(self) -> None:
         settings.check(self, _source_problems(self))
@@ -109,18 +112,18 @@ def _problems(config: DataConfig) -> list[str]:
 
 def _source_problems(source: SourceConfig) -> list[str]:
     wrong = []
-    if source.kind in ("scenes", "drills") and source.split is None:
+    if source.kind in _MADE and source.split is None:
         wrong.append(f"{source.kind} need a 'split', or test scenes would be trained on")
     if source.split is not None and source.kind not in _SPLIT:
         wrong.append(f"'split' means nothing for kind {source.kind!r}: give the path of the part")
     if source.columns is not None and source.kind not in ("csv", "hf"):
         wrong.append(f"'columns' means nothing for kind {source.kind!r}")
+    if source.examples is not None and source.kind != "thoughts":
+        wrong.append(f"'examples' means nothing for kind {source.kind!r}: its list says how many")
     return wrong + _task_problems(source)
 
 
 def _task_problems(source: SourceConfig) -> list[str]:
-    from moss_audio.tasks import TASK_NAMES
-
     if source.tasks is None:
         return []
     if not source.tasks:
@@ -131,15 +134,26 @@ def _task_problems(source: SourceConfig) -> list[str]:
     if nested and source.kind != "scenes":
         return ["only scenes know tasks by kind of scene"]
     wrong: list[str] = []
+    known = _tasks_of(source.kind)
     for table in nested or [source.tasks]:
         for task, share in table.items():
-            if task not in TASK_NAMES:
-                wrong.append(f"unknown task {task!r}: use {', '.join(TASK_NAMES)}")
+            if task not in known:
+                wrong.append(f"unknown task {task!r}: use {', '.join(known)}")
             if type(share) not in (int, float) or not 0 <= share < math.inf:
                 wrong.append(f"the share of {task!r} must be a number from 0")
         if not wrong and sum(table.values()) <= 0:
             wrong.append("'tasks' has no positive share")
     return wrong
+
+
+def _tasks_of(kind: str) -> tuple[str, ...]:
+    """The names of the tasks that a kind of source may be drawn for."""
+    from moss_audio.data.reasoning import CLIP_TASKS, TEXT_TASKS
+    from moss_audio.tasks import TASK_NAMES
+
+    if kind == "thoughts":
+        return TEXT_TASKS
+    return (*TASK_NAMES, *CLIP_TASKS) if kind == "scenes" else TASK_NAMES
 
 
 def source_name(source: SourceConfig) -> str:

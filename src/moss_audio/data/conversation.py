@@ -5,18 +5,21 @@ from __future__ import annotations
 import random
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from moss_audio.data.raw import Truth
+from moss_audio.data.reasoning import CLIP_TASKS, about_scene
 from moss_audio.errors import MossAudioError
 from moss_audio.result import Caption, Event, Segment, Timeline, Transcript, moved
+from moss_audio.scenes.answers import caption, question, timeline
 from moss_audio.settings import packaged
 from moss_audio.tasks import get_task
 from moss_audio.tasks.base import centiseconds
 
 if TYPE_CHECKING:
     from moss_audio.scenes.reader import Scene
+    from moss_audio.scenes.reasoning.problem import Problem
 
 LONGEST_WORD_TIMES = 30  # words of a clip whose every word is to be timed
 
@@ -81,9 +84,18 @@ def scene_tasks() -> Mapping[str, Mapping[str, float]]:
     return packaged(__package__, "scene_tasks.toml")
 
 
+@dataclass(frozen=True)
+class Conversed:
+    """A conversation about a clip, the name of its task, and the derived question in it."""
+
+    messages: list[dict[str, Any]]
+    task: str
+    problem: Problem | None = None
+
+
 def converse(
     truth: Truth, tasks: Mapping[str, Any] | None, prompt: str | None, rng: random.Random
-) -> tuple[list[dict[str, Any]], str]:
+) -> Conversed:
     """A conversation about one clip.
 
     Args:
@@ -92,14 +104,17 @@ def converse(
         prompt: what to ask instead of the task's own wording.
         rng: draws the task and the wording.
 
-    Returns:
-        messages, and the name of the task.
-
     Raises:
         MossAudioError: the task needs times that are not known.
     """
     if truth.scene is not None:
-        name, asked, answer = _about_scene(truth.scene, tasks, rng)
+        name = _scene_task(truth.scene, tasks, rng)
+        if name in CLIP_TASKS:
+            derived = about_scene(name, truth.scene, rng)
+            if derived is not None:
+                return Conversed(derived[0], name, derived[1])
+            name = "ask"  # too few sounds, or none that are clearly apart
+        asked, answer = _about_scene(name, truth.scene, rng)
     elif truth.question is not None:
         name, asked, answer = "ask", truth.question, truth.text
     else:
@@ -110,7 +125,7 @@ def converse(
         {"role": "user", "content": [{"type": "audio"}, {"type": "text", "text": asked}]},
         {"role": "assistant", "content": answer},
     ]
-    return messages, name
+    return Conversed(messages, name)
 
 
 def _drawn(shares: Mapping[str, float], rng: random.Random) -> str:
@@ -118,11 +133,7 @@ def _drawn(shares: Mapping[str, float], rng: random.Random) -> str:
     return name
 
 
-def _about_scene(
-    scene: Scene, tasks: Mapping[str, Any] | None, rng: random.Random
-) -> tuple[str, str, str]:
-    from moss_audio.scenes.answers import caption, question, timeline
-
+def _scene_task(scene: Scene, tasks: Mapping[str, Any] | None, rng: random.Random) -> str:
     table: Mapping[str, Any] = scene_tasks() if tasks is None else tasks
     if any(isinstance(shares, Mapping) for shares in table.values()):
         if scene.kind not in table:
@@ -131,8 +142,13 @@ def _about_scene(
     name = _drawn(table, rng)
     if name == "transcribe_word" and len(scene.words) > LONGEST_WORD_TIMES:
         name = "transcribe"  # a timed word costs a dozen tokens: shorter clips teach as much
+    return name
+
+
+def _about_scene(name: str, scene: Scene, rng: random.Random) -> tuple[str, str]:
+    """What is asked, and the answer."""
     if name == "ask":
-        return (name, *question(scene, rng))
+        return question(scene, rng)
     task = get_task(name)
     truth: Caption | Timeline | Transcript
     if name == "caption":
@@ -145,7 +161,7 @@ def _about_scene(
             segments=tuple(Segment(s.text, s.start, s.end) for s in scene.sentences),
             words=scene.words,
         )
-    return name, task.prompt, task.render_answer(truth)
+    return task.prompt, task.render_answer(truth)
 
 
 def _about_text(

@@ -65,14 +65,17 @@ def _example(
     if entry.truth is not None:
         (factor,) = factors
         truth = stretched(entry.truth, factor)
-        messages, task = converse(truth, source.tasks, source.prompt, rng)
+        made = converse(truth, source.tasks, source.prompt, rng)
         words: tuple[tuple[Word, ...], ...] = (truth.words,) if truth.words else ()
         sounds: tuple[tuple[Event, ...], ...] = ()
         if truth.scene is not None:
             if truth.scene.words or not truth.scene.sentences:  # recorded prompts: no word times
                 words = (truth.scene.words,)
             sounds = (tuple(Event(e.label, e.start, e.end) for e in truth.scene.events),)
-        return Example(id, messages, tuple(clips), words, sounds, task, made=entry.made)
+        return Example(
+            id, made.messages, tuple(clips), words, sounds, made.task,
+            made=entry.made, problem=made.problem,
+        )  # fmt: skip
     messages = list(entry.messages or ())
     if any(factor != 1.0 for factor in factors):
         messages = stretched_messages(messages, factors[0])
@@ -83,6 +86,7 @@ def _example(
         moved(entry.words, lambda t: t * factors[0]),  # of several clips none changes its speed
         moved(entry.sounds, lambda t: t * factors[0]),
         entry.task,
+        problem=entry.problem,
     )
 
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from moss_audio.data.spec_mask import SpecMask
 from moss_audio.result import Event, Word
+
+if TYPE_CHECKING:
+    from moss_audio.scenes.reasoning.problem import Problem
 
 # An example whose text is learnt whole, without turns: its only message is the assistant's.
 DOCUMENT = "document"
@@ -24,7 +27,7 @@ class Example:
     known, else (). `task` is the name of the task, "" where there is none; with `DOCUMENT` the
     only message is the assistant's and is learnt as running text, without a prompt. `masks` are
     laid over the clips' features. Where it is `made`, audio tokens that are made of `words` take
-    the place of what its silent clips would give.
+    the place of what its silent clips would give. A derived question comes with its `problem`.
     """
 
     id: str
@@ -35,3 +38,4 @@ class Example:
     task: str = ""
     masks: SpecMask | None = None
     made: bool = False
+    problem: Problem | None = None

@@ -10,6 +10,7 @@ from moss_audio.result import Event, Segment, Word
 
 if TYPE_CHECKING:
     from moss_audio.scenes.reader import Scene
+    from moss_audio.scenes.reasoning.problem import Problem
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,7 @@ class RawExample:
     sounds: tuple[tuple[Event, ...], ...] = ()
     task: str = ""
     made: bool = False  # its clip is silent: training puts made audio tokens in its place
+    problem: Problem | None = None  # that its messages ask about
 
 
 @dataclass

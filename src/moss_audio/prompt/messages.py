@@ -2,7 +2,9 @@
 
 A message is ``{"role": "system" | "user" | "assistant", "content": str | [part, ...]}`` with
 parts ``{"type": "text", "text": str}`` and, in user messages, ``{"type": "audio", ...}``. An
-assistant message may carry ``"thinking": str``. Everything else is one clear `PromptError`.
+assistant message may carry ``"thinking": str`` and, with it, ``"slips": [str, ...]``: lines of the
+thinking that are wrong until later ones mend them, which training reads without learning them.
+Everything else is one clear `PromptError`.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ from moss_audio.errors import PromptError
 
 Role = Literal["system", "user", "assistant"]
 ROLES: tuple[Role, ...] = ("system", "user", "assistant")
+_KEYS = ("role", "content", "thinking", "slips")
 
 
 @dataclass(frozen=True)
@@ -33,11 +36,13 @@ class AudioPart:
 
 @dataclass(frozen=True)
 class Turn:
-    """One checked message. `thinking` is None (no think block), "" (empty block) or a text."""
+    """One checked message. `thinking` is None (no think block), "" (empty block) or a text;
+    `slips` are passages of it, in order."""
 
     role: Role
     parts: tuple[TextPart | AudioPart, ...]
     thinking: str | None = None
+    slips: tuple[str, ...] = ()
 
     @property
     def text(self) -> str:
@@ -91,9 +96,9 @@ def _turn(index: int, message: Any) -> Turn:
     if not isinstance(message, Mapping):
         raise PromptError(f"{where} must be a mapping with 'role' and 'content', "
                           f"not {_kind(message)}")  # fmt: skip
-    unknown = sorted(str(key) for key in message if key not in ("role", "content", "thinking"))
+    unknown = sorted(str(key) for key in message if key not in _KEYS)
     if unknown:
-        raise PromptError(f"{where} has unknown keys {unknown}: use role, content, thinking")
+        raise PromptError(f"{where} has unknown keys {unknown}: use {', '.join(_KEYS)}")
     role = message.get("role")
     if role not in ROLES:
         raise PromptError(f"{where} has the role {role!r}: use one of {', '.join(ROLES)}")
@@ -106,7 +111,26 @@ def _turn(index: int, message: Any) -> Turn:
         check_text(thinking, f"'thinking' of {where}")
     if "content" not in message:
         raise PromptError(f"{where} has no 'content'")
-    return Turn(role, _parts(where, role, message["content"]), thinking)
+    slips = _slips(where, message.get("slips", ()), (thinking or "").strip() + "\n")
+    return Turn(role, _parts(where, role, message["content"]), thinking, slips)
+
+
+def _slips(where: str, given: Any, thinking: str) -> tuple[str, ...]:
+    """Whole lines of the thinking, each there once, in its order."""
+    if isinstance(given, (str, bytes)) or not isinstance(given, Sequence):
+        raise PromptError(f"'slips' of {where} must be a list of strings, not {_kind(given)}")
+    slips = tuple(check_text(slip, f"'slips' of {where}") for slip in given)
+    end = 0
+    for slip in slips:
+        at = thinking.find(slip, end)
+        whole = slip.endswith("\n") and (at == 0 or thinking[at - 1 : at] == "\n")
+        if at < 0 or not whole or thinking.count(slip) > 1:
+            raise PromptError(
+                f"{slip!r} in 'slips' of {where} is no line of its 'thinking' (with its newline, "
+                "once, in order)"
+            )
+        end = at + len(slip)
+    return slips
 
 
 def _parts(where: str, role: str, content: Any) -> tuple[TextPart | AudioPart, ...]:

@@ -82,6 +82,7 @@ def render(
         add_generation_prompt: end with the opened assistant turn (inference) or not (training).
         enable_thinking: False writes an empty think block into that turn. The same block opens
             an assistant message with ``"thinking": ""``; it is prompt there too, without loss.
+            Without loss are also the ``"slips"`` of a thinking; their ids are those of any line.
         continue_final_message: the last message is the assistant's and is left open, so that an
             answer goes on where it ends. A think block that its text begins with, open or closed,
             is one. Instead of `add_generation_prompt`.
@@ -191,7 +192,7 @@ class _Builder:
         self.open_turn(turn.role)
         if trained:
             if turn.thinking is not None:
-                self.think(turn.thinking)
+                self.think(turn.thinking, turn.slips)
             self.text(turn.text.lstrip(), loss=True)
         else:
             self._parts(turn, lengths)
@@ -226,18 +227,27 @@ class _Builder:
         self.control(self.vocabulary.im_start)
         self.text(role + "\n")
 
-    def think(self, thinking: str) -> None:
+    def think(self, thinking: str, slips: tuple[str, ...] = ()) -> None:
         thinking = thinking.strip()
         # An empty block is what switches thinking off: given, never generated, so no loss.
         loss = bool(thinking)
-        start, end = self.vocabulary.think_start, self.vocabulary.think_end
-        if start is None or end is None:
-            self.text(f"<think>\n{thinking}\n</think>\n\n", loss=loss)
-            return
-        self.control(start, loss=loss)
-        self.text(f"\n{thinking}\n", loss=loss)
-        self.control(end, loss=loss)
+        self._think_mark(self.vocabulary.think_start, THINK_OPEN, loss=loss)
+        self.text("\n", loss=loss)
+        rest = f"{thinking}\n"
+        for slip in slips:  # whole lines: no token reaches over their ends
+            learnt, _, rest = rest.partition(slip)
+            self.text(learnt, loss=loss)
+            self.text(slip)
+        self.text(rest, loss=loss)
+        self._think_mark(self.vocabulary.think_end, THINK_CLOSE, loss=loss)
         self.text("\n\n", loss=loss)
+
+    def _think_mark(self, token_id: int | None, text: str, *, loss: bool) -> None:
+        """A mark of a think block; as text where the tokenizer has no token for it."""
+        if token_id is None:
+            self.text(text, loss=loss)
+        else:
+            self.control(token_id, loss=loss)
 
     def clip(self, n_tokens: int) -> None:
         ids, mask = expand_clip(n_tokens, self.spec.audio_token_id, self.digit_ids)
@@ -248,7 +258,7 @@ class _Builder:
         self.control(self.spec.audio_end_id)
 
     def text(self, text: str, *, loss: bool = False) -> None:
-        if loss != self.pending_loss:
+        if text and loss != self.pending_loss:
             self._flush()
             self.pending_loss = loss
         self.pending += text

@@ -17,7 +17,8 @@ from moss_audio.tasks.base import Task
 
 __all__ = ["TASK_NAMES", "Task", "get_task"]
 
-# Data, evaluation and the command offer these names.
+# Data, evaluation and the command offer these names. `reason` needs a truth of its own: it is for
+# data (`moss_audio.data.config`) and rewards.
 TASK_NAMES = ("transcribe", "transcribe_sentence", "transcribe_word", "caption", "events", "ask")
 
 
@@ -25,7 +26,7 @@ def get_task(name: str, **options: Any) -> Task[Any]:
     """The task called `name`; a hyphen may stand for the underscore.
 
     options: the task's own settings: `timestamps` (None, "sentence", "word") for "transcribe",
-    `question` for "ask". Raises MossAudioError for an unknown name or setting.
+    `question` for "ask" and "reason". Raises MossAudioError for an unknown name or setting.
     """
     key = name.lower().replace("-", "_") if isinstance(name, str) else name
     task_class: Any
@@ -35,6 +36,8 @@ def get_task(name: str, **options: Any) -> Task[Any]:
         from moss_audio.tasks.events import Events as task_class
     elif key == "ask":
         from moss_audio.tasks.ask import Ask as task_class
+    elif key == "reason":
+        from moss_audio.tasks.reason import Reason as task_class
     elif key in TASK_NAMES and key.startswith("transcribe"):
         from moss_audio.tasks.transcribe import Transcribe as task_class
 

@@ -18,8 +18,9 @@ _WORDS = ("system", "user", "assistant", "the", "ing", "er", "ou")
 _SPLIT = r"\p{N}| ?\p{L}+| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 
 
-def tiny_tokenizer() -> PreTrainedTokenizerFast:
-    """A fast tokenizer: all 256 bytes, a few merges, ChatML, `<|vision_pad|>` and think tokens.
+def tiny_tokenizer(*, think_tokens: bool = True) -> PreTrainedTokenizerFast:
+    """A fast tokenizer: all 256 bytes, a few merges, ChatML, `<|vision_pad|>` and think tokens
+    (or none, as nano's).
 
     Any text is encoded and decoded without loss. It does not know the audio start and end
     tokens: as in the released checkpoints their ids lie just past it (`tiny_prompt_spec`).
@@ -50,7 +51,8 @@ def tiny_tokenizer() -> PreTrainedTokenizerFast:
     )
     tokenizer.decoder = decoders.ByteLevel()
     tokenizer.add_special_tokens([AddedToken(token, special=True) for token in SPECIAL_TOKENS])
-    tokenizer.add_tokens([AddedToken(token, special=False) for token in THINK_TOKENS])
+    if think_tokens:
+        tokenizer.add_tokens([AddedToken(token, special=False) for token in THINK_TOKENS])
     return PreTrainedTokenizerFast(
         tokenizer_object=tokenizer,
         eos_token="<|im_end|>",

@@ -42,6 +42,10 @@ def _open(config: SourceConfig) -> Source:
         from moss_audio.data.sources.drills import DrillSource
 
         return DrillSource(config, name)
+    if config.kind == "thoughts":
+        from moss_audio.data.sources.thoughts import ThoughtSource
+
+        return ThoughtSource(config, name)
     if config.kind == "jsonl":
         from moss_audio.data.sources.jsonl import JsonlSource
 

@@ -11,7 +11,6 @@ the MOSS-Audio report (arXiv 2606.01802, section 5.3) names the kinds alone.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 
@@ -24,6 +23,7 @@ from moss_audio.result import Timeline
 from moss_audio.settings import Weight
 from moss_audio.tasks import TASK_NAMES, get_task
 from moss_audio.tasks.ask import TOLERANCE_S
+from moss_audio.tasks.reason import thought_timeline
 from moss_audio.text import THINK_CLOSE, THINK_OPEN, detect_repetition, split_thinking
 from moss_audio.units import SAMPLE_RATE
 
@@ -84,14 +84,6 @@ class Rewards:
         return 0.0 if follows is None else agreement(answer, follows)
 
 
-def thought_timeline(thought: str, seconds: float) -> Timeline:
-    """The timeline in a thought: its lines in the form of the task `events`. What is computed from
-    them ("6.8 - 4.9 = 1.9") is no event."""
-    lines = [line for line in thought.splitlines() if _EVENT.match(line)]
-    timeline: Timeline = get_task("events").parse("\n".join(lines), seconds)
-    return timeline
-
-
 def correct(answer: str, example: Example) -> float:
     """How right an answer without its thought is. Tasks with a score of their own are scored by it;
     to a question the answer has to be the true one and nothing else."""
@@ -127,7 +119,6 @@ def well_formed(text: str, *, thinks: bool) -> bool:
     return bool(answer) and "\n" not in answer
 
 
-_EVENT = re.compile(r"\s*[0-9]+(\.[0-9]+)? - [0-9]+(\.[0-9]+)?: \S")
 _TOLERANCE = 0.1  # of a duration, where that is more than the tolerance of all times
 _FEW_WORDS = 4  # that may stand around a time: "it lasts 1.5 seconds"
 

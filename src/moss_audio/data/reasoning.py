@@ -1,0 +1,102 @@
+"""Conversations about derived questions: with a thought, without one, and in text alone.
+
+    reason          the question about a clip, a thought, the answer
+    reason_off      the same question behind an empty think block: the answer alone
+    reason_direct   without any think block: the answer alone, as of a checkpoint that cannot think
+    reason_text     no clip: the timeline stands in the question; a thought, the answer
+    arithmetic      no clip: differences and sums of tenths, and which of two is more
+
+They are made when an example is drawn, of the times that the clip then has: so a thought is true at
+every speed.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from typing import Any
+
+from moss_audio.data.example import Example
+from moss_audio.result import Event, Timeline
+from moss_audio.scenes.answers import timeline
+from moss_audio.scenes.reader import Scene
+from moss_audio.scenes.reasoning.kind import Reckoning
+from moss_audio.scenes.reasoning.problem import Problem, draw_problem
+from moss_audio.scenes.reasoning.thought import think
+from moss_audio.settings import packaged
+from moss_audio.tasks.reason import timeline_lines, told
+
+CLIP_TASKS, TEXT_TASKS = ("reason", "reason_off", "reason_direct"), ("reason_text", "arithmetic")
+_SUMS = 4  # at most, of a conversation
+_LARGEST_TENTHS = 300
+_DIFFERENCES, _ADDITIONS = 0.65, 0.2  # shares; the rest asks which is more
+
+Messages = list[dict[str, Any]]
+
+
+def about_scene(task: str, scene: Scene, rng: random.Random) -> tuple[Messages, Problem] | None:
+    """A conversation of one of `CLIP_TASKS`; None where nothing certain can be asked."""
+    events = [Event(*event) for event in timeline(scene)]
+    problem = draw_problem(events, rng)
+    if problem is None:
+        return None
+    asked = [{"type": "audio"}, {"type": "text", "text": problem.question}]
+    return [{"role": "user", "content": asked}, _answered(task, problem, rng)], problem
+
+
+def about_timeline(problem: Problem, rng: random.Random) -> Messages:
+    """A conversation of the task `reason_text`."""
+    heading = rng.choice(_wordings("timelines"))
+    lines = [heading, *timeline_lines(problem.events), "", problem.question]
+    return [
+        {"role": "user", "content": "\n".join(lines)},
+        _answered("reason_text", problem, rng),
+    ]
+
+
+def arithmetic(rng: random.Random) -> Messages:
+    """A conversation of the task `arithmetic`."""
+    asked, told_lines = [], []
+    for _ in range(rng.randint(1, _SUMS)):
+        more, less = sorted(rng.choices(range(_LARGEST_TENTHS), k=2), reverse=True)
+        high, low, drawn = more / 10, less / 10, rng.random()
+        if drawn < _DIFFERENCES:
+            sides, wordings, line = (high, low), "differences", Reckoning("", high, "-", low).line()
+        elif drawn < _DIFFERENCES + _ADDITIONS:
+            sides = (high, low) if rng.random() < 0.5 else (low, high)
+            wordings, line = "sums", Reckoning("", sides[0], "+", sides[1]).line()
+        else:
+            sides = (high, low) if rng.random() < 0.5 else (low, high)
+            relation = "more than" if more > less else "as much as"
+            wordings, line = "larger", f"{high:.1f} is {relation} {low:.1f}"
+        a, b = (f"{side:.1f}" for side in sides)
+        asked.append(rng.choice(_wordings(wordings)).format(a=a, b=b))
+        told_lines.append(line)
+    return [
+        {"role": "user", "content": "\n".join(asked)},
+        {"role": "assistant", "content": "\n".join(told_lines)},
+    ]
+
+
+def follows(timeline: Timeline, example: Example) -> str | None:
+    """What would be the answer to an example's question if this were its timeline; None where
+    nothing follows, or it has no derived question."""
+    fact = None if example.problem is None else example.problem.solve(timeline.events)
+    return None if fact is None else told(fact)
+
+
+def _answered(task: str, problem: Problem, rng: random.Random) -> dict[str, Any]:
+    message: dict[str, Any] = {"role": "assistant", "content": problem.answer}
+    if task == "reason_off":
+        message["thinking"] = ""
+    elif task != "reason_direct":
+        thought = think(problem, rng)
+        message["thinking"] = thought.text
+        if thought.slips:
+            message["slips"] = list(thought.slips)
+    return message
+
+
+def _wordings(name: str) -> Sequence[str]:
+    wordings: Sequence[str] = packaged(__package__, "reasoning.toml")[name]
+    return wordings

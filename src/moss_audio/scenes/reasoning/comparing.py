@@ -1,0 +1,116 @@
+"""Kinds that compare lengths or counts: longer, longest, shortest, second longest, more often."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from itertools import permutations
+
+from moss_audio.result import Event
+from moss_audio.scenes.reasoning.kind import DerivedKind, Reckoning, Slots, shuffled
+from moss_audio.scenes.reasoning.timeline import (
+    LENGTH_MARGIN_S,
+    Heard,
+    all_of,
+    apart,
+    length,
+    only,
+    single,
+)
+
+
+def _lasts(event: Event) -> Reckoning:
+    return Reckoning(f"{event.label}: ", event.end, "-", event.start)
+
+
+class Longer(DerivedKind):
+    """Which of two lasts longer."""
+
+    name = "longer"
+
+    def slots(self, heard: Heard) -> Iterator[Slots]:
+        for a, b in permutations(single(heard), 2):
+            if apart(length(a), length(b), LENGTH_MARGIN_S):
+                yield {"a": a.label, "b": b.label}
+
+    def solve(self, heard: Heard, slots: Slots) -> str | None:
+        a, b = only(heard, slots["a"]), only(heard, slots["b"])
+        if a is None or b is None or length(a) == length(b):
+            return None
+        return a.label if length(a) > length(b) else b.label
+
+    def steps(self, heard: Heard, slots: Slots, rng: random.Random) -> list[Reckoning]:
+        both = [event for name in ("a", "b") if (event := only(heard, slots[name])) is not None]
+        lines = [_lasts(event) for event in shuffled(both, rng)]
+        longer = max(both, key=length)
+        shorter = min(both, key=length)
+        words = f"{length(longer):.1f} is more than {length(shorter):.1f}: {longer.label}"
+        return [*lines, Reckoning(words)]
+
+
+class _Ranked(DerivedKind):
+    """The sound at a place in the order of lengths, the longest first."""
+
+    place: int  # an index into that order
+
+    def slots(self, heard: Heard) -> Iterator[Slots]:
+        by_length = sorted(map(length, heard), reverse=True)
+        if len(heard) < 3:
+            return
+        at = self.place % len(heard)
+        beside = [by_length[i] for i in (at - 1, at + 1) if 0 <= i < len(heard)]
+        if all(apart(by_length[at], one, LENGTH_MARGIN_S) for one in beside):
+            yield {}
+
+    def solve(self, heard: Heard, slots: Slots) -> str | None:
+        if len(heard) < 2:
+            return None
+        return sorted(heard, key=length, reverse=True)[self.place].label
+
+    def steps(self, heard: Heard, slots: Slots, rng: random.Random) -> list[Reckoning]:
+        ranked = sorted(heard, key=length, reverse=True)
+        lines = [_lasts(event) for event in shuffled(list(heard), rng)]
+        order = ", ".join(f"{length(event):.1f}" for event in ranked)
+        return [*lines, Reckoning(f"longest first: {order}: {ranked[self.place].label}")]
+
+
+class Longest(_Ranked):
+    """The longest sound."""
+
+    name, place = "longest", 0
+
+
+class Shortest(_Ranked):
+    """The shortest sound."""
+
+    name, place = "shortest", -1
+
+
+class SecondLongest(_Ranked):
+    """The second longest sound."""
+
+    name, place, trained = "second_longest", 1, False
+
+
+class MoreOften(DerivedKind):
+    """Which of two is heard more often."""
+
+    name = "more_often"
+    trained = False
+
+    def slots(self, heard: Heard) -> Iterator[Slots]:
+        for a, b in permutations(list(dict.fromkeys(event.label for event in heard)), 2):
+            if len(all_of(heard, a)) != len(all_of(heard, b)):
+                yield {"a": a, "b": b}
+
+    def solve(self, heard: Heard, slots: Slots) -> str | None:
+        a, b = len(all_of(heard, slots["a"])), len(all_of(heard, slots["b"]))
+        if a == b:
+            return None
+        return str(slots["a"] if a > b else slots["b"])
+
+    def steps(self, heard: Heard, slots: Slots, rng: random.Random) -> list[Reckoning]:
+        counts = [(label, len(all_of(heard, label))) for label in (slots["a"], slots["b"])]
+        told = ", ".join(f"{label} {count}" for label, count in shuffled(counts, rng))
+        more = max(counts, key=lambda item: item[1])[0]
+        return [Reckoning(told), Reckoning(f"more often: {more}")]

@@ -1,0 +1,233 @@
+"""Kinds whose answer is a number: pauses, differences, totals, counts; and whether a sound fits."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from itertools import pairwise, permutations
+
+from moss_audio.scenes.reasoning.kind import DerivedKind, Reckoning, Slots
+from moss_audio.scenes.reasoning.timeline import (
+    LENGTH_MARGIN_S,
+    ONSET_MARGIN_S,
+    Heard,
+    QuietGap,
+    all_of,
+    apart,
+    length,
+    only,
+    ordered,
+    pauses,
+    single,
+    tenths,
+)
+
+
+def _pause(pause: QuietGap) -> Reckoning:
+    words = f"{pause.before.label} ends {pause.before.end:.1f}, "
+    words += f"{pause.after.label} starts {pause.after.start:.1f}: "
+    return Reckoning(words, pause.after.start, "-", pause.before.end)
+
+
+def _added(values: list[float]) -> list[Reckoning]:
+    """Sums one after the other; of one value none."""
+    lines, total = [], values[0]
+    for value in values[1:]:
+        lines.append(Reckoning("", total, "+", value))
+        total = lines[-1].result
+    return lines
+
+
+class PauseBetween(DerivedKind):
+    """How long the pause between two sounds is."""
+
+    name = "pause"
+
+    def slots(self, heard: Heard) -> Iterator[Slots]:
+        for pause in pauses(heard):
+            a, b = pause.before, pause.after
+            if pause.clear(heard) and only(heard, a.label) and only(heard, b.label):
+                yield {"a": a.label, "b": b.label}
+
+    def solve(self, heard: Heard, slots: Slots) -> float | None:
+        pause = _between(heard, slots["a"], slots["b"])
+        return None if pause is None else pause.seconds
+
+    def steps(self, heard: Heard, slots: Slots, rng: random.Random) -> list[Reckoning]:
+        pause = _between(heard, slots["a"], slots["b"])
+        return [] if pause is None else [_pause(pause)]
+
+
+def _between(heard: Heard, a: str, b: str) -> QuietGap | None:
+    """The stretch from the end of the earlier to the start of the later of two sounds."""
+    one, other = only(heard, a), only(heard, b)
+    if one is None or other is None:
+        return None
+    first, second = sorted((one, other), key=lambda event: event.start)
+    return QuietGap(first, second) if second.start >= first.end else None
+
+
+class OnsetDifference(DerivedKind):
+    """How long after the start of one sound another starts."""
+
+    name = "onset_difference"
+
+    def slots(self, heard: Heard) -> Iterator[Slots]:
+        for a, b in permutations(single(heard), 2):
+            if b.start - a.start >= ONSET_MARGIN_S:
+                yield {"a": a.label, "b": b.label}
+
+    def solve(self, heard: Heard, slots: Slots) -> float | None:
+        a, b = only(heard, slots["a"]), only(heard, slots["b"])
+        if a is None or b is None or b.start < a.start:
+            return None
+        return tenths(b.start - a.start)
+
+    def steps(self, heard: Heard, slots: Slots, rng: random.Random) -> list[Reckoning]:
+        a, b = only(heard, slots["a"]), only(heard, slots["b"])
+        if a is None or b is None:
+            return []
+        words = f"{a.label} starts {a.start:.1f}, {b.label} starts {b.start:.1f}: "
+        return [Reckoning(words, b.start, "-", a.start)]
+
+
+class TotalTime(DerivedKind):
+    """How long a sound that comes several times is heard in all."""
+
+    name = "total"
+
+    def slots(self, heard: Heard) -> Iterator[Slots]:
+        for label in dict.fromkeys(event.label for event in heard):
+            found = all_of(heard, label)
+            if len(found) > 1 and all(b.start >= a.end for a, b in pairwise(found)):
+                yield {"a": label}
+
+    def solve(self, heard: Heard, slots: Slots) -> float | None:
+        found = all_of(heard, slots["a"])
+        return tenths(sum(map(length, found))) if found else None
+
+    def steps(self, heard: Heard, slots: Slots, rng: random.Random) -> list[Reckoning]:
+        found = all_of(heard, slots["a"])
+        lines = [Reckoning("", event.end, "-", event.start) for event in found]
+        return [*lines, *_added([length(event) for event in found])]
+
+
+class Silence(DerivedKind):
+    """How long it is quiet between the first sound and the last, all pauses together."""
+
+    name = "silence"
+
+    def slots(self, heard: Heard) -> Iterator[Slots]:
+        if len(pauses(heard)) > 1 and len(heard) > 2:
+            yield {}
+
+    def solve(self, heard: Heard, slots: Slots) -> float | None:
+        return tenths(sum(pause.seconds for pause in pauses(heard)))
+
+    def steps(self, heard: Heard, slots: Slots, rng: random.Random) -> list[Reckoning]:
+        found = pauses(heard)
+        return [*map(_pause, found), *_added([pause.seconds for pause in found])]
+
+
+class LongestPause(DerivedKind):
+    """How long the longest pause is."""
+
+    name = "longest_pause"
+    trained = False
+
+    def slots(self, heard: Heard) -> Iterator[Slots]:
+        if len(pauses(heard)) > 1:
+            yield {}
+
+    def solve(self, heard: Heard, slots: Slots) -> float | None:
+        return max((pause.seconds for pause in pauses(heard)), default=None)
+
+    def steps(self, heard: Heard, slots: Slots, rng: random.Random) -> list[Reckoning]:
+        found = pauses(heard)
+        longest = max(pause.seconds for pause in found)
+        return [*map(_pause, found), Reckoning(f"the longest: {longest:.1f}")]
+
+
+class Fits(DerivedKind):
+    """Whether a sound would fit into the pause after another."""
+
+    name = "fits"
+    weight = 0.4
+    trained = False
+
+    def slots(self, heard: Heard) -> Iterator[Slots]:
+        for pause in pauses(heard):
+            for b in single(heard):
+                apart_enough = apart(length(b), pause.seconds, LENGTH_MARGIN_S)
+                a = pause.before
+                if (
+                    apart_enough
+                    and pause.clear(heard)
+                    and only(heard, a.label)
+                    and b not in (a, pause.after)
+                ):
+                    yield {"a": a.label, "b": b.label}
+
+    def solve(self, heard: Heard, slots: Slots) -> bool | None:
+        pause, b = _after(heard, slots["a"]), only(heard, slots["b"])
+        return None if pause is None or b is None else length(b) <= pause.seconds
+
+    def steps(self, heard: Heard, slots: Slots, rng: random.Random) -> list[Reckoning]:
+        pause, b = _after(heard, slots["a"]), only(heard, slots["b"])
+        if pause is None or b is None:
+            return []
+        lasts = Reckoning(f"{b.label}: ", b.end, "-", b.start)
+        return [_pause(pause), lasts, Reckoning("yes" if self.solve(heard, slots) else "no")]
+
+
+def _after(heard: Heard, label: str) -> QuietGap | None:
+    """The pause that begins when the one event of a label ends."""
+    event = only(heard, label)
+    return next((pause for pause in pauses(heard) if pause.before == event), None)
+
+
+class KindsOfSound(DerivedKind):
+    """How many different kinds of sound there are."""
+
+    name = "kinds_of_sound"
+    weight = 0.4
+
+    def slots(self, heard: Heard) -> Iterator[Slots]:
+        if len(heard) > 1:
+            yield {}
+
+    def solve(self, heard: Heard, slots: Slots) -> int | None:
+        return len(_different(heard))
+
+    def steps(self, heard: Heard, slots: Slots, rng: random.Random) -> list[Reckoning]:
+        found = _different(heard)
+        counted = ", ".join(f"{number} {label}" for number, label in enumerate(found, 1))
+        return [Reckoning(f"different: {counted}", again=", ".join(found))]
+
+
+def _different(heard: Heard) -> list[str]:
+    found: list[str] = []
+    for event in heard:
+        if not all_of([one for one in heard if one.label in found], event.label):
+            found.append(event.label)
+    return found
+
+
+class HowOften(DerivedKind):
+    """How many times a sound is heard."""
+
+    name = "how_often"
+    weight = 0.4
+
+    def slots(self, heard: Heard) -> Iterator[Slots]:
+        if ordered(heard):
+            yield from ({"a": label} for label in dict.fromkeys(event.label for event in heard))
+
+    def solve(self, heard: Heard, slots: Slots) -> int | None:
+        return len(all_of(heard, slots["a"]))
+
+    def steps(self, heard: Heard, slots: Slots, rng: random.Random) -> list[Reckoning]:
+        found = all_of(heard, slots["a"])
+        again = ", ".join(f"{event.start:.1f}" for event in found)
+        counted = ", ".join(f"{i} at {event.start:.1f}" for i, event in enumerate(found, 1))
+        return [Reckoning(f"{slots['a']}: {counted}", again=again)]

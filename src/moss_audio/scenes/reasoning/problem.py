@@ -1,0 +1,83 @@
+"""One derived question: drawn from a timeline, worded, and answered."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from moss_audio.result import Event
+from moss_audio.scenes.reasoning.kind import DerivedKind, Slots
+from moss_audio.scenes.reasoning.kinds import KINDS
+from moss_audio.scenes.reasoning.splits import Axis, asks, fits_pairs, has_events, wordings_of
+from moss_audio.scenes.reasoning.timeline import in_tenths
+from moss_audio.tasks.reason import Fact, told
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A derived question, and its answer on the timeline that it was drawn from.
+
+    Attributes:
+        kind: a name among `kinds.KINDS`.
+        slots: what the question names: (gap of the wording, label or time).
+        question: as it is asked.
+        fact: the true answer; `answer` as it is written.
+        events: what sounds when, by start, in tenths of a second.
+    """
+
+    kind: str
+    slots: tuple[tuple[str, Any], ...]
+    question: str
+    fact: Fact
+    events: tuple[Event, ...]
+
+    @property
+    def answer(self) -> str:
+        return told(self.fact)
+
+    def solve(self, events: Sequence[Event]) -> Fact | None:
+        """The answer that would follow from another timeline; None where none does."""
+        try:
+            return KINDS[self.kind].solve(in_tenths(events), dict(self.slots))
+        except (IndexError, ValueError):  # fewer events than the question speaks of
+            return None
+
+
+def draw_problem(
+    events: Sequence[Event], rng: random.Random, axis: Axis = "seen", only: str | None = None
+) -> Problem | None:
+    """A question about a timeline; None where nothing certain can be asked.
+
+    First the kind is drawn, by weight, then one of the answers that it can have here, then one of
+    the questions with that answer: so that no answer is frequent only because many questions
+    lead to it.
+
+    Args:
+        axis: what may be asked; training draws `seen` and nothing else.
+        only: the kind that is asked.
+    """
+    heard = in_tenths(events)
+    if not has_events(heard, axis):
+        return None
+    left = [n for n, kind in KINDS.items() if (only is None or n == only) and asks(kind, axis)]
+    while left:
+        (name,) = rng.choices(left, weights=[KINDS[one].weight for one in left])
+        found = _by_answer(KINDS[name], heard, axis)
+        if found:
+            fact = rng.choice(list(found))
+            slots = rng.choice(found[fact])
+            question = rng.choice(wordings_of(name, axis)).format(**slots)
+            return Problem(name, tuple(slots.items()), question, fact, heard)
+        left.remove(name)  # nothing of the kind can be asked here
+    return None
+
+
+def _by_answer(kind: DerivedKind, heard: Sequence[Event], axis: Axis) -> Mapping[Fact, list[Slots]]:
+    found: dict[Fact, list[Slots]] = {}
+    for slots in kind.slots(heard):
+        fact = kind.solve(heard, slots)
+        if fact is not None and fits_pairs(kind, slots, axis):
+            found.setdefault(fact, []).append(slots)
+    return found

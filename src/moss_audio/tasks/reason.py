@@ -1,0 +1,131 @@
+"""A question whose answer follows from what sounds when: a thought, then an answer of one line.
+
+The thought is a timeline in the form of the task `events`, to tenths of a second, and what is
+computed from it:
+
+    <think>
+    0.4 - 4.9: thunder
+    6.8 - 8.0: sawing
+    thunder ends 4.9, sawing starts 6.8: 6.8 - 4.9 = 1.9
+    </think>
+
+    1.9 seconds.
+
+Which questions there are, and what solves them, is in `moss_audio.scenes.reasoning`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from moss_audio.metrics.counts import AnswerCounts, MatchCounts
+from moss_audio.metrics.events import event_based
+from moss_audio.metrics.mentions import label_words
+from moss_audio.metrics.numbers import find_times
+from moss_audio.metrics.qa import count_correct, order_correct
+from moss_audio.result import Answer, Event, Timeline
+from moss_audio.tasks.ask import Ask
+from moss_audio.tasks.base import Score
+from moss_audio.tasks.events import Events
+from moss_audio.text import number_to_words
+
+# A label; labels in order; seconds; a count; yes or no.
+Fact = str | tuple[str, ...] | float | int | bool
+PLACES = ("before", "during", "after")  # labels that are no sounds
+NEAR_S, NEAR_SHARE = 0.3, 0.1  # seconds are right within the larger: of a second, of the truth
+_EVENT = re.compile(r"\s*[0-9]+(\.[0-9]+)? - [0-9]+(\.[0-9]+)?: \S")
+_EDGE_S = 1e-9
+
+
+@dataclass(frozen=True)
+class Derived:
+    """What is true: the answer, and the timeline that it follows from, where that is known."""
+
+    fact: Fact
+    timeline: Timeline | None = None
+
+
+@dataclass(frozen=True)
+class Reason(Ask):
+    """The question task with a thought; the prompt is the question itself."""
+
+    @property
+    def name(self) -> str:
+        return "reason"
+
+    def score(  # type: ignore[override]
+        self, result: Answer, truth: Derived, *, labels: Sequence[str] = ()
+    ) -> Score:
+        """How right the answer is, and how right the timeline of the thought.
+
+        Args:
+            truth: a label has to be named and no other of the timeline's or of `labels`; labels in
+                their order; yes or no alone; a count in digits or words; one time in seconds, of
+                which the reward is 1 within `NEAR_S` or `NEAR_SHARE` and 0 from twice of it on.
+
+        Returns:
+            the reward of the answer alone; counts `answers` and, with a timeline, `events`: the
+            event-based ones of the thought, at 200 ms.
+        """
+        answers, reward = _answered(result.text, truth, labels)
+        counts: dict[str, AnswerCounts | MatchCounts] = {"answers": answers}
+        if truth.timeline is not None:
+            thought = thought_timeline(result.thinking or "", truth.timeline.duration)
+            counts["events"] = event_based(truth.timeline, thought)
+        return Score(reward, counts)
+
+
+def thought_timeline(thought: str, duration: float) -> Timeline:
+    """The timeline in a thought about a clip of `duration` seconds: its lines in the form of the
+    task `events`. What is computed from them ("6.8 - 4.9 = 1.9") is no event."""
+    lines = [line for line in thought.splitlines() if _EVENT.match(line)]
+    return Events().parse("\n".join(lines), duration)
+
+
+def timeline_lines(events: Sequence[Event]) -> list[str]:
+    """The events as a thought lists them, a line each, in their order."""
+    return [f"{event.start:.1f} - {event.end:.1f}: {event.label}" for event in events]
+
+
+def told(fact: Fact) -> str:
+    """A fact as an answer: "Dog barking.", "Bell, rain, cow.", "1.9 seconds.", "Three.", "Yes."."""
+    if isinstance(fact, bool):
+        return "Yes." if fact else "No."
+    if isinstance(fact, int):
+        return f"{number_to_words(fact).capitalize()}."
+    if isinstance(fact, float):
+        return f"{fact:.1f} seconds."
+    text = fact if isinstance(fact, str) else ", ".join(fact)
+    return f"{text[:1].upper()}{text[1:]}."
+
+
+def _answered(text: str, truth: Derived, labels: Sequence[str]) -> tuple[AnswerCounts, float]:
+    """Counts and reward of an answer without its thought."""
+    fact = truth.fact
+    if isinstance(fact, bool):
+        said = [word for word in label_words(text) if word in ("yes", "no")]
+        right = label_words(text)[:1] == said == ["yes" if fact else "no"]
+        counts = AnswerCounts(int(right), 1, int(not said))
+    elif isinstance(fact, int):
+        counts = count_correct(text, fact)
+    elif isinstance(fact, float):
+        return _timed(text, fact)
+    else:
+        events = () if truth.timeline is None else truth.timeline.events
+        others = PLACES if fact in PLACES else (*labels, *(event.label for event in events))
+        wanted = (fact,) if isinstance(fact, str) else fact
+        counts = order_correct(text, wanted, vocabulary=others)
+    return counts, float(counts.correct)
+
+
+def _timed(text: str, seconds: float) -> tuple[AnswerCounts, float]:
+    """Several times (a range, two answers) are none."""
+    times = find_times(text)
+    if len(times) != 1:
+        return AnswerCounts(0, 1, 1), 0.0
+    near = max(NEAR_S, NEAR_SHARE * abs(seconds))
+    off = abs(times[0].value - seconds)
+    reward = min(1.0, max(0.0, 2.0 - (off - _EDGE_S) / near))
+    return AnswerCounts(int(off <= near + _EDGE_S), 1), reward

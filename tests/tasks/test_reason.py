@@ -1,0 +1,68 @@
+"""The score of answers that follow from a timeline: each kind of fact, and answers that hedge."""
+
+from __future__ import annotations
+
+import pytest
+
+from moss_audio.result import Event, Timeline
+from moss_audio.tasks import get_task
+from moss_audio.tasks.reason import Derived, Fact, thought_timeline, told
+
+HEARD = Timeline((Event("dog barking", 0.4, 1.0), Event("bell", 2.0, 4.0)), 5.0)
+THOUGHT = "0.4 - 1.0: dog barking\n2.0 - 4.0: bell\nends 1.0, starts 2.0: 2.0 - 1.0 = 1.0"
+
+
+def _reward(text: str, fact: Fact) -> float:
+    task = get_task("reason")
+    reward: float = task.score(task.parse(text, 5.0), Derived(fact, HEARD)).reward
+    return reward
+
+
+@pytest.mark.parametrize(
+    "fact", ["dog barking", ("bell", "dog barking"), "before", 1.9, 12.0, 3, 1, 0, True, False]
+)
+def test_what_is_told_is_right_with_and_without_a_thought(fact: Fact) -> None:
+    assert _reward(told(fact), fact) == 1.0
+    assert _reward(f"<think>\n{THOUGHT}\n</think>\n\n{told(fact)}", fact) == 1.0
+
+
+@pytest.mark.parametrize(
+    ("text", "fact"),
+    [
+        ("Bell.", "dog barking"),
+        ("The bell or the dog barking.", "bell"),
+        ("Dog barking, bell.", ("bell", "dog barking")),
+        ("Bell.", ("bell", "dog barking")),
+        ("Before, during or after.", "during"),
+        ("1 to 9 seconds.", 1.9),
+        ("1.9 or 4.0 seconds.", 1.9),
+        ("1.1 seconds.", 1.9),
+        ("Some time.", 1.9),
+        ("Two or three.", 3),
+        ("Yes and no.", True),
+        ("No, yes.", True),
+        ("Not sure, yes.", True),
+        ("", True),
+        ("", "bell"),
+        (f"<think>\n{THOUGHT}\nyes\n", True),  # never closed
+        (f"<think>\n{THOUGHT}\nthe bell\n</think>\n\n", "bell"),  # in the thought alone
+    ],
+)
+def test_hedging_and_silence_are_worth_nothing(text: str, fact: Fact) -> None:
+    assert _reward(text, fact) == 0.0
+
+
+def test_seconds_are_worth_less_from_the_tolerance_on_and_nothing_at_twice_of_it() -> None:
+    rewards = [_reward(f"{t:.2f} s", 2.0) for t in (2.3, 1.7, 2.45, 2.6)]
+    assert rewards == pytest.approx([1, 1, 0.5, 0], abs=1e-6)
+    assert _reward("21 seconds", 20.0) == _reward("22 s", 20.0) == 1.0  # a tenth of it
+
+
+def test_the_thoughts_timeline_is_counted_beside_the_answer() -> None:
+    task = get_task("reason")
+    right = task.parse(f"<think>\n{THOUGHT}\n</think>\n\nBell.", 5.0)
+    score = task.score(right, Derived("dog barking", HEARD))
+    assert (score.reward, score.counts["events"].f1) == (0.0, 1.0)
+    unheard = task.score(task.parse("Bell.", 5.0), Derived("bell", HEARD))
+    assert (unheard.reward, unheard.counts["events"].f1) == (1.0, 0.0)
+    assert thought_timeline(THOUGHT, 5.0).events == HEARD.events
