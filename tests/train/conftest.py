@@ -34,9 +34,10 @@ def _exact_arithmetic(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     torch.set_num_threads(threads)
 
 
-def tiny_config() -> MossAudioConfig:
-    """Audio ids just past the tokenizer, the last rows of the embedding, as in nano."""
-    tokenizer = tiny_tokenizer()
+def tiny_config(*, think_tokens: bool = True, heads: int = 4) -> MossAudioConfig:
+    """Audio ids just past the tokenizer, the last rows of the embedding, as in nano. (ONNX Runtime
+    wants heads of 16 or more: 2 of them.)"""
+    tokenizer = tiny_tokenizer(think_tokens=think_tokens)
     size, end = len(tokenizer), tokenizer.convert_tokens_to_ids("<|im_end|>")
     return MossAudioConfig(
         audio_config={
@@ -57,8 +58,8 @@ def tiny_config() -> MossAudioConfig:
             "hidden_size": 32,
             "intermediate_size": 48,
             "num_hidden_layers": 3,
-            "num_attention_heads": 4,
-            "num_key_value_heads": 2,
+            "num_attention_heads": heads,
+            "num_key_value_heads": heads // 2,
             "max_position_embeddings": 2048,
             "bos_token_id": end,
             "eos_token_id": end,
@@ -73,10 +74,10 @@ def tiny_config() -> MossAudioConfig:
     )
 
 
-def write_model(folder: Path) -> Path:
+def write_model(folder: Path, *, think_tokens: bool = True, heads: int = 4) -> Path:
     """A folder as `nano.build` writes it, parts in float16 so that loading them is exact."""
     folder.mkdir(parents=True)
-    config = tiny_config()
+    config = tiny_config(think_tokens=think_tokens, heads=heads)
     torch.manual_seed(0)
     model = MossAudioModel(config)
     state = {name: tensor.detach() for name, tensor in model.state_dict().items()}
@@ -96,7 +97,7 @@ def write_model(folder: Path) -> Path:
     save_packed(folder / nano.TRAINED_FILE, {n: (t, 16) for n, t in trained.items()})
     config.save_pretrained(folder)
     build.write_processor_config(config, folder)
-    tiny_tokenizer().save_pretrained(folder)
+    tiny_tokenizer(think_tokens=think_tokens).save_pretrained(folder)
     parts = {"fixed": [nano.ENCODER_FILE, nano.DECODER_FILE], "trained": nano.TRAINED_FILE}
     (folder / PARTS_FILE).write_text(json.dumps(parts))
     return folder

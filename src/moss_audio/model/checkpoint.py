@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, replace
 from functools import cached_property
+from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
@@ -49,6 +50,8 @@ class Parts:
     Attributes:
         fixed: files of the parts that never change.
         trained: the file of everything that training replaces.
+        base: another embedded checkpoint, whose parts are this one's but for what `trained` has in
+            their place: "nano", or a path from this folder on. There are no `fixed` parts then.
         window_s: the longest clip in seconds that the checkpoint was trained on.
         times: how its word times are best found (`Checkpoint.times`).
     """
@@ -57,6 +60,18 @@ class Parts:
     trained: str
     window_s: float = 15.0
     times: str = "written"
+    base: str | None = None
+
+
+@dataclass(frozen=True)
+class PartFiles:
+    """The files that an embedded checkpoint's parts are in: `fixed` ones, and `trained` ones, of
+    which a later one has a tensor in the place of an earlier one's. `folders`: its own, and those
+    that it is based on."""
+
+    fixed: tuple[Path, ...]
+    trained: tuple[Path, ...]
+    folders: tuple[Path, ...]
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,6 +128,8 @@ class Checkpoint:
         folder = local or _download(str(source), revision, cache_dir, token, local_files_only)
         state = _state(folder)  # before anything is read
         parts = read_parts(folder) if is_embedded(folder) else None
+        if parts is not None and parts.base is not None:
+            state = _states(part_files(folder).folders)
         processor = _read_json(folder / PROCESSOR_FILE)
         values = _read_config(folder)
         return cls(
@@ -193,7 +210,8 @@ class Checkpoint:
         """
         if self.parts is None:
             return weight_files(self.folder)
-        return [self.folder / name for name in (*self.parts.fixed, self.parts.trained)]
+        files = part_files(self.folder)
+        return [*files.fixed, *files.trained]
 
     @cached_property
     def fingerprint(self) -> str:
@@ -203,8 +221,11 @@ class Checkpoint:
             CheckpointError: if a file has changed since the checkpoint was opened: the hash would
                 be that of another model than the one in use.
         """
-        digest = folder_hash(self.folder)
-        if _state(self.folder) != self._state:
+        based = self.parts is not None and self.parts.base is not None
+        folders = part_files(self.folder).folders if based else (self.folder,)
+        hashes = [folder_hash(folder) for folder in folders]
+        digest = hashes[0] if len(hashes) == 1 else sha256("".join(hashes).encode()).hexdigest()
+        if _states(folders) != self._state:
             raise CheckpointError(
                 f"{self.folder}: its files have changed since it was loaded; load it again"
             )
@@ -276,14 +297,40 @@ def read_parts(folder: Path) -> Parts:
 
     def parts() -> Parts:
         values = json.loads(path.read_text(encoding="utf-8"))
+        base = values.get("base")
         return Parts(
-            tuple(str(name) for name in values["fixed"]),
+            () if base is not None else tuple(str(name) for name in values["fixed"]),
             str(values["trained"]),
             float(values.get("window_s", Parts.window_s)),
             str(values.get("times", Parts.times)),
+            None if base is None else str(base),
         )
 
     return _undamaged(path, parts, "reinstall or rebuild it")
+
+
+def part_files(folder: Path) -> PartFiles:
+    """The files of an embedded checkpoint, those of its base included.
+
+    Raises:
+        CheckpointError: if a `parts.json` is damaged, or a base is not there or based on itself.
+    """
+    folders, trained, parts = [folder], [folder / read_parts(folder).trained], read_parts(folder)
+    while parts.base is not None:
+        here = folders[-1]
+        base = embedded_folder() if parts.base == EMBEDDED else (here / parts.base).resolve()
+        if not is_embedded(base):
+            raise CheckpointError(
+                f"{here / PARTS_FILE}: its base {parts.base!r} is no embedded checkpoint; put it "
+                "back there"
+            )
+        if any(base.samefile(one) for one in folders):
+            raise CheckpointError(f"{here / PARTS_FILE}: its base {parts.base!r} leads to itself")
+        parts = read_parts(base)
+        folders.append(base)
+        trained.insert(0, base / parts.trained)
+    fixed = tuple(folders[-1] / name for name in parts.fixed)
+    return PartFiles(fixed, tuple(trained), tuple(folders))
 
 
 def weight_files(folder: Path) -> list[Path]:
@@ -363,6 +410,10 @@ def _state(folder: Path) -> State:
                 yield path.name, stat.st_size, stat.st_mtime_ns
 
     return tuple(stats())
+
+
+def _states(folders: Sequence[Path]) -> State:
+    return tuple(entry for folder in folders for entry in _state(folder))
 
 
 def _window_s(folder: Path, processor: dict[str, Any]) -> float | None:

@@ -5,7 +5,7 @@ Shared by every stage whose loss goes through the decoder; which parts learn is 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -38,6 +38,8 @@ class AnswerObjective(Objective):
             `model.`).
         rows: learn the embeddings of the audio ids, as a table of their own `[3, H]`; for a
             decoder whose embedding is frozen.
+        think_ids: ids of the think marks whose rows learn, in the embedding and in the head that
+            is tied to it, as a table of their own `[2, H]`; likewise.
     """
 
     def __init__(
@@ -48,14 +50,14 @@ class AnswerObjective(Objective):
         rates: Mapping[str, float],
         *,
         rows: bool,
+        think_ids: Sequence[int] = (),
     ) -> None:
         super().__init__(model)
         self.dtype, self._rates = dtype, dict(rates)
         self.audio_ids = [spec.audio_token_id, spec.audio_start_id, spec.audio_end_id]
-        self.rows: nn.Parameter | None = None
-        if rows:
-            table = model.get_parameter(EMBEDDING)[self.audio_ids]
-            self.rows = nn.Parameter(table.detach().float().clone())
+        self.think_ids = list(think_ids)
+        self.rows = _table(model, self.audio_ids) if rows else None
+        self.think = _table(model, self.think_ids) if think_ids else None
         if next(model.parameters()).device.type == "cpu" and not torch.cuda.is_available():
             use_packed_attention(model.language_model)
         self.encoder_learns = any(p.requires_grad for p in model.audio_encoder.parameters())
@@ -91,13 +93,33 @@ class AnswerObjective(Objective):
             return self.model.audio_encoder(data, lengths, longest), heard
 
     def embed(self, ids: torch.Tensor) -> torch.Tensor:
-        """Embeddings `[R, L, H]`; of the audio ids' the learnt rows."""
+        """Embeddings `[R, L, H]`; of the audio ids and the think marks the learnt rows."""
         embedding = self.model.get_parameter(EMBEDDING)
         embeds = F.embedding(ids, embedding)
-        if self.rows is not None:
-            for row, audio_id in zip(self.rows.to(embeds.dtype), self.audio_ids, strict=True):
-                embeds = torch.where((ids == audio_id)[..., None], row, embeds)
+        for rows, row_ids in ((self.rows, self.audio_ids), (self.think, self.think_ids)):
+            if rows is not None:
+                for row, row_id in zip(rows.to(embeds.dtype), row_ids, strict=True):
+                    embeds = torch.where((ids == row_id)[..., None], row, embeds)
         return embeds
+
+    def logits(self, hidden: torch.Tensor) -> torch.Tensor:
+        """The head's `[N, V]` of `[N, H]`, with the learnt rows of the think marks."""
+        logits: torch.Tensor = self.model.lm_head(hidden)
+        if self.think is None:
+            return logits
+        ids = torch.tensor(self.think_ids, device=logits.device)
+        return logits.index_copy(1, ids, F.linear(hidden, self.think).to(logits.dtype))
+
+    def in_place(self, table: torch.Tensor) -> torch.Tensor:
+        """An embedding `[V, H]` with the learnt rows in their places; the same where none learn."""
+        learnt = [(self.rows, self.audio_ids), (self.think, self.think_ids)]
+        if all(rows is None for rows, _ in learnt):
+            return table
+        table = table.clone()
+        for rows, ids in learnt:
+            if rows is not None:
+                table[ids] = rows.detach().to(table.dtype)
+        return table
 
     def borders(self, batch: Batch) -> dict[str, Any]:
         """What tells the decoder where samples begin and end, beside the positions."""
@@ -125,7 +147,7 @@ class AnswerObjective(Objective):
         # logits only where there is a label: the head is a fifth of a small model
         labels = F.pad(batch.labels[:, 1:], (0, 1), value=IGNORE)  # each where it is predicted
         learnt = labels != IGNORE
-        return self.model.lm_head(hidden[learnt]), labels[learnt], unused.float()
+        return self.logits(hidden[learnt]), labels[learnt], unused.float()
 
     def answer_loss(
         self, batch: Batch, features: AudioFeatures, heard: bool, count: torch.Tensor
@@ -140,3 +162,8 @@ class AnswerObjective(Objective):
         with mixed_precision(batch.input_ids.device, self.dtype):
             features = self.model.adapt(encoded)
             return self.answer_loss(batch, features, heard, counts[0]).reshape(1)
+
+
+def _table(model: MossAudioModel, ids: Sequence[int]) -> nn.Parameter:
+    """Rows of the embedding as a table of their own, float32."""
+    return nn.Parameter(model.get_parameter(EMBEDDING)[list(ids)].detach().float().clone())

@@ -19,7 +19,7 @@ from pathlib import Path
 import torch
 
 from moss_audio.errors import MossAudioError
-from moss_audio.model.checkpoint import is_embedded, read_parts
+from moss_audio.model.checkpoint import is_embedded, part_files
 from moss_audio.model.modeling import MossAudioModel
 from moss_audio.model.nano.parts import load_trained
 from moss_audio.train.export import SHIPPED_BITS, PackedBits, write_parts, write_plain
@@ -86,12 +86,11 @@ def _shares(folders: Sequence[Path], weights: Sequence[float]) -> list[float]:
 
 def _check_fixed(first: Path, folder: Path) -> None:
     """The trained parts of two folders mean the same only beside the same fixed parts."""
-    names = read_parts(first).fixed
-    if names != read_parts(folder).fixed:
+    ours, others = part_files(first).fixed, part_files(folder).fixed
+    if [path.name for path in ours] != [path.name for path in others]:
         raise MossAudioError(f"{folder}: other fixed parts than {first} has")
-    for name in names:
-        mine, theirs = first / name, folder / name
-        if folder != first and not filecmp.cmp(mine, theirs, shallow=False):
+    for mine, theirs in zip(ours, others, strict=True):
+        if mine != theirs and not filecmp.cmp(mine, theirs, shallow=False):
             raise MossAudioError(f"{theirs}: differs from {mine}; they were built apart")
 
 

@@ -9,14 +9,21 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
 
 from moss_audio.errors import MossAudioError
-from moss_audio.model.checkpoint import PROCESSOR_FILE, Checkpoint, is_embedded, read_parts
+from moss_audio.files import write_atomic
+from moss_audio.model.checkpoint import (
+    PROCESSOR_FILE,
+    Checkpoint,
+    is_embedded,
+    part_files,
+    read_parts,
+)
 from moss_audio.model.modeling import MossAudioModel
 from moss_audio.model.nano.parts import (
     AUDIO_ROWS,
@@ -24,13 +31,16 @@ from moss_audio.model.nano.parts import (
     HEAD,
     LORA_DOWN,
     LORA_UP,
+    THINK_ROWS,
     load_trained,
 )
 from moss_audio.model.nano.quantize import BITS, save_packed
+from moss_audio.model.nano.thinking import base_name, write_parts_file
 from moss_audio.model.output import replaced_folder
 from moss_audio.train.lora import is_lora, pairs, plain_name
 
-ROWS = "rows"  # an objective's parameter: embeddings of the audio ids [3, H]
+# An objective's parameters: rows of the audio ids [3, H] and of the think marks [2, H].
+ROWS, THINK = "rows", "think"
 MODEL = "model."  # prefix of an objective's model
 
 EMBEDDED_DTYPE = torch.bfloat16  # of the plain folder made from packed parts
@@ -56,8 +66,8 @@ class PackedBits:
                 raise MossAudioError(f"{name}_bits must be one of {(*BITS, 16)}")
 
     def of(self, name: str, tensor: torch.Tensor) -> int:
-        """For one tensor: vectors and the audio rows are never rounded."""
-        if tensor.ndim == 1 or name == AUDIO_ROWS:
+        """For one tensor: vectors and appended rows are never rounded."""
+        if tensor.ndim == 1 or name in (AUDIO_ROWS, THINK_ROWS):
             return 16
         if name.endswith((LORA_DOWN, LORA_UP)):
             return self.lora
@@ -77,8 +87,9 @@ def model_weights(weights: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor
         for name, tensor in weights.items()
         if name.startswith(MODEL)
     }
-    if ROWS in weights:
-        found[AUDIO_ROWS] = weights[ROWS]
+    for own, stored in ((ROWS, AUDIO_ROWS), (THINK, THINK_ROWS)):
+        if own in weights:
+            found[stored] = weights[own]
     return found
 
 
@@ -121,12 +132,16 @@ def write_result(
     return output
 
 
-def _stored_bits(path: Path) -> dict[str, int]:
+def _stored_bits(*paths: Path) -> dict[str, int]:
+    """Bits of each tensor; of a name in several files those of the last."""
     from safetensors import safe_open
 
-    with safe_open(path, framework="pt") as file:
-        index = json.loads((file.metadata() or {})["index"])
-    return {name: int(entry["bits"]) for name, entry in index.items()}
+    found: dict[str, int] = {}
+    for path in paths:
+        with safe_open(path, framework="pt") as file:
+            index = json.loads((file.metadata() or {})["index"])
+        found |= {name: int(entry["bits"]) for name, entry in index.items()}
+    return found
 
 
 def _write_packed(
@@ -137,14 +152,16 @@ def _write_packed(
     bits: PackedBits,
     continued: bool,
 ) -> None:
-    old, old_bits = load_trained(source), _stored_bits(source / read_parts(source).trained)
+    old, old_bits = load_trained(source), _stored_bits(*part_files(source).trained)
     decoder = {n: t for n, t in named.items() if n.startswith(_DECODER) and not is_lora(n)}
     if decoder:  # it learnt as a whole, with the LoRA that was merged into it
         old = {name: tensor for name, tensor in old.items() if not name.startswith(_DECODER)}
-        rows = old[AUDIO_ROWS].shape[0]
         named = {n: t for n, t in named.items() if n not in decoder and n != HEAD}
-        named[AUDIO_ROWS] = decoder[EMBEDDING][-rows:]
-        decoder[EMBEDDING] = decoder[EMBEDDING][:-rows]
+        for name in (THINK_ROWS, AUDIO_ROWS):  # the last ones first
+            rows = len(old.get(name, ()))
+            if rows:
+                named[name] = decoder[EMBEDDING][-rows:]
+                decoder[EMBEDDING] = decoder[EMBEDDING][:-rows]
     parts = {name: (tensor, old_bits[name]) for name, tensor in old.items()}
     for name, tensor in named.items():
         if not is_lora(name):
@@ -166,10 +183,10 @@ def _write_packed(
 def _requantised(source: Path, decoder: Mapping[str, torch.Tensor]) -> dict[str, Packable]:
     """File name -> tensors of the fixed parts that hold `decoder`, in the bits of before."""
     files: dict[str, Packable] = {}
-    for file in read_parts(source).fixed if decoder else ():
-        bits = _stored_bits(source / file)
+    for path in part_files(source).fixed if decoder else ():
+        bits = _stored_bits(path)
         if decoder.keys() & bits.keys():
-            files[file] = {name: (decoder[name], stored) for name, stored in bits.items()}
+            files[path.name] = {name: (decoder[name], stored) for name, stored in bits.items()}
     return files
 
 
@@ -177,17 +194,46 @@ def write_parts(
     source: Path, output: Path, parts: Packable, fixed: Mapping[str, Packable] = _NOTHING
 ) -> None:
     """An embedded folder with the files of `source`, but for its trained parts: by name, each with
-    the bits to store it in. `fixed`: new contents of files of fixed parts."""
-    trained = read_parts(source).trained
-    if output.resolve() == source.resolve() and not fixed:
-        save_packed(output / trained, parts)
+    the bits to store it in. Where `source` has a base, so has the result, and holds only what
+    differs from it. `fixed`: new contents of files of fixed parts; the result has no base then.
+    """
+    own = read_parts(source)
+    files = part_files(source)
+    based = own.base is not None and not fixed and _covers(files.folders[1], parts)
+    if based:
+        parts = _beside(files.folders[1], parts)
+    if output.resolve() == source.resolve() and not fixed and based == (own.base is not None):
+        save_packed(output / own.trained, parts)
         return
+    weights = {path.name for path in (*files.fixed, *files.trained)}
     with replaced_folder(output) as folder:
         for path in source.iterdir():
-            if path.is_file() and path.name != trained and path.name not in fixed:
+            if path.is_file() and path.name not in weights:
                 shutil.copy2(path, folder / path.name)
-        for name, content in {**fixed, trained: parts}.items():
+        if based:
+            write_parts_file(folder, own, base_name(files.folders[1], output))
+        for path in () if based else files.fixed:
+            if path.name not in fixed:
+                shutil.copy2(path, folder / path.name)
+        if own.base is not None and not based:
+            write_parts_file(folder, replace(own, fixed=tuple(path.name for path in files.fixed)))
+        for name, content in {**fixed, own.trained: parts}.items():
             save_packed(folder / name, content)
+
+
+def _covers(base: Path, parts: Packable) -> bool:
+    """Whether everything that a base holds is among the parts: else it would come back."""
+    return load_trained(base).keys() <= parts.keys()
+
+
+def _beside(base: Path, parts: Packable) -> Packable:
+    """The parts that are not stored in a base as they are."""
+    stored, bits = load_trained(base), _stored_bits(*part_files(base).trained)
+    return {
+        name: (tensor, own)
+        for name, (tensor, own) in parts.items()
+        if bits.get(name) != own or not torch.equal(stored[name], tensor.float().cpu())
+    }
 
 
 def write_plain(
@@ -206,6 +252,8 @@ def write_plain(
                 config = model.config
                 ids = [config.audio_token_id, config.audio_start_id, config.audio_end_id]
                 state[EMBEDDING][ids] = tensor.float()  # a tied head is the same tensor
+            elif name == THINK_ROWS:
+                state[EMBEDDING][-len(tensor) :] = tensor.float()
             elif not is_lora(name):
                 state[name].copy_(tensor)
         for name, down, up in pairs(named, scaling):
@@ -237,6 +285,15 @@ def _carry_habits(source: Path, target: Path) -> None:
     if checkpoint.thinks:
         said["thinks"] = True
     if said:
-        path = target / PROCESSOR_FILE
-        values = json.loads(path.read_text(encoding="utf-8"))
-        path.write_text(json.dumps({**values, **said}, indent=2) + "\n", encoding="utf-8")
+        _say(target, said)
+
+
+def set_thinks(folder: Path, thinks: bool) -> None:
+    """Let a checkpoint think, or not, where nobody says otherwise."""
+    _say(folder, {"thinks": thinks})
+
+
+def _say(folder: Path, said: Mapping[str, object]) -> None:
+    path = folder / PROCESSOR_FILE
+    values = json.loads(path.read_text(encoding="utf-8"))
+    write_atomic(path, json.dumps({**values, **said}, indent=2) + "\n")

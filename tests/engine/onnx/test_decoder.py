@@ -45,6 +45,9 @@ class StateSource:
         out: np.ndarray = self._state[name].numpy()
         return out
 
+    def rows_beyond(self) -> list[np.ndarray]:
+        return []
+
     def linear(self, name: str) -> Linear:
         bias = name.removesuffix("weight") + "bias"
         return Linear(self.array(name), bias=self.array(bias) if bias in self._state else None)

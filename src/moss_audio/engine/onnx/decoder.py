@@ -38,9 +38,15 @@ def present(name: str) -> str:
 
 
 def decoder_graph(
-    sizes: ModelSizes, source: WeightSource, head: Linear, *, accuracy_level: int
+    sizes: ModelSizes,
+    source: WeightSource,
+    head: Linear,
+    *,
+    accuracy_level: int,
+    beyond: np.ndarray | None = None,
 ) -> Graph:
-    """The graph of one pass, which ends in `head`.
+    """The graph of one pass, which ends in `head`, and the rows `beyond` it `[n, H]` where there
+    are some; V counts both.
 
     Inputs:
         embeds `[B, L, H]`; deepstack `[n_deepstack, B, L, H]` (or ones in place of B, L and H),
@@ -78,8 +84,13 @@ def decoder_graph(
     hidden = graph.op("Gather", graph.op("Add", hidden, added or ""), WANTED, axis=0)
     hidden = layers.norm(hidden, "language_model.norm.weight")
     logits = linear(graph, hidden, HEAD, head, accuracy_level=accuracy_level)
-    graph.op("Identity", logits, name=LOGITS)
-    graph.output(LOGITS, "float32", ["wanted", head.shape[0]])
+    if beyond is None:
+        graph.op("Identity", logits, name=LOGITS)
+    else:
+        more = graph.op("Gemm", hidden, graph.give(f"{HEAD}.beyond", beyond), transB=1)
+        graph.op("Concat", logits, more, name=LOGITS, axis=-1)
+    n_logits = head.shape[0] + (0 if beyond is None else len(beyond))
+    graph.output(LOGITS, "float32", ["wanted", n_logits])
     return graph
 
 

@@ -31,7 +31,7 @@ from moss_audio.engine.onnx.weights import quantize
 from moss_audio.errors import CheckpointError, MossAudioError
 from moss_audio.files import MODEL_SUFFIXES
 from moss_audio.model.checkpoint import EXPORTED, INDEX_FILE, PARTS_FILE, PROCESSOR_FILE, Checkpoint
-from moss_audio.model.nano.parts import AUDIO_ROWS, EMBEDDING
+from moss_audio.model.nano.parts import EMBEDDING
 from moss_audio.model.output import replaced_folder
 from moss_audio.model.weights import check_weights, expected_shapes
 
@@ -186,12 +186,12 @@ def _reader(checkpoint: Checkpoint) -> tuple[dict[str, tuple[int, ...]], Rows]:
 
 
 def _merged(source: NanoSource, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, np.ndarray]:
-    """The weights of an embedded checkpoint in full, its updates and audio rows in place."""
+    """The weights of an embedded checkpoint in full, its updates and appended rows in place."""
     whole = {
         name: source.linear(name).rows() if len(shape) == 2 else source.array(name)
         for name, shape in shapes.items()
     }
-    whole[EMBEDDING] = np.concatenate([whole[EMBEDDING], source.array(AUDIO_ROWS)])
+    whole[EMBEDDING] = np.concatenate([whole[EMBEDDING], *source.rows_beyond()])
     return whole
 
 

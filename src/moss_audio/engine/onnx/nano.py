@@ -12,14 +12,14 @@ import numpy as np
 
 from moss_audio.engine.onnx.weights import BLOCK, Blocks, Linear, LowRank
 from moss_audio.errors import CheckpointError
-from moss_audio.model.checkpoint import read_parts
+from moss_audio.model.checkpoint import part_files
 from moss_audio.model.nano.packed import Packed, PackedFile, unpacked
-from moss_audio.model.nano.parts import LORA_DOWN, LORA_UP
+from moss_audio.model.nano.parts import AUDIO_ROWS, LORA_DOWN, LORA_UP, THINK_ROWS
 
 
 class NanoSource:
-    """`WeightSource` of an embedded checkpoint. Its embedding has no rows for the audio ids: those
-    are the array `AUDIO_ROWS`.
+    """`WeightSource` of an embedded checkpoint. Its embedding has no rows for the audio ids and the
+    think marks: those are the arrays `AUDIO_ROWS` and `THINK_ROWS`.
 
     Raises:
         CheckpointError: if a part is missing or damaged.
@@ -27,15 +27,19 @@ class NanoSource:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        parts = read_parts(folder)
+        files = part_files(folder)
         self._stored: dict[str, PackedFile] = {}  # where each weight is
-        for file in (*parts.fixed, parts.trained):
-            packed = PackedFile(folder / file)
+        for file in (*files.fixed, *files.trained):
+            packed = PackedFile(file)
             self._stored |= dict.fromkeys(packed, packed)
 
     def array(self, name: str) -> np.ndarray:
         """A tensor as float32."""
         return unpacked(self._get(name))
+
+    def rows_beyond(self) -> list[np.ndarray]:
+        """Float32 `[n, H]`: the rows behind those of the embedding, in their order."""
+        return [self.array(name) for name in (AUDIO_ROWS, THINK_ROWS) if name in self._stored]
 
     def linear(self, name: str) -> Linear:
         """The layer of a weight `[N, K]`, with its bias where it has one."""

@@ -21,7 +21,7 @@ from moss_audio.engine.onnx.source import WeightSource
 from moss_audio.engine.onnx.weights import Linear
 from moss_audio.engine.prompts import EncodedClip, HashedClip
 from moss_audio.engine.runner import AudioRows, Piece
-from moss_audio.model.nano.parts import AUDIO_ROWS, EMBEDDING, HEAD
+from moss_audio.model.nano.parts import EMBEDDING, HEAD
 from moss_audio.model.sizes import ModelSizes
 
 _MEMORY_BYTES = 2**30  # keys and values of all sequences that are decoded together
@@ -66,13 +66,18 @@ class OnnxRunner:
         self.description = f"onnx {bits} bits, {threads} thread{'s' * (threads > 1)}"
         table = source.linear(EMBEDDING)
         head = table if sizes.tied else source.linear(HEAD)
-        graph = decoder_graph(sizes, source, head, accuracy_level=accuracy_level)
+        self._suppressed = [sizes.audio_token_id, sizes.audio_start_id, sizes.audio_end_id]
+        self._embedding = _Embedding(table, source.rows_beyond())
+        # think marks are generated, audio ids never: of those alone the head needs no rows
+        ids = range(self._embedding.n_rows, self._embedding.n_all)
+        generated = not set(ids) <= set(self._suppressed)
+        beyond = self._embedding.beyond if generated else None
+        self._n_logits = self._embedding.n_all if generated else self._embedding.n_rows
+        graph = decoder_graph(sizes, source, head, accuracy_level=accuracy_level, beyond=beyond)
         self._decoder = session(graph, threads, optimize=False)  # it is written as it is fastest
         self._encoder = OnnxEncoder(sizes, source, threads)
-        self._embedding = _Embedding(table, sizes, source)
         self._table = Table(self._decoder, sizes.decoder)
         self._encoded = EncodedClips(self.chunk_frames)
-        self._suppressed = [sizes.audio_token_id, sizes.audio_start_id, sizes.audio_end_id]
 
     def encode(self, clips: Sequence[HashedClip], *, keep: bool) -> list[EncodedClip]:
         """Encodings of clips, kept from before or computed; `keep` them for later calls."""
@@ -186,7 +191,7 @@ class OnnxRunner:
         if self._sizes.n_deepstack:
             none = np.zeros((self._sizes.n_deepstack, 1, 1, 1), np.float32)
             inputs[decoder.DEEPSTACK] = none if deepstack is None else deepstack
-        logits = np.empty((len(wanted), self._embedding.n_rows), np.float32)
+        logits = np.empty((len(wanted), self._n_logits), np.float32)
         for name, value in inputs.items():
             binding.bind_ortvalue_input(name, ort.OrtValue.ortvalue_from_numpy(value))
         binding.bind_ortvalue_output(decoder.LOGITS, ort.OrtValue.ortvalue_from_numpy(logits))
@@ -219,22 +224,22 @@ class OnnxLogits:
 
 
 class _Embedding:
-    """Embeddings of ids. Nano keeps those of the audio ids apart, behind the public table."""
+    """Embeddings of ids. Nano keeps those of the audio ids and of the think marks apart, behind the
+    public table: `beyond` `[n, H]`."""
 
-    def __init__(self, table: Linear, sizes: ModelSizes, source: WeightSource) -> None:
+    def __init__(self, table: Linear, beyond: list[np.ndarray]) -> None:
         self._table = table
         self.n_rows = table.shape[0]
-        self._beyond = None
-        if self.n_rows < sizes.decoder.vocab_size:
-            self._beyond = source.array(AUDIO_ROWS)
+        self.beyond = np.concatenate(beyond) if beyond else None
+        self.n_all = self.n_rows + (0 if self.beyond is None else len(self.beyond))
 
     def rows(self, ids: np.ndarray) -> np.ndarray:
         """Float32 `[n, H]` of ids `[n]`."""
-        if self._beyond is None:
+        if self.beyond is None:
             return np.array(self._table.rows(ids))
         rows = self._table.rows(np.minimum(ids, self.n_rows - 1))
         beyond = ids >= self.n_rows
-        rows[beyond] = self._beyond[ids[beyond] - self.n_rows]
+        rows[beyond] = self.beyond[ids[beyond] - self.n_rows]
         return rows
 
 

@@ -25,6 +25,9 @@ class WeightSource(Protocol):
     def linear(self, name: str) -> Linear:
         """The layer of a weight `[N, K]`, with its bias where it has one."""
 
+    def rows_beyond(self) -> list[np.ndarray]:
+        """Float32 `[n, H]`: rows behind those of the stored embedding, in their order."""
+
 
 class Tensors:
     """The tensors of safetensors files as they are stored, mapped into memory: read when used.
@@ -103,6 +106,10 @@ class FileSource:
         bias = name.removesuffix("weight") + "bias"
         return Linear(self._weight(name), bias=self.array(bias) if bias in self._tensors else None)
 
+    def rows_beyond(self) -> list[np.ndarray]:
+        """None: the embedding is whole."""
+        return []
+
     def _weight(self, name: str) -> np.ndarray | Blocks:
         codes, scales, zeros = (f"{name}:{part}" for part in ("codes", "scales", "zeros"))
         if codes not in self._tensors:
@@ -126,3 +133,6 @@ class InBits:
 
     def linear(self, name: str) -> Linear:
         return self._source.linear(name).as_bits(self._bits)
+
+    def rows_beyond(self) -> list[np.ndarray]:
+        return self._source.rows_beyond()

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from moss_audio.errors import CheckpointError
-from moss_audio.model.checkpoint import read_parts
+from moss_audio.model.checkpoint import part_files
 from moss_audio.model.nano.packed import PackedFile
 
 if TYPE_CHECKING:  # the names below are also for those who have no torch
@@ -19,6 +19,7 @@ TRAINED_FILE = "trained.safetensors"
 EMBEDDING = "language_model.embed_tokens.weight"
 HEAD = "lm_head.weight"
 AUDIO_ROWS = "audio_token_rows"  # embeddings of the audio ids, appended to the public table
+THINK_ROWS = "think_token_rows"  # of <think> and </think>, behind those; also rows of the head
 Shapes = Mapping[str, tuple[int, ...]]
 LORA_DOWN, LORA_UP = ".lora_down", ".lora_up"  # weight += up @ down
 
@@ -38,8 +39,8 @@ def load_parts(folder: Path, dtype: torch.dtype | None = None) -> dict[str, torc
     # what LoRA is added to is rounded once, after the sum; all else at once
     exact = {name.removesuffix(LORA_UP) for name in trained if name.endswith(LORA_UP)}
     fixed: dict[str, torch.Tensor] = {}
-    for file in read_parts(folder).fixed:
-        fixed.update(load_packed(folder / file, dtype, exact))
+    for file in part_files(folder).fixed:
+        fixed.update(load_packed(file, dtype, exact))
     return assemble(fixed, trained, dtype)
 
 
@@ -53,7 +54,10 @@ def load_trained(folder: Path) -> dict[str, torch.Tensor]:
 
     from moss_audio.model.nano.quantize import load_packed
 
-    return load_packed(folder / read_parts(folder).trained, torch.float32)
+    trained: dict[str, torch.Tensor] = {}
+    for file in part_files(folder).trained:
+        trained |= load_packed(file, torch.float32)
+    return trained
 
 
 def assembled_shapes(fixed: Shapes, trained: Shapes) -> dict[str, tuple[int, ...]]:
@@ -76,10 +80,10 @@ def assembled_shapes(fixed: Shapes, trained: Shapes) -> dict[str, tuple[int, ...
                     f"{TRAINED_FILE}: {name} {list(shape)} times {list(down)} does not fit a "
                     f"weight of {list(fixed[target])}"
                 )
-        elif name == AUDIO_ROWS:
+        elif name in (AUDIO_ROWS, THINK_ROWS):
             if EMBEDDING not in fixed:
                 raise CheckpointError(f"{DECODER_FILE}: missing {EMBEDDING}")
-            rows, width = fixed[EMBEDDING]
+            rows, width = shapes[EMBEDDING]
             if len(shape) != 2 or shape[1] != width:
                 raise CheckpointError(
                     f"{TRAINED_FILE}: {name} has shape {list(shape)}, expected [ids, {width}]"
@@ -98,18 +102,20 @@ def part_shapes(folder: Path) -> dict[str, tuple[int, ...]]:
     Raises:
         CheckpointError: if a part is missing, damaged, or does not fit the others.
     """
-    parts = read_parts(folder)
+    files = part_files(folder)
     fixed: dict[str, tuple[int, ...]] = {}
-    for file in parts.fixed:
-        fixed |= {name: t.shape for name, t in PackedFile(folder / file).items()}
-    trained = {name: t.shape for name, t in PackedFile(folder / parts.trained).items()}
+    trained: dict[str, tuple[int, ...]] = {}
+    for shapes, paths in ((fixed, files.fixed), (trained, files.trained)):
+        for path in paths:
+            shapes |= {name: t.shape for name, t in PackedFile(path).items()}
     return assembled_shapes(fixed, trained)
 
 
 def assemble(
     fixed: Mapping[str, torch.Tensor], trained: Mapping[str, torch.Tensor], dtype: torch.dtype
 ) -> dict[str, torch.Tensor]:
-    """One state dict under the model's names: LoRA merged, audio rows appended, head tied."""
+    """One state dict under the model's names: LoRA merged, rows of the audio and think ids
+    appended, head tied."""
     import torch
 
     assembled_shapes(*({n: tuple(t.shape) for n, t in part.items()} for part in (fixed, trained)))
@@ -119,10 +125,13 @@ def assemble(
             target = name.removesuffix(LORA_UP)
             delta = tensor.float() @ trained[target + LORA_DOWN].float()
             state[target] = (fixed[target].float() + delta).to(dtype)
-        elif name == AUDIO_ROWS:
-            state[EMBEDDING] = torch.cat([fixed[EMBEDDING].to(dtype), tensor.to(dtype)])
+        elif name in (AUDIO_ROWS, THINK_ROWS):
+            continue  # below, in their order
         elif not name.endswith(LORA_DOWN):
             state[name] = tensor.to(dtype)  # also a fixed weight that was trained further
+    rows = [trained[name].to(dtype) for name in (AUDIO_ROWS, THINK_ROWS) if name in trained]
+    if rows:
+        state[EMBEDDING] = torch.cat([fixed[EMBEDDING].to(dtype), *rows])
     if EMBEDDING in state:
         state[HEAD] = state[EMBEDDING]
     return state

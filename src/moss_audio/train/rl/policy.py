@@ -121,10 +121,7 @@ def merged_weights(objective: AnswerObjective, scaling: float) -> dict[str, torc
         for name, down, up in pairs(state, scaling):
             merged = weights[name].float() + up @ down
             weights[name] = merged.to(weights[name].dtype)
-        if objective.rows is not None:
-            table = weights[EMBEDDING].clone()
-            table[objective.audio_ids] = objective.rows.detach().to(table.dtype)
-            weights[EMBEDDING] = table
+        weights[EMBEDDING] = objective.in_place(weights[EMBEDDING])
     return weights
 
 
