@@ -10,7 +10,7 @@ import yaml
 
 from moss_audio.scenes.config import read_config
 from moss_audio.settings import load_config
-from moss_audio.train import align, dapo, encoder, pretrain, sft
+from moss_audio.train import align, cold_start, dapo, encoder, pretrain, sft
 from moss_audio.train.data import check_phases
 
 CONFIGS = Path(__file__).parents[2] / "configs"
@@ -35,6 +35,11 @@ def test_the_stages_of_micro_follow_one_another(stage: str) -> None:
         assert config.model == earlier.output
 
 
+def test_cold_start_of_micro_follows_fine_tuning() -> None:
+    config = load_config(CONFIGS / "micro" / "cold_start.yaml", cold_start.ColdStartConfig)
+    assert config.model == load_config(CONFIGS / "micro" / "sft.yaml", sft.SftConfig).output
+
+
 @pytest.mark.parametrize(
     ("name", "kind"),
     [
@@ -46,6 +51,8 @@ def test_the_stages_of_micro_follow_one_another(stage: str) -> None:
         ("v2-align", align.AlignConfig),
         ("v2-joint", sft.SftConfig),
         ("ablation", pretrain.PretrainConfig),
+        ("cold_start", cold_start.ColdStartConfig),
+        ("direct", sft.SftConfig),
     ],
 )
 def test_those_of_nano_are_read(name: str, kind: Any) -> None:

@@ -1,4 +1,4 @@
-"""`train encoder|align|pretrain|sft|dapo`: run or resume a stage that a YAML file describes."""
+"""`train STAGE`: run or resume a stage (`encoder` to `dapo`) that a YAML file describes."""
 
 from __future__ import annotations
 
@@ -36,6 +36,7 @@ def register(app: typer.Typer) -> None:
         (align, "nano"),
         (pretrain, "micro"),
         (sft, "nano"),
+        (cold_start, "nano"),
         (dapo, "micro"),
     ):
         name = stage.__name__
@@ -81,12 +82,22 @@ def sft(config: Config, changes: Changes = None) -> None:
     _end(stage.main(config, overrides))
 
 
+def cold_start(config: Config, changes: Changes = None) -> None:
+    """Learn to think before answering (reasoning cold start). Running the same command again
+    resumes."""
+    overrides = _overrides(changes)
+    from moss_audio.train import cold_start as stage
+
+    _end(stage.main(config, overrides))
+
+
 def dapo(config: Config, changes: Changes = None) -> None:
     """Learn from the worth of its own answers (DAPO). Running the same command again resumes."""
     overrides = _overrides(changes)
+    from moss_audio.data.reasoning import follows
     from moss_audio.train import dapo as stage
 
-    _end(stage.main(config, overrides))
+    _end(stage.main(config, overrides, follows))
 
 
 def average(

@@ -14,7 +14,7 @@ alignment loss can be added to the decoder's (`align_weight`).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -35,6 +35,7 @@ from moss_audio.train.export import (
     MODEL,
     ROWS,
     SHIPPED_BITS,
+    THINK,
     Form,
     PackedBits,
     packs,
@@ -161,6 +162,7 @@ def rates_of(config: SftConfig) -> Mapping[str, float]:
     """Peak learning rates by prefix of an objective's names."""
     return {
         ROWS: config.adapter_lr,
+        THINK: config.adapter_lr,
         MODEL + ADAPTER: config.adapter_lr,
         MODEL + MERGERS: config.adapter_lr,
         MODEL + ENCODER: config.lora_lr if config.encoder == "lora" else config.encoder_lr,
@@ -181,11 +183,13 @@ def objective_of(
     config: SftConfig,
     spoken: SpokenPieces | None,
     drills: ReaderDrills | None = None,
+    think_ids: Sequence[int] = (),
 ) -> SftObjective:
-    """The stage's objective over a prepared model."""
+    """The stage's objective over a prepared model; `think_ids`: of think marks that learn."""
     return SftObjective(
         model, spec, dtype, rates_of(config), rows=learns_rows(config),
         spoken=spoken if config.align_weight else None, weight=config.align_weight, drills=drills,
+        think_ids=think_ids,
     )  # fmt: skip
 
 
