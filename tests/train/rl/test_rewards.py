@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from moss_audio.data.example import Example
 from moss_audio.errors import MossAudioError
-from moss_audio.result import Event, Timeline
+from moss_audio.result import Answer, Event, Timeline
+from moss_audio.scenes.reasoning.problem import Problem
+from moss_audio.tasks.reason import Derived, Fact, Reason
 from moss_audio.train.rl.rewards import RewardConfig, Rewards, agreement, well_formed
 
 TRUE = "0.50 - 1.50: dog barking\n3.40 - 5.00: siren"
@@ -109,6 +113,39 @@ def test_times_are_graded_and_words_are_not() -> None:
     assert agreement("", "siren") == 0
     assert agreement("3", "3") == 1
     assert agreement("4", "3") == 0
+
+
+def _derived(kind: str, question: str, fact: Fact, **slots: str) -> Example:
+    """An example with a derived question on a clip in which somebody speaks, too."""
+    events = (
+        Event("dog barking", 0.5, 1.5), Event("siren", 3.4, 5.0), Event("speech", 5.2, 5.8),
+    )  # fmt: skip
+    problem = Problem(kind, tuple(slots.items()), question, fact, events)
+    return replace(_asked(problem.answer, "reason"), problem=problem)
+
+
+def test_a_derived_question_is_scored_as_evaluation_scores_it() -> None:
+    """It was scored by words and a tolerance of 0.5 s here, and by facts and 0.3 s there."""
+    gap = _derived("pause", "How long?", 1.9, a="dog barking", b="siren")
+    nth = _derived("nth", "What is the second sound?", "siren", nth="second")
+    heard = f"{TRUE}\n5.20 - 5.80: speech"
+    for text, example, expected in (
+        ("1.9 seconds", gap, 1.0),
+        ("2.3 seconds", gap, 2 - 0.4 / 0.3),
+        ("1.9 or 2.9 seconds", gap, 0.0),
+        ("It is the siren.", nth, 1.0),
+        ("the siren and the dog barking", nth, 0.0),
+        ("siren, speech", nth, 0.0),
+    ):
+        parts = REWARDS.parts(_thought(heard, text), example)
+        assert parts["correct"] == pytest.approx(expected), text
+        assert parts["reasoning"] == pytest.approx(1.0)  # what is said is no invention
+        truth = Derived(example.problem.fact, Timeline(example.problem.events, 6.0))  # type: ignore[union-attr]
+        assert parts["correct"] == Reason().score(Answer(text), truth).reward
+    # what follows from a wrong thought agrees with it, and is wrong
+    other = _thought("0.50 - 1.50: dog barking\n4.40 - 5.00: siren", "2.9 seconds")
+    parts = REWARDS.parts(other, gap)
+    assert (parts["correct"], parts["quality"]) == (0.0, 1.0)
 
 
 def test_a_task_is_scored_as_evaluation_scores_it() -> None:

@@ -1,7 +1,7 @@
 """What an answer to an example is worth: four figures in [0, 1] and their weighted sum.
 
     correct     the task's own score; of a question the answer alone, nothing beside it
-    reasoning   event F1 of the timeline in the thought against what sounds in the clip
+    reasoning   event F1 of the timeline in the thought against what is heard in the clip
     quality     the answer follows from the thought, and neither repeats itself
     format      one closed think block with something in it, then an answer of one line
 
@@ -19,11 +19,12 @@ from moss_audio.errors import MossAudioError
 from moss_audio.metrics.events import event_based
 from moss_audio.metrics.mentions import label_words
 from moss_audio.metrics.numbers import find_numbers
-from moss_audio.result import Timeline
+from moss_audio.result import Answer, Timeline
+from moss_audio.scenes.reasoning.problem import Problem
 from moss_audio.settings import Weight
 from moss_audio.tasks import TASK_NAMES, get_task
 from moss_audio.tasks.ask import TOLERANCE_S
-from moss_audio.tasks.reason import thought_timeline
+from moss_audio.tasks.reason import Derived, Fact, Reason, thought_timeline
 from moss_audio.text import THINK_CLOSE, THINK_OPEN, detect_repetition, split_thinking
 from moss_audio.units import SAMPLE_RATE
 
@@ -78,6 +79,9 @@ class Rewards:
     def _quality(self, text: str, answer: str, timeline: Timeline, example: Example) -> float:
         if not answer or detect_repetition(text)[1]:
             return 0.0
+        if example.problem is not None:
+            fact = example.problem.solve(timeline.events)
+            return 0.0 if fact is None else _derived(answer, fact, example.problem)
         if self.solve is None:
             return 1.0
         follows = self.solve(timeline, example)
@@ -85,13 +89,21 @@ class Rewards:
 
 
 def correct(answer: str, example: Example) -> float:
-    """How right an answer without its thought is. Tasks with a score of their own are scored by it;
-    to a question the answer has to be the true one and nothing else."""
+    """How right an answer without its thought is: by its task's own score. To a question of which
+    no more than the words of the answer are known, these have to be said and nothing else."""
+    if example.problem is not None:
+        return _derived(answer, example.problem.fact, example.problem)
     truth = _truth(example)
     if example.task not in TASK_NAMES or example.task == "ask":
         return agreement(answer, truth)
     task, seconds = get_task(example.task), _seconds(example)
     return task.score(task.parse(answer, seconds), task.parse(truth, seconds)).reward
+
+
+def _derived(answer: str, fact: Fact, problem: Problem) -> float:
+    """The score of a derived question's answer where `fact` is the right one."""
+    truth = Derived(fact, Timeline(problem.events, problem.events[-1].end))
+    return Reason().score(Answer(answer), truth).reward
 
 
 def agreement(answer: str, truth: str) -> float:
@@ -124,9 +136,14 @@ _FEW_WORDS = 4  # that may stand around a time: "it lasts 1.5 seconds"
 
 
 def _f1(timeline: Timeline, example: Example) -> float:
-    if not example.sounds:
+    """Of what a derived question's thought has to list, speech included; else of the sounds."""
+    if example.problem is not None:
+        heard = example.problem.events
+    elif example.sounds:
+        heard = example.sounds[0]
+    else:
         return 0.0
-    return event_based(Timeline(example.sounds[0], timeline.duration), timeline).f1
+    return event_based(Timeline(heard, timeline.duration), timeline).f1
 
 
 def _truth(example: Example) -> str:
