@@ -11,7 +11,7 @@ from functools import cache
 
 import pytest
 
-from moss_audio.result import Event, Timeline
+from moss_audio.result import Event, Timeline, Word
 from moss_audio.scenes.reasoning.balance import balanced, best_constant
 from moss_audio.scenes.reasoning.kinds import KINDS
 from moss_audio.scenes.reasoning.problem import Problem, draw_problem
@@ -24,7 +24,7 @@ from moss_audio.scenes.reasoning.splits import (
     held_wordings,
 )
 from moss_audio.scenes.reasoning.thought import think
-from moss_audio.scenes.reasoning.timeline import in_tenths
+from moss_audio.scenes.reasoning.timeline import in_tenths, sounds
 from moss_audio.tasks.reason import thought_timeline, told
 
 LABELS = ("bell", "dog barking", "rain", "thunder", "siren", "speech")
@@ -42,6 +42,28 @@ def _timeline(rng: random.Random, count: int, *, overlaps: bool = True) -> tuple
     return in_tenths(events)
 
 
+def _over_speech(rng: random.Random, count: int) -> tuple[Event, ...]:
+    """Speech of 4 s with sounds before, under and after it."""
+    starts = [rng.uniform(0.0, 8.0) for _ in range(count - 1)]
+    others = [Event(rng.choice(LABELS[:-1]), t, t + rng.uniform(0.5, 4.0)) for t in starts]
+    return in_tenths([Event("speech", 3.0, 7.0), *others])
+
+
+def _words(events: Sequence[Event], rng: random.Random) -> list[Word]:
+    """Words of 0.3 s or less all through the speech; some come again, one is called as a sound."""
+    said = []
+    for event in events:
+        at = event.start
+        while event.label == "speech" and at < event.end - 0.3:
+            end = at + rng.uniform(0.1, 0.3)
+            text = rng.choice(
+                ("The", "bell,", "river", "stone", "green.", "house", "seven", "tree")
+            )
+            said.append(Word(text, at, end))
+            at = end + rng.uniform(0.0, 0.6)
+    return said
+
+
 @cache
 def _problems(axis: Axis) -> tuple[Problem, ...]:
     """Some of every kind of an axis."""
@@ -50,8 +72,12 @@ def _problems(axis: Axis) -> tuple[Problem, ...]:
     for name, kind in KINDS.items():
         if kind.trained == (axis == "kinds"):
             continue
-        tries = [_timeline(rng, rng.randint(2, 6)) for _ in range(600)]
-        drawn = [draw_problem(events, rng, axis, only=name) for events in tries]
+        made = _over_speech if kind.words else _timeline
+        tries = [made(rng, rng.randint(2, 6)) for _ in range(1200 if kind.words else 600)]
+        drawn = [
+            draw_problem(events, rng, axis, words=_words(events, rng), only=name)
+            for events in tries
+        ]
         found += [problem for problem in drawn if problem is not None][:60]
     return tuple(found)
 
@@ -117,7 +143,32 @@ ORACLES: dict[str, Callable[[Sequence[Event], dict[str, str]], object]] = {
     ),
     "kinds_of_sound": lambda e, s: len({x.label for x in e}),
     "how_often": lambda e, s: len(_of(e, s["a"])),
-}
+    "during_word": lambda e, s: _over(e, _of(e, f'"{s["word"]}"')[0]),
+    "first_word_after": lambda e, s: next(x.label for x in _said(e) if x.start >= _end(e, s["a"])),
+    "gap_after_speech": lambda e, s: (
+        round(10 * _of(e, s["a"])[0].start) - max(round(10 * x.end) for x in _said(e))
+    ) / 10,
+}  # fmt: skip
+
+
+def _said(events: Sequence[Event]) -> list[Event]:
+    return [x for x in events if '"' in x.label]
+
+
+def _end(events: Sequence[Event], label: str) -> float:
+    return _of(events, label)[0].end
+
+
+def _over(events: Sequence[Event], word: Event) -> str:
+    """What sounds in the middle of a word, from a grid of half tenths."""
+    middle = round(word.start * 10) + round(word.end * 10)
+    (found,) = {
+        x.label
+        for x in events
+        if x.label != "speech" and '"' not in x.label
+        and round(x.start * 20) <= middle <= round(x.end * 20)
+    }  # fmt: skip
+    return found
 
 
 def _around(events: Sequence[Event], label: str) -> str:
@@ -228,7 +279,7 @@ def test_training_never_asks_what_is_held_out() -> None:
             # each axis moves one thing
             assert (not kind.trained) == (axis == "kinds")
             assert bool(used & held) == (axis == "wordings")
-            assert (len(problem.events) >= MORE_EVENTS[0]) == (axis == "events")
+            assert (len(sounds(problem.events)) >= MORE_EVENTS[0]) == (axis == "events")
             assert fits_pairs(kind, dict(problem.slots), axis)
             assert fits_pairs(kind, dict(problem.slots), "pairs") == (axis == "pairs")
 
@@ -250,7 +301,7 @@ def test_kinds_that_a_guess_gets_right_are_asked_seldom() -> None:
             drawn[problem.kind] += 1
     easy = {name for name, kind in KINDS.items() if kind.weight < 1}
     assert sum(drawn[name] for name in easy) / sum(drawn.values()) <= 0.2
-    assert {name for name, kind in KINDS.items() if kind.trained} <= set(drawn)
+    assert {name for name, k in KINDS.items() if k.trained and not k.words} <= set(drawn)
 
 
 def test_no_constant_answer_gets_far_in_a_balanced_set() -> None:

@@ -19,7 +19,8 @@ def _reward(text: str, fact: Fact) -> float:
 
 
 @pytest.mark.parametrize(
-    "fact", ["dog barking", ("bell", "dog barking"), "before", 1.9, 12.0, 3, 1, 0, True, False]
+    "fact",
+    ["dog barking", ("bell", "dog barking"), '"bell"', "before", 1.9, 12.0, 3, 1, 0, True, False],
 )
 def test_what_is_told_is_right_with_and_without_a_thought(fact: Fact) -> None:
     assert _reward(told(fact), fact) == 1.0
@@ -34,6 +35,8 @@ def test_what_is_told_is_right_with_and_without_a_thought(fact: Fact) -> None:
         ("Dog barking, bell.", ("bell", "dog barking")),
         ("Bell.", ("bell", "dog barking")),
         ("Before, during or after.", "during"),
+        ("River, stone.", '"river"'),
+        ("Not river.", '"river"'),
         ("1 to 9 seconds.", 1.9),
         ("1.9 or 4.0 seconds.", 1.9),
         ("1.1 seconds.", 1.9),

@@ -37,7 +37,7 @@ Messages = list[dict[str, Any]]
 def about_scene(task: str, scene: Scene, rng: random.Random) -> tuple[Messages, Problem] | None:
     """A conversation of one of `CLIP_TASKS`; None where nothing certain can be asked."""
     events = [Event(*event) for event in timeline(scene)]
-    problem = draw_problem(events, rng)
+    problem = draw_problem(events, rng, words=scene.words)
     if problem is None:
         return None
     asked = [{"type": "audio"}, {"type": "text", "text": problem.question}]

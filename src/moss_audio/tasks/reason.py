@@ -29,9 +29,9 @@ from moss_audio.result import Answer, Event, Timeline
 from moss_audio.tasks.ask import Ask
 from moss_audio.tasks.base import Score
 from moss_audio.tasks.events import Events
-from moss_audio.text import number_to_words
+from moss_audio.text import normalize_words, number_to_words
 
-# A label; labels in order; seconds; a count; yes or no.
+# A label, or a word in quotes; labels in order; seconds; a count; yes or no.
 Fact = str | tuple[str, ...] | float | int | bool
 PLACES = ("before", "during", "after")  # labels that are no sounds
 NEAR_S, NEAR_SHARE = 0.3, 0.1  # seconds are right within the larger: of a second, of the truth
@@ -61,9 +61,10 @@ class Reason(Ask):
         """How right the answer is, and how right the timeline of the thought.
 
         Args:
-            truth: a label has to be named and no other of the timeline's or of `labels`; labels in
-                their order; yes or no alone; a count in digits or words; one time in seconds, of
-                which the reward is 1 within `NEAR_S` or `NEAR_SHARE` and 0 from twice of it on.
+            truth: a label has to be named and no other of the timeline's or of `labels`; a word
+                has to be said alone; labels in their order; yes or no alone; a count in digits or
+                words; one time in seconds, of which the reward is 1 within `NEAR_S` or `NEAR_SHARE`
+                and 0 from twice of it on.
 
         Returns:
             the reward of the answer alone; counts `answers` and, with a timeline, `events`: the
@@ -84,6 +85,11 @@ def thought_timeline(thought: str, duration: float) -> Timeline:
     return Events().parse("\n".join(lines), duration)
 
 
+def is_word(label: str) -> bool:
+    """Whether a line of a timeline is a word that is said, in quotes, and no sound."""
+    return len(label) > 2 and label[0] == label[-1] == '"'
+
+
 def timeline_lines(events: Sequence[Event]) -> list[str]:
     """The events as a thought lists them, a line each, in their order."""
     return [f"{event.start:.1f} - {event.end:.1f}: {event.label}" for event in events]
@@ -97,7 +103,7 @@ def told(fact: Fact) -> str:
         return f"{number_to_words(fact).capitalize()}."
     if isinstance(fact, float):
         return f"{fact:.1f} seconds."
-    text = fact if isinstance(fact, str) else ", ".join(fact)
+    text = fact.strip('"') if isinstance(fact, str) else ", ".join(fact)
     return f"{text[:1].upper()}{text[1:]}."
 
 
@@ -112,9 +118,13 @@ def _answered(text: str, truth: Derived, labels: Sequence[str]) -> tuple[AnswerC
         counts = count_correct(text, fact)
     elif isinstance(fact, float):
         return _timed(text, fact)
+    elif isinstance(fact, str) and is_word(fact):
+        said = normalize_words(text)
+        counts = AnswerCounts(int(said == normalize_words(fact)), 1, int(not said))
     else:
         events = () if truth.timeline is None else truth.timeline.events
-        others = PLACES if fact in PLACES else (*labels, *(event.label for event in events))
+        sounds = (event.label for event in events if not is_word(event.label))
+        others = PLACES if fact in PLACES else (*labels, *sounds)
         wanted = (fact,) if isinstance(fact, str) else fact
         counts = order_correct(text, wanted, vocabulary=others)
     return counts, float(counts.correct)

@@ -50,11 +50,13 @@ class DerivedKind(ABC):
         name: also of its wordings in `wordings.toml`.
         weight: how often it is drawn beside others. Kinds that are easily guessed come seldom.
         trained: False for kinds that training never asks.
+        words: whether its timelines have words beside the sounds.
     """
 
     name: ClassVar[str]
     weight: ClassVar[float] = 1.0
     trained: ClassVar[bool] = True
+    words: ClassVar[bool] = False
 
     @abstractmethod
     def slots(self, heard: Heard) -> Iterator[Slots]:
@@ -63,6 +65,10 @@ class DerivedKind(ABC):
     @abstractmethod
     def solve(self, heard: Heard, slots: Slots) -> Fact | None:
         """The answer on any timeline; None where the question makes no sense there."""
+
+    def listed(self, heard: Heard, slots: Slots) -> Heard:
+        """What a thought lists: all that is heard, but of words those that matter."""
+        return heard
 
     @abstractmethod
     def steps(self, heard: Heard, slots: Slots, rng: random.Random) -> list[Reckoning]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from moss_audio.scenes.reasoning import comparing, measuring, ordering
+from moss_audio.scenes.reasoning import comparing, measuring, ordering, speaking
 from moss_audio.scenes.reasoning.kind import DerivedKind
 
 KINDS: Mapping[str, DerivedKind] = {
@@ -31,5 +31,8 @@ KINDS: Mapping[str, DerivedKind] = {
         measuring.Fits(),
         measuring.KindsOfSound(),
         measuring.HowOften(),
+        speaking.DuringWord(),
+        speaking.FirstWordAfter(),
+        speaking.GapAfterSpeech(),
     )
 }

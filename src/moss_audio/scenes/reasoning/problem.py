@@ -7,11 +7,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from moss_audio.result import Event
+from moss_audio.result import Event, Word
 from moss_audio.scenes.reasoning.kind import DerivedKind, Slots
 from moss_audio.scenes.reasoning.kinds import KINDS
 from moss_audio.scenes.reasoning.splits import Axis, asks, fits_pairs, has_events, wordings_of
-from moss_audio.scenes.reasoning.timeline import in_tenths
+from moss_audio.scenes.reasoning.timeline import in_tenths, sounds, word_events
 from moss_audio.tasks.reason import Fact, told
 
 
@@ -24,7 +24,7 @@ class Problem:
         slots: what the question names: (gap of the wording, label or time).
         question: as it is asked.
         fact: the true answer; `answer` as it is written.
-        events: what sounds when, by start, in tenths of a second.
+        events: what sounds when, by start, in tenths of a second, and the words that matter.
     """
 
     kind: str
@@ -39,14 +39,20 @@ class Problem:
 
     def solve(self, events: Sequence[Event]) -> Fact | None:
         """The answer that would follow from another timeline; None where none does."""
+        kind, heard = KINDS[self.kind], in_tenths(events)
         try:
-            return KINDS[self.kind].solve(in_tenths(events), dict(self.slots))
+            return kind.solve(heard if kind.words else sounds(heard), dict(self.slots))
         except (IndexError, ValueError):  # fewer events than the question speaks of
             return None
 
 
 def draw_problem(
-    events: Sequence[Event], rng: random.Random, axis: Axis = "seen", only: str | None = None
+    events: Sequence[Event],
+    rng: random.Random,
+    axis: Axis = "seen",
+    *,
+    words: Sequence[Word] = (),
+    only: str | None = None,
 ) -> Problem | None:
     """A question about a timeline; None where nothing certain can be asked.
 
@@ -56,20 +62,25 @@ def draw_problem(
 
     Args:
         axis: what may be asked; training draws `seen` and nothing else.
+        words: all that are said, where their times are known.
         only: the kind that is asked.
     """
     heard = in_tenths(events)
     if not has_events(heard, axis):
         return None
+    worded = in_tenths([*events, *word_events(words)])
     left = [n for n, kind in KINDS.items() if (only is None or n == only) and asks(kind, axis)]
     while left:
         (name,) = rng.choices(left, weights=[KINDS[one].weight for one in left])
-        found = _by_answer(KINDS[name], heard, axis)
+        kind = KINDS[name]
+        known = worded if kind.words else heard
+        found = _by_answer(kind, known, axis)
         if found:
             fact = rng.choice(list(found))
             slots = rng.choice(found[fact])
             question = rng.choice(wordings_of(name, axis)).format(**slots)
-            return Problem(name, tuple(slots.items()), question, fact, heard)
+            listed = tuple(kind.listed(known, slots))
+            return Problem(name, tuple(slots.items()), question, fact, listed)
         left.remove(name)  # nothing of the kind can be asked here
     return None
 

@@ -1,4 +1,5 @@
-"""What kinds of questions need to know of a timeline: events sorted by start, times in tenths."""
+"""What kinds of questions need to know of a timeline: events sorted by start, times in tenths. Some
+kinds need words, too: events whose labels are in quotes."""
 
 from __future__ import annotations
 
@@ -8,11 +9,14 @@ from functools import lru_cache
 from itertools import pairwise
 
 from moss_audio.metrics.events import normalize_label
-from moss_audio.result import Event
+from moss_audio.result import Event, Word
+from moss_audio.tasks.reason import is_word
+from moss_audio.text import normalize_words
 
 # Two onsets, and two lengths, closer than this have no clear order: an error of 0.2 s in an onset,
 # or of 0.1 s in each of the times that two lengths are made of, must not turn an answer.
 ONSET_MARGIN_S, LENGTH_MARGIN_S = 0.4, 0.5
+WORD_MARGIN_S = 0.3  # from a word to the edge of a sound: words are placed better
 Heard = Sequence[Event]
 
 
@@ -32,9 +36,31 @@ def length(event: Event) -> float:
     return tenths(event.end - event.start)
 
 
+def quoted(word: str) -> str:
+    """The label of a word."""
+    return f'"{word}"'
+
+
+def word_events(words: Iterable[Word]) -> list[Event]:
+    """Words as events, without case and punctuation; what is written as none or several words (a
+    number) is left out."""
+    forms = [(normalize_words(word.text), word) for word in words]
+    return [Event(quoted(f[0]), word.start, word.end) for f, word in forms if len(f) == 1]
+
+
+def sounds(heard: Heard) -> list[Event]:
+    """All but the words; speech as a whole is a sound."""
+    return [event for event in heard if not is_word(event.label)]
+
+
+def spoken(heard: Heard) -> list[Event]:
+    """The words, in order."""
+    return [event for event in heard if is_word(event.label)]
+
+
 def same(one: str, other: str) -> bool:
-    """Whether two labels name one sound."""
-    return one == other or _key(one) == _key(other)
+    """Whether two labels name one sound, or one word."""
+    return one == other or (is_word(one) == is_word(other) and _key(one) == _key(other))
 
 
 @lru_cache(maxsize=4096)
