@@ -19,7 +19,7 @@ from moss_audio.model.checkpoint import PARTS_FILE, Checkpoint, part_files
 from moss_audio.model.modeling import MossAudioModel
 from moss_audio.model.nano import parts as nano
 from moss_audio.model.nano.packed import PackedFile
-from moss_audio.model.nano.thinking import add_think_tokens, can_think
+from moss_audio.model.nano.thinking import add_think_tokens
 from moss_audio.model.processing import MossAudioProcessor
 from moss_audio.train import checkpoint, cold_start, sft
 from moss_audio.train.rl.policy import merged_weights
@@ -80,9 +80,9 @@ def write_cold_start(
 
 
 def test_new_tokens_change_nothing_that_was_there(model_folder: Path, tmp_path: Path) -> None:
-    assert not can_think(model_folder)
+    assert not Checkpoint.open(model_folder).can_think
     folder = add_think_tokens(model_folder, tmp_path / "far" / "thinks")
-    assert can_think(folder)
+    assert Checkpoint.open(folder).can_think
     before, after = (
         MossAudioModel.from_pretrained(model_folder),
         MossAudioModel.from_pretrained(folder),
@@ -222,7 +222,7 @@ def test_a_plain_result_has_the_rows(write_cold_start: Callable[..., Path]) -> N
     out = Path(cold_start.load_config(config, cold_start.ColdStartConfig).output)
     opened = Checkpoint.open(out)
     assert (opened.layout, opened.thinks) == ("released", True)
-    assert can_think(out)
+    assert Checkpoint.open(out).can_think
 
 
 def test_what_does_not_belong_to_the_stage_is_refused(

@@ -75,6 +75,11 @@ class ServedCheckpoint:
         return any("thinking" in one.lower() for one in names)
 
     @property
+    def can_think(self) -> bool:
+        """Nobody tells; a server that cannot says so when it is asked to."""
+        return True
+
+    @property
     def fingerprint(self) -> str:
         """A hash of the address and of what the server calls the model: 64 hexadecimal digits. Its
         files are not seen: other weights under the same names stay unnoticed."""

@@ -25,6 +25,7 @@ from moss_audio.files import MODEL_SUFFIXES, folder_hash
 from moss_audio.model.prompt_settings import prompt_spec
 from moss_audio.model.sizes import AUDIO_IDS, MODEL_TYPE, ModelSizes
 from moss_audio.prompt import PromptSpec
+from moss_audio.text import THINK_CLOSE, THINK_OPEN
 
 if TYPE_CHECKING:
     from moss_audio.model.config import MossAudioConfig
@@ -212,6 +213,15 @@ class Checkpoint:
             return weight_files(self.folder)
         files = part_files(self.folder)
         return [*files.fixed, *files.trained]
+
+    @cached_property
+    def can_think(self) -> bool:
+        """Whether its tokenizer has the marks of a think block. Raises CheckpointError where there
+        is no tokenizer."""
+        from moss_audio.model.tokenizer import Tokenizer
+
+        backend = Tokenizer.open(self.folder).backend_tokenizer
+        return all(backend.token_to_id(mark) is not None for mark in (THINK_OPEN, THINK_CLOSE))
 
     @cached_property
     def fingerprint(self) -> str:

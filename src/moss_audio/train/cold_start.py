@@ -26,8 +26,8 @@ from typing import Annotated, Any
 import torch
 
 from moss_audio.errors import MossAudioError
-from moss_audio.model.checkpoint import is_embedded, part_files
-from moss_audio.model.nano.thinking import add_think_tokens, can_think
+from moss_audio.model.checkpoint import Checkpoint, is_embedded, part_files
+from moss_audio.model.nano.thinking import add_think_tokens
 from moss_audio.prompt import ChatVocabulary
 from moss_audio.settings import Between, load_config
 from moss_audio.train.data import loading
@@ -68,7 +68,8 @@ def main(config_path: Path, overrides: dict[str, Any] | None = None) -> bool:
     given, folder = source_folder(config.model), Path(config.loop.output_dir)
     log = log_to(folder / "log.txt")
     torch.manual_seed(config.seed)
-    source = given if can_think(given) else _with_tokens(given, folder / "start", config)
+    thinks = Checkpoint.open(given).can_think
+    source = given if thinks else _with_tokens(given, folder / "start", config)
     model, tokenizer, spec = load_for_training(source)
     dtype = prepare(model, config, source)
     learns = is_embedded(source) and config.decoder != "full"
@@ -106,7 +107,7 @@ def _with_tokens(given: Path, start: Path, config: ColdStartConfig) -> Path:
         MossAudioError: if an earlier run has made it from another checkpoint.
     """
     until = time.monotonic() + _WAIT_S
-    while not (is_embedded(start) and can_think(start)):
+    while not is_embedded(start):
         if int(os.environ.get("RANK", "0")) == 0:
             return add_think_tokens(given, start, config.seed)
         if time.monotonic() > until:

@@ -37,14 +37,6 @@ _AUDIO_TOKENS = {"audio_token_id": "<|AUDIO|>", "audio_start_id": "<|audio_bos|>
                  "audio_end_id": "<|audio_eos|>"}  # fmt: skip
 
 
-def can_think(folder: Path) -> bool:
-    """Whether a checkpoint's tokenizer has the marks of a think block."""
-    from moss_audio.model.tokenizer import Tokenizer
-
-    backend = Tokenizer.open(folder).backend_tokenizer
-    return all(backend.token_to_id(mark) is not None for mark in (THINK_OPEN, THINK_CLOSE))
-
-
 def add_think_tokens(source: Path, output: Path, seed: int = 0) -> Path:
     """Write an embedded checkpoint that is based on `source` and can think; returns it.
 
