@@ -6,7 +6,7 @@ import re
 import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -32,7 +32,10 @@ def register(app: typer.Typer) -> None:
 def evaluate(
     model: Annotated[str, typer.Argument(metavar="MODEL", help=MODEL_HELP)],
     suite: Annotated[
-        str, typer.Option("--suite", "-s", help="nano, general, asr, timestamps or captions.")
+        str,
+        typer.Option(
+            "--suite", "-s", help="nano, reasoning, general, asr, timestamps or captions."
+        ),
     ],
     data: Annotated[Path, typer.Option("--data", "-d", help="Folder with the test sets.")],
     out: Annotated[
@@ -58,6 +61,14 @@ def evaluate(
             "suite or prompt are never reused.",
         ),
     ] = False,
+    against: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--against",
+            help="Output folder (--out) of another checkpoint's run of the suite reasoning, to be "
+            "compared question by question. Can be repeated.",
+        ),
+    ] = None,
     judge_url: Annotated[
         str | None,
         typer.Option(
@@ -76,59 +87,74 @@ def evaluate(
     dtype: Dtype = None,
 ) -> None:
     """Evaluate a checkpoint. Items that fail are listed, and make the exit code 1."""
+    from moss_audio.evaluate.paired import read_run
+
+    # a mistake in the data shows before the model is loaded
+    planned = _suited(_planned(suite, data, _judge(judge_url, judge_model), part), model)
+    earlier = [read_run(one, planned) for one in against or ()]
+    folder = out or Path("evaluation") / f"{_slug(model)}-{suite}"
+    how = {
+        "engine": engine, "threads": threads, "device": device, "dtype": dtype,
+        "batch_size": batch_size,
+    }  # fmt: skip
+    told = {
+        "model": model,
+        "command": _command(model, suite, data, limit, part or (), against or ()),
+        "limit": limit,
+        "earlier": earlier,
+    }
+    report, page, reused = _measured(planned, folder, fresh, how, told)
+    typer.echo(page.read_text(encoding="utf-8"), nl=False)
+    if reused:
+        complain(f"{plural(reused, 'answer')} from an earlier run", kind=None)
+    _tell_failed(report["failed"], folder)
+
+
+def _measured(
+    planned: Plan, folder: Path, fresh: bool, how: Mapping[str, Any], told: Mapping[str, Any]
+) -> tuple[dict[str, Any], Path, int]:
+    """The report, its page, and how many answers were there from an earlier run. `how` the model is
+    loaded; what the report is `told`."""
     from moss_audio.evaluate import report as reports
     from moss_audio.evaluate.run import run
     from moss_audio.evaluate.store import AnswerFile
 
-    # a mistake in the data shows before the model is loaded
-    planned = _planned(suite, data, _judge(judge_url, judge_model), part)
-    folder = out or Path("evaluation") / f"{_slug(model)}-{suite}"
     bar = ProgressBar(1, "loading the model", wanted=True)
     with AnswerFile(folder, fresh=fresh) as store, bar:
         from moss_audio import api
 
-        loaded = api.load(
-            model,
-            engine=engine,
-            threads=threads,
-            device=device,
-            dtype=dtype,
-            batch_size=batch_size,
-        )
+        loaded = api.load(told["model"], **how)
         mark = loaded.fingerprint
         ran = run(
             loaded,
             planned,
             store,
             fingerprint=mark,
-            limit=limit,
+            limit=told["limit"],
             progress=lambda done, total, name: bar.move(done / max(1, total), name),
         )
         bar.move(1, "measuring")
-        report = reports.build(
-            planned,
-            ran,
-            model=model,
-            fingerprint=mark,
-            command=_command(model, suite, data, limit, part or ()),
-            limit=limit,
-        )
+        report = reports.build(planned, ran, fingerprint=mark, **told)
         _, page = reports.write(folder, report)
-    typer.echo(page.read_text(encoding="utf-8"), nl=False)
-    if ran.reused:
-        complain(f"{plural(ran.reused, 'answer')} from an earlier run", kind=None)
-    _tell_failed(report["failed"], folder)
+    return report, page, ran.reused
 
 
 def _planned(
     suite: str, data: Path, judge: SpeechCaptionJudge | None, parts: Sequence[str] | None
 ) -> Plan:
-    """What is to be asked; what cannot be measured is told."""
+    """What is to be asked."""
     from moss_audio.evaluate.suites import plan
 
     planned = plan(suite, data, judge)
-    if parts:
-        planned = planned.only(parts)
+    return planned.only(parts) if parts else planned
+
+
+def _suited(planned: Plan, model: str) -> Plan:
+    """What can be asked of this checkpoint; what cannot be measured is told."""
+    from moss_audio.api import open_checkpoint
+
+    if planned.tells_thinking and not open_checkpoint(model).can_think:
+        planned = planned.without_thinking()
     for absent, reason in planned.absent:
         complain(f"{absent} is not measured: {reason}", kind="note")
     return planned
@@ -153,13 +179,22 @@ def _judge(url: str | None, name: str | None) -> SpeechCaptionJudge | None:
     return SpeechCaptionJudge(Endpoint(url, name))
 
 
-def _command(model: str, suite: str, data: Path, limit: int | None, parts: Sequence[str]) -> str:
+def _command(
+    model: str,
+    suite: str,
+    data: Path,
+    limit: int | None,
+    parts: Sequence[str],
+    against: Sequence[Path],
+) -> str:
     """The command that gives these figures again: without what only says where and how fast."""
     words = ["moss-audio", "evaluate", model, "--suite", suite, "--data", str(data)]
     if limit is not None:
         words += ["--limit", str(limit)]
     for part in parts:
         words += ["--part", part]
+    for folder in against:
+        words += ["--against", str(folder)]
     return shlex.join(words)
 
 

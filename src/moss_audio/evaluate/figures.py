@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from moss_audio.evaluate.plan import Mean, Measure, Outcome, Part, Plan
+from moss_audio.evaluate.plan import Mean, Measure, Outcome, Plan, Share
 from moss_audio.metrics.bootstrap import ratio_interval
 from moss_audio.settings import packaged
 
@@ -44,7 +44,7 @@ def figures(plan: Plan, outcomes: Sequence[Sequence[Outcome]]) -> list[Figure]:
         figure
         for part, rows in zip(plan.parts, outcomes, strict=True)
         for measure in part.measures
-        for figure in _of_measure(part, measure, rows)
+        for figure in of_measure(part.name, measure, rows)
     ]
     found += [_mean(mean, found) for mean in plan.means]
     return [
@@ -59,17 +59,18 @@ def _reported(suite: str, one: Figure) -> str:
     return str(of_part.get(one.name, parts.get("*", {}).get(one.name, "")))
 
 
-def _of_measure(part: Part, measure: Measure, outcomes: Sequence[Outcome]) -> list[Figure]:
+def of_measure(part: str, measure: Measure, outcomes: Sequence[Outcome]) -> list[Figure]:
+    """The figure of a measure under the name of its part, and, where it is grouped, by category."""
     chosen = [
         outcome
         for outcome in outcomes
         if measure.where(outcome.item) and (measure.failed or outcome.result is not None)
     ]
-    rows = [_figure(part.name, measure, ALL, chosen)]
+    rows = [_figure(part, measure, ALL, chosen)]
     groups = sorted({outcome.item.category for outcome in chosen})
     if measure.grouped and len(groups) > 1:
         rows += [
-            _figure(part.name, measure, group, [o for o in chosen if o.item.category == group])
+            _figure(part, measure, group, [o for o in chosen if o.item.category == group])
             for group in groups
         ]
     return rows
@@ -80,7 +81,7 @@ def _figure(part: str, measure: Measure, group: str, outcomes: Sequence[Outcome]
     shares = [share for _, share in pairs]
     whole = math.fsum(share[1] for share in shares)
     value = measure.scale * math.fsum(share[0] for share in shares) / whole if whole else None
-    bounds = ratio_interval(shares) if whole else None
+    bounds = ratio_interval(_clustered(measure, pairs)) if whole else None
     low, high = (measure.scale * bound for bound in bounds) if bounds else (None, None)
     baseline = None
     if measure.baseline is not None and pairs:
@@ -101,6 +102,19 @@ def _figure(part: str, measure: Measure, group: str, outcomes: Sequence[Outcome]
         measure.bar,
         measure.aim,
     )
+
+
+def _clustered(measure: Measure, pairs: Sequence[tuple[Outcome, Share]]) -> list[Share]:
+    """The shares that intervals are drawn over: of items, or summed over what these have in
+    common."""
+    if measure.cluster is None:
+        return [share for _, share in pairs]
+    sums: dict[str, Share] = {}
+    for outcome, (part, whole) in pairs:
+        key = measure.cluster(outcome.item)
+        before = sums.get(key, (0.0, 0.0))
+        sums[key] = (before[0] + part, before[1] + whole)
+    return list(sums.values())
 
 
 def _mean(mean: Mean, figures: Sequence[Figure]) -> Figure:

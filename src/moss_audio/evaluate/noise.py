@@ -66,6 +66,23 @@ class Babbled:
 
 
 @dataclass(frozen=True)
+class Silenced:
+    """Silence as long as a recording."""
+
+    sound: Sound
+
+    @property
+    def identity(self) -> str:
+        """Of the recording, and that nothing is heard of it."""
+        return f"{self.sound.identity} silenced"
+
+    def load(self) -> Audio:
+        """Zeros. Raises AudioError as the recording's own does."""
+        audio = self.sound.load()
+        return Audio(np.zeros_like(audio.samples), audio.source)
+
+
+@dataclass(frozen=True)
 class NoiseClip:
     """`seconds` of noise at `level_db` (full scale is 0)."""
 

@@ -18,6 +18,7 @@ from moss_audio.tasks import get_task
 # (part, whole): a figure is the sum of the parts over the sum of the wholes, so that long items
 # weigh as much as they should and intervals can be drawn over items.
 Share = tuple[float, float]
+_NO_THINK_TOKENS = "the checkpoint's tokenizer has no think tokens"
 Better = Literal["higher", "lower"]
 
 
@@ -70,6 +71,8 @@ class Measure:
         failed: whether outcomes without an answer take part (`result` is None then).
         where: the items it is about.
         grouped: shown for each category as well.
+        cluster: what of an item other items share (their clip), so that intervals are drawn over
+            that; by default over items.
         baseline: of the same items without listening, with its name beside it.
         bar, aim: what is asked of the figure.
     """
@@ -82,6 +85,7 @@ class Measure:
     failed: bool = False
     where: Callable[[Item], bool] = lambda item: True
     grouped: bool = False
+    cluster: Callable[[Item], str] | None = None
     baseline: Callable[[Sequence[Item]], float | None] | None = None
     baseline_name: str = "best constant answer"
     bar: float | None = None
@@ -124,14 +128,47 @@ class Mean:
 
 
 @dataclass(frozen=True)
+class Paired:
+    """Differences of a figure on the same items: `measure` of the parts named in pairs, and of
+    each of `across` against each of them in other runs."""
+
+    measure: str
+    pairs: tuple[tuple[str, str], ...]
+    across: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Plan:
-    """A suite on a folder. `absent` are parts that cannot be measured there: (name, reason)."""
+    """A suite on a folder. `absent` are parts that cannot be measured there: (name, reason). `over`
+    is what intervals are drawn over."""
 
     suite: str
     version: int
     parts: tuple[Part, ...]
     absent: tuple[tuple[str, str], ...] = ()
     means: tuple[Mean, ...] = ()
+    paired: Paired | None = None
+    over: str = "items"
+
+    @property
+    def mark(self) -> str:
+        """What answers are kept under: the suite and its version."""
+        return f"{self.suite} {self.version}"
+
+    @property
+    def tells_thinking(self) -> bool:
+        """Whether a part tells the model to think, or not to."""
+        return any(_tells_thinking(part) for part in self.parts)
+
+    def without_thinking(self) -> Plan:
+        """The plan for a checkpoint that cannot be told. Raises MossAudioError if nothing is left
+        of it."""
+        told = [part for part in self.parts if _tells_thinking(part)]
+        left = tuple(part for part in self.parts if not _tells_thinking(part))
+        if not left:
+            raise MossAudioError(f"{', '.join(part.name for part in told)}: {_NO_THINK_TOKENS}")
+        reasons = tuple((part.name, _NO_THINK_TOKENS) for part in told)
+        return replace(self, parts=left, absent=(*self.absent, *reasons))
 
     def only(self, names: Sequence[str]) -> Plan:
         """The plan with the parts of these names alone, in its own order.
@@ -148,3 +185,7 @@ class Plan:
         return replace(
             self, parts=tuple(part for part in self.parts if part.name in names), absent=()
         )
+
+
+def _tells_thinking(part: Part) -> bool:
+    return part.call.options.get("thinking") is not None

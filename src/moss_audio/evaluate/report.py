@@ -18,6 +18,7 @@ from jinja2 import Environment, StrictUndefined
 from moss_audio import __version__
 from moss_audio.evaluate.figures import ALL, Figure, figures
 from moss_audio.evaluate.item import Dataset
+from moss_audio.evaluate.paired import EarlierRun, differences
 from moss_audio.evaluate.plan import Outcome, Part, Plan
 from moss_audio.evaluate.run import SuiteRun
 from moss_audio.files import write_atomic
@@ -28,9 +29,17 @@ _SHOWN = 20  # failures that the readable report lists; the JSON has them all
 
 
 def build(
-    plan: Plan, ran: SuiteRun, *, model: str, fingerprint: str, command: str, limit: int | None
+    plan: Plan,
+    ran: SuiteRun,
+    *,
+    model: str,
+    fingerprint: str,
+    command: str,
+    limit: int | None,
+    earlier: Sequence[EarlierRun] = (),
 ) -> dict[str, Any]:
-    """Everything there is to say about a run, as plain JSON types."""
+    """Everything there is to say about a run, as plain JSON types; `earlier`: runs that it is
+    compared with."""
     made = figures(plan, ran.outcomes)
     parts = [_part(part, rows) for part, rows in zip(plan.parts, ran.outcomes, strict=True)]
     return {
@@ -41,8 +50,9 @@ def build(
         "command": command,
         "limit": limit,
         "versions": {"moss-audio": __version__, "python": platform.python_version(), **_versions()},
-        "interval": {"level": LEVEL, "resamples": RESAMPLES, "seed": SEED, "over": "items"},
+        "interval": {"level": LEVEL, "resamples": RESAMPLES, "seed": SEED, "over": plan.over},
         "figures": [_finite(asdict(figure)) for figure in made],
+        "differences": [_finite(asdict(one)) for one in differences(plan, ran.outcomes, earlier)],
         "data": parts,
         "absent": [{"part": part, "reason": reason} for part, reason in plan.absent],
         "failed": [
@@ -123,6 +133,7 @@ def markdown(report: dict[str, Any]) -> str:
         report,
         whole=[figure for figure in made if figure.group == ALL],
         groups=[figure for figure in made if figure.group != ALL],
+        differing=[Figure(**row) for row in report["differences"]],
         notes=notes,
     )
 
@@ -138,7 +149,7 @@ def _number(value: float | None, unit: str) -> str:
 
 
 def _digits(unit: str) -> int:
-    return 1 if unit in ("%", "ms") else 2
+    return 1 if unit in ("%", "ms", "points") else 2
 
 
 def _value(figure: Figure) -> str:

@@ -40,15 +40,15 @@ def run(
         fingerprint: of the model; answers of another are not used.
         limit: only the first so many items of each part.
     """
-    suite = f"{plan.suite} {plan.version}"
     lists = [list(islice(part.dataset.items, limit)) for part in plan.parts]
     total, before, reused = sum(map(len, lists)), 0, 0
     outcomes = []
     for part, items in zip(plan.parts, lists, strict=True):
         progress(before, total, part.name)
-        asked = [_Question(item, *_key(part, item, fingerprint, suite)) for item in items]
-        todo = [one for one in asked if one.error is None and store.get(one.key) is None]
-        reused += sum(one.error is None for one in asked) - len(todo)
+        asked = [_Question(item, *_key(part, item, fingerprint, plan.mark)) for item in items]
+        new = [one for one in asked if one.error is None and store.get(one.key) is None]
+        reused += sum(one.error is None for one in asked) - len(new)
+        todo = list({one.key: one for one in new}.values())  # items may share what is asked
         for done, one in enumerate(_heard(model, part.call, todo), len(items) - len(todo) + 1):
             about = {"part": part.name, "id": one.item.id, "prompt": part.call.wording(one.item)}
             store.add(one.key, about, one.error or one.result, one.seconds)

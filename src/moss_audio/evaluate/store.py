@@ -38,7 +38,7 @@ class AnswerFile:
             folder.mkdir(parents=True, exist_ok=True)
             if fresh:
                 self.path.unlink(missing_ok=True)
-            self._found = self._read()
+            self._found = read_answers(folder)
             self._file = self.path.open("ab")
             if self._torn():
                 self._file.write(b"\n")
@@ -89,17 +89,20 @@ class AnswerFile:
             file.seek(-1, os.SEEK_END)
             return file.read(1) != b"\n"
 
-    def _read(self) -> dict[str, Stored]:
-        found: dict[str, Stored] = {}
-        if not self.path.exists():
-            return found
-        with self.path.open("rb") as file:
-            for line in file:
-                try:
-                    data = json.loads(line)
-                    if "result" in data:
-                        result = result_from_dict(data["result"])
-                        found[data["key"]] = Stored(result, float(data["seconds"]))
-                except (ValueError, KeyError, TypeError, AttributeError):
-                    continue  # torn by a kill, or by another hand: that answer is asked again
+
+def read_answers(folder: Path) -> dict[str, Stored]:
+    """The answers in a folder by their keys; none where there is no such file."""
+    found: dict[str, Stored] = {}
+    path = folder / FILE
+    if not path.exists():
         return found
+    with path.open("rb") as file:
+        for line in file:
+            try:
+                data = json.loads(line)
+                if "result" in data:
+                    result = result_from_dict(data["result"])
+                    found[data["key"]] = Stored(result, float(data["seconds"]))
+            except (ValueError, KeyError, TypeError, AttributeError):
+                continue  # torn by a kill, or by another hand: that answer is asked again
+    return found

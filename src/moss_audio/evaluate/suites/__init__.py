@@ -10,7 +10,7 @@ from pathlib import Path
 from moss_audio.errors import MossAudioError, require
 from moss_audio.evaluate.loaders.files import DataError
 from moss_audio.evaluate.plan import Plan
-from moss_audio.evaluate.suites import asr, captions, general, nano, timestamps
+from moss_audio.evaluate.suites import asr, captions, general, nano, reasoning, timestamps
 from moss_audio.metrics.judge import SpeechCaptionJudge
 
 SUITES = {
@@ -19,6 +19,7 @@ SUITES = {
     "asr": asr.plan,
     "timestamps": timestamps.plan,
     "captions": captions.plan,
+    "reasoning": reasoning.plan,
 }
 _ERROR_RATES = ("nano", "asr", "timestamps")  # suites that compare words
 
