@@ -71,3 +71,18 @@ def test_traced_draws_are_the_untraced_ones_and_follow_the_truncated_softmax() -
         # of up to 10 degrees of freedom: beyond 35 once in 10,000 tries
         assert chi2 < 35
         assert ("top_k" in changes or "top_p" in changes) is (kept is not None)
+
+
+@pytest.mark.parametrize("levels", [3, 40, 100_000])
+def test_the_highest_of_many_are_kept_and_the_first_of_equal_ones(levels: int) -> None:
+    """Against a stable sort; with few levels most scores are equal, and some are impossible."""
+    rng = np.random.default_rng(levels)
+    for size in (60, 1000, 5000, 49_155):
+        logits = rng.integers(0, levels, size).astype(np.float32)
+        logits[rng.random(size) < 0.3] = -np.inf
+        for k in (2, 20, 50):
+            sampler = TokenSampler(GenerationOptions(temperature=1.0, top_k=k), 0)
+            _, _, kept = sampler.pick_traced(logits)
+            assert kept is not None
+            expected = np.argsort(-logits, kind="stable")[:k]
+            assert sorted(kept) == sorted(expected)

@@ -6,6 +6,8 @@ import numpy as np
 
 from moss_audio.engine.base import GenerationOptions
 
+_COLUMN = 64  # scores of which only the highest is looked at first
+
 
 class TokenSampler:
     """The token choice of one answer.
@@ -38,9 +40,9 @@ class TokenSampler:
     def _kept(self, logits: np.ndarray) -> tuple[np.ndarray | None, np.ndarray]:
         """The ids that top-k and top-p keep (None: all), and their weights."""
         options = self._options
-        scores = logits.astype(np.float64) / options.temperature
-        ids = _top(scores, options.top_k) if 0 < options.top_k < len(scores) else None
-        weights = np.exp((scores if ids is None else scores[ids]) - scores.max())
+        ids = _top(logits, options.top_k) if 0 < options.top_k < len(logits) else None
+        scores = (logits if ids is None else logits[ids]).astype(np.float64) / options.temperature
+        weights = np.exp(scores - scores.max())
         if options.top_p < 1.0:
             bound = options.top_p * weights.sum()
             # what is below this all together cannot reach beyond the bound: no need to sort it
@@ -63,9 +65,17 @@ class TokenSampler:
 
 def _top(scores: np.ndarray, k: int) -> np.ndarray:
     """The places of the `k` highest, the first of equal ones."""
-    least = np.partition(scores, -k)[-k]
-    (above,) = np.nonzero(scores > least)
-    (equal,) = np.nonzero(scores == least)
+    columns = len(scores) // _COLUMN
+    if columns > k:
+        # the k-th highest of the columns' highest is at most the k-th highest of all: what is
+        # below it need not be sorted, and that is nearly everything
+        highest = scores[: columns * _COLUMN].reshape(_COLUMN, columns).max(0)
+        (near,) = np.nonzero(scores >= np.partition(highest, -k)[-k])
+    else:
+        near = np.arange(len(scores))
+    found = scores[near]
+    least = np.partition(found, -k)[-k]
+    above, equal = near[found > least], near[found == least]
     return np.concatenate([above, equal[: k - len(above)]])
 
 
