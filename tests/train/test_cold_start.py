@@ -22,7 +22,7 @@ from moss_audio.model.nano.packed import PackedFile
 from moss_audio.model.nano.thinking import add_think_tokens
 from moss_audio.model.processing import MossAudioProcessor
 from moss_audio.train import checkpoint, cold_start, sft
-from moss_audio.train.rl.policy import merged_weights
+from moss_audio.train.rl.policy import PolicyWeights
 from moss_audio.train.setup import load_for_training
 from tests.scene_files import MUSIC, RATE, SILENCE, SPEECH, write_shard
 from tests.train.conftest import write_model
@@ -184,7 +184,7 @@ def test_exported_rows_answer_as_the_live_objective(
     last = checkpoint.read_tensors(tmp_path / "run-live" / "checkpoint-3")
     for name, parameter in objective.trained().items():
         parameter.data.copy_(last[checkpoint.WEIGHT + name])
-    merged = merged_weights(objective, config.lora.scaling)
+    merged = PolicyWeights(objective, config.lora.scaling).merged()
     exported = MossAudioModel.from_pretrained(Path(config.output), dtype=torch.float32)
     state = exported.state_dict()
     for name in (nano.EMBEDDING, "language_model.layers.0.mlp.up_proj.weight"):

@@ -18,12 +18,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 
 from moss_audio.data.collate import Collator
 from moss_audio.errors import MossAudioError
+from moss_audio.model.modeling import MossAudioModel
+from moss_audio.prompt import PromptSpec
 from moss_audio.settings import AtLeastOne, load_config
 from moss_audio.train.loop import run
 from moss_audio.train.progress import log_to
@@ -35,7 +37,8 @@ from moss_audio.train.rl.policy import DapoObjective
 from moss_audio.train.rl.prompts import PromptStream
 from moss_audio.train.rl.rewards import RewardConfig, Rewards, Solver
 from moss_audio.train.rl.rollout import Rollouts, SamplingConfig
-from moss_audio.train.rl.rollout_torch import TorchRollouts
+from moss_audio.train.rl.rollout_engine import EngineRollouts
+from moss_audio.train.rl.runners import onnx_runners, torch_runners
 from moss_audio.train.setup import load_for_training, sharded, source_folder, trained_millions
 from moss_audio.train.sft import SftConfig, export, learns_rows, prepare, rates_of
 from moss_audio.train.stage import BatchSource, Stage
@@ -45,6 +48,9 @@ from moss_audio.train.stage import BatchSource, Stage
 class RolloutConfig:
     """Who samples."""
 
+    # torch: a copy of the policy, in what it is trained in; onnx: the folder's stored codes on this
+    # CPU, with what learns beside them
+    kind: Literal["torch", "onnx"] = "torch"
     batch_size: AtLeastOne | None = None  # answers decoded at once; default: what suits the device
 
 
@@ -95,6 +101,12 @@ def main(
     log = log_to(folder / "log.txt")
     torch.manual_seed(config.seed)
     model, tokenizer, spec = load_for_training(source)
+    drawn = model.config.language_config.vocab_size - len(spec.audio_ids)
+    if config.sampling.top_k > drawn:
+        raise MossAudioError(
+            f"sampling.top_k {config.sampling.top_k}: {config.model} has {drawn} tokens to draw "
+            "from; give no more"
+        )
     dtype = prepare(model, config, source)
     objective = DapoObjective(
         model, spec, dtype, rates_of(config), rows=learns_rows(config) and config.adapter,
@@ -109,9 +121,7 @@ def main(
         thinking=config.sampling.thinking,
         mask_truncated=config.groups.truncated == "mask",
     )
-    rollouts: Rollouts = TorchRollouts(
-        model, tokenizer, spec, config.sampling, dtype=dtype, batch_size=config.rollouts.batch_size
-    )
+    rollouts = _rollouts(config, source, model, tokenizer, spec, dtype)
     plan = RolloutPlan(
         config.groups, config.updates_per_rollout, config.loop.accumulate,
         config.sampling.max_new_tokens, config.lora.scaling, folder / "rollouts",
@@ -130,3 +140,20 @@ def main(
         log(f"dapo: wrote {export(config, source, weights)}")
 
     return run(Stage(objective, loader, finish), config.loop, log, config.seed)
+
+
+def _rollouts(
+    config: DapoConfig,
+    source: Path,
+    model: MossAudioModel,
+    tokenizer: Any,
+    spec: PromptSpec,
+    dtype: torch.dtype,
+) -> Rollouts:
+    """Who samples."""
+    how = config.rollouts
+    if how.kind == "onnx":
+        runners = onnx_runners(source, continued=config.lora_start == "stored")
+    else:
+        runners = torch_runners(model, spec, dtype)
+    return EngineRollouts(runners, tokenizer, spec, config.sampling, batch_size=how.batch_size)

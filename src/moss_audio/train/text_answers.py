@@ -14,7 +14,6 @@ from moss_audio.data.sources import open_source
 from moss_audio.data.sources.thoughts import ThoughtSource
 from moss_audio.engine.base import GenerationOptions, Request
 from moss_audio.engine.local import LocalEngine
-from moss_audio.engine.torch_runner import TorchRunner
 from moss_audio.errors import MossAudioError
 from moss_audio.prompt import PromptSpec
 from moss_audio.result import Timeline
@@ -24,7 +23,8 @@ from moss_audio.scenes.reasoning.splits import Axis
 from moss_audio.tasks.base import WARN_THINKING_OPEN
 from moss_audio.tasks.reason import Derived, Reason
 from moss_audio.train.answers import AnswerObjective
-from moss_audio.train.rl.policy import merged_weights, sampling_model
+from moss_audio.train.rl.policy import PolicyWeights
+from moss_audio.train.rl.runners import torch_runners
 
 _MOST_TOKENS = 320  # of a thought and its answer
 _AXES: tuple[Axis, ...] = ("seen", "wordings", "kinds")
@@ -68,9 +68,9 @@ class TextAnswers:
         self.problems = {axis: _drawn(source, axis, count, seed) for axis in _AXES}
 
     def __call__(self) -> dict[str, float]:
-        weights = merged_weights(self.objective, self.scaling)
-        model = sampling_model(self.objective.model, weights, self.objective.dtype)
-        runner = TorchRunner(model, self._spec.audio_ids)
+        objective = self.objective
+        runners = torch_runners(objective.model, self._spec, objective.dtype)
+        runner = runners(PolicyWeights(objective, self.scaling))
         engine = LocalEngine(runner, self._tokenizer, self._spec)
         figures, closed = {}, []
         try:

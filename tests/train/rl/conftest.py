@@ -32,9 +32,9 @@ class Letters(Rewards):
         return {"correct": share, "reasoning": 0.0, "quality": 0.0, "format": 0.0}
 
 
-def soft_model(folder: Path) -> Path:
+def soft_model(folder: Path, *, think_tokens: bool = True) -> Path:
     """The tiny model, less sure of its words: else all of its answers would be one."""
-    write_model(folder)
+    write_model(folder, think_tokens=think_tokens, heads=2)
     weights = load_packed(folder / nano.DECODER_FILE, torch.float32)
     weights["language_model.norm.weight"] *= 0.08
     save_packed(folder / nano.DECODER_FILE, {n: (t, 16) for n, t in weights.items()})

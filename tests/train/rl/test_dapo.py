@@ -23,11 +23,20 @@ def _trained(config: Path, folder: Path) -> dict[str, torch.Tensor]:
     return checkpoint.read_tensors(found)
 
 
-@pytest.mark.parametrize("updates", [1, 2])
+@pytest.mark.parametrize(("updates", "kind"), [(1, "torch"), (2, "torch"), (1, "onnx")])
 def test_a_killed_run_ends_with_the_same_weights(
-    write_dapo: Callable[..., Path], tmp_path: Path, updates: int, monkeypatch: pytest.MonkeyPatch
+    write_dapo: Callable[..., Path],
+    tmp_path: Path,
+    updates: int,
+    kind: str,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    how = {"updates_per_rollout": updates, "loop_save_every_s": 0.0, "loop_log_every": 1}
+    how = {
+        "updates_per_rollout": updates,
+        "rollouts": {"kind": kind},
+        "loop_save_every_s": 0.0,
+        "loop_log_every": 1,
+    }
     whole, parts = write_dapo("whole", **how), write_dapo("parts", **how)
     lines: list[str] = []
     monkeypatch.setattr(dapo, "log_to", lambda path: lines.append)
@@ -70,6 +79,8 @@ def test_what_does_not_go_together_is_told(write_dapo: Callable[..., Path]) -> N
         dapo.main(write_dapo("kl", loss={"kl": 0.1}))
     with pytest.raises(MossAudioError, match=r"sampling\.top_k 1 draws nothing"):
         dapo.main(write_dapo("greedy", sampling={"top_k": 1}))
+    with pytest.raises(MossAudioError, match=r"sampling\.top_k 1000: .* has [0-9]+ tokens to draw"):
+        dapo.main(write_dapo("all", sampling={"top_k": 1000}))
     with pytest.raises(MossAudioError, match="lora_dropout: the policy that samples has none"):
         dapo.main(write_dapo("dropped", lora_dropout=0.1))
 

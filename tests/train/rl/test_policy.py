@@ -17,23 +17,35 @@ from moss_audio.data.collate import Collator
 from moss_audio.data.example import Example
 from moss_audio.engine.base import GenerationOptions, Request
 from moss_audio.engine.torch_runner import TorchRunner
+from moss_audio.model.checkpoint import Checkpoint
+from moss_audio.model.nano import parts as nano
+from moss_audio.model.nano.quantize import load_packed, save_packed
+from moss_audio.model.nano.thinking import add_think_tokens
 from moss_audio.settings import load_config
 from moss_audio.train import dapo
 from moss_audio.train.rl.groups import AnswerGroup, GroupConfig, judged
 from moss_audio.train.rl.loss import PolicyLossConfig
 from moss_audio.train.rl.pack import RolloutPacker
-from moss_audio.train.rl.policy import DapoObjective, RolloutBatch, merged_weights, without_lora
+from moss_audio.train.rl.policy import DapoObjective, PolicyWeights, RolloutBatch, without_lora
 from moss_audio.train.rl.rollout import AskedPrompt, SamplingConfig
-from moss_audio.train.rl.rollout_torch import TorchRollouts
+from moss_audio.train.rl.rollout_engine import EngineRollouts
+from moss_audio.train.rl.runners import onnx_runners, torch_runners
 from moss_audio.train.setup import load_for_training
-from moss_audio.train.sft import learns_rows, prepare, rates_of
+from moss_audio.train.sft import export, learns_rows, prepare, rates_of
 from tests.train.rl.conftest import ONLY, Letters, soft_model
 
 
 class Policy:
     """A policy whose every trained part has moved, its sampler and its packer."""
 
-    def __init__(self, config: dapo.DapoConfig, *, moved: bool = True, **sampling: object) -> None:
+    def __init__(
+        self,
+        config: dapo.DapoConfig,
+        *,
+        moved: bool = True,
+        kind: str = "torch",
+        **sampling: object,
+    ) -> None:
         source = Path(config.model)
         self.model, tokenizer, spec = load_for_training(source)
         dtype = prepare(self.model, config, source)
@@ -50,7 +62,11 @@ class Policy:
             **{"max_new_tokens": 10, "top_k": 5, "thinking": None, **sampling}  # type: ignore[arg-type]
         )
         self._scaling = config.lora.scaling
-        self._made = lambda: TorchRollouts(self.model, tokenizer, spec, self.sampling, dtype=dtype)
+        if kind == "onnx":
+            runners = onnx_runners(source, continued=config.lora_start == "stored", threads=1)
+        else:
+            runners = torch_runners(self.model, spec, dtype)
+        self._made = lambda: EngineRollouts(runners, tokenizer, spec, self.sampling)
         self.renew()
         collator = Collator(tokenizer, spec, self.model.config.audio_config.num_mel_bins)
         self.packer = RolloutPacker(collator, thinking=self.sampling.thinking, mask_truncated=False)
@@ -62,7 +78,11 @@ class Policy:
 
     def update(self) -> None:
         """The sampler's weights are those of the policy."""
-        self.rollouts.update(merged_weights(self.objective, self._scaling))
+        self.rollouts.update(PolicyWeights(self.objective, self._scaling))
+
+    def weights(self) -> dict[str, torch.Tensor]:
+        """What a checkpoint would keep."""
+        return {name: p.detach().clone() for name, p in self.objective.kept().items()}
 
     def traces(self, example: Example) -> list[tuple[list[int], list[float]]]:
         """Ids and log-probabilities of the answers to an example."""
@@ -110,11 +130,19 @@ def config(write_dapo: Callable[..., Path]) -> dapo.DapoConfig:
 CLIPS = (_example(1.0, 1), _example(6.0, 2), _text())
 
 
-@pytest.mark.parametrize("how", [{}, {"temperature": 0.7}, {"top_p": 0.8}])
+@pytest.mark.parametrize(
+    ("kind", "how"),
+    [
+        ("torch", {}),
+        ("torch", {"temperature": 0.7}),
+        ("torch", {"top_p": 0.8}),
+        ("onnx", {}),
+    ],
+)
 def test_the_engine_and_training_say_the_same(
-    config: dapo.DapoConfig, how: dict[str, float]
+    config: dapo.DapoConfig, kind: str, how: dict[str, float]
 ) -> None:
-    policy = Policy(config, **how)
+    policy = Policy(config, kind=kind, **how)
     groups = policy.groups(*CLIPS)
     (batch,) = policy.packer.batches(groups, 1)
     with torch.no_grad():
@@ -128,11 +156,58 @@ def test_the_engine_and_training_say_the_same(
     assert float((deaf - batch.sampled).abs().max()) > 1e-2
 
 
+@pytest.mark.parametrize("start", ["new", "stored"])
+def test_a_lora_beside_a_stored_one_and_one_that_goes_on_from_it(
+    config: dapo.DapoConfig, start: str, tmp_path: Path
+) -> None:
+    first = Policy(config)
+    export(replace(config, output=str(tmp_path / "second")), Path(config.model), first.weights())
+    config = replace(config, model=str(tmp_path / "second"), lora_start=start)
+    policy = Policy(config, kind="onnx")
+    (batch,) = policy.packer.batches(policy.groups(*CLIPS), 1)
+    with torch.no_grad():
+        now, _ = policy.objective.logprobs(batch)
+    torch.testing.assert_close(now, batch.sampled, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["torch", "onnx"])
+def test_a_checkpoint_that_was_given_think_marks(
+    config: dapo.DapoConfig, kind: str, tmp_path: Path
+) -> None:
+    """Their rows lie behind all others, and are among those that are drawn from."""
+    plain = soft_model(tmp_path / "unmarked", think_tokens=False)
+    source = add_think_tokens(plain, tmp_path / "marked", 0)
+    most = Checkpoint.open(source).sizes.decoder.vocab_size - 3  # all but the audio ids
+    policy = Policy(replace(config, model=str(source)), kind=kind, thinking=True, top_k=most)
+    (batch,) = policy.packer.batches(policy.groups(*CLIPS), 1)
+    with torch.no_grad():
+        now, _ = policy.objective.logprobs(batch)
+    torch.testing.assert_close(now, batch.sampled, rtol=0, atol=1e-5)
+    assert (batch.kept == most + 2).any()
+
+
+def test_codes_are_multiplied_as_they_are_stored(config: dapo.DapoConfig) -> None:
+    """In 4 bits and int8: what is then apart is rounding alone, and no trained part is missing."""
+    path = Path(config.model) / nano.DECODER_FILE
+    weights = load_packed(path, torch.float32)
+    bits = {name: 16 if tensor.ndim == 1 else 4 for name, tensor in weights.items()}
+    save_packed(path, {name: (tensor, bits[name]) for name, tensor in weights.items()})
+    policy = Policy(config, kind="onnx")
+    (batch,) = policy.packer.batches(policy.groups(*CLIPS, answers=8), 1)
+    with torch.no_grad():
+        now, _ = policy.objective.logprobs(batch)
+    off = (now - batch.sampled).abs()
+    assert len(off) > 100
+    assert 1e-6 < float(off.mean()) < 0.005
+    assert float(off.max()) < 0.05
+
+
+@pytest.mark.parametrize("kind", ["torch", "onnx"])
 def test_the_same_clip_gets_another_answer_only_through_new_weights(
-    config: dapo.DapoConfig,
+    config: dapo.DapoConfig, kind: str
 ) -> None:
     """Of the encoder alone: what was encoded and prefilled with older ones is not used again."""
-    policy = Policy(config)
+    policy = Policy(config, kind=kind)
     before = policy.traces(CLIPS[1])
     with torch.no_grad():
         for name, parameter in policy.objective.trained().items():
@@ -163,8 +238,8 @@ def test_prompts_in_training_are_those_of_inference(
     """Ids as the model is given them, up to the answer's first token that is drawn; also of a
     checkpoint that has no marks of thoughts."""
     if not marks:
-        monkeypatch.setattr("moss_audio.testing.tokenizer.THINK_TOKENS", ())
-        config = replace(config, model=str(soft_model(tmp_path / "unmarked")))
+        model = soft_model(tmp_path / "unmarked", think_tokens=False)
+        config = replace(config, model=str(model))
     given: list[int] = []
     forward = TorchRunner.forward
 

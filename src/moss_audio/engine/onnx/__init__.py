@@ -10,6 +10,7 @@ from moss_audio.model.checkpoint import Checkpoint
 
 if TYPE_CHECKING:
     from moss_audio.engine.onnx.runner import OnnxRunner
+    from moss_audio.engine.onnx.source import WeightSource
 
 
 def open_runner(
@@ -26,9 +27,24 @@ def open_runner(
         MossAudioError: for bits that the checkpoint cannot be had in, or no number of threads.
         CheckpointError: if a file is missing or damaged.
     """
-    from moss_audio.engine.onnx.nano import NanoSource
     from moss_audio.engine.onnx.runner import OnnxRunner
-    from moss_audio.engine.onnx.source import FileSource, InBits, WeightSource
+
+    source, wanted = weight_source(checkpoint, bits)
+    return OnnxRunner(checkpoint.sizes, source, threads=choose_threads(threads), bits=wanted)
+
+
+def weight_source(checkpoint: Checkpoint, bits: int | None = None) -> tuple[WeightSource, int]:
+    """The weights of a checkpoint, and in how many bits they come.
+
+    Args:
+        bits: None takes them as they are stored.
+
+    Raises:
+        MossAudioError: for bits that the checkpoint cannot be had in.
+        CheckpointError: if a file is missing or damaged.
+    """
+    from moss_audio.engine.onnx.nano import NanoSource
+    from moss_audio.engine.onnx.source import FileSource, InBits
     from moss_audio.engine.onnx.weights import BLOCK
 
     stored = {"bits": 32, **checkpoint.exported}
@@ -37,10 +53,10 @@ def open_runner(
         stored, source = {"bits": 4}, NanoSource(checkpoint.folder)
     else:
         source = FileSource(checkpoint.weight_files, stored.get("block", BLOCK))
-    wanted = stored["bits"] if bits is None else bits
+    wanted: int = stored["bits"] if bits is None else bits
     if wanted != stored["bits"]:
         if checkpoint.layout != "embedded" or wanted not in (4, 8, 32):
             said = f"bits={bits!r}: {checkpoint.name} is stored in {stored['bits']}"
             raise MossAudioError(f"{said}; moss-audio export writes others")
         source = InBits(source, wanted)
-    return OnnxRunner(checkpoint.sizes, source, threads=choose_threads(threads), bits=wanted)
+    return source, wanted

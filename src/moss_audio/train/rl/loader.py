@@ -18,7 +18,7 @@ from moss_audio.errors import MossAudioError
 from moss_audio.train.rl import store
 from moss_audio.train.rl.groups import AnswerGroup, GroupConfig, judged, summary
 from moss_audio.train.rl.pack import RolloutPacker
-from moss_audio.train.rl.policy import DapoObjective, RolloutBatch, merged_weights
+from moss_audio.train.rl.policy import DapoObjective, PolicyWeights, RolloutBatch
 from moss_audio.train.rl.prompts import PromptStream
 from moss_audio.train.rl.rewards import Rewards
 from moss_audio.train.rl.rollout import Rollouts
@@ -113,7 +113,7 @@ class RolloutLoader:
 
     def _sampled(self) -> list[RolloutBatch]:
         """The batches of a new rollout."""
-        self._rollouts.update(merged_weights(self.objective, self.plan.scaling))
+        self._rollouts.update(PolicyWeights(self.objective, self.plan.scaling))
         groups, asked = self._groups()
         kept = [group for group in groups if group.spread]
         self._report(groups, asked)

@@ -18,6 +18,7 @@ from moss_audio.model.features import AudioFeatures
 from moss_audio.model.modeling import MossAudioModel
 from moss_audio.model.nano.parts import EMBEDDING
 from moss_audio.train.answers import AnswerObjective
+from moss_audio.train.export import model_weights
 from moss_audio.train.lora import is_lora, pairs, plain_name
 from moss_audio.train.objective import mixed_precision
 from moss_audio.train.rl.loss import PolicyLossConfig, PolicyTerms, kept_logprobs, policy_loss
@@ -112,17 +113,35 @@ def without_lora(model: torch.nn.Module) -> Iterator[None]:
             layer.enable_adapters(True)
 
 
-def merged_weights(objective: AnswerObjective, scaling: float) -> dict[str, torch.Tensor]:
-    """The weights that the policy computes with, by the model's own names: LoRA merged, the audio
-    ids' rows in their places. What does not learn is not copied."""
-    state = {n: t.detach() for n, t in objective.model.state_dict().items()}
-    weights = {plain_name(name): tensor for name, tensor in state.items() if not is_lora(name)}
-    with torch.no_grad():
-        for name, down, up in pairs(state, scaling):
-            merged = weights[name].float() + up @ down
-            weights[name] = merged.to(weights[name].dtype)
-        weights[EMBEDDING] = objective.in_place(weights[EMBEDDING])
-    return weights
+@dataclass(frozen=True)
+class PolicyWeights:
+    """The policy's weights as they are.
+
+    Attributes:
+        objective: holds them.
+        scaling: of its LoRA.
+    """
+
+    objective: AnswerObjective
+    scaling: float
+
+    def merged(self) -> dict[str, torch.Tensor]:
+        """All that the policy computes with, by the model's own names: LoRA merged, appended
+        rows in their places. What does not learn is not copied."""
+        objective = self.objective
+        state = {n: t.detach() for n, t in objective.model.state_dict().items()}
+        weights = {plain_name(name): tensor for name, tensor in state.items() if not is_lora(name)}
+        with torch.no_grad():
+            for name, down, up in pairs(state, self.scaling):
+                merged = weights[name].float() + up @ down
+                weights[name] = merged.to(weights[name].dtype)
+            weights[EMBEDDING] = objective.in_place(weights[EMBEDDING])
+        return weights
+
+    def learnt(self) -> dict[str, torch.Tensor]:
+        """What learns alone, by the model's own names: LoRA factors as such, appended rows as
+        `AUDIO_ROWS` and `THINK_ROWS`."""
+        return model_weights({n: p.detach() for n, p in self.objective.trained().items()})
 
 
 def sampling_model(

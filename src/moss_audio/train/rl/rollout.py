@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Protocol
-
-import torch
 
 from moss_audio.data.example import Example
 from moss_audio.engine.base import FinishReason, GenerationOptions, Trace
 from moss_audio.errors import MossAudioError
 from moss_audio.settings import AtLeastOne, Between, Share
+from moss_audio.train.rl.policy import PolicyWeights
 
 
 @dataclass(frozen=True)
@@ -70,9 +69,9 @@ class AskedPrompt:
 class Rollouts(Protocol):
     """Samples answers with the weights that it was last given."""
 
-    def update(self, weights: Mapping[str, torch.Tensor]) -> None:
-        """Take new weights: the policy's, by the names of `merged_weights`. What was encoded or
-        prefilled with older ones is forgotten."""
+    def update(self, weights: PolicyWeights) -> None:
+        """Take the policy's weights as they are now. What was encoded or prefilled with older ones
+        is forgotten."""
 
     def sample(self, prompts: Sequence[AskedPrompt], answers: int) -> list[list[SampledAnswer]]:
         """So many answers to each prompt, with `SampledAnswer.trace`.

@@ -1,58 +1,54 @@
-"""Rollouts in this process, by the engine on torch."""
+"""Rollouts in this process, by an engine on torch or on ONNX Runtime."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
-
-import torch
 
 from moss_audio.engine.base import Generation, Request
 from moss_audio.engine.local import LocalEngine
-from moss_audio.engine.torch_runner import TorchRunner
+from moss_audio.engine.runner import Runner
 from moss_audio.errors import MossAudioError
-from moss_audio.model.modeling import MossAudioModel
 from moss_audio.prompt import PromptSpec
-from moss_audio.train.rl.policy import sampling_model
+from moss_audio.train.rl.policy import PolicyWeights
 from moss_audio.train.rl.rollout import AskedPrompt, SampledAnswer, SamplingConfig
 
 
-class TorchRollouts:
-    """`Rollouts` on a model in this process.
+class EngineRollouts:
+    """`Rollouts` by the scheduler of this process.
 
     Each `sample` has an engine of its own and all prompts are there before the first is computed:
     what is computed together, and with it the last bit of a log-probability, depends on nothing
     but the prompts. So a run that resumes samples what it would have sampled.
 
     Args:
-        model: the policy in training; its configuration and devices.
+        runner_of: a runner of the policy as it is (`runners`).
         tokenizer, spec: of its checkpoint.
         config: how to sample.
-        dtype: to compute in.
-        batch_size: answers decoded at once; None takes what suits the device.
+        batch_size: answers decoded at once; None takes what suits the runner.
     """
 
     def __init__(
         self,
-        model: MossAudioModel,
+        runner_of: Callable[[PolicyWeights], Runner],
         tokenizer: Any,
         spec: PromptSpec,
         config: SamplingConfig,
         *,
-        dtype: torch.dtype,
         batch_size: int | None = None,
     ) -> None:
-        self._policy, self._tokenizer, self._spec = model, tokenizer, spec
-        self._config, self._dtype, self._batch_size = config, dtype, batch_size
-        self._sampling: MossAudioModel | None = None
+        self._runner_of, self._tokenizer, self._spec = runner_of, tokenizer, spec
+        self._config, self._batch_size = config, batch_size
+        self._runner: Runner | None = None
 
-    def update(self, weights: Mapping[str, torch.Tensor]) -> None:
-        """Take new weights."""
-        self._sampling = sampling_model(self._policy, weights, self._dtype)
+    def update(self, weights: PolicyWeights) -> None:
+        """Take the policy's weights as they are now."""
+        self._runner = None  # its memory goes before the next one takes its own
+        self._runner = self._runner_of(weights)
 
     def sample(self, prompts: Sequence[AskedPrompt], answers: int) -> list[list[SampledAnswer]]:
         """So many answers to each prompt."""
-        if self._sampling is None:
+        if self._runner is None:
             raise MossAudioError("rollouts: update() gives the weights before sample()")
         requests = [
             Request(
@@ -63,8 +59,7 @@ class TorchRollouts:
             )
             for one in prompts
         ]
-        runner = TorchRunner(self._sampling, self._spec.audio_ids)
-        engine = LocalEngine(runner, self._tokenizer, self._spec, batch_size=self._batch_size)
+        engine = LocalEngine(self._runner, self._tokenizer, self._spec, batch_size=self._batch_size)
         try:
             for request in requests:
                 engine.check(request)
