@@ -12,6 +12,7 @@ from types import FrameType
 import uvicorn
 
 from moss_audio.api import MossAudio
+from moss_audio.engine.allocator import keep_little
 from moss_audio.engine.remote import RemoteEngine
 from moss_audio.errors import MossAudioError
 from moss_audio.serve.app import build
@@ -118,6 +119,7 @@ def serve(
     Raises:
         MossAudioError: if the address cannot be had, or the model cannot be loaded.
     """
+    keep_little()
     with bind(config.host, config.port) as listening:
         export_spans()
         model = load()

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
-import ctypes
 from pathlib import Path
 
 import onnxruntime as ort
 
+from moss_audio.engine.allocator import give_back
 from moss_audio.engine.onnx.graph import Graph
 
 _SPINNING = "session.intra_op.allow_spinning"
@@ -31,7 +30,7 @@ def session(graph: Graph, threads: int, *, optimize: bool = True) -> ort.Inferen
     made = ort.InferenceSession(graph.model(), options, providers=["CPUExecutionProvider"])
     del values, options
     graph.given.clear()
-    _give_back()
+    give_back()
     return made
 
 
@@ -47,9 +46,3 @@ def _options(threads: int) -> ort.SessionOptions:
     options.enable_cpu_mem_arena = False
     options.add_session_config_entry(_SPINNING, "0")
     return options
-
-
-def _give_back() -> None:
-    """What was allocated to build a session back to the system, which glibc does when asked."""
-    with contextlib.suppress(OSError, AttributeError, TypeError):  # another C library
-        ctypes.CDLL(None).malloc_trim(0)
