@@ -65,7 +65,8 @@ def test_the_arm_that_pays_is_found(
             "batch_tokens": None,
             "endless": True,
         },
-        "sampling": {"max_new_tokens": 1, "top_k": 3, "thinking": None},
+        # (the model is unsure of its words: cooler, so that it can be sure of one)
+        "sampling": {"max_new_tokens": 1, "temperature": 0.15, "top_k": 3, "thinking": None},
         "groups": {"prompts_per_step": 2, "answers": 16, "max_refills": 0},
         "lora_lr": 1e-2,
         "loop_steps": _STEPS,
