@@ -127,11 +127,10 @@ class AnswerObjective(Objective):
             return {"attention_mask": {"full_attention": None}, "segments": batch.segments}
         return {}
 
-    def predicted(
+    def decoded(
         self, batch: Batch, features: AudioFeatures, heard: bool
-    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Logits `[N, V]` where a label is predicted, these labels `[N]`, and a nought that has to
-        be added to the loss."""
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """The decoder's output `[R, L, H]`, and a nought that has to be added to the loss."""
         unused = torch.zeros((), device=batch.input_ids.device)
         if not heard:  # the silent clip's modules take part in the gradient, with zeros
             unused = features.embeds.sum() * 0.0
@@ -144,10 +143,18 @@ class AnswerObjective(Objective):
             use_cache=False,
             **self.borders(batch),
         ).last_hidden_state
+        return hidden, unused.float()
+
+    def predicted(
+        self, batch: Batch, features: AudioFeatures, heard: bool
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Logits `[N, V]` where a label is predicted, these labels `[N]`, and a nought that has to
+        be added to the loss."""
+        hidden, unused = self.decoded(batch, features, heard)
         # logits only where there is a label: the head is a fifth of a small model
         labels = F.pad(batch.labels[:, 1:], (0, 1), value=IGNORE)  # each where it is predicted
         learnt = labels != IGNORE
-        return self.logits(hidden[learnt]), labels[learnt], unused.float()
+        return self.logits(hidden[learnt]), labels[learnt], unused
 
     def answer_loss(
         self, batch: Batch, features: AudioFeatures, heard: bool, count: torch.Tensor

@@ -120,6 +120,7 @@ def main(
         collator,
         thinking=config.sampling.thinking,
         mask_truncated=config.groups.truncated == "mask",
+        shared=objective.shares_prompts,
     )
     rollouts = _rollouts(config, source, model, tokenizer, spec, dtype)
     plan = RolloutPlan(

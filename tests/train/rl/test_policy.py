@@ -69,7 +69,9 @@ class Policy:
         self._made = lambda: EngineRollouts(runners, tokenizer, spec, self.sampling)
         self.renew()
         collator = Collator(tokenizer, spec, self.model.config.audio_config.num_mel_bins)
-        self.packer = RolloutPacker(collator, thinking=self.sampling.thinking, mask_truncated=False)
+        how: Any = {"thinking": self.sampling.thinking, "mask_truncated": False}
+        self.packer = RolloutPacker(collator, **how, shared=True)
+        self.apart = RolloutPacker(collator, **how)  # each answer with a prompt of its own
 
     def renew(self) -> None:
         """Another sampler, with the weights as they are."""
@@ -282,7 +284,14 @@ def test_however_answers_are_packed_the_gradient_is_the_same(config: dapo.DapoCo
         for group in groups
         for i, answer in enumerate(group.answers)
     ]
-    for batches in (policy.packer.batches(groups, 5), policy.packer.batches(alone, len(alone))):
+    apart = policy.apart.batches(groups, 1)
+    assert apart[0].num_tokens > 2 * policy.packer.batches(groups, 1)[0].num_tokens
+    for batches in (
+        apart,
+        policy.packer.batches(groups, 5),
+        policy.apart.batches(groups, 5),
+        policy.packer.batches(alone, len(alone)),
+    ):
         found = policy.gradients(batches)
         for name, gradient in expected.items():
             torch.testing.assert_close(found[name], gradient, rtol=1e-3, atol=2e-6)

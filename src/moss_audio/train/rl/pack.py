@@ -27,10 +27,19 @@ class RolloutPacker:
         collator: of the model, packed.
         thinking: as it was sampled.
         mask_truncated: answers that ran into the limit are not learnt.
+        shared: a prompt stands in a row once, before all of its answers; otherwise each has its
+            own, and they share the encoding of their clips alone.
     """
 
-    def __init__(self, collator: Collator, *, thinking: bool | None, mask_truncated: bool) -> None:
-        self._collator, self._mask = collator, mask_truncated
+    def __init__(
+        self,
+        collator: Collator,
+        *,
+        thinking: bool | None,
+        mask_truncated: bool,
+        shared: bool = False,
+    ) -> None:
+        self._collator, self._mask, self._shared = collator, mask_truncated, shared
         self._thinking = leaves_room(thinking, ThinkIds.of(ChatVocabulary(collator.tokenizer)))
 
     def batches(self, groups: Sequence[AnswerGroup], count: int) -> list[RolloutBatch]:
@@ -42,7 +51,8 @@ class RolloutPacker:
 
         def size(group: AnswerGroup) -> int:
             own = len(prompts[id(group)].input_ids)
-            return sum(own + len(one.trace.ids) for one in group.answers)
+            own *= 1 if self._shared else len(group.answers)
+            return own + sum(len(one.trace.ids) for one in group.answers)
 
         for group in sorted(groups, key=size, reverse=True):
             least = sizes.index(min(sizes))
@@ -59,33 +69,94 @@ class RolloutPacker:
         )  # fmt: skip
 
     def _batch(self, groups: Sequence[AnswerGroup], prompts: Sequence[Rendered]) -> RolloutBatch:
-        samples, rows, clips_of, heard = [], _TokenRows(), [], 0
+        row, tokens, clips_of, heard = _AnsweredPrompts(), _TokenRows(), [], 0
         for group, prompt in zip(groups, prompts, strict=True):
             audio = sum(prompt.audio_mask)
+            drawn = [self._drawn(answer) for answer in group.answers]
+            if self._shared:
+                row.add(group.example, prompt, group.answers, drawn)
+            # the first answer brings the clips, the others hear the same
+            deaf = replace(group.example, clips=(), words=(), sounds=())
             for place, answer in enumerate(group.answers):
-                drawn = ~answer.trace.forced
-                if self._mask and answer.finish_reason == "length":
-                    drawn = np.zeros_like(drawn)
-                # the first answer brings the clips, the others hear the same
-                own = group.example if place == 0 else replace(
-                    group.example, clips=(), words=(), sounds=()
-                )  # fmt: skip
-                samples.append(RenderedExample(own, _answered(prompt, answer, drawn)))
-                rows.add(answer, drawn, float(group.advantages[place]))
-                clips_of.append((heard, audio))
+                tokens.add(answer, drawn[place], float(group.advantages[place]))
+                if not self._shared:
+                    own = group.example if place == 0 else deaf
+                    row.add(own, prompt, [answer], [drawn[place]])
+                    clips_of.append((heard, audio))
             heard += audio
-        plain = self._collator.batch(samples, []) if samples else self._collator.filler([])
+        if not row.samples:
+            plain = self._collator.filler([])
+        else:
+            plain = self._collator.batch(row.samples, [])
+            plain.position_ids = row.position_ids()
+            plain.segments = [row.segments]
         common: dict[str, Any] = {f.name: getattr(plain, f.name) for f in fields(Batch)}
-        return RolloutBatch(**common, **rows.tensors(), clips_of=clips_of if heard else [])
+        return RolloutBatch(
+            **common, **row.tensors(), **tokens.tensors(), follows=row.follows,
+            clips_of=clips_of if heard else [],
+        )  # fmt: skip
+
+    def _drawn(self, answer: SampledAnswer) -> np.ndarray:
+        """Bool `[n]`: the tokens of an answer that are learnt."""
+        if self._mask and answer.finish_reason == "length":
+            return np.zeros_like(answer.trace.forced)
+        return ~answer.trace.forced
 
 
-def _answered(prompt: Rendered, answer: SampledAnswer, drawn: np.ndarray) -> Rendered:
-    ids = answer.trace.ids.tolist()
-    return Rendered(
-        [*prompt.input_ids, *ids],
-        [*prompt.audio_mask, *([False] * len(ids))],
-        [*([False] * len(prompt.input_ids)), *drawn.tolist()],
-    )
+class _AnsweredPrompts:
+    """The one row of a batch: prompts, each with the answers that go on from it."""
+
+    def __init__(self) -> None:
+        self.samples: list[RenderedExample] = []
+        self.segments: list[int] = []
+        self.follows: list[int] = []
+        self._length = 0
+        self._positions: list[np.ndarray] = []
+        self._places: list[np.ndarray] = []
+        self._targets: list[np.ndarray] = []
+
+    def add(
+        self,
+        example: Example,
+        prompt: Rendered,
+        answers: Sequence[SampledAnswer],
+        drawn: Sequence[np.ndarray],
+    ) -> None:
+        """A prompt and its answers; of these the tokens that are `drawn` are learnt."""
+        length = len(prompt.input_ids)
+        last, at = self._length + length - 1, self._length + length
+        ids, learnt = list(prompt.input_ids), [False] * length
+        self._positions.append(np.arange(length))
+        for answer, own in zip(answers, drawn, strict=True):
+            n = len(answer.trace.ids)
+            before = np.arange(at - 1, at + n - 1)  # what each token was drawn after
+            before[:1] = last
+            self._places.append(before[own])
+            self._targets.append(answer.trace.ids[own])
+            self._positions.append(np.arange(length, length + n))
+            ids += answer.trace.ids.tolist()
+            learnt += own.tolist()
+            at += n
+        first, sizes = len(self.segments), [len(one.trace.ids) for one in answers]
+        alone = len(answers) == 1
+        self.segments += [length + sizes[0]] if alone else [length, *sizes]
+        self.follows += [-1] if alone else [-1, *([first] * len(answers))]
+        self._length = at
+        heard = [*prompt.audio_mask, *([False] * (len(ids) - length))]
+        self.samples.append(RenderedExample(example, Rendered(ids, heard, learnt)))
+
+    def position_ids(self) -> torch.Tensor:
+        """Int64 `[1, L]`."""
+        return torch.from_numpy(np.concatenate(self._positions))[None]
+
+    def tensors(self) -> dict[str, Any]:
+        """`targets` and `places`, int64 `[N]`."""
+        empty = np.zeros(0, np.int64)
+        found = {"targets": self._targets, "places": self._places}
+        return {
+            name: torch.from_numpy(np.concatenate([empty, *parts]).astype(np.int64))
+            for name, parts in found.items()
+        }
 
 
 class _TokenRows:

@@ -18,6 +18,7 @@ from moss_audio.model.features import AudioFeatures
 from moss_audio.model.modeling import MossAudioModel
 from moss_audio.model.nano.parts import EMBEDDING
 from moss_audio.train.answers import AnswerObjective
+from moss_audio.train.attention import NAME as PACKED
 from moss_audio.train.export import model_weights
 from moss_audio.train.lora import is_lora, pairs, plain_name
 from moss_audio.train.objective import mixed_precision
@@ -26,22 +27,29 @@ from moss_audio.train.rl.loss import PolicyLossConfig, PolicyTerms, kept_logprob
 
 @dataclass(kw_only=True)
 class RolloutBatch(Batch):
-    """A batch of sampled answers; its labels are the N tokens that were drawn.
+    """A batch of sampled answers; its labels are the N tokens that were drawn. In its one row an
+    answer stands behind a prompt of its own, or (`follows`) behind other answers to the same one.
 
     Attributes:
+        targets: int64 `[N]`, the tokens that were drawn.
+        places: int64 `[N]`, the position after which each was drawn.
         kept: int64 `[N, K]`, the ids that each token was drawn from, -1 beyond them.
         sampled: float32 `[N]`, the sampler's log-probabilities.
         advantage: float32 `[N]`, of each token's answer.
         before: float32 `[N]`, log-probabilities before the rollout's first update; None where this
             batch belongs to the first.
-        clips_of: of each sample, the first and the number of the audio tokens that it hears; the
-            answers about one clip share them.
+        follows: of each of the `segments` the place of the one that it goes on from, -1: none.
+        clips_of: of each sample, the first and the number of the audio tokens that it hears, where
+            answers with prompts of their own share them.
     """
 
+    targets: torch.Tensor
+    places: torch.Tensor
     kept: torch.Tensor
     sampled: torch.Tensor
     advantage: torch.Tensor
     before: torch.Tensor | None = None
+    follows: list[int] = field(default_factory=list)
     clips_of: list[tuple[int, int]] = field(default_factory=list)
 
 
@@ -66,8 +74,24 @@ class DapoObjective(AnswerObjective):
         encoded, heard = self.encode(batch)
         with mixed_precision(batch.input_ids.device, self.dtype):
             features = self.model.adapt(encoded)
-            logits, labels, unused = self.predicted(batch, _shared(features, batch), heard)
-        return kept_logprobs(logits, labels, batch.kept, self.temperature), unused
+            hidden, unused = self.decoded(batch, _shared(features, batch), heard)
+            logits = self.logits(hidden[0, batch.places])
+        return kept_logprobs(logits, batch.targets, batch.kept, self.temperature), unused
+
+    def borders(self, batch: Batch) -> dict[str, Any]:
+        """With what the segments of a row go on from."""
+        found = super().borders(batch)
+        if isinstance(batch, RolloutBatch) and any(place >= 0 for place in batch.follows):
+            if not found:
+                raise ValueError("answers share a prompt in packed attention alone")
+            found["follows"] = [batch.follows]
+        return found
+
+    @property
+    def shares_prompts(self) -> bool:
+        """Whether answers to a prompt can stand behind it together."""
+        name: str = self.model.language_model.config._attn_implementation
+        return name == PACKED
 
     def forward(self, batch: RolloutBatch, counts: torch.Tensor) -> torch.Tensor:  # type: ignore[override]
         now, unused = self.logprobs(batch)

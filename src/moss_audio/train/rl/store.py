@@ -16,7 +16,7 @@ from moss_audio.files import replaced
 from moss_audio.train.rl.policy import RolloutBatch
 
 _NAME = re.compile(r"rollout-([0-9]+)-rank-([0-9]+)\.safetensors")
-_LISTS = ("segments", "audio_s", "ids", "clips_of")
+_LISTS = ("segments", "audio_s", "ids", "follows", "clips_of")
 
 
 def path_of(folder: Path, rollout: int, rank: int) -> Path:
