@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -33,8 +34,13 @@ class Letters(Rewards):
 
 
 def soft_model(folder: Path, *, think_tokens: bool = True) -> Path:
-    """The tiny model, less sure of its words: else all of its answers would be one."""
+    """The tiny model, less sure of its words: else all of its answers would be one; with dropout in
+    its encoder, as released ones."""
     write_model(folder, think_tokens=think_tokens, heads=2)
+    config = folder / "config.json"
+    values = json.loads(config.read_text())
+    values["audio_config"] |= {"dropout": 0.1, "attention_dropout": 0.1, "activation_dropout": 0.1}
+    config.write_text(json.dumps(values))
     weights = load_packed(folder / nano.DECODER_FILE, torch.float32)
     weights["language_model.norm.weight"] *= 0.08
     save_packed(folder / nano.DECODER_FILE, {n: (t, 16) for n, t in weights.items()})

@@ -65,6 +65,7 @@ class DapoObjective(AnswerObjective):
 
     def __init__(self, *args: Any, loss: PolicyLossConfig, temperature: float, **kw: Any) -> None:
         super().__init__(*args, **kw)
+        _drop_nothing(self.model)
         self.loss, self.temperature = loss, temperature
         self.figures: list[PolicyTerms] = []  # since they were last taken
 
@@ -112,6 +113,18 @@ class DapoObjective(AnswerObjective):
             values = torch.cat([getattr(one, name).float() for one in found] or [torch.ones(0)])
             means[name] = float(values.mean()) if len(values) else 0.0
         return means
+
+
+def _drop_nothing(model: torch.nn.Module) -> None:
+    """No dropout, which released checkpoints ask for in their encoder: what samples has none, and
+    a probability would be another one at each look. (Evaluation mode would do as well, but for
+    gradient checkpointing.)"""
+    for module in model.modules():
+        if isinstance(module, torch.nn.Dropout):
+            module.p = 0.0
+        for name in ("dropout", "attention_dropout", "activation_dropout"):
+            if isinstance(getattr(module, name, None), float):
+                setattr(module, name, 0.0)
 
 
 def _shared(features: AudioFeatures, batch: RolloutBatch) -> AudioFeatures:
