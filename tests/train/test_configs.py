@@ -61,6 +61,23 @@ def test_those_of_nano_are_read(name: str, kind: Any) -> None:
         check_phases(config.curriculum, config.data)
 
 
+def test_dapo_of_nano_goes_on_from_its_cold_start() -> None:
+    config = load_config(CONFIGS / "nano" / "dapo.yaml", dapo.DapoConfig)
+    before = load_config(CONFIGS / "nano" / "cold_start.yaml", cold_start.ColdStartConfig)
+    assert (config.model, config.lora_start, config.lora_rank) == (
+        before.output, "stored", before.lora_rank,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("size", ["4b", "8b"])
+def test_dapo_of_the_large_ones_has_the_numbers_of_the_report(size: str) -> None:
+    config = load_config(CONFIGS / size / "dapo.yaml", dapo.DapoConfig)
+    sampling, groups, loss = config.sampling, config.groups, config.loss
+    assert (sampling.temperature, sampling.top_p, sampling.top_k) == (1.0, 1.0, 50)
+    assert (sampling.max_new_tokens, groups.answers, groups.prompts_per_step) == (2048, 16, 128)
+    assert (loss.clip_low, loss.clip_high, loss.tis_cap) == (0.2, 0.28, 2.0)
+
+
 def test_the_steps_of_nano_follow_one_another() -> None:
     before = load_config(CONFIGS / "nano" / "align.yaml", align.AlignConfig).output
     for name in ("sft", "people", "noise"):
