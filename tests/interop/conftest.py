@@ -43,18 +43,21 @@ _OPTIONS = (
 
 
 @contextmanager
-def running_vllm(folder: Path, work: Path) -> Iterator[ServedCheckpoint]:
-    """vLLM's own server with a checkpoint; its log is `work/vllm.log`."""
+def running_vllm(
+    folder: Path, work: Path, *options: str, **environment: str
+) -> Iterator[ServedCheckpoint]:
+    """vLLM's own server with a checkpoint, and further options and variables; its log is
+    `work/vllm.log`."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     command = [sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--model", str(folder)]
     with (work / "vllm.log").open("w") as log:
         server = subprocess.Popen(
-            [*command, "--port", str(port), *_OPTIONS],
+            [*command, "--port", str(port), *_OPTIONS, *options],
             stdout=log,
             stderr=subprocess.STDOUT,
-            env={**os.environ, **ENVIRONMENT},
+            env={**os.environ, **ENVIRONMENT, **environment},
             cwd=work,
         )
     try:

@@ -11,7 +11,7 @@ import os
 import re
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Generic, NoReturn, TypeVar
 
 from moss_audio.endpoint.http import BrokenOffError, Connection, HttpError, message_of, multipart
@@ -230,6 +230,18 @@ class EndpointClient:
         if not isinstance(text, str):
             raise self._misunderstood("no 'text'; is it an address of /audio/transcriptions?")
         return text
+
+    def complete(self, asked: Mapping[str, Any]) -> Mapping[str, Any]:
+        """The whole answer of `/chat/completions`. Raises EndpointRefusedError or EndpointError."""
+        return self._post(asked)
+
+    def order(self, path: str, asked: Mapping[str, Any] | None = None) -> bytes:
+        """What a path of the server itself, from its root on, answers to a POST. Raises
+        EndpointRefusedError or EndpointError."""
+        root = replace(self._http, address=self._http.address.removesuffix("/v1"))
+        body = b"" if asked is None else json.dumps(asked).encode()
+        answer: bytes = self._request(lambda: root.ask(path, body))
+        return answer
 
     @property
     def place(self) -> str:

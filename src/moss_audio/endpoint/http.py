@@ -66,11 +66,17 @@ class Connection:
 
     def json(self, path: str, body: bytes | None = None, kind: str = "application/json") -> Any:
         """What the server answers to a POST of `body`, or to a GET. Raises HttpError."""
+        with _plain_errors():
+            return json.loads(self.ask(path, body, kind))
+
+    def ask(self, path: str, body: bytes | None = None, kind: str = "application/json") -> bytes:
+        """The same, whatever it answers. Raises HttpError."""
         line = CallLine()
 
-        def ask() -> Any:
+        def ask() -> bytes:
             with self._open(path, body, kind, line) as response, _plain_errors():
-                return json.loads(response.read())
+                content: bytes = response.read()
+                return content
 
         return self.retrying(ask, line)
 

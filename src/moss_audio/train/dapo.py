@@ -23,6 +23,7 @@ from typing import Any, Literal
 import torch
 
 from moss_audio.data.collate import Collator
+from moss_audio.endpoint import Endpoint
 from moss_audio.errors import MossAudioError
 from moss_audio.model.modeling import MossAudioModel
 from moss_audio.prompt import PromptSpec
@@ -38,6 +39,7 @@ from moss_audio.train.rl.prompts import PromptStream
 from moss_audio.train.rl.rewards import RewardConfig, Rewards, Solver
 from moss_audio.train.rl.rollout import Rollouts, SamplingConfig
 from moss_audio.train.rl.rollout_engine import EngineRollouts
+from moss_audio.train.rl.rollout_vllm import VllmRollouts
 from moss_audio.train.rl.runners import onnx_runners, torch_runners
 from moss_audio.train.setup import load_for_training, sharded, source_folder, trained_millions
 from moss_audio.train.sft import SftConfig, export, learns_rows, prepare, rates_of
@@ -49,9 +51,12 @@ class RolloutConfig:
     """Who samples."""
 
     # torch: a copy of the policy, in what it is trained in; onnx: the folder's stored codes on this
-    # CPU, with what learns beside them
-    kind: Literal["torch", "onnx"] = "torch"
-    batch_size: AtLeastOne | None = None  # answers decoded at once; default: what suits the device
+    # CPU, with what learns beside them; vllm: a server
+    kind: Literal["torch", "onnx", "vllm"] = "torch"
+    # torch, onnx: answers decoded at once; default: what suits the device
+    batch_size: AtLeastOne | None = None
+    endpoint: Endpoint = field(default_factory=Endpoint)  # vllm: its server
+    concurrency: AtLeastOne = 32  # vllm: prompts under way at once
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -153,6 +158,11 @@ def _rollouts(
 ) -> Rollouts:
     """Who samples."""
     how = config.rollouts
+    if how.kind == "vllm":
+        return VllmRollouts(
+            how.endpoint, model, tokenizer, spec, config.sampling,
+            folder=Path(config.loop.output_dir) / "weights", concurrency=how.concurrency,
+        )  # fmt: skip
     if how.kind == "onnx":
         runners = onnx_runners(source, continued=config.lora_start == "stored")
     else:

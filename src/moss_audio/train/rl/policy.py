@@ -180,6 +180,15 @@ class PolicyWeights:
         `AUDIO_ROWS` and `THINK_ROWS`."""
         return model_weights({n: p.detach() for n, p in self.objective.trained().items()})
 
+    def decoder_lora(self) -> dict[str, tuple[torch.Tensor, torch.Tensor]] | None:
+        """`down` and `up` of each adapted layer, by its name; None where something else learns."""
+        trained = self.objective.trained()
+        prefix = "model.language_model."
+        if not trained or not all(is_lora(n) and n.startswith(prefix) for n in trained):
+            return None
+        state = {n.removeprefix("model."): p.detach() for n, p in trained.items()}
+        return {name.removesuffix(".weight"): (down, up) for name, down, up in pairs(state, 1.0)}
+
 
 def sampling_model(
     model: MossAudioModel, weights: Mapping[str, torch.Tensor], dtype: torch.dtype
