@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import MISSING, Field, dataclass, fields, is_dataclass, replace
+from dataclasses import MISSING, Field, dataclass, field, fields, is_dataclass, replace
 from typing import Any, ClassVar, Self, TypeVar, cast
 
 from moss_audio.errors import MossAudioError
@@ -47,10 +47,10 @@ class _Record:
         if cls.kind and left.pop("type", cls.kind) != cls.kind:
             raise MossAudioError(f"{cls.__name__}: 'type' is {data['type']!r}, not {cls.kind!r}")
         values = {}
-        for name, field in _declared(cls).items():
+        for name, declared in _declared(cls).items():
             if name in left:
-                values[name] = _read(cls.__name__, name, str(field.type), left.pop(name))
-            elif field.default is MISSING or field.type == "float":
+                values[name] = _read(cls.__name__, name, str(declared.type), left.pop(name))
+            elif declared.default is MISSING or declared.type == "float":
                 raise MossAudioError(f"{cls.__name__}: the entry {name!r} is missing")
         if left:
             names = ", ".join(sorted(map(repr, left)))
@@ -69,13 +69,13 @@ def moved(record: R, move: Callable[[float], float]) -> R:
         return cast(R, tuple(moved(one, move) for one in record))
     if not is_dataclass(record) or isinstance(record, type):
         return record
-    values = {field.name: moved(getattr(record, field.name), move) for field in fields(record)}
+    values = {one.name: moved(getattr(record, one.name), move) for one in fields(record)}
     values |= {name: move(values[name]) for name in ("start", "end") if name in values}
     return replace(record, **values)
 
 
 def _declared(record: type) -> dict[str, Field[Any]]:
-    return {field.name: field for field in fields(record)}
+    return {one.name: one for one in fields(record)}
 
 
 def _plain(value: Any) -> Any:
@@ -141,11 +141,16 @@ class Segment(_Record):
 
 @dataclass(frozen=True)
 class Event(_Record):
-    """One sound event in seconds."""
+    """One sound event in seconds.
+
+    `probability`: of its label in the place where it is written, given what was written before,
+    where it was asked for (`logprobs`).
+    """
 
     label: str
     start: float
     end: float
+    probability: float | None = field(default=None, kw_only=True)
 
 
 @dataclass(frozen=True)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from moss_audio.result import Segment, Transcript, Word, result_from_dict
+from moss_audio.result import Event, Segment, Timeline, Transcript, Word, result_from_dict
 from moss_audio.tasks import get_task
 from moss_audio.tasks.confidence import with_no_speech
 from moss_audio.writers import get_writer
@@ -69,6 +70,35 @@ def test_windows_join_by_length_and_one_unknown_makes_all_unknown() -> None:
     assert task.join([(0.0, parts[0]), (1.0, unknown)]).avg_logprob is None
 
 
+def test_an_event_has_the_probability_of_its_label_and_not_of_its_times() -> None:
+    text, tokens = tokens_of(
+        ("1.00", -9.0), (" - ", -9.0), ("2.50", -9.0), (":", -9.0), (" dog", -0.7), (" bark", -0.1),
+        ("\n0.10 - ", -9.0), ("0.60:", -9.0), (" rain", -0.2), ("\n", -9.0),
+        ("3.00 - 4.00:", -9.0), (" 3", -0.4), (" dogs", -0.1),
+    )  # fmt: skip
+    task = get_task("events")
+    found = task.with_confidence(task.parse(text, 10.0), tokens)
+    rain, bark, dogs = found.events
+    assert (rain.label, rain.probability) == ("rain", pytest.approx(math.exp(-0.2)))
+    assert (bark.label, bark.probability) == ("dog bark", pytest.approx(math.exp(-0.8)))
+    assert (dogs.label, dogs.probability) == ("3 dogs", pytest.approx(math.exp(-0.5)))
+    assert result_from_dict(found.to_dict()) == found
+    assert "probability" not in task.parse(text, 10.0).to_dict()["events"][0]
+
+
+def test_an_event_that_a_cut_divided_is_as_sure_as_its_surer_half() -> None:
+    task = get_task("events")
+
+    def halves(first: float | None, second: float | None) -> Timeline:
+        return task.join([
+            (0.0, Timeline((Event("rain", 2.0, 5.0, probability=first),), 5.0)),
+            (5.0, Timeline((Event("rain", 0.0, 3.0, probability=second),), 5.0)),
+        ])  # fmt: skip
+
+    assert halves(0.4, 0.9).events == (Event("rain", 2.0, 8.0, probability=0.9),)
+    assert halves(0.4, None).events == (Event("rain", 2.0, 8.0),)
+
+
 @given(st.text(max_size=30), st.data())
 def test_any_text_and_any_tokens_give_probabilities_or_nothing(
     text: str, data: st.DataObject
@@ -83,6 +113,13 @@ def test_any_text_and_any_tokens_give_probabilities_or_nothing(
         assert (found.text, found.warnings) == (plain.text, plain.warnings)
         for word, before in zip(found.words, plain.words, strict=True):
             assert (word.text, word.start, word.end) == (before.text, before.start, before.end)
+    events = get_task("events")
+    heard = events.parse(text, 3.0)
+    for event, before in zip(
+        events.with_confidence(heard, tokens).events, heard.events, strict=True
+    ):
+        assert replace(event, probability=None) == before
+        assert event.probability is None or 0 <= event.probability <= 1
 
 
 def test_json_has_confidence_where_it_is_known_and_reads_it_back() -> None:

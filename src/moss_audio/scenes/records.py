@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -66,5 +67,9 @@ class MusicFacts:
 
 def written(record: Any) -> dict[str, Any]:
     """A record as plain data for JSON, without what is not known (None, or nothing in it)."""
-    plain = asdict(record)
-    return {key: value for key, value in plain.items() if value is not None and value != ()}
+    known: dict[str, Any] = asdict(record, dict_factory=_known)
+    return known
+
+
+def _known(items: Iterable[tuple[str, Any]]) -> dict[str, Any]:
+    return {key: value for key, value in items if value is not None and value != ()}

@@ -1,4 +1,5 @@
-"""How certain the model was of the words and segments of a transcript, from its tokens."""
+"""How certain the model was of the words of a transcript and the labels of a timeline, from its
+tokens."""
 
 from __future__ import annotations
 
@@ -81,6 +82,24 @@ def with_confidence(transcript: Transcript, tokens: Sequence[tuple[int, float]])
         words=tuple(words) if transcript.words else (),
         avg_logprob=_mean(everything),
     )
+
+
+def label_probabilities(
+    text: str, tokens: Sequence[tuple[int, float]], labels: Sequence[str]
+) -> list[float | None]:
+    """How likely the model held each of `labels`, given all that it had written before.
+
+    A label is read off its times and sound at once, so that the product over its tokens tells more
+    than their mean: the rest of a name is nearly certain once it has begun.
+
+    Args:
+        text: the answer, with its thinking.
+        tokens: where each ends in it, and its log-probability.
+        labels: as written, in the order of the answer; one that is not there has None.
+    """
+    answer = _Answer(text, tokens)
+    found = [answer.read(label) for label in labels]
+    return [math.exp(min(0.0, sum(one))) if one else None for one in found]
 
 
 def with_no_speech(

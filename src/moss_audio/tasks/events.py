@@ -22,6 +22,7 @@ from moss_audio.tasks.base import (
     check_duration,
     joined_notes,
 )
+from moss_audio.tasks.confidence import label_probabilities
 from moss_audio.tasks.times import CLOCK, TOLERANCE_S, WARN_ORDER, clock_to_seconds, without_stamps
 from moss_audio.text import LOOP_WORDS, detect_repetition, single_line, tail_loop
 
@@ -45,6 +46,7 @@ _BULLET = r"\s*(?:[-*\u2022]\s*|[0-9]{1,3}[.)]\s+)?[\[(*]*\s*"
 # A range opens an event at the start of a line, or after another on the same line, where it must
 # be unmistakable: decimals on both sides and a colon, so that "3-4 people" stays a description.
 _RANGE = rf"({CLOCK}){_UNIT}{_TO}({CLOCK}){_UNIT}"
+_TIMES = re.compile(_RANGE)
 _LINE = re.compile(rf"^{_BULLET}{_RANGE}")
 _OPEN_END = re.compile(rf"^{_BULLET}({CLOCK}){_UNIT}(?:{_TO}(?![0-9]))?\s*[\])]?\s*:\s*")
 _DECIMAL = r"[0-9]{1,6}\.[0-9]{1,6}"
@@ -106,6 +108,23 @@ class Events(Task[Timeline]):
             notes.append(WARN_LOOP)
         return Timeline(tuple(events), duration, text, (*warnings, *notes))
 
+    def with_confidence(self, result: Timeline, tokens: Sequence[tuple[int, float]]) -> Timeline:
+        """Each event with the probability of its label."""
+        answer, _ = answer_part(result.raw)
+        written, _ = _read_lines(answer)
+        # Figures of a label are not to be found among those of the times.
+        text = _TIMES.sub(lambda times: " " * len(times[0]), result.raw)
+        sure = label_probabilities(text, tokens, [label for label, _, _ in written])
+        known = {
+            (without_stamps(label), min(start, result.duration)): probability
+            for (label, start, _), probability in zip(written, sure, strict=True)
+        }
+        events = (
+            replace(event, probability=known.get((event.label, event.start)))
+            for event in result.events
+        )
+        return replace(result, events=tuple(events))
+
     def answer_tokens(self, duration_s: float) -> int:
         return 256 + round(8.0 * duration_s)
 
@@ -123,7 +142,7 @@ class Events(Task[Timeline]):
                 if first is None:
                     joined.append(event)
                 else:
-                    joined[first] = replace(joined[first], end=event.end)
+                    joined[first] = _whole(joined[first], event)
         start_s, last = parts[-1]
         events = tuple(sorted(joined, key=lambda event: (event.start, event.end)))
         return Timeline(events, start_s + last.duration, **joined_notes(parts))
@@ -143,6 +162,13 @@ def _first_half(events: Sequence[Event], second: Event, cut: float) -> int | Non
         if same and first.start < cut and cut - _JOIN_S <= first.end <= cut:
             return i
     return None
+
+
+def _whole(first: Event, second: Event) -> Event:
+    """An event that a cut divided: as sure as its surer half, unless one of them is unknown."""
+    halves = (first.probability, second.probability)
+    sure = [one for one in halves if one is not None]
+    return replace(first, end=second.end, probability=max(sure) if len(sure) == 2 else None)
 
 
 def clean_label(label: str) -> str:
