@@ -114,3 +114,18 @@ def test_the_result_of_a_drop_has_no_text_but_says_why() -> None:
     assert found.values["decision"] == "drop"
     assert found.values["chosen"] == "whisper"
     assert found.values["pairs"] == {"sphinx|whisper": 1.0}
+
+
+def test_recognisers_of_english_are_not_asked_about_french() -> None:
+    said = (("whisper", "Le train part.", "fr"), ("moss", "a b", "en"), ("sphinx", "a b", "en"))
+    heard = [
+        ToolResult(name, "1", "speech", "transcript", text=text, values={"language": language})
+        for name, text, language in said
+    ]
+    recording = Recording("r", "r.wav", 1.0, 16_000, 1)
+    segment = AudioSegment("s", recording, 0.0, 1.0, results=tuple(heard))
+
+    (found,) = AgreementTool().annotate(np.zeros(16_000, np.float32), segment)
+
+    assert (found.values["decision"], found.text) == ("flag", "Le train part.")
+    assert found.values["language"] == "fr"

@@ -3,12 +3,13 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from moss_audio.annotate.records import AudioSegment, Recording, ToolResult
+from moss_audio.annotate.records import AudioSegment, Recording, Span, ToolResult
 from moss_audio.annotate.tools.speech.align_ctc import CtcAlignConfig, CtcAligner, ctc_path
 from moss_audio.annotate.tools.speech.pronounce import LetterToSound
 from moss_audio.annotate.tools.speech.sphinx import SphinxAligner
@@ -246,3 +247,24 @@ def test_sentences_end_at_full_stops_and_pauses() -> None:
         ("It rains.", 0.0, 0.6), ("We left", 0.7, 1.1), ("late", 2.5, 2.9),
     ]  # fmt: skip
     assert normalize_words(found.text) == ["it", "rains", "we", "left", "late"]
+
+
+def test_another_language_is_not_aligned_and_its_sentences_are_the_recognisers() -> None:
+    text = "Le train part. Il pleut."
+    samples = np.zeros(4 * RATE, np.float32)
+    pieces = (Span("Le train part.", 0.5, 1.7), Span("Il pleut.", 2.0, 3.1))
+    said = ToolResult("whisper", "1", "speech", "transcript", text=text, spans=pieces)
+    values = {"chosen": "whisper", "language": "fr"}
+    verdict = ToolResult("agreement", "1", "speech", "agreement", text=text, values=values)
+    recording = Recording("r", "r.wav", 4.0, RATE, 1)
+    segment = AudioSegment("s", recording, 0.0, 4.0, results=(said, verdict))
+
+    (words,) = SphinxAligner().annotate(samples, segment)
+    assert words.spans == ()
+    assert words.warnings == (f"{UNALIGNED}: it is in 'fr'",)
+    (sentences,) = SentencesTool().annotate(
+        samples, replace(segment, results=(*segment.results, words))
+    )
+    assert sentences.spans == pieces
+    other = replace(verdict, values={"chosen": "moss", "language": "fr"})
+    assert SentencesTool().annotate(samples, replace(segment, results=(said, other))) == []

@@ -13,6 +13,8 @@ the measure nor a threshold. Ours:
   agree on, and can never keep anything alone.
 - A transcript that ends in a loop is compared without the loop, is chosen only if there is no
   other, and makes a keep a flag.
+- Who knows one language only is not asked about another: where the preferred recogniser among
+  those that name a language says French, transcripts of English ones are not compared.
 - Nothing heard by the best supported transcript, or a single recogniser: `drop` and `flag`.
 - The text taken is the medoid of those with that support, distances weighted by `preference`.
 """
@@ -196,10 +198,11 @@ class AgreementTool(SpeechTool):
 
     def annotate(self, samples: np.ndarray, segment: AudioSegment) -> list[ToolResult]:
         """One verdict; nothing for a segment that no recogniser has transcribed."""
-        found = {one.tool: one.text for one in segment.find("transcript", "speech")}
-        if not found:
+        heard = segment.find("transcript", "speech")
+        if not heard:
             return []
-        verdict = decide(found, self.config)
+        language, compared = self._of_one_language(heard)
+        verdict = decide({one.tool: one.text for one in compared}, self.config)
         return self.found(
             text="" if verdict.decision == "drop" else verdict.text,
             score=verdict.mean_wer,
@@ -209,8 +212,26 @@ class AgreementTool(SpeechTool):
                 "pairs": dict(verdict.pairs),
                 "support": verdict.support_wer,
                 "reason": verdict.reason,
+                **({"language": language} if language else {}),
             },
         )
+
+    def _of_one_language(self, heard: Sequence[ToolResult]) -> tuple[str, list[ToolResult]]:
+        """The language that the preferred of those says that name one, and all transcripts but
+        those in another; "" and all where none is named."""
+        weights = dict(self.config.preference)
+        named = [one for one in heard if one.values.get("language")]
+        if not named:
+            return "", list(heard)
+        first = max(named, key=lambda one: weights.get(one.tool, 1.0))
+        language = str(first.values["language"])
+        return language, [one for one in heard if one.values.get("language", language) == language]
+
+
+def agreed_language(segment: AudioSegment) -> str:
+    """The language of what the recognisers agreed on; empty if none of them named one."""
+    found = segment.last("agreement", "speech")
+    return str(found.values.get("language", "")) if found else ""
 
 
 def agreed_text(segment: AudioSegment) -> str:

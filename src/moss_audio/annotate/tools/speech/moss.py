@@ -14,7 +14,7 @@ from moss_audio.annotate.records import AudioSegment, Span, ToolResult
 from moss_audio.annotate.tool import Listener, SpeechTool, package_version, weights_digest
 from moss_audio.annotate.tools.speech.agreement import agreed_text
 from moss_audio.engine.aligner import WordAligner
-from moss_audio.model.checkpoint import Checkpoint
+from moss_audio.model.checkpoint import EMBEDDED, Checkpoint
 from moss_audio.recordings import is_url
 from moss_audio.units import SAMPLE_RATE
 
@@ -81,7 +81,8 @@ class MossTool(_SharedTool):
     ) -> list[list[ToolResult]]:
         """One transcript each; decoded together, the weights are read once for all of them."""
         found: Any = self.model.transcribe([(one, SAMPLE_RATE) for one in samples])
-        return [self.found(text=one.text, warnings=one.warnings) for one in found]
+        values = {"language": "en"} if self.config.config.name == EMBEDDED else {}  # all it knows
+        return [self.found(text=one.text, warnings=one.warnings, values=values) for one in found]
 
 
 class MossAligner(_SharedTool):

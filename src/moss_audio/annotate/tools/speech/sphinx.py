@@ -112,6 +112,7 @@ class SphinxAligner(AlignerTool):
     """Aligns by pocketsphinx."""
 
     name = "align-sphinx"
+    language = "en"
     packages = ("pocketsphinx",)
     defaults = SphinxAlignConfig
     config: SphinxAlignConfig

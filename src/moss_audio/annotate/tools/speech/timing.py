@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from itertools import groupby
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
 from moss_audio import settings
 from moss_audio.annotate.records import AudioSegment, Span, ToolResult
 from moss_audio.annotate.tool import SpeechTool
-from moss_audio.annotate.tools.speech.agreement import agreed_text
+from moss_audio.annotate.tools.speech.agreement import agreed_language, agreed_text
 from moss_audio.result import Word
 from moss_audio.tasks.transcribe import SEGMENT_GAP_S, SEGMENT_MAX_S, segments_from_words
 from moss_audio.units import SAMPLE_RATE
@@ -28,9 +28,13 @@ Marks = dict[int, dict[str, Any]]  # attributes of some of them
 
 
 class AlignerTool(SpeechTool):
-    """Gives the agreed transcript its word times: kind `words`."""
+    """Gives the agreed transcript its word times: kind `words`.
+
+    `language`: the one that it knows; None for one that takes any.
+    """
 
     kind = "words"
+    language: ClassVar[str | None] = None
 
     def annotate(self, samples: np.ndarray, segment: AudioSegment) -> list[ToolResult]:
         """Times of the agreed words; without spans and with a warning if they do not fit the
@@ -38,6 +42,9 @@ class AlignerTool(SpeechTool):
         text = agreed_text(segment)
         if not text:
             return []
+        spoken = agreed_language(segment)
+        if self.language and spoken and spoken.split("-")[0] != self.language:
+            return self.found(text=text, warnings=(f"{UNALIGNED}: it is in {spoken!r}",))
         times, marks = self.align(samples, text)
         if not times:
             return self.found(text=text, warnings=(UNALIGNED,))
@@ -80,18 +87,22 @@ def spans_of(
 
 
 class SentencesTool(SpeechTool):
-    """Gathers the aligned words of a segment: kind `sentences`."""
+    """Gathers the aligned words of a segment: kind `sentences`.
+
+    Where they could not be aligned, the times are those at which the recogniser whose text was
+    taken wrote its own pieces, if it did: to about half a second.
+    """
 
     kind = "sentences"
     name = "sentences"
 
     @property
     def version(self) -> str:
-        return settings.digest([SEGMENT_GAP_S, SEGMENT_MAX_S], 12)
+        return settings.digest([2, SEGMENT_GAP_S, SEGMENT_MAX_S], 12)
 
     def annotate(self, samples: np.ndarray, segment: AudioSegment) -> list[ToolResult]:
         """The sentences; nothing without words."""
-        words = aligned_words(segment)
+        words = aligned_words(segment) or _recognised(segment)
         if not words:
             return []
         spans = tuple(Span(s.text, s.start, s.end) for s in segments_from_words(words))
@@ -102,3 +113,13 @@ def aligned_words(segment: AudioSegment) -> list[Word]:
     """The aligned words of a segment's speech, in order."""
     found = segment.last("words", "speech")
     return [Word(s.label, s.start_s, s.end_s) for s in found.spans] if found else []
+
+
+def _recognised(segment: AudioSegment) -> list[Word]:
+    """The pieces, with their times, in which the agreed transcript was written; none if it was
+    written in one without."""
+    text, verdict = agreed_text(segment), segment.last("agreement", "speech")
+    for one in segment.find("transcript", "speech"):
+        if verdict and text and one.tool == verdict.values.get("chosen") and one.text == text:
+            return [Word(s.label, s.start_s, s.end_s) for s in one.spans]
+    return []
