@@ -40,6 +40,7 @@ def test_what_is_told_is_right_with_and_without_a_thought(fact: Fact) -> None:
         ("1 to 9 seconds.", 1.9),
         ("1.9 or 4.0 seconds.", 1.9),
         ("1.1 seconds.", 1.9),
+        ("How long is the pause between the two?", 1.9),
         ("Some time.", 1.9),
         ("Two or three.", 3),
         ("Yes and no.", True),
@@ -53,6 +54,11 @@ def test_what_is_told_is_right_with_and_without_a_thought(fact: Fact) -> None:
 )
 def test_hedging_and_silence_are_worth_nothing(text: str, fact: Fact) -> None:
     assert _reward(text, fact) == 0.0
+
+
+def test_a_time_may_stand_among_words_or_without_a_unit() -> None:
+    for text in ("1.9", "About 1.9.", "The pause between the two lasts 1.9 seconds."):
+        assert _reward(text, 1.9) == 1.0
 
 
 def test_seconds_are_worth_less_from_the_tolerance_on_and_nothing_at_twice_of_it() -> None:

@@ -37,6 +37,7 @@ PLACES = ("before", "during", "after")  # labels that are no sounds
 NEAR_S, NEAR_SHARE = 0.3, 0.1  # seconds are right within the larger: of a second, of the truth
 _EVENT = re.compile(r"\s*[0-9]+(\.[0-9]+)? - [0-9]+(\.[0-9]+)?: \S")
 _EDGE_S = 1e-9
+_BARE_WORDS = 3  # at most, of an answer that leaves the unit out: "about 1.9"
 
 
 @dataclass(frozen=True)
@@ -131,9 +132,10 @@ def _answered(text: str, truth: Derived, labels: Sequence[str]) -> tuple[AnswerC
 
 
 def _timed(text: str, seconds: float) -> tuple[AnswerCounts, float]:
-    """Several times (a range, two answers) are none."""
+    """Several times (a range, two answers) are none; nor is a number without its unit among words
+    ("between the two")."""
     times = find_times(text)
-    if len(times) != 1:
+    if len(times) != 1 or (not times[0].unit and len(text.split()) > _BARE_WORDS):
         return AnswerCounts(0, 1, 1), 0.0
     near = max(NEAR_S, NEAR_SHARE * abs(seconds))
     off = abs(times[0].value - seconds)
