@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import random
 import re
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,14 +16,13 @@ from moss_audio.data.collate import Collator
 from moss_audio.data.config import DataConfig, SourceConfig
 from moss_audio.data.draw import draw
 from moss_audio.data.example import Example
-from moss_audio.data.reasoning import follows
 from moss_audio.data.sources import open_source
 from moss_audio.data.sources.base import Source
 from moss_audio.data.sources.thoughts import ThoughtSource, draw_timeline
 from moss_audio.engine.thinking import ThinkIds
 from moss_audio.errors import MossAudioError
 from moss_audio.prompt import ChatVocabulary, render
-from moss_audio.result import Event, Timeline
+from moss_audio.result import Event
 from moss_audio.scenes.reasoning.splits import AXES, Axis
 from moss_audio.tasks.reason import thought_timeline, told
 from moss_audio.testing.tokenizer import tiny_prompt_spec, tiny_tokenizer
@@ -76,7 +74,7 @@ def test_thoughts_stay_true_when_the_speed_changes(scenes_folder: Path) -> None:
             assert event.start == pytest.approx(start * seconds / 10, abs=0.051)
             assert event.end == pytest.approx(end * seconds / 10, abs=0.051)
         assert answer["content"] == told(example.problem.fact)
-        assert follows(Timeline(heard, seconds), example) == answer["content"]
+        assert example.problem.solve(heard) == example.problem.fact
         true = "".join(answer["thinking"].split(s)[-1] for s in answer.get("slips", [""]) if s)
         for left, sign, right, result in SUM.findall(true or answer["thinking"]):
             total = float(left) + float(right) * (1 if sign == "+" else -1)
@@ -92,12 +90,10 @@ def test_a_wrong_timeline_leads_to_another_answer_and_none_to_none(scenes_folder
         one for one in (_drawn(source, turn) for turn in range(99))
         if one.problem is not None and one.problem.kind == "longest"
     )  # fmt: skip
-    longer_bell = Timeline((Event("bell", 0.5, 9.0), Event("dog barking", 2.5, 6.0)), 10.0)
-    assert (follows(longer_bell, example), example.messages[-1]["content"]) == (
-        "Bell.", "Dog barking.",
-    )  # fmt: skip
-    assert follows(Timeline((), 10.0), example) is None
-    assert follows(longer_bell, replace(example, problem=None)) is None
+    longer_bell = (Event("bell", 0.5, 9.0), Event("dog barking", 2.5, 6.0))
+    assert example.problem is not None
+    assert (example.problem.solve(longer_bell), example.problem.fact) == ("bell", "dog barking")
+    assert example.problem.solve(()) is None
 
 
 def test_a_clip_without_a_certain_question_gets_a_plain_one(scenes_folder: Path) -> None:
@@ -151,7 +147,8 @@ def test_text_alone_asks_and_reckons_and_is_drawn_alike(scenes_folder: Path) -> 
                 assert {left, right} <= set(re.findall(r"[0-9]+\.[0-9]", asked))
         else:
             given = thought_timeline(asked, 99.0)
-            assert follows(given, example) == answer
+            assert told(example.problem.fact) == answer
+            assert example.problem.solve(given.events) == example.problem.fact
             listed = thought_timeline(example.messages[-1]["thinking"], 99.0)
             assert listed.events == given.events
     assert min(tasks.values()) > 100

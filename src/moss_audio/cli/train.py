@@ -94,10 +94,9 @@ def cold_start(config: Config, changes: Changes = None) -> None:
 def dapo(config: Config, changes: Changes = None) -> None:
     """Learn from the worth of its own answers (DAPO). Running the same command again resumes."""
     overrides = _overrides(changes)
-    from moss_audio.data.reasoning import follows
     from moss_audio.train import dapo as stage
 
-    _end(stage.main(config, overrides, follows))
+    _end(stage.main(config, overrides))
 
 
 def average(

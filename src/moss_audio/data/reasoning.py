@@ -16,15 +16,14 @@ import random
 from collections.abc import Sequence
 from typing import Any
 
-from moss_audio.data.example import Example
-from moss_audio.result import Event, Timeline
+from moss_audio.result import Event
 from moss_audio.scenes.answers import timeline
 from moss_audio.scenes.reader import Scene
 from moss_audio.scenes.reasoning.kind import Reckoning
 from moss_audio.scenes.reasoning.problem import Problem, draw_problem
 from moss_audio.scenes.reasoning.thought import think
 from moss_audio.settings import packaged
-from moss_audio.tasks.reason import timeline_lines, told
+from moss_audio.tasks.reason import timeline_lines
 
 CLIP_TASKS, TEXT_TASKS = ("reason", "reason_off", "reason_direct"), ("reason_text", "arithmetic")
 _SUMS = 4  # at most, of a conversation
@@ -76,13 +75,6 @@ def arithmetic(rng: random.Random) -> Messages:
         {"role": "user", "content": "\n".join(asked)},
         {"role": "assistant", "content": "\n".join(told_lines)},
     ]
-
-
-def follows(timeline: Timeline, example: Example) -> str | None:
-    """What would be the answer to an example's question if this were its timeline; None where
-    nothing follows, or it has no derived question."""
-    fact = None if example.problem is None else example.problem.solve(timeline.events)
-    return None if fact is None else told(fact)
 
 
 def _answered(task: str, problem: Problem, rng: random.Random) -> dict[str, Any]:

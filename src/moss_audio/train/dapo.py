@@ -36,7 +36,7 @@ from moss_audio.train.rl.loss import PolicyLossConfig
 from moss_audio.train.rl.pack import RolloutPacker
 from moss_audio.train.rl.policy import DapoObjective
 from moss_audio.train.rl.prompts import PromptStream
-from moss_audio.train.rl.rewards import RewardConfig, Rewards, Solver
+from moss_audio.train.rl.rewards import RewardConfig, Rewards
 from moss_audio.train.rl.rollout import Rollouts, SamplingConfig
 from moss_audio.train.rl.rollout_engine import EngineRollouts
 from moss_audio.train.rl.rollout_vllm import VllmRollouts
@@ -91,14 +91,8 @@ class DapoConfig(SftConfig):
         return not whole and self.lora_start == "new"
 
 
-def main(
-    config_path: Path, overrides: dict[str, Any] | None = None, solve: Solver | None = None
-) -> bool:
-    """Run or resume the stage that `config_path` describes; True when it is complete.
-
-    Args:
-        solve: what a thought's timeline would answer, for the figure `quality`.
-    """
+def main(config_path: Path, overrides: dict[str, Any] | None = None) -> bool:
+    """Run or resume the stage that `config_path` describes; True when it is complete."""
     config = load_config(config_path, DapoConfig, overrides)
     if sharded():
         raise MossAudioError("dapo: sharded weights (FSDP) cannot be sampled in this process")
@@ -119,7 +113,7 @@ def main(
     )  # fmt: skip
     log(f"dapo: {trained_millions(objective):.2f} M trained parameters")
     thinks = config.sampling.thinking is True
-    rewards = Rewards(config.rewards, thinks, solve)
+    rewards = Rewards(config.rewards, thinks)
     collator = Collator(tokenizer, spec, model.config.audio_config.num_mel_bins)
     packer = RolloutPacker(
         collator,

@@ -11,7 +11,7 @@ from moss_audio.data.example import Example
 from moss_audio.errors import MossAudioError
 from moss_audio.result import Answer, Event, Timeline
 from moss_audio.scenes.reasoning.problem import Problem
-from moss_audio.tasks.reason import Derived, Fact, Reason
+from moss_audio.tasks.reason import Derived, Fact, Reason, told
 from moss_audio.train.rl.rewards import RewardConfig, Rewards, agreement, well_formed
 
 TRUE = "0.50 - 1.50: dog barking\n3.40 - 5.00: siren"
@@ -25,19 +25,21 @@ def _asked(truth: str, task: str = "ask") -> Example:
     return Example("x", said, (np.zeros(96_000, np.float32),), (), sounds, task)
 
 
-def _gap(timeline: Timeline, _: Example) -> str | None:
-    """The pause between the first two events."""
-    if len(timeline.events) < 2:
-        return None
-    return f"{timeline.events[1].start - timeline.events[0].end:.1f} seconds"
+def _derived(kind: str, question: str, fact: Fact, *more: Event, **slots: str) -> Example:
+    """An example with a derived question on the two sounds, and on what is heard beside them."""
+    asked = _asked(told(fact), "reason")
+    problem = Problem(kind, tuple(slots.items()), question, fact, (*asked.sounds[0], *more))  # type: ignore[misc]
+    return replace(asked, problem=problem)
 
 
 def _thought(thought: str, answer: str) -> str:
     return f"<think>\n{thought}\n</think>\n\n{answer}"
 
 
-REWARDS = Rewards(RewardConfig(), thinks=True, solve=_gap)
-GAP, LABEL, YES = _asked("1.9 seconds"), _asked("siren"), _asked("yes")
+REWARDS = Rewards(RewardConfig(), thinks=True)
+GAP = _derived("pause", "How long?", 1.9, a="dog barking", b="siren")
+LABEL = _derived("nth", "What is the second sound?", "siren", nth="second")
+YES = _derived("fits", "Would it fit?", True, a="dog barking", b="siren")
 
 
 def _worth(text: str, example: Example = GAP) -> float:
@@ -115,19 +117,11 @@ def test_times_are_graded_and_words_are_not() -> None:
     assert agreement("4", "3") == 0
 
 
-def _derived(kind: str, question: str, fact: Fact, **slots: str) -> Example:
-    """An example with a derived question on a clip in which somebody speaks, too."""
-    events = (
-        Event("dog barking", 0.5, 1.5), Event("siren", 3.4, 5.0), Event("speech", 5.2, 5.8),
-    )  # fmt: skip
-    problem = Problem(kind, tuple(slots.items()), question, fact, events)
-    return replace(_asked(problem.answer, "reason"), problem=problem)
-
-
 def test_a_derived_question_is_scored_as_evaluation_scores_it() -> None:
     """It was scored by words and a tolerance of 0.5 s here, and by facts and 0.3 s there."""
-    gap = _derived("pause", "How long?", 1.9, a="dog barking", b="siren")
-    nth = _derived("nth", "What is the second sound?", "siren", nth="second")
+    speech = Event("speech", 5.2, 5.8)
+    gap = _derived("pause", "How long?", 1.9, speech, a="dog barking", b="siren")
+    nth = _derived("nth", "What is the second sound?", "siren", speech, nth="second")
     heard = f"{TRUE}\n5.20 - 5.80: speech"
     for text, example, expected in (
         ("1.9 seconds", gap, 1.0),

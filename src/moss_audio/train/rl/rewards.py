@@ -11,7 +11,7 @@ the MOSS-Audio report (arXiv 2606.01802, section 5.3) names the kinds alone.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 
 from moss_audio.data.example import Example
@@ -27,9 +27,6 @@ from moss_audio.tasks.ask import TOLERANCE_S
 from moss_audio.tasks.reason import Derived, Fact, Reason, thought_timeline
 from moss_audio.text import THINK_CLOSE, THINK_OPEN, detect_repetition, split_thinking
 from moss_audio.units import SAMPLE_RATE
-
-# What the thought's timeline would answer; None where nothing follows from it.
-Solver = Callable[[Timeline, Example], str | None]
 
 
 @dataclass(frozen=True)
@@ -53,12 +50,10 @@ class Rewards:
     Attributes:
         config: the weights.
         thinks: whether a thought is asked for.
-        solve: of a timeline and an example, the answer that follows; None: no task gives one.
     """
 
     config: RewardConfig
     thinks: bool
-    solve: Solver | None = None
 
     def parts(self, text: str, example: Example) -> dict[str, float]:
         """The four figures of an answer."""
@@ -79,13 +74,10 @@ class Rewards:
     def _quality(self, text: str, answer: str, timeline: Timeline, example: Example) -> float:
         if not answer or detect_repetition(text)[1]:
             return 0.0
-        if example.problem is not None:
-            fact = example.problem.solve(timeline.events)
-            return 0.0 if fact is None else _derived(answer, fact, example.problem)
-        if self.solve is None:
+        if example.problem is None:  # nothing is known to follow from its thought
             return 1.0
-        follows = self.solve(timeline, example)
-        return 0.0 if follows is None else agreement(answer, follows)
+        fact = example.problem.solve(timeline.events)
+        return 0.0 if fact is None else _derived(answer, fact, example.problem)
 
 
 def correct(answer: str, example: Example) -> float:
