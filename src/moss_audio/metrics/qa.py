@@ -100,13 +100,23 @@ def order_correct(
 
 
 def constant_hits(truths: Sequence[str | int | float], tolerance_s: float) -> int:
-    """How many questions the best constant answer gets right: the most frequent truth; where all
-    are seconds (floats), the time with most truths within `tolerance_s`."""
+    """How many questions the best constant answer gets right (`hit_by_constant`)."""
+    return len(hit_by_constant(truths, tolerance_s))
+
+
+def hit_by_constant(truths: Sequence[str | int | float], tolerance_s: float) -> list[int]:
+    """Places of the truths that the best constant answer gets right: the most frequent truth; where
+    all are seconds (floats), the time with most truths within `tolerance_s`."""
+    if not truths:
+        return []
     if not all(isinstance(truth, float) for truth in truths):
-        return max(Counter(truths).values(), default=0)
-    ordered = np.sort(np.asarray(truths, np.float64))
+        ((most, _),) = Counter(truths).most_common(1)
+        return [place for place, truth in enumerate(truths) if truth == most]
+    places = np.argsort(np.asarray(truths, np.float64), kind="stable")
+    ordered = np.asarray(truths, np.float64)[places]
     ends = np.searchsorted(ordered, ordered + 2 * tolerance_s + _EDGE_S, side="right")
-    return int(max(ends - np.arange(len(ordered)), default=0))
+    start = int(np.argmax(ends - np.arange(len(ordered))))
+    return [int(place) for place in places[start : ends[start]]]
 
 
 def parse_count(answer_text: str) -> int | None:

@@ -4,6 +4,7 @@ training has, and along each axis that it never sees (`moss_audio.scenes.reasoni
 from __future__ import annotations
 
 import random
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -19,33 +20,36 @@ from moss_audio.scenes.reasoning.problem import Problem, draw_problem
 from moss_audio.scenes.reasoning.splits import Axis
 
 SEEN, UNSEEN = "seen kinds", "unseen kinds"
-# How an axis is called in reports, and how many questions of it a clip gets before balancing.
+# How an axis is called in reports, and how many questions of each kind it has at most.
 _AXES: dict[Axis, tuple[str, int]] = {
-    "seen": (SEEN, 3),
-    "kinds": (UNSEEN, 2),
-    "wordings": ("unseen wordings", 1),
-    "pairs": ("unseen pairs of labels", 1),
-    "events": ("more events", 3),
+    "seen": (SEEN, 20),
+    "kinds": (UNSEEN, 20),
+    "wordings": ("unseen wordings", 6),
+    "pairs": ("unseen pairs of labels", 12),
+    "events": ("more events", 4),
 }
-_TRIES = 4  # for each question: some are drawn twice
+_Row = tuple[Axis, Scene, Problem]
 
 
 def asked(found: Sequence[Scene]) -> Dataset:
-    """Questions about scenes, balanced within an axis so that no constant answer gets far.
+    """Questions about scenes: of each kind about as many, balanced within it so that no constant
+    answer gets far, and spread over the clips.
 
     An item's `category` is its axis, its `truth` the fact, its `events` the timeline that it
     follows from; `clip_of` and `problem_of` tell the rest. Those about a clip follow one another.
     """
-    drawn: dict[Axis, list[tuple[Scene, Problem]]] = {axis: [] for axis in _AXES}
-    for scene in found:
-        for axis, (_, count) in _AXES.items():
-            drawn[axis] += [(scene, problem) for problem in _problems(scene, axis, count)]
-    kept = [
-        (axis, scene, problem)
-        for axis, rows in drawn.items()
-        for scene, problem in balanced(rows, random.Random(f"balance {axis}"), lambda row: row[1])
-    ]
-    order = list(dict.fromkeys(scene.id for _, scene, _ in kept))
+    used: Counter[str] = Counter()  # questions about each clip
+    kept: list[_Row] = []
+    for rows in sorted(_by_kind(found), key=len):  # the rarest first: others have more clips left
+        axis, _, problem = rows[0]
+        rng = random.Random(f"balance {axis} {problem.kind}")
+        even = balanced(rows, rng, lambda row: row[2])
+        rng.shuffle(even)
+        even.sort(key=lambda row: used[row[1].id])
+        chosen = even[: _AXES[axis][1]]
+        used.update(scene.id for _, scene, _ in chosen)
+        kept += chosen
+    order = sorted(used)
     random.Random("order of clips").shuffle(order)
     place = {scene_id: number for number, scene_id in enumerate(order)}
     kept.sort(key=lambda row: place[row[1].id])
@@ -53,12 +57,18 @@ def asked(found: Sequence[Scene]) -> Dataset:
     return Dataset(items, f"scenes, {SPLIT}: derived questions about {len(order)} clips")
 
 
-def _problems(scene: Scene, axis: Axis, count: int) -> list[Problem]:
-    rng = random.Random(f"derived {scene.id} {axis}")
-    events = [Event(*entry) for entry in timeline(scene)]
-    drawn = [draw_problem(events, rng, axis, words=scene.words) for _ in range(_TRIES * count)]
-    different = {(one.kind, one.slots): one for one in drawn if one is not None}
-    return list(different.values())[:count]
+def _by_kind(found: Sequence[Scene]) -> list[list[_Row]]:
+    """Of each axis and kind a question about every scene that allows one."""
+    rows: dict[tuple[Axis, str], list[_Row]] = {}
+    for scene in found:
+        events = [Event(*entry) for entry in timeline(scene)]
+        for axis in _AXES:
+            for kind in KINDS:
+                rng = random.Random(f"derived {scene.id} {axis} {kind}")
+                problem = draw_problem(events, rng, axis, words=scene.words, only=kind)
+                if problem is not None:
+                    rows.setdefault((axis, kind), []).append((axis, scene, problem))
+    return list(rows.values())
 
 
 def _item(axis: Axis, scene: Scene, problem: Problem, number: int) -> Item:
