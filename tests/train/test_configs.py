@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,30 @@ def test_the_stages_of_micro_follow_one_another(stage: str) -> None:
         assert config.model == earlier.output
 
 
+@pytest.mark.parametrize("size", ["nano", "4b", "8b"])
+def test_dapo_goes_on_where_cold_start_ended(size: str) -> None:
+    config = load_config(CONFIGS / size / "cold_start.yaml", cold_start.ColdStartConfig)
+    after = load_config(CONFIGS / size / "dapo.yaml", dapo.DapoConfig)
+    assert after.model == config.output
+
+
+def test_controls_of_cold_start_ask_the_same_questions() -> None:
+    """Which question a scene gets depends on the source's name and the seed; the second control
+    differs from the first in nothing but how long it learns."""
+    thinks = load_config(CONFIGS / "nano" / "cold_start.yaml", cold_start.ColdStartConfig)
+    direct, longer = (
+        load_config(CONFIGS / "nano" / f"{name}.yaml", sft.SftConfig)
+        for name in ("direct", "direct_tokens")
+    )
+    asked, again = thinks.data.sources[0], direct.data.sources[0]
+    assert (asked.name, asked.path, asked.split) == (again.name, again.path, again.split)
+    assert (thinks.data.seed, thinks.data.augment) == (direct.data.seed, direct.data.augment)
+    assert (thinks.loop.steps, thinks.lora_lr) == (direct.loop.steps, direct.lora_lr)
+    assert longer.loop.steps > direct.loop.steps
+    loop = replace(longer.loop, steps=direct.loop.steps, output_dir=direct.loop.output_dir)
+    assert replace(longer, loop=loop, output=direct.output) == direct
+
+
 def test_cold_start_of_micro_follows_fine_tuning() -> None:
     config = load_config(CONFIGS / "micro" / "cold_start.yaml", cold_start.ColdStartConfig)
     assert config.model == load_config(CONFIGS / "micro" / "sft.yaml", sft.SftConfig).output
@@ -53,6 +78,7 @@ def test_cold_start_of_micro_follows_fine_tuning() -> None:
         ("ablation", pretrain.PretrainConfig),
         ("cold_start", cold_start.ColdStartConfig),
         ("direct", sft.SftConfig),
+        ("direct_tokens", sft.SftConfig),
     ],
 )
 def test_those_of_nano_are_read(name: str, kind: Any) -> None:
