@@ -30,7 +30,7 @@ from moss_audio.engine.remote_request import chat_body, float_wav
 from moss_audio.engine.served import HiddenTokenizer, ServedCheckpoint
 from moss_audio.engine.thinking import TRANSITION
 from moss_audio.errors import MossAudioError, PromptError
-from moss_audio.prompt import AudioPart, Turn, audio_parts, parse_messages
+from moss_audio.prompt import AudioPart, Turn, check_clips, check_end, parse_messages
 from moss_audio.units import num_tokens_of_samples
 
 BATCH_SIZE = 16  # requests under way at once
@@ -185,18 +185,8 @@ class RemoteEngine:
         if request.options.trace:
             raise MossAudioError("trace=True: only an engine in this process records it")
         turns = parse_messages(request.messages)
-        n_parts = len(audio_parts(turns))
-        if n_parts != len(request.clips):
-            raise PromptError(
-                f"the messages hold {n_parts} audio parts but {len(request.clips)} clips are "
-                "given: give one clip for each audio part"
-            )
-        if (turns[-1].role == "assistant") != request.continues:
-            raise PromptError(
-                "the last message is not the assistant's: there is none to continue"
-                if request.continues
-                else "the last message is the assistant's: end with a user message"
-            )
+        check_clips(turns, len(request.clips))
+        check_end(turns, continues=request.continues)
         lengths = [
             clip.n_samples if isinstance(clip, SentClip) else len(clip_samples(clip, index))
             for index, clip in enumerate(request.clips)

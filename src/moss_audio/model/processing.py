@@ -29,7 +29,9 @@ from moss_audio.prompt import (
     PromptSpec,
     Rendered,
     audio_parts,
+    check_end,
     count_placeholders,
+    ends_answered,
     parse_messages,
     render,
     render_raw,
@@ -252,8 +254,9 @@ class MossAudioProcessor(ProcessorMixin):
         if kwargs:
             raise PromptError(f"{sorted(kwargs)} need tokenize=True")
         for one in _conversations(conversation):
-            if parse_messages(one)[-1].role == "assistant" and add_generation_prompt:
-                raise PromptError("the last message is the assistant's: end with a user message")
+            turns = parse_messages(one)
+            if add_generation_prompt:
+                check_end(turns, continues=False)
         return super().apply_chat_template(
             conversation,  # type: ignore[arg-type]
             add_generation_prompt=add_generation_prompt,
@@ -289,7 +292,7 @@ class MossAudioProcessor(ProcessorMixin):
             return render_raw(request.raw, audio_tokens, self.tokenizer, self.prompt_spec)
         assert request.messages is not None
         if add_generation_prompt is None:
-            add_generation_prompt = request.messages[-1]["role"] != "assistant"
+            add_generation_prompt = not ends_answered(parse_messages(request.messages))
         return render(
             request.messages,
             audio_tokens,

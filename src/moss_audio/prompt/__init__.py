@@ -7,7 +7,16 @@ very ids that it later sees. Source: spec section 1.5.
 from __future__ import annotations
 
 from moss_audio.prompt.markers import expand_clip, marker_seconds
-from moss_audio.prompt.messages import AudioPart, TextPart, Turn, audio_parts, parse_messages
+from moss_audio.prompt.messages import (
+    AudioPart,
+    TextPart,
+    Turn,
+    audio_parts,
+    check_clips,
+    check_end,
+    ends_answered,
+    parse_messages,
+)
 from moss_audio.prompt.render import PromptSpec, Rendered, count_placeholders, render, render_raw
 from moss_audio.prompt.template import AUDIO_PLACEHOLDER, chat_template
 from moss_audio.prompt.vocabulary import ChatVocabulary
@@ -22,7 +31,10 @@ __all__ = [
     "Turn",
     "audio_parts",
     "chat_template",
+    "check_clips",
+    "check_end",
     "count_placeholders",
+    "ends_answered",
     "expand_clip",
     "marker_seconds",
     "parse_messages",

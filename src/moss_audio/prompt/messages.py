@@ -77,6 +77,39 @@ def audio_parts(turns: Sequence[Turn]) -> list[AudioPart]:
     return [part for turn in turns for part in turn.parts if isinstance(part, AudioPart)]
 
 
+def ends_answered(turns: Sequence[Turn]) -> bool:
+    """Whether the last message is the assistant's."""
+    return turns[-1].role == "assistant"
+
+
+def check_end(turns: Sequence[Turn], *, continues: bool, otherwise: str = "") -> None:
+    """Whether a conversation ends where an answer can begin or, with `continues`, go on.
+
+    Args:
+        otherwise: what the caller can do beside ending with a user message, for the error.
+
+    Raises:
+        PromptError: if it does not.
+    """
+    if continues and not ends_answered(turns):
+        raise PromptError("the last message is not the assistant's: there is none to continue")
+    if ends_answered(turns) and not continues:
+        remedy = ", or ".join(filter(None, ["end with a user message", otherwise]))
+        raise PromptError(
+            f"the last message is the assistant's, so there is nothing to answer: {remedy}"
+        )
+
+
+def check_clips(turns: Sequence[Turn], n_clips: int) -> None:
+    """Raises PromptError for another number of clips than of audio parts."""
+    n_parts = len(audio_parts(turns))
+    if n_parts != n_clips:
+        raise PromptError(
+            f"the messages hold {n_parts} audio parts but {n_clips} clips are given: give one clip "
+            "for each audio part"
+        )
+
+
 def check_text(text: Any, where: str) -> str:
     """Returns `text` if it is a string that can be encoded, else raises PromptError."""
     if not isinstance(text, str):

@@ -20,7 +20,15 @@ from typing import Any
 
 from moss_audio.errors import PromptError
 from moss_audio.prompt.markers import expand_clip
-from moss_audio.prompt.messages import AudioPart, TextPart, Turn, check_text, parse_messages
+from moss_audio.prompt.messages import (
+    AudioPart,
+    TextPart,
+    Turn,
+    check_clips,
+    check_end,
+    check_text,
+    parse_messages,
+)
 from moss_audio.prompt.template import AUDIO_PLACEHOLDER
 from moss_audio.prompt.vocabulary import ChatVocabulary
 from moss_audio.text import THINK_CLOSE, THINK_OPEN
@@ -96,20 +104,11 @@ def render(
         PromptError: malformed messages, or another number of clips than of `audio_tokens`.
     """
     turns = parse_messages(messages)
-    clips = [i for i, turn in enumerate(turns) for p in turn.parts if isinstance(p, AudioPart)]
-    if len(clips) != len(audio_tokens):
-        raise PromptError(
-            f"the messages hold {len(clips)} audio parts but {len(audio_tokens)} clips are given: "
-            "give one clip for each audio part"
-        )
-    if continue_final_message:
-        add_generation_prompt = False
-        if turns[-1].role != "assistant":
-            raise PromptError("the last message is not the assistant's: there is none to continue")
-    if add_generation_prompt and turns[-1].role == "assistant":
-        raise PromptError(
-            "the last message is the assistant's, so there is nothing to answer: end with a user "
-            "message or pass add_generation_prompt=False"
+    check_clips(turns, len(audio_tokens))
+    add_generation_prompt = add_generation_prompt and not continue_final_message
+    if add_generation_prompt or continue_final_message:
+        check_end(
+            turns, continues=continue_final_message, otherwise="pass add_generation_prompt=False"
         )
     builder = _Builder(ChatVocabulary(tokenizer), spec)
     if turns[0].role != "system" and spec.default_system is not None:

@@ -16,7 +16,7 @@ from moss_audio.engine.base import Request as EngineRequest
 from moss_audio.engine.prompts import EncodedClip
 from moss_audio.errors import PromptError
 from moss_audio.listen import Query, prompt_clips
-from moss_audio.prompt import parse_messages
+from moss_audio.prompt import check_end, parse_messages
 from moss_audio.recordings.names import is_data_uri
 from moss_audio.serve import sse
 from moss_audio.serve.errors import ApiError, Json
@@ -303,12 +303,11 @@ def _messages(
     if len(clips) > most_clips:
         raise ApiError(400, f"messages: at most {most_clips} clips are taken", param="messages")
     try:
-        answered = parse_messages(messages)[-1].role == "assistant"
-        if answered and not asked.continue_final_message:
-            raise PromptError("the last message is the assistant's: end with a user message, or "
-                              "set continue_final_message to continue it")  # fmt: skip
-        if asked.continue_final_message and not answered:
-            raise PromptError("continue_final_message: the last message is not the assistant's")
+        check_end(
+            parse_messages(messages),
+            continues=asked.continue_final_message,
+            otherwise="set continue_final_message to continue it",
+        )
     except PromptError as error:
         raise ApiError(400, str(error), code="invalid_value", param="messages") from None
     return messages, clips
