@@ -14,22 +14,19 @@ Prints a JSON object. Processor seconds of this process.
 from __future__ import annotations
 
 import argparse
-import base64
+import asyncio
 import json
 import statistics
 import threading
 import time
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
-from functools import partial
+from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
+from contextlib import aclosing, contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from measure import cpu_name
 from sounds import speech
-from websockets.sync.client import ClientConnection, connect
 
 import moss_audio
 from moss_audio import MossAudio
@@ -37,7 +34,10 @@ from moss_audio.evaluate.loaders import prompts, scenes
 from moss_audio.listen import AnswerStream
 from moss_audio.live import LiveRecording
 from moss_audio.metrics.asr import text_errors
+from moss_audio.serve.bench.client import TRANSCRIPTION, LiveClient
 from moss_audio.serve.config import ServerConfig
+from moss_audio.serve.realtime.audio import encoded
+from moss_audio.serve.realtime.config import AudioFormat
 from moss_audio.serve.realtime.hypotheses import certain
 from moss_audio.serve.realtime.words import SpokenWords, agreed
 from moss_audio.serve.run import Server, bind
@@ -51,7 +51,7 @@ _ALIGNED = {"timestamps": "word", "times": "alignment"}
 _PAUSE_S = 0.8  # behind an utterance
 _SESSIONS = 4
 _PACKET_BYTES = 6400
-_EVENT = "conversation.item.input_audio_transcription"
+_SERVER_VAD = {"type": "server_vad"}
 
 
 def latency(model: MossAudio, turns: int) -> dict[str, Any]:
@@ -93,13 +93,12 @@ def _first_token(model: MossAudio, clip: Any) -> float:
     return time.process_time() - began
 
 
-def finals(model: MossAudio, clips: Sequence[np.ndarray]) -> dict[str, Any]:
+async def finals(model: MossAudio, clips: Sequence[np.ndarray]) -> dict[str, Any]:
     """Live turns against files with the same samples."""
     rng = np.random.default_rng(0)
     same_tokens = asked = same_texts = errors = words = 0
     shifts: list[float] = []
-    with _server(model) as url, connect(url, proxy=None, max_size=None) as client:
-        _by_hand(client)
+    with _server(model) as url:
         for samples in clips:
             said, tokens = _tokens(model, (samples, SAMPLE_RATE))
             with model.live(tolerance=0) as live:
@@ -115,7 +114,7 @@ def finals(model: MossAudio, clips: Sequence[np.ndarray]) -> dict[str, Any]:
             # (windows that were over when somebody asked before are not answered a second time)
             same_tokens += text == said and tokens[len(tokens) - len(last) :] == last
             asked += 1
-            found = _turn(client, samples)
+            (found,) = [one async for one in _heard_of(url, samples, None) if "transcript" in one]
             counts = text_errors(said, found["transcript"])
             errors += counts.errors
             words += counts.references
@@ -184,7 +183,7 @@ def _heard(model: MossAudio, live: LiveRecording) -> Any:
     return model.transcribe(live, logprobs=0, **_ALIGNED)  # type: ignore[call-overload]
 
 
-def quiet(model: MossAudio) -> dict[str, Any]:
+async def quiet(model: MossAudio) -> dict[str, Any]:
     """Words in minutes without speech, with turns that the server finds, and one turn a minute."""
     rng = np.random.default_rng(0)
     n = 60 * SAMPLE_RATE
@@ -201,22 +200,21 @@ def quiet(model: MossAudio) -> dict[str, Any]:
     with _server(model) as url:
         for name, samples in minutes.items():
             words = {}
-            for how, detection in (("by the server", {"type": "server_vad"}), ("whole", None)):
-                with connect(url, proxy=None, max_size=None) as client:
-                    _by_hand(client, detection)
-                    text = ""
-                    for one in _events(client, samples, commit=detection is None):
-                        text += one.get("delta", "") + " " + one.get("transcript", "")
-                    words[how] = len(text.split())
+            for how, turns in (("by the server", _SERVER_VAD), ("whole", None)):
+                text = ""
+                async for one in _heard_of(url, samples, turns):
+                    text += one.get("delta", "") + " " + one.get("transcript", "")
+                words[how] = len(text.split())
             found[name] = words
     return {"words": found}
 
 
-def pairs(model: MossAudio, clips: Sequence[np.ndarray]) -> dict[str, Any]:
+async def pairs(model: MossAudio, clips: Sequence[np.ndarray]) -> dict[str, Any]:
     """Turns at the pace of speech; every second session wants them exact."""
-    sent = [clips[first::_SESSIONS] for first in range(_SESSIONS)]
-    with _server(model) as url, ThreadPoolExecutor(_SESSIONS) as pool:
-        heard = list(pool.map(partial(_spoken, url), sent, [False, True] * (_SESSIONS // 2)))
+    with _server(model) as url:
+        heard = await asyncio.gather(
+            *(_spoken(url, clips[n::_SESSIONS], exact=bool(n % 2)) for n in range(_SESSIONS))
+        )
     found = {}
     for name, sessions in {"default": heard[::2], "exact": heard[1::2]}.items():
         same = n_turns = errors = words = earlier = 0
@@ -242,30 +240,26 @@ def _words(text: str) -> set[str]:
     return set(normalize_words(text))
 
 
-def _spoken(url: str, clips: Sequence[np.ndarray], exact: bool) -> list[tuple[np.ndarray, str]]:
+async def _spoken(
+    url: str, clips: Sequence[np.ndarray], *, exact: bool
+) -> list[tuple[np.ndarray, str]]:
     """The turns of a session: their samples and their transcripts."""
     pause = np.zeros(round(_PAUSE_S * SAMPLE_RATE), np.float32)
     whole = np.concatenate([part for clip in clips for part in (clip, pause)])
-    data = _pcm(whole)
     turns: dict[str, dict[str, Any]] = {}
-    with connect(url, proxy=None, max_size=None) as client:
-        _by_hand(client, {"type": "server_vad"}, exact=exact)
-        began = time.monotonic()
+    async with LiveClient.open(url, SAMPLE_RATE, turns=_SERVER_VAD, exact=exact) as client:
 
-        def read(wait_s: float) -> None:
-            with suppress(TimeoutError):
-                while True:
-                    event = json.loads(client.recv(timeout=wait_s))
-                    if event["type"] == f"{_EVENT}.failed":
-                        raise SystemExit(f"a turn failed: {event['error']}")
-                    turns.setdefault(event.get("item_id", ""), {}).update(event)
+        async def speak() -> None:
+            await client.say(np.frombuffer(_pcm(whole), "<i2"), time.monotonic())
+            await client.mark()
 
-        for first in range(0, len(data), _PACKET_BYTES):
-            _append(client, data[first : first + _PACKET_BYTES])
-            due = began + (first + _PACKET_BYTES) / (2 * SAMPLE_RATE)
-            read(max(0.0, due - time.monotonic()))
-        while any("audio_end_ms" in one and "transcript" not in one for one in turns.values()):
-            read(1.0)
+        speaking = asyncio.ensure_future(speak())
+        async with aclosing(_until_told(client, 0)) as events:
+            async for event in events:
+                if event["type"] == f"{TRANSCRIPTION}failed":
+                    raise SystemExit(f"a turn failed: {event['error']}")
+                turns.setdefault(event.get("item_id", ""), {}).update(event)
+        await speaking
     out = []
     for one in turns.values():
         if "transcript" in one and "audio_end_ms" in one:
@@ -284,62 +278,44 @@ def _server(model: MossAudio) -> Iterator[str]:
             time.sleep(0.01)
         port = listening.getsockname()[1]
         try:
-            yield f"ws://127.0.0.1:{port}/v1/realtime?intent=transcription"
+            yield f"http://127.0.0.1:{port}/v1"
         finally:
             server.should_exit = True
             thread.join(30)
 
 
-def _by_hand(client: ClientConnection, detection: Any = None, *, exact: bool = False) -> None:
-    given = {
-        "format": {"type": "audio/pcm", "rate": SAMPLE_RATE},
-        "turn_detection": detection,
-        "transcription": {"exact": exact},
-    }
-    _send(client, "session.update", session={"audio": {"input": given}})
-    while json.loads(client.recv())["type"] != "session.updated":
-        pass
+async def _heard_of(
+    url: str, samples: np.ndarray, turns: Mapping[str, Any] | None
+) -> AsyncGenerator[dict[str, Any]]:
+    """What comes of a turn, or with turns that the server finds of all of them, as fast as it can
+    be sent: the events about what was said."""
+    async with LiveClient.open(url, SAMPLE_RATE, turns=turns) as client:
+        data = _pcm(samples)
+        for first in range(0, len(data), _PACKET_BYTES):
+            await client.append(data[first : first + _PACKET_BYTES])
+        if turns is None:
+            await client.commit()
+        await client.mark()
+        async with aclosing(_until_told(client, int(turns is None))) as events:
+            async for event in events:
+                if event["type"].startswith(TRANSCRIPTION):
+                    yield event
 
 
-def _turn(client: ClientConnection, samples: np.ndarray) -> dict[str, Any]:
-    (done,) = [one for one in _events(client, samples) if "transcript" in one]
-    return done
-
-
-def _events(
-    client: ClientConnection, samples: np.ndarray, *, commit: bool = True
-) -> Iterator[dict[str, Any]]:
-    """What comes of a turn, or with turns that the server finds of all of them."""
-    data = _pcm(samples)
-    for first in range(0, len(data), _PACKET_BYTES):
-        _append(client, data[first : first + _PACKET_BYTES])
-    open_turns = int(commit)
-    if commit:
-        _send(client, "input_audio_buffer.commit")
-    # (an event that is answered at once tells that all sound was heard)
-    _send(client, "session.update", session={})
-    heard = False
-    while open_turns or not heard:
-        found = json.loads(client.recv(timeout=300))
-        heard = heard or found["type"] == "session.updated"
-        if found["type"].endswith("speech_stopped"):
-            open_turns += 1
-        if found["type"] in (f"{_EVENT}.completed", f"{_EVENT}.failed"):
-            open_turns -= 1
-        if found["type"].startswith(_EVENT):
-            yield found
+async def _until_told(client: LiveClient, open_turns: int) -> AsyncGenerator[dict[str, Any]]:
+    """All events until all turns are told of that had begun before the client's mark."""
+    marked = False
+    async for event in client:
+        yield event
+        marked = marked or event["type"] == "session.updated"
+        open_turns += event["type"].endswith("speech_stopped")
+        open_turns -= event["type"] in (f"{TRANSCRIPTION}completed", f"{TRANSCRIPTION}failed")
+        if marked and not open_turns:
+            return
 
 
 def _pcm(samples: np.ndarray) -> bytes:
-    return np.clip(np.round(samples * 32768), -32768, 32767).astype("<i2").tobytes()
-
-
-def _append(client: ClientConnection, data: bytes) -> None:
-    _send(client, "input_audio_buffer.append", audio=base64.b64encode(data).decode())
-
-
-def _send(client: ClientConnection, kind: str, **fields: Any) -> None:
-    client.send(json.dumps({"type": kind, **fields}))
+    return encoded(samples, AudioFormat(rate=SAMPLE_RATE))
 
 
 def _clips(folder: Path | None, most: int) -> list[np.ndarray]:
@@ -368,10 +344,12 @@ def main() -> None:
     if given.part == "latency":
         found = latency(model, given.turns)
     elif given.part == "quiet":
-        found = quiet(model)
+        found = asyncio.run(quiet(model))
+    elif given.part == "deltas":
+        found = deltas(model, _clips(given.scenes, given.clips))
     else:
-        part = {"finals": finals, "deltas": deltas, "pairs": pairs}[given.part]
-        found = part(model, _clips(given.scenes, given.clips))
+        part = {"finals": finals, "pairs": pairs}[given.part]
+        found = asyncio.run(part(model, _clips(given.scenes, given.clips)))
     print(json.dumps({"part": given.part, **found, "on": cpu_name()}, indent=1))
 
 

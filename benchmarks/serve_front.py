@@ -14,16 +14,15 @@ import argparse
 import base64
 import contextlib
 import json
-import re
 import statistics
-import subprocess
-import sys
+import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 from measure import milliseconds
+from served import Served
 
 from moss_audio.endpoint import Endpoint
 from moss_audio.endpoint.http import Connection, multipart
@@ -33,23 +32,6 @@ from moss_audio.recordings import load_audio
 
 SPEECH = Path(__file__).resolve().parent.parent / "examples" / "speech.wav"
 _QUIET = 0.5 / 32768
-
-
-@contextlib.contextmanager
-def serving(*arguments: str) -> Iterator[str]:
-    """`moss-audio serve` with these arguments, at a free port: its address."""
-    command = [sys.executable, "-m", "moss_audio", "serve", *arguments, "--port", "0", "--no-page"]
-    server = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
-    try:
-        assert server.stderr is not None
-        said = server.stderr.readline()
-        found = re.search(r"http://\S+", said)
-        if found is None:
-            raise SystemExit(f"the server did not start: {said}")
-        yield found[0]
-    finally:
-        server.terminate()
-        server.wait()
 
 
 def requests(served: ServedCheckpoint) -> dict[str, Callable[[Connection, int], None]]:
@@ -111,11 +93,20 @@ def main() -> None:
     parser.add_argument("--pairs", type=int, default=30)
     given = parser.parse_args()
     with contextlib.ExitStack() as running:
-        address = given.backend or running.enter_context(serving("nano", "--threads", "1"))
+        folder = Path(
+            running.enter_context(tempfile.TemporaryDirectory(prefix="moss-audio-front-"))
+        )
+
+        def serving(name: str, *options: str, model: str | None) -> str:
+            server = Served(folder / name, *options, "--no-page", model=model)
+            running.callback(server.end)
+            return server.url
+
+        address = given.backend or serving("backend", "--threads", "1", model="nano")
         served = ServedCheckpoint.open(address)
         endpoint: Endpoint = served.endpoint
         named = f"{endpoint.url}#{endpoint.model}"
-        front = running.enter_context(serving("--backend", named))
+        front = serving("front", "--backend", named, model=None)
         measure(front, endpoint.url, served, given.pairs)
 
 

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import base64
 import json
 import random
 import re
@@ -28,7 +27,6 @@ from pathlib import Path
 from typing import Any
 
 from served import Served
-from websockets.asyncio.client import connect
 
 import moss_audio
 from moss_audio.endpoint.http import Connection
@@ -36,6 +34,7 @@ from moss_audio.engine import GenerationOptions, Request
 from moss_audio.files import write_atomic
 from moss_audio.metrics.asr import text_errors
 from moss_audio.recordings import load_audio
+from moss_audio.serve.bench.client import LiveClient
 from moss_audio.serve.bench.clips import BenchClip, ClipPool
 from moss_audio.serve.bench.live import LiveStream
 from moss_audio.serve.bench.measured import Measured
@@ -121,24 +120,22 @@ class Soak:
         """A turn as fast as it can be sent, in pieces of any size."""
         clip, leaves, exact = self.pool.draw(), self.rng.random() < 0.3, self.rng.random() < 0.5
         kind = "unpaced, exact" if exact else "unpaced"
-        async with connect(self._live_url, compression=None, proxy=None) as socket:
-            await socket.send(_update(exact=exact))
+        async with LiveClient.open(self.url, SAMPLE_RATE, exact=exact) as client:
             data = clip.pcm.tobytes()
             while data:
                 size = self.rng.randint(1, 60_000)
                 piece, data = data[:size], data[size:]
-                await socket.send(_append(piece))
+                await client.append(piece)
                 if leaves and self.rng.random() < 0.2:
                     break
-            await socket.send('{"type":"input_audio_buffer.commit"}')
+            await client.commit()
             if leaves:
                 await asyncio.sleep(self.rng.uniform(0, 0.5))
-                socket.transport.abort()
+                client.cut()
                 self.seen["unpaced cut"] += 1
                 return
             async with asyncio.timeout(120):
-                async for message in socket:
-                    event = json.loads(message)
+                async for event in client:
                     if event["type"].endswith("transcription.completed"):
                         said = event["transcript"]
                         self.check(kind, "transcribe", clip, said, exact=exact)
@@ -168,16 +165,14 @@ class Soak:
 
     async def cut(self) -> None:
         """A socket that is cut at any moment."""
-        async with connect(self._live_url, compression=None, proxy=None) as socket:
-            stage = self.rng.randrange(4)
+        async with LiveClient.open(self.url, SAMPLE_RATE, waits=False) as client:
+            stage = self.rng.randrange(3)
             if stage > 0:
-                await socket.send(_update())
+                await client.append(self.pool.draw().pcm.tobytes())
             if stage > 1:
-                await socket.send(_append(self.pool.draw().pcm.tobytes()))
-            if stage > 2:
-                await socket.send('{"type":"input_audio_buffer.commit"}')
+                await client.commit()
             await asyncio.sleep(self.rng.choice((0.0, 0.0, 0.05, 0.3)))
-            socket.transport.abort()
+            client.cut()
         self.seen["socket cut"] += 1
 
     async def keep_on(self, what: Callable[[], Coroutine[Any, Any, None]], pause_s: float) -> None:
@@ -190,25 +185,6 @@ class Soak:
             except Exception as error:
                 self.seen[f"{what.__name__} failed: {error!r:.120}"] += 1
             await asyncio.sleep(self.rng.expovariate(1 / pause_s))
-
-    @property
-    def _live_url(self) -> str:
-        return self.url.replace("http", "ws", 1) + "/realtime?intent=transcription"
-
-
-def _update(*, exact: bool = False) -> str:
-    sound = {
-        "format": {"type": "audio/pcm", "rate": SAMPLE_RATE},
-        "turn_detection": None,
-        "transcription": {"exact": exact},
-    }
-    session = {"type": "transcription", "audio": {"input": sound}}
-    return json.dumps({"type": "session.update", "session": session})
-
-
-def _append(data: bytes) -> str:
-    audio = base64.b64encode(data).decode()
-    return json.dumps({"type": "input_audio_buffer.append", "audio": audio})
 
 
 async def _watch(server: Served, samples: list[float]) -> None:

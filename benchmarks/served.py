@@ -13,15 +13,17 @@ from urllib.request import urlopen
 
 
 class Served:
-    """`moss-audio serve nano` on a free port of this machine.
+    """`moss-audio serve` on a free port of this machine.
 
     Args:
         log: file for what it says.
         options: further ones of the command.
+        model: what it serves; None: what the options say.
     """
 
-    def __init__(self, log: Path, *options: str) -> None:
-        command = [sys.executable, "-m", "moss_audio", "serve", "nano", "--port", "0", *options]
+    def __init__(self, log: Path, *options: str, model: str | None = "nano") -> None:
+        command = [sys.executable, "-m", "moss_audio", "serve", *filter(None, [model])]
+        command += ["--port", "0", *options]
         self._log = log
         with log.open("wb") as file:
             self.process = subprocess.Popen(command, stderr=file)

@@ -3,26 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-import base64
-import json
 import random
 import time
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus
 
+from moss_audio.serve.bench.client import HYPOTHESES, TRANSCRIPTION, LiveClient
 from moss_audio.serve.bench.clips import ClipPool
 from moss_audio.serve.bench.measured import Measured
 from moss_audio.serve.bench.plan import BenchPlan
 from moss_audio.serve.bench.rest import LackingError
 
-_PACKET_S = 0.1
 _PAUSES_S = (1.0, 2.0)  # between two turns
 _SILENCE_MS = 500  # that ends a turn where the server finds it
-_TRANSCRIPTION = "conversation.item.input_audio_transcription."
 
 
 class _Turn:
@@ -88,13 +84,15 @@ class LiveStream:
         await asyncio.sleep(max(0.0, start - time.monotonic()))
         self._start = start
         asked = Measured(began=start, due=start)
-        headers = {"Authorization": f"Bearer {self._plan.key}"} if self._plan.key else None
+        plan, detection = self._plan, None
+        if plan.turns == "server_vad":
+            detection = {"type": "server_vad", "silence_duration_ms": _SILENCE_MS}
         try:
-            async with connect(
-                self._plan.live_url, additional_headers=headers, compression=None, max_size=None,
-                open_timeout=self._plan.timeout_s, ping_interval=None, proxy=None,
-            ) as socket:  # fmt: skip
-                await self._talk(socket, until)
+            async with LiveClient.open(
+                plan.url, plan.sample_rate, model=self._model, turns=detection, key=plan.key,
+                include=[HYPOTHESES], timeout_s=plan.timeout_s,
+            ) as client:  # fmt: skip
+                await self._talk(client, until)
         except InvalidStatus as error:
             status = error.response.status_code
             if status in (404, 405, 501):
@@ -114,17 +112,15 @@ class LiveStream:
             if one.outcome == "open":
                 one.failed(time.monotonic(), problem)
 
-    async def _talk(self, socket: ClientConnection, until: float) -> None:
-        await self._begin(socket)
-        reading = asyncio.ensure_future(self._read(socket))
-        speaking = asyncio.ensure_future(self._speak(socket, until))
+    async def _talk(self, client: LiveClient, until: float) -> None:
+        reading = asyncio.ensure_future(self._read(client))
+        speaking = asyncio.ensure_future(self._speak(client, until))
         try:
             await asyncio.wait({reading, speaking}, return_when=asyncio.FIRST_COMPLETED)
             if reading.done():
                 reading.result()
             await speaking
-            # which is answered after all that was sent before
-            await self._send(socket, "session.update", session={"type": "transcription"})
+            await client.mark()
             try:
                 await asyncio.wait_for(self._over.wait(), self._plan.timeout_s)
             except TimeoutError:
@@ -134,28 +130,7 @@ class LiveStream:
                 task.cancel()
             await asyncio.gather(reading, speaking, return_exceptions=True)
 
-    async def _begin(self, socket: ClientConnection) -> None:
-        detection = None
-        if self._plan.turns == "server_vad":
-            detection = {"type": "server_vad", "silence_duration_ms": _SILENCE_MS}
-        sound = {
-            "format": {"type": "audio/pcm", "rate": self._plan.sample_rate},
-            "transcription": {"model": self._model},
-            "turn_detection": detection,
-        }
-        include = ["item.input_audio_transcription.hypothesis"]
-        await self._send(socket, "session.update", session={
-            "type": "transcription", "audio": {"input": sound}, "include": include,
-        })  # fmt: skip
-        while True:
-            event = json.loads(await asyncio.wait_for(socket.recv(), self._plan.timeout_s))
-            if event.get("type") == "session.updated":
-                return
-            if event.get("type") != "session.created":
-                said = json.dumps(event.get("error", event))[:200]
-                raise LackingError(f"live streams: not OpenAI's realtime interface ({said})")
-
-    async def _speak(self, socket: ClientConnection, until: float) -> None:
+    async def _speak(self, client: LiveClient, until: float) -> None:
         at = time.monotonic()
         self._start = at  # of the session's sound: what the server's times count from
         while at < until:
@@ -165,35 +140,17 @@ class LiveStream:
             if commits:
                 self._add(one)
             pause_s = self._rng.uniform(*_PAUSES_S)
-            await self._say(socket, clip.pcm, at, one)
+            one.late_s = await client.say(clip.pcm, at)
             at = one.due
             if commits:
-                await self._send(socket, "input_audio_buffer.commit")
+                await client.commit()
             else:
                 silence = np.zeros(round(pause_s * clip.rate), "<i2")
-                await self._say(socket, silence, at, one)
+                one.late_s = max(one.late_s, await client.say(silence, at))
             at += pause_s
 
-    async def _say(
-        self, socket: ClientConnection, pcm: np.ndarray, at: float, one: Measured
-    ) -> None:
-        """Send samples, each packet when its last sample would have been heard."""
-        rate = self._plan.sample_rate
-        size = round(_PACKET_S * rate)
-        for first in range(0, len(pcm), size):
-            packet = pcm[first : first + size]
-            due = at + (first + len(packet)) / rate
-            await asyncio.sleep(max(0.0, due - time.monotonic()))
-            audio = base64.b64encode(packet.tobytes()).decode()
-            await self._send(socket, "input_audio_buffer.append", audio=audio)
-            one.late_s = max(one.late_s, time.monotonic() - due)
-
-    async def _send(self, socket: ClientConnection, kind: str, **fields: Any) -> None:
-        await socket.send(json.dumps({"type": kind, **fields}))
-
-    async def _read(self, socket: ClientConnection) -> None:
-        async for message in socket:
-            event = json.loads(message)
+    async def _read(self, client: LiveClient) -> None:
+        async for event in client:
             self._hear(event, time.monotonic())
             self._look()
 
@@ -218,18 +175,18 @@ class LiveStream:
             found = self._turn(item).found
             found.due = self._start + (event["audio_end_ms"] - _SILENCE_MS) / 1000
             found.audio_s = found.due - found.began
-        elif kind == _TRANSCRIPTION + "delta":
+        elif kind == TRANSCRIPTION + "delta":
             turn = self._turn(item)
             turn.text += event["delta"]
             turn.show(now, turn.text)
-        elif kind == _TRANSCRIPTION + "hypothesis":
+        elif kind == TRANSCRIPTION + "hypothesis":
             self._turn(item).show(now, event["text"])
-        elif kind == _TRANSCRIPTION + "completed":
+        elif kind == TRANSCRIPTION + "completed":
             turn = self._turns.pop(item, _Turn(Measured()))
             turn.show(now, event["transcript"])
             turn.found.done(now, event["transcript"])
             turn.found.lags = turn.lags(event.get("words") or [])
-        elif kind == _TRANSCRIPTION + "failed":
+        elif kind == TRANSCRIPTION + "failed":
             turn = self._turns.pop(item, _Turn(Measured()))
             turn.found.failed(now, str(event.get("error")))
         elif kind == "session.updated":

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from typing import Literal
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import urlsplit
 
 from moss_audio.errors import MossAudioError
 
@@ -78,11 +78,3 @@ class BenchPlan:
                 "check compares turns with files, so that the client has to end them: use "
                 "turns=commit"
             )
-
-    @property
-    def live_url(self) -> str:
-        """Of the realtime interface."""
-        parts = urlsplit(self.url)
-        scheme = {"http": "ws", "https": "wss"}[parts.scheme]
-        path = parts.path.rstrip("/") + "/realtime"
-        return urlunsplit((scheme, parts.netloc, path, "intent=transcription", ""))
