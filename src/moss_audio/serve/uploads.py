@@ -63,18 +63,29 @@ class Upload:
         self._file.close()
 
 
+def base64_bytes(data: Any, param: str) -> bytes:
+    """What a client wrote in base64; white space in it does not count.
+
+    Raises:
+        ApiError: if it is not base64.
+    """
+    if not isinstance(data, str):
+        raise ApiError(400, f"{param}: give the bytes of sound in base64, as a text",
+                       code="invalid_value", param=param)  # fmt: skip
+    try:
+        return base64.b64decode("".join(data.split()), validate=True)
+    except (binascii.Error, ValueError):
+        raise ApiError(400, f"{param}: this is not base64", code="invalid_value",
+                       param=param) from None  # fmt: skip
+
+
 def from_base64(data: Any, param: str) -> Upload:
     """The clip of an `input_audio` part.
 
     Raises:
         ApiError: if it is not base64.
     """
-    if not isinstance(data, str):
-        raise ApiError(400, f"{param}: give the file's bytes in base64", param=param)
-    try:
-        return Upload.of(base64.b64decode("".join(data.split()), validate=True), param)
-    except (binascii.Error, ValueError):
-        raise ApiError(400, f"{param}: this is not base64", param=param) from None
+    return Upload.of(base64_bytes(data, param), param)
 
 
 def from_data_uri(uri: str, param: str) -> Upload:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 import uuid
 from collections.abc import Mapping
 from typing import Any
@@ -35,16 +33,6 @@ def new_id(kind: str) -> str:
 def read_message(text: str | None) -> Mapping[str, Any]:
     """A message of a client. Raises ApiError for what is not a JSON object."""
     return json_object(text or "", "the message")
-
-
-def sound_bytes(audio: Any, param: str) -> bytes:
-    """The bytes of sound in base64. Raises ApiError for what is no base64."""
-    if not isinstance(audio, str):
-        raise invalid(f"{param}: give sound in base64", param)
-    try:
-        return base64.b64decode(audio, validate=True)
-    except (binascii.Error, ValueError):
-        raise invalid(f"{param}: this is not base64", param) from None
 
 
 def objects(values: Any, param: str) -> Mapping[str, Any]:

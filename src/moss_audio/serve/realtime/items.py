@@ -13,7 +13,8 @@ from moss_audio.errors import PromptError
 from moss_audio.prompt.messages import check_text
 from moss_audio.serve.config import Limits
 from moss_audio.serve.errors import ApiError
-from moss_audio.serve.realtime.events import invalid, new_id, objects, sound_bytes
+from moss_audio.serve.realtime.events import invalid, new_id, objects
+from moss_audio.serve.uploads import base64_bytes
 from moss_audio.units import SAMPLE_RATE
 
 SHORTEST_S = 0.1  # of sound in an item, as OpenAI's
@@ -229,7 +230,7 @@ def _part(
     if kind != "input_audio":
         return ItemPart(kind, _text(values.get("text"), f"{where}.text"))
     transcript = _text(values.get("transcript") or "", f"{where}.transcript")
-    samples = decode(sound_bytes(values.get("audio"), f"{where}.audio"))
+    samples = decode(base64_bytes(values.get("audio"), f"{where}.audio"))
     return sound_part(samples, f"{where}.audio", limits.turn_s, transcript)
 
 

@@ -24,11 +24,11 @@ from moss_audio.serve.realtime.events import (
     invalid,
     new_id,
     read_message,
-    sound_bytes,
 )
 from moss_audio.serve.realtime.items import SHORTEST_S, ItemPart, MessageItem
 from moss_audio.serve.realtime.replies import Reply, StoppedReply
 from moss_audio.serve.realtime.vad import EnergyVad, MakeDetector
+from moss_audio.serve.uploads import base64_bytes
 from moss_audio.units import SAMPLE_RATE
 
 
@@ -199,7 +199,7 @@ class RealtimeSession:
         return [event("session.updated", session=self._told()), *out]
 
     def _append(self, message: Mapping[str, Any]) -> list[Outcome]:
-        data = sound_bytes(message.get("audio"), "audio")
+        data = base64_bytes(message.get("audio"), "audio")
         if self._buffer.full:
             raise invalid(
                 f"the buffer holds {self._limits.turn_s:g} s, and no more: commit or clear it",
