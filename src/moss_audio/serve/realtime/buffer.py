@@ -36,8 +36,21 @@ class Ended:
     quiet_from: int | None = None
 
 
+@dataclass(frozen=True, eq=False)
+class Idle:
+    """Nobody has spoken from `from_ms` to `at_ms`: the samples `[n]` of that."""
+
+    from_ms: int
+    at_ms: int
+    samples: np.ndarray
+
+
+Change = Began | Ended | Idle
+
+
 class InputBuffer:
-    """Samples at 16 kHz. With a detector only a turn and a little before it is kept.
+    """Samples at 16 kHz. With a detector only a turn and a little before it is kept, and what is
+    heard while somebody is waited for.
 
     Args:
         longest_s: a turn ends then.
@@ -55,6 +68,7 @@ class InputBuffer:
         self._turns = TurnDetection()
         self._before = 0  # frames that are kept where nobody speaks
         self._quiet_from: int | None = None  # in the open turn
+        self._waiting_from: int | None = None  # since that sample of the session for somebody
 
     @property
     def n_samples(self) -> int:
@@ -76,7 +90,12 @@ class InputBuffer:
         """Whether nothing more can be held until there is a commit."""
         return self._vad is None and self.n_samples >= self._longest
 
-    def detect(self, turns: TurnDetection | None) -> Iterator[Began | Ended]:
+    def wait(self, waits: bool) -> None:
+        """Whether it is the client's turn to speak, from now on; where the detector has a bound on
+        that, `Idle` tells that nobody did."""
+        self._waiting_from = self._position if waits else None
+
+    def detect(self, turns: TurnDetection | None) -> Iterator[Change]:
         """Find turns in this way from now on, or leave it to the client. What is held stays, and
         is looked through where there was no detector before."""
         if turns is None:
@@ -99,7 +118,7 @@ class InputBuffer:
         if self._vad is not None:
             self._vad.set(self._turns.threshold, self._turns.silence_ms(text))
 
-    def push(self, samples: np.ndarray) -> Iterator[Began | Ended]:
+    def push(self, samples: np.ndarray) -> Iterator[Change]:
         """Hear samples `[n]`."""
         if self._vad is None:
             self._hold(samples)
@@ -109,17 +128,41 @@ class InputBuffer:
         self._tail = heard[whole:]
         for frame in heard[:whole].reshape(-1, FRAME_SAMPLES):
             self._hold(frame.copy())  # what is kept must not keep all of a large append
-            while not self._vad.speaking and len(self._held) > self._before:
-                self._n_held -= len(self._held.pop(0))
             changed = self._vad.push(frame)
+            begun = changed and self._vad.speaking
+            if begun or not (changed or self._vad.speaking or self._waits):
+                self._forget_all_but(self._before)
             if self._vad.quiet_frames == 1:
                 self._quiet_from = self._n_held - FRAME_SAMPLES
-            if changed and self._vad.speaking:
+            if begun:
+                self._waiting_from = None
                 yield Began(_ms(self._position - self._n_held))
             elif changed or (self._vad.speaking and self._n_held >= self._longest):
                 self._vad.end()
+                self._waiting_from = None
                 quiet_from = self._quiet_from if changed else None
                 yield Ended(_ms(self._position), self._taken(), quiet_from)
+            elif not self._vad.speaking:
+                yield from self._idle()
+
+    @property
+    def _waits(self) -> bool:
+        return self._waiting_from is not None and self._turns.idle_timeout_ms is not None
+
+    def _idle(self) -> Iterator[Idle]:
+        """That nobody has spoken for as long as the detector's settings allow, if so."""
+        begin, most_ms = self._waiting_from, self._turns.idle_timeout_ms
+        if begin is None or most_ms is None:
+            return
+        passed = self._position - begin
+        if passed * 1000 < most_ms * SAMPLE_RATE:
+            return
+        self._waiting_from = None
+        yield Idle(_ms(begin), _ms(self._position), self._taken()[-passed:])
+
+    def _forget_all_but(self, frames: int) -> None:
+        while len(self._held) > frames:
+            self._n_held -= len(self._held.pop(0))
 
     def since(self, first: int) -> np.ndarray:
         """The samples `[n]` of the turn from the first so many on, as far as they are surely its
@@ -153,6 +196,8 @@ class InputBuffer:
             self._position += len(samples)
 
     def _taken(self) -> np.ndarray:
+        if self._waiting_from is not None:
+            self._waiting_from = self._position
         self.understand(None)
         taken = np.concatenate(self._held) if self._held else np.empty(0, np.float32)
         self._held, self._n_held = [], 0

@@ -42,7 +42,8 @@ class AudioFormat:
 class TurnDetection:
     """How the server finds turns. `semantic_vad` is the same detector, with a silence that depends
     on what seems to have been said.
-    `create_response` and `interrupt_response` are of conversations alone."""
+    `create_response`, `interrupt_response` and `idle_timeout_ms` are of conversations alone: after
+    so long a silence behind a response, it is the turn of the model once more."""
 
     type: Literal["server_vad", "semantic_vad"] = "server_vad"
     threshold: Annotated[float, Between(0, 1)] = 0.5
@@ -51,6 +52,18 @@ class TurnDetection:
     eagerness: Literal["low", "medium", "high", "auto"] = "auto"
     create_response: bool = True
     interrupt_response: bool = True
+    idle_timeout_ms: Annotated[int, Between(5_000, 30_000)] | None = None
+
+    def check(self, kind: Kind) -> None:
+        """Raises ApiError for what a session of this kind cannot have."""
+        at = f"{_INPUT}.turn_detection.idle_timeout_ms"
+        if self.idle_timeout_ms is None:
+            return
+        if kind != "realtime":
+            raise invalid(f"{at}: it is for sessions of type realtime, which have responses; leave "
+                          "it out", at, "unsupported_value")  # fmt: skip
+        if self.type != "server_vad":
+            raise invalid(f"{at}: only server_vad has it; leave it out", at, "unsupported_value")
 
     def silence_ms(self, text: str | None = None) -> int:
         """Milliseconds of silence that end a turn, of which `text` is what is heard so far."""
@@ -65,6 +78,7 @@ class TurnDetection:
             names.append("eagerness")
         else:
             names += ["threshold", "prefix_padding_ms", "silence_duration_ms"]
+            names += ["idle_timeout_ms"] if kind == "realtime" else []
         if kind == "realtime":
             names += ["create_response", "interrupt_response"]
         return {name: getattr(self, name) for name in names}
@@ -236,6 +250,7 @@ class SessionConfig:
         turns = None
         if raw["turn_detection"] is not None:
             turns = _parse(TurnDetection, raw["turn_detection"], "turn_detection")
+            turns.check(kind)
         reply = parse_at(ReplyConfig, raw_reply, "session")
         reply.check("session")
         self.format, self.transcription, self.turn_detection = form, transcription, turns

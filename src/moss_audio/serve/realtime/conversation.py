@@ -34,6 +34,11 @@ class Conversation:
         self.items = ItemList(limits, sound=config.kind == "realtime")
         self._replies = OpenReplies(limits.beside)
 
+    @property
+    def answering(self) -> bool:
+        """Whether a response that is part of it is in progress."""
+        return self._replies.busy
+
     def follow(self) -> None:
         """The settings of the session have changed."""
         self.items.sound = self._config.kind == "realtime"

@@ -138,6 +138,11 @@ class OpenReplies:
         self._active: Reply | None = None
         self._owed = False
 
+    @property
+    def busy(self) -> bool:
+        """Whether the conversation has one."""
+        return self._active is not None
+
     def begin(self, reply: Reply, *, patient: bool = False) -> bool:
         """One more.
 

@@ -13,7 +13,7 @@ import numpy as np
 from moss_audio.serve.config import Limits
 from moss_audio.serve.errors import ApiError
 from moss_audio.serve.realtime.audio import AppendedAudio
-from moss_audio.serve.realtime.buffer import Began, Ended, InputBuffer
+from moss_audio.serve.realtime.buffer import Began, Change, Ended, InputBuffer
 from moss_audio.serve.realtime.config import Kind, SessionConfig
 from moss_audio.serve.realtime.conversation import Conversation
 from moss_audio.serve.realtime.events import (
@@ -86,6 +86,7 @@ class RealtimeSession:
         self._item = new_id("item")
         self._started = ""  # the item whose beginning was told
         self._conversation = Conversation(self._config, limits)
+        self._answering = False
 
     @property
     def speaking(self) -> bool:
@@ -158,7 +159,9 @@ class RealtimeSession:
 
     def ended(self, reply: Reply) -> list[Outcome]:
         """What follows from the end of a response."""
-        return list(self._conversation.ended(reply))
+        found = list(self._conversation.ended(reply))
+        self._follow_answer()
+        return found
 
     def receive(self, text: str | None) -> list[Outcome]:
         """What follows from a message of the client; what is wrong with it is an `error` event, and
@@ -167,9 +170,17 @@ class RealtimeSession:
         try:
             message = read_message(text)
             own_id = message.get("event_id")
-            return list(self._handled(message))
+            found = list(self._handled(message))
+            self._follow_answer()
+            return found
         except ApiError as error:
             return [error_event(error, own_id if isinstance(own_id, str) else None)]
+
+    def _follow_answer(self) -> None:
+        """After a response it is the client's turn to speak."""
+        before, self._answering = self._answering, self._conversation.answering
+        if before != self._answering:
+            self._buffer.wait(before)
 
     @property
     def _talks(self) -> bool:
@@ -223,7 +234,7 @@ class RealtimeSession:
         self._item = new_id("item")
         return [event(f"{BUFFER}.cleared")]
 
-    def _heard(self, changes: Iterable[Began | Ended]) -> Iterator[Outcome]:
+    def _heard(self, changes: Iterable[Change]) -> Iterator[Outcome]:
         for change in changes:
             if isinstance(change, Began):
                 if self._started != self._item:  # else the detector was off and is on again
@@ -234,11 +245,18 @@ class RealtimeSession:
                     turns = self._config.turn_detection
                     if turns is not None and turns.interrupt_response:
                         yield from self._conversation.stop(None, "turn_detected")
-            else:
+            elif isinstance(change, Ended):
                 yield event(
                     f"{BUFFER}.speech_stopped", audio_end_ms=change.at_ms, item_id=self._item
                 )
                 yield from self._committed(change.samples, change.quiet_from)
+                yield from self._answer_turn()
+            else:
+                yield event(
+                    f"{BUFFER}.timeout_triggered", audio_start_ms=change.from_ms,
+                    audio_end_ms=change.at_ms, item_id=self._item,
+                )  # fmt: skip
+                yield from self._committed(change.samples)
                 yield from self._answer_turn()
 
     def _committed(self, samples: np.ndarray, quiet_from: int | None = None) -> list[Outcome]:
