@@ -53,6 +53,7 @@ def load(
     batch_size: int | None = None,
     revision: str | None = None,
     window_s: float | None = None,
+    reuse_bytes: int | None = None,
     **server: Any,
 ) -> MossAudio:
     """Load a checkpoint, or reach one that a server holds.
@@ -71,6 +72,8 @@ def load(
         revision: of a hub id.
         window_s: seconds of the windows in which recordings are transcribed; None takes the
             checkpoint's own, else 300.
+        reuse_bytes: memory for keys and values of clips that were heard, for further questions
+            about them; None: 512 MiB.
         server: of an address: `model` (its name there), `key_env` (the environment variable with
             the key, OPENAI_API_KEY), `timeout_s` (300) and `retries` (2).
 
@@ -80,10 +83,10 @@ def load(
         MossAudioError: for an engine, device or dtype that is not possible; a server that cannot be
             asked.
     """
-    _check_load(name, batch_size, window_s)
+    _check_load(name, batch_size, window_s, reuse_bytes)
     unused = {
         "engine": engine, "threads": threads, "device": device, "dtype": dtype,
-        "revision": revision,
+        "revision": revision, "reuse_bytes": reuse_bytes,
     }  # fmt: skip
     if served := _server(name, server, unused):
         from moss_audio.engine.remote import RemoteEngine
@@ -101,6 +104,7 @@ def load(
         dtype=dtype,
         batch_size=batch_size,
         window_s=window_s,
+        **({} if reuse_bytes is None else {"reuse_bytes": reuse_bytes}),
     )
     return MossAudio(opened, checkpoint)
 
@@ -134,11 +138,13 @@ def _server(
     return None
 
 
-def _check_load(name: Any, batch_size: Any, window_s: Any) -> None:
+def _check_load(name: Any, batch_size: Any, window_s: Any, reuse_bytes: Any) -> None:
     if not isinstance(name, str | Path) or not str(name).strip():
         raise CheckpointError(f'name={name!r}: give "nano", a folder or a hub id')
     if batch_size is not None and (type(batch_size) is not int or batch_size < 1):
         raise MossAudioError(f"batch_size={batch_size!r}: give a whole number, 1 or more")
+    if reuse_bytes is not None and (type(reuse_bytes) is not int or reuse_bytes < 0):
+        raise MossAudioError(f"reuse_bytes={reuse_bytes!r}: give a whole number, 0 or more")
     if window_s is not None:
         check_window(window_s)
 

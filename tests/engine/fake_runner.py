@@ -136,4 +136,6 @@ class FakeRunner:
     def piece_scores(self, clip: EncodedClip, scale: float) -> np.ndarray:
         return np.full((clip.n_tokens, 2), scale)
 
+    kept_bytes = 0
+
     def forget(self) -> None: ...

@@ -57,6 +57,8 @@ class TestNano:
         assert own["prefix_cache_hits_total"] == 4 * cached
         assert own["prefix_cache_queries_total"] > own["prefix_cache_hits_total"]
         assert own["prefix_cache_entries"] == 1
+        assert 0 < own["prefix_cache_bytes"] < own["prefix_cache_limit_bytes"] == 512 * 2**20
+        assert 0 < own["encoder_cache_bytes"] < own["encoder_cache_limit_bytes"] == 128 * 2**20
         assert own["iteration_tokens_total_count"] > 4
         assert own["iteration_tokens_total_sum"] > first["prompt_tokens"]
         assert own["inter_token_latency_seconds_count"] > 4

@@ -163,12 +163,13 @@ MaxNewTokens = Annotated[
 ]
 
 
-def load_model(told: Any) -> Any:
-    """The `MossAudio` that the options of a command name: `model` and those of its engine."""
+def load_model(told: Any, **more: Any) -> Any:
+    """The `MossAudio` that the options of a command name: `model` and those of its engine; `more`
+    of `moss_audio.load`."""
     from moss_audio import api
 
     names = ("engine", "threads", "device", "dtype", "batch_size")
-    return api.load(told.model, **{name: getattr(told, name) for name in names})
+    return api.load(told.model, **{name: getattr(told, name) for name in names}, **more)
 
 
 @dataclass(frozen=True)

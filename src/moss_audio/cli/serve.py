@@ -164,6 +164,16 @@ class ServeOptions:
             rich_help_panel=_LIMITS,
         ),
     ] = None
+    prefix_cache_mib: Annotated[
+        int | None,
+        typer.Option(
+            "--prefix-cache-mib",
+            min=0,
+            help="Memory for keys and values of clips that were heard, for further questions "
+            "about them; 0 keeps none. Default: 512.",
+            rich_help_panel=_LIMITS,
+        ),
+    ] = None
     vad: Annotated[
         str,
         typer.Option(
@@ -260,7 +270,7 @@ class ServeOptions:
         names: tuple[str, ...] = ("backend_concurrency", "backend_timeout_s")
         if self.backend is not None:
             where = "with --backend, which decides that"
-            names = ("engine", "threads", "device", "dtype", "batch_size")
+            names = ("engine", "threads", "device", "dtype", "batch_size", "prefix_cache_mib")
         for name in names:
             if getattr(self, name) is not None:
                 option = re.sub("_s$", "_seconds", name).replace("_", "-")
@@ -270,7 +280,11 @@ class ServeOptions:
         """The model."""
         loaded: MossAudio
         if self.backend is None:
-            loaded = load_model(replace(self, model=self.model or "nano"))
+            mib = self.prefix_cache_mib
+            loaded = load_model(
+                replace(self, model=self.model or "nano"),
+                reuse_bytes=None if mib is None else mib * 2**20,
+            )
             return loaded
         from moss_audio.serve.backend import Backend
 

@@ -12,19 +12,23 @@ from moss_audio.dsp.mel import log_mel
 from moss_audio.engine.prompts import EncodedClip, HashedClip
 from moss_audio.engine.runner import Runner
 
-_KEPT_BYTES = 128 * 2**20
+KEPT_BYTES = 128 * 2**20
 
 
 class EncodedClips:
-    """What a runner has encoded; beyond its room the least recently used goes first.
+    """What a runner has encoded; beyond `KEPT_BYTES` the least recently used goes first.
 
     Args:
         chunk_frames: mel frames that the encoder sees at once.
+
+    Attributes:
+        n_bytes: of what is kept.
     """
 
     def __init__(self, chunk_frames: int) -> None:
         self._chunk_frames = chunk_frames
         self._kept: OrderedDict[tuple[str, int], EncodedClip] = OrderedDict()
+        self.n_bytes = 0
 
     def get(
         self,
@@ -63,12 +67,14 @@ class EncodedClips:
     def clear(self) -> None:
         """Give their memory back."""
         self._kept.clear()
+        self.n_bytes = 0
 
     def _keep(self, encoded: EncodedClip) -> None:
         self._kept[encoded.encoding_key] = encoded
         total = sum(one.n_bytes for one in self._kept.values())
-        while total > _KEPT_BYTES:
+        while total > KEPT_BYTES:
             total -= self._kept.popitem(last=False)[1].n_bytes
+        self.n_bytes = total
 
 
 class ClipInParts:

@@ -98,10 +98,15 @@ class Prefix(Fill):
 
 class Prefixes:
     """Those that are held, or kept for requests that wait or may come; of the kept ones, the least
-    recently used go first beyond `max_bytes`."""
+    recently used go first beyond `max_bytes`.
+
+    Attributes:
+        n_bytes: of all that there were when one was last let go.
+    """
 
     def __init__(self, max_bytes: int) -> None:
-        self._max_bytes = max_bytes
+        self.max_bytes = max_bytes
+        self.n_bytes = 0
         self._wanted: Counter[Hashable] = Counter()
         self._entries: OrderedDict[Hashable, Prefix] = OrderedDict()
 
@@ -145,9 +150,10 @@ class Prefixes:
         total = sum(prefix.n_bytes for prefix in self._entries.values())
         for key, prefix in list(self._entries.items()):
             wanted = prefix.reuse or key in self._wanted
-            kept = wanted and prefix.ready and total <= self._max_bytes
+            kept = wanted and prefix.ready and total <= self.max_bytes
             if not prefix.holders and not kept:
                 total -= prefix.n_bytes
                 if prefix.cache is not None:
                     prefix.cache.close()
                 del self._entries[key]
+        self.n_bytes = total

@@ -128,5 +128,9 @@ class Runner(Protocol):
         """Log-probabilities `[audio tokens, V]` of the word piece that each audio token says: of
         `scale` times the cosine between its embedding and that of the piece."""
 
+    @property
+    def kept_bytes(self) -> int:
+        """Memory of kept encodings; read by any thread."""
+
     def forget(self) -> None:
         """Give the memory of kept encodings back."""

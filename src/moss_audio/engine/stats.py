@@ -50,6 +50,9 @@ class SchedulerStats:
         filling: requests whose prompt is being computed.
         rows: answers that are being decoded.
         prefixes: beginnings of prompts in memory.
+        prefix_bytes, prefix_bytes_most: that they take, and that may be kept when nobody needs
+            them.
+        encoding_bytes: of clips whose encodings are kept, at most `clips.KEPT_BYTES`.
         positions, room: of rows and prompts that are being computed, padding included, and how many
             there may be.
         finished, cancelled, failed: requests so far.
@@ -71,6 +74,9 @@ class SchedulerStats:
     filling: int = 0
     rows: int = 0
     prefixes: int = 0
+    prefix_bytes: int = 0
+    prefix_bytes_most: int = 0
+    encoding_bytes: int = 0
     positions: int = 0
     room: int = 0
     finished: int = 0

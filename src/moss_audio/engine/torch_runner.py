@@ -132,6 +132,11 @@ class TorchRunner:
         scores: np.ndarray = (unit @ self._unit_pieces.T * scale).log_softmax(-1).cpu().numpy()
         return scores
 
+    @property
+    def kept_bytes(self) -> int:
+        """Memory of kept encodings."""
+        return self._encoded.n_bytes
+
     def forget(self) -> None:
         """Give the memory of encoded clips back."""
         self._encoded.clear()

@@ -13,6 +13,7 @@ from prometheus_client.core import (
 )
 from prometheus_client.registry import Collector
 
+from moss_audio.engine.clips import KEPT_BYTES
 from moss_audio.engine.stats import PowerCounts, SchedulerStats
 from moss_audio.serve.work import Usage
 
@@ -140,6 +141,18 @@ class _EngineMetrics(Collector):
         for name, text, value in (
             ("kv_cache_usage_perc", "Share of the room for sequences that is taken.", used),
             ("prefix_cache_entries", "Beginnings of prompts that are kept.", now.prefixes),
+            ("prefix_cache_bytes", "Memory that they take.", now.prefix_bytes),
+            (
+                "prefix_cache_limit_bytes",
+                "Beyond it those that nobody needs go.",
+                now.prefix_bytes_most,
+            ),
+            (
+                "encoder_cache_bytes",
+                "Memory of clips whose encodings are kept.",
+                now.encoding_bytes,
+            ),
+            ("encoder_cache_limit_bytes", "It is never more than that.", KEPT_BYTES),
         ):
             gauge = GaugeMetricFamily(f"moss:{name}", text, labels=["model"])
             gauge.add_metric([self._model], value)

@@ -127,6 +127,11 @@ class OnnxRunner:
         scores -= np.log(np.exp(scores).sum(1, keepdims=True))
         return scores
 
+    @property
+    def kept_bytes(self) -> int:
+        """Memory of kept encodings."""
+        return self._encoded.n_bytes
+
     def forget(self) -> None:
         """Give the memory of kept encodings back."""
         self._encoded.clear()
