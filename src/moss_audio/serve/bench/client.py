@@ -16,9 +16,8 @@ from websockets.asyncio.client import ClientConnection, connect
 
 from moss_audio.serve.bench.rest import LackingError
 
-TRANSCRIPTION = (
-    "conversation.item.input_audio_transcription."  # what events about a text begin with
-)
+# What events about the text of an item begin with.
+TRANSCRIPTION = "conversation.item.input_audio_transcription."
 HYPOTHESES = "item.input_audio_transcription.hypothesis"
 _PACKET_S = 0.1
 _SCHEMES = {"http": "ws", "https": "wss"}

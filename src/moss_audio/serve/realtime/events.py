@@ -20,6 +20,12 @@ def event(kind: str, **fields: Any) -> Event:
     return {"type": kind, "event_id": new_id("event"), **fields}
 
 
+def transcription(kind: str, item_id: str, **fields: Any) -> Event:
+    """An event about what is said in an item."""
+    return event(f"{ITEM}.input_audio_transcription.{kind}", item_id=item_id, content_index=0,
+                 **fields)  # fmt: skip
+
+
 def error_event(error: ApiError, event_id: Any = None) -> Event:
     """What tells a client of a mistake in its event `event_id`."""
     return event("error", error={**error.body()["error"], "event_id": event_id})

@@ -19,7 +19,7 @@ from moss_audio.result import Transcript
 from moss_audio.serve.errors import as_api_error
 from moss_audio.serve.formats import token_usage, transcript_logprobs
 from moss_audio.serve.realtime.answers import timed
-from moss_audio.serve.realtime.events import BUFFER, ITEM, Event, event
+from moss_audio.serve.realtime.events import BUFFER, Event, event, transcription
 from moss_audio.serve.realtime.hearing import TurnHearing
 from moss_audio.serve.realtime.hypotheses import Hypotheses
 from moss_audio.serve.realtime.session import CommittedTurn, Pause, RealtimeSession
@@ -29,8 +29,6 @@ from moss_audio.serve.service import Service
 from moss_audio.serve.work import MeteredEngine, Usage, Work
 from moss_audio.units import SAMPLE_RATE
 from moss_audio.writers import rounded
-
-_TRANSCRIPTION = f"{ITEM}.input_audio_transcription"
 
 
 @dataclass(frozen=True, eq=False)
@@ -140,9 +138,7 @@ class Finals:
 
     async def tell(self, kind: str, turn: CommittedTurn, **fields: Any) -> None:
         """Send an event about the transcript of a turn."""
-        await self._send(
-            event(f"{_TRANSCRIPTION}.{kind}", item_id=turn.item_id, content_index=0, **fields)
-        )
+        await self._send(transcription(kind, turn.item_id, **fields))
 
     async def _try(self, eager: _EagerTurn) -> _Found | None:
         """The transcript of a turn that may have ended; None where there is none."""

@@ -16,7 +16,7 @@ from moss_audio.live import LiveRecording
 from moss_audio.result import Transcript
 from moss_audio.serve.errors import as_api_error
 from moss_audio.serve.realtime.answers import timed
-from moss_audio.serve.realtime.events import ITEM, Event, event
+from moss_audio.serve.realtime.events import Event, transcription
 from moss_audio.serve.realtime.hearing import TurnHearing
 from moss_audio.serve.realtime.session import RealtimeSession
 from moss_audio.serve.realtime.words import agreed
@@ -101,15 +101,10 @@ class Hypotheses:
         self._service.metrics.partial(time.monotonic() - began)
         told = text[: min(stable, certain(transcript))] if self._session.transcribes else ""
         if delta := self._hearing.spoken(item_id).more(told.rstrip()):
-            await self._send(event(
-                f"{ITEM}.input_audio_transcription.delta", item_id=item_id, content_index=0,
-                delta=delta,
-            ))  # fmt: skip
+            await self._send(transcription("delta", item_id, delta=delta))
         if wanted:
-            await self._send(event(
-                f"{ITEM}.input_audio_transcription.hypothesis", item_id=item_id, content_index=0,
-                text=text, stable_chars=stable,
-            ))  # fmt: skip
+            known = {"text": text, "stable_chars": stable}
+            await self._send(transcription("hypothesis", item_id, **known))
 
     async def _transcribed(self, sound: Any) -> Transcript | None:
         try:

@@ -159,7 +159,7 @@ class RealtimeSession:
 
     def ended(self, reply: Reply) -> list[Outcome]:
         """What follows from the end of a response."""
-        found = list(self._conversation.ended(reply))
+        found: list[Outcome] = list(self._conversation.ended(reply))
         self._follow_answer()
         return found
 
