@@ -65,6 +65,10 @@ def test_a_full_queue_refuses_at_once_and_those_inside_are_answered(engine: Fake
             assert 1 <= int(refused.headers["retry-after"]) <= 120
             assert running.get("/health/ready").status_code == 503
             assert running.get("/health/live").status_code == 200
+            result = {"type": "transcript", "text": "hi", "duration": 1.0}
+            written = {"result": result, "response_format": "text"}
+            assert running.post("/v1/audio/formats", json=written).text == "hi\n"
+            assert running.post("/v1/realtime/client_secrets", json={}).status_code == 200
             with pytest.raises(openai.InternalServerError):
                 running.client().chat.completions.create(
                     model="moss", messages=[{"role": "user", "content": "hi"}]

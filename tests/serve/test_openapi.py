@@ -17,7 +17,7 @@ def test_every_path_is_described_and_every_described_path_is_there() -> None:
     with serving(FakeEngine(), page=False) as running:
         routes = [one for one in build(running.service).routes if isinstance(one, Route)]
         page = running.get("/openapi.json").json()
-    there = {(next(iter((r.methods or set()) - {"HEAD"})).lower(), r.path) for r in routes}
+    there = {(next(iter((r.methods or set()) - {"HEAD"})).lower(), r.path_format) for r in routes}
     assert there == set(OPERATIONS)
     described = {(method, path) for path, methods in page["paths"].items() for method in methods}
     assert described == there

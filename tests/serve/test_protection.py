@@ -111,6 +111,9 @@ def test_a_model_under_each_of_its_names(running: Running) -> None:
     client = running.client()
     assert [model.id for model in client.models.list()] == ["moss", "whisper-1"]
     assert client.models.retrieve("whisper-1").owned_by == "moss-audio"
+    with serving(FakeEngine(), names=("openmoss/moss", "moss")) as other:
+        assert other.client().models.retrieve("openmoss/moss").id == "openmoss/moss"
+        assert other.get("/v1/models/openmoss/moss").json()["id"] == "openmoss/moss"
     with pytest.raises(openai.NotFoundError, match="there is moss, whisper-1"):
         client.models.retrieve("gpt-5")
     assert post(running, data={"model": "gpt-transcribe"}).json()["error"]["param"] == "model"
@@ -122,6 +125,7 @@ def test_unknown_paths_and_methods_have_errors_like_all(running: Running) -> Non
         (running.get(PATH), 405),
         (running.post(PATH, json={"file": "/etc/passwd"}), 415),
         (running.post("/v1/chat/completions", data={"a": "b"}), 415),
+        (running.get("/v1/realtime"), 426),
     ):
         assert answer.status_code == status
         assert set(answer.json()["error"]) == {"message", "type", "param", "code"}

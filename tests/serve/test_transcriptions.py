@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 from pathlib import Path
 from typing import Any
@@ -177,6 +178,24 @@ def test_what_is_no_audio_is_unprocessable(running: Running) -> None:
 
 def test_a_file_larger_than_memory_holds_is_read_from_disk(running: Running) -> None:
     assert transcribe(running, data=wav(70)).text.startswith("hello there.")  # 2.2 MB
+
+
+@pytest.mark.parametrize(
+    ("number", "said"), [(errno.ENOSPC, "no room on its disk"), (errno.EMFILE, "as many files")]
+)
+def test_a_disk_that_is_full_is_told_and_worth_another_try(
+    running: Running, monkeypatch: pytest.MonkeyPatch, number: int, said: str
+) -> None:
+    def full(*_: Any, **__: Any) -> Any:
+        raise OSError(number, "told by the system")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("tempfile.TemporaryFile", full)
+        with pytest.raises(openai.InternalServerError, match=said) as caught:
+            transcribe(running, data=wav(70))
+    assert caught.value.status_code == 503
+    assert caught.value.response.headers["retry-after"] == "10"
+    assert transcribe(running, data=wav(70)).text.startswith("hello there.")
 
 
 def test_events_captions_and_questions(tmp_path: Path) -> None:

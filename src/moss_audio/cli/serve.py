@@ -6,6 +6,7 @@ import logging
 import os
 import re
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -302,7 +303,8 @@ class ServeOptions:
             return tuple(self.names)
         if self.model is None and self.backend is not None:
             return ()
-        return (Path(self.model or "nano").name,)
+        model = Path(self.model or "nano")
+        return (model.name if model.name.strip(".") else model.resolve().name,)
 
 
 def register(app: typer.Typer) -> None:
@@ -329,6 +331,7 @@ def serve(options: ServeOptions) -> None:
     config = options.config()
     if config.vad == "silero":
         silero_file()  # told before the model is loaded
+    _check_temporary_folder()
     if config.insecure and not config.keys:
         complain(
             f"everyone who can reach {config.host} can use this server: no key is asked for",
@@ -342,6 +345,16 @@ def serve(options: ServeOptions) -> None:
 
     with _log_to_stderr():
         run(options.load, config, ready)
+
+
+def _check_temporary_folder() -> None:
+    """Raises MossAudioError where there is none for uploads."""
+    try:
+        tempfile.gettempdir()
+    except FileNotFoundError as error:
+        raise MossAudioError(
+            "there is no folder for large uploads that can be written: set TMPDIR to one"
+        ) from error
 
 
 def _keys_of(path: Path | None) -> list[str]:

@@ -31,7 +31,7 @@ from moss_audio.serve.service import REALTIME, Service
 
 _ENDPOINTS = {
     ("get", "/v1/models"): models.models,
-    ("get", "/v1/models/{model}"): models.model,
+    ("get", "/v1/models/{model:path}"): models.model,  # names of hub ids have a slash
     ("post", "/v1/audio/transcriptions"): transcriptions.transcriptions,
     ("post", "/v1/audio/translations"): transcriptions.translations,
     ("post", "/v1/audio/events"): understanding.events,

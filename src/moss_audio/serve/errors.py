@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
+import tempfile
 import traceback
 from typing import Any
 
@@ -19,6 +21,13 @@ from moss_audio.serve.trouble import trouble_of
 LONGEST_RETRY_S = 120  # OpenAI's clients do not wait any longer
 _BACKEND_RETRY_S = 5.0
 CLIENT_GONE = 499  # no answer was sent; for the log and the metrics
+_FULL = {
+    errno.ENOSPC: "the server has no room on its disk for an upload",
+    errno.EDQUOT: "the server has no room on its disk for an upload",
+    errno.EMFILE: "the server has as many files open as it may",
+    errno.ENFILE: "the server has as many files open as it may",
+}
+_FULL_RETRY_S = 10.0
 
 _TYPES = {429: "rate_limit_error", 401: "authentication_error", 403: "permission_error"}
 log = logging.getLogger("moss_audio.serve")
@@ -106,6 +115,10 @@ def as_api_error(error: Exception) -> ApiError:
     frames = traceback.extract_tb(error.__traceback__)
     where = " < ".join(f"{one.name} ({one.filename}:{one.lineno})" for one in reversed(frames))
     log.error("%s in %s", type(error).__name__, where)
+    if isinstance(error, OSError) and error.errno in _FULL:
+        said = f"{_FULL[error.errno]}: try again later"
+        log.error("%s (uploads above 1 MiB are in %s)", said, tempfile.gettempdir())
+        return ApiError(503, said, code="server_overloaded", retry_after_s=_FULL_RETRY_S)
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
         return ApiError(503, "out of memory: send less at once", code="server_overloaded",
                         retry_after_s=10)  # fmt: skip

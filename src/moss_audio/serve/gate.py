@@ -22,7 +22,7 @@ from moss_audio.serve.bodies import guarded
 from moss_audio.serve.ephemeral import PREFIX
 from moss_audio.serve.errors import CLIENT_GONE, ApiError, ClientGone, as_api_error, log
 from moss_audio.serve.page import is_page
-from moss_audio.serve.service import REALTIME, Service
+from moss_audio.serve.service import REALTIME, TASKS, Service
 
 # Without a key: what watches a server is asked by machines that have none.
 OPEN = ("/health", "/health/live", "/health/ready", "/version", "/metrics", "/openapi.json")
@@ -129,7 +129,10 @@ class Gate:
             service.metrics.refused("connections")
             raise ApiError(503, "the server has as many connections as it may: try again later",
                            code="server_overloaded", retry_after_s=10, closes=True)  # fmt: skip
-        if scope.get("method", "POST") == "POST":  # a WebSocket has none
+        if scope["type"] == "http" and path == REALTIME:
+            raise ApiError(426, "live sessions are WebSockets: connect to this address with ws:// "
+                           "or wss://", code="upgrade_required")  # fmt: skip
+        if path in TASKS or path == REALTIME:
             if service.backend is not None:
                 service.backend.check()
             service.admission.check(key)

@@ -33,7 +33,7 @@ T = TypeVar("T")
 
 REALTIME = "/v1/realtime"
 # What the endpoints that ask the model have it do, as the metrics call it.
-_TASKS = {
+TASKS = {
     "/v1/audio/transcriptions": "transcribe",
     "/v1/audio/events": "events",
     "/v1/audio/captions": "caption",
@@ -122,7 +122,7 @@ class Service:
         endpoint, key = request.state.endpoint, request.state.key
         turn = await unless_gone(request, self.admission.turn(key, endpoint, audio_s))
         span = self.tracing.current()
-        return self._begin(turn, _TASKS[endpoint], request.state.began, work, span)
+        return self._begin(turn, TASKS[endpoint], request.state.began, work, span)
 
     async def start_live(
         self, key: str, audio_s: float, work: Work, *, task: str = "transcribe", priority: int = 1,
