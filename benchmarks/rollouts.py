@@ -4,8 +4,9 @@
     python benchmarks/rollouts.py --answers 4 16     answers about one clip
 
 Answers are timelines of a clip (temperature 1, top-k 50), each as long as it gets; encoder and
-prefill count. The last column is the mean difference of the sampler's log-probabilities from those
-of training, which importance weights make up for.
+prefill count. What is off are the sampler's log-probabilities from those of training, which
+importance weights make up for. At last what it costs to learn from the answers: behind one prompt,
+and each behind a prompt of its own. All times are the processor's, of one thread.
 """
 
 from __future__ import annotations
@@ -88,7 +89,8 @@ def measure(config: Any, counts: list[int], rounds: int) -> None:
         model, spec, dtype, rates_of(config), rows=False, loss=config.loss, temperature=1.0
     )
     collator = Collator(tokenizer, spec, model.config.audio_config.num_mel_bins)
-    packer = RolloutPacker(collator, thinking=None, mask_truncated=False)
+    how: Any = {"thinking": None, "mask_truncated": False}
+    packer = RolloutPacker(collator, **how, shared=objective.shares_prompts)
     kinds = {
         "torch": torch_runners(model, spec, dtype),
         "onnx": onnx_runners(source, continued=False, threads=1),
@@ -120,6 +122,12 @@ def measure(config: Any, counts: list[int], rounds: int) -> None:
                 f"off by {off.mean():.4f}, at most {off.max():.3f}",
                 flush=True,
             )
+    for name, one in (("together", packer), ("apart", RolloutPacker(collator, **how))):
+        (batch,) = one.batches([group], 1)
+        items = torch.tensor(objective.counts(batch))
+        began = time.process_time()
+        objective(batch, items).sum().backward()
+        print(f"learning from {n}, {name}: {time.process_time() - began:.2f} s")
 
 
 if __name__ == "__main__":

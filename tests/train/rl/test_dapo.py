@@ -133,6 +133,16 @@ def test_eight_micro_batches_are_one(write_dapo: Callable[..., Path], tmp_path: 
     _check_same(_gradient(parts, tmp_path), _gradient(whole, tmp_path))
 
 
+def test_activations_that_are_computed_again_are_the_same(
+    write_dapo: Callable[..., Path], tmp_path: Path
+) -> None:
+    plain = write_dapo("plain", **_STEP)
+    again = write_dapo("again", **_STEP, loop_gradient_checkpointing=True)
+    assert dapo.main(plain)
+    assert dapo.main(again)
+    _check_same(_gradient(again, tmp_path), _gradient(plain, tmp_path))
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["both", "half"])
 def test_two_processes_are_one(
