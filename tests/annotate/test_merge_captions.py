@@ -133,6 +133,19 @@ def test_doubtful_events_are_left_out_and_two_tools_count_once() -> None:
     assert "1.1" not in text
 
 
+def test_music_that_the_events_dispute_is_not_told() -> None:
+    beep = {"disputed": ["beep"]}
+    events = (Span("music", 1.0, 2.0, 0.49, beep), Span("beep", 1.0, 2.1, 0.8))
+    heard = [
+        result("activity", "segment", spans=(Span("music", 1.0, 2.0, 0.9),)),
+        result("events", spans=events),
+    ]
+    evidence = gather(segment("s", 10.0, heard))
+    assert evidence.music is None
+    assert [sound.label for sound in evidence.sure_sounds] == ["beep"]
+    assert gather(segment("s", 10.0, heard[:1])).music is not None
+
+
 @pytest.mark.parametrize(
     ("summary", "used"),
     [

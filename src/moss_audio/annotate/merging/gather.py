@@ -199,9 +199,14 @@ class _Gathering:
     # -------------------------------------------------------------------- sounds and music
 
     def _activity(self) -> None:
+        """What detectors heard, but for what the events found too disputed to be sure of."""
+        events = (span for result in self.segment.find("events") for span in result.spans)
+        doubted = [one for one in events if "disputed" in one.attributes and not self._sure(one)]
         for result in self.segment.find("activity"):
             for span in self._inside(result.spans):
                 kind = _activity_of(span.label)
+                if any(kind == _activity_of(one.label) and _within(span, one) for one in doubted):
+                    continue
                 if kind and self._sure(span) and span.end_s > span.start_s:
                     self.active[kind].append(_pair(span))
 
@@ -270,6 +275,10 @@ def _when(one: SaidText) -> tuple[bool, float]:
 
 def _pair(span: Span) -> tuple[float, float]:
     return span.start_s, span.end_s
+
+
+def _within(one: Span, other: Span) -> bool:
+    return other.start_s <= one.start_s and one.end_s <= other.end_s
 
 
 def _activity_of(label: str) -> str | None:

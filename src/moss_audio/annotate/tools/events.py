@@ -5,11 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from itertools import combinations
 from typing import Annotated, Any
 
 import numpy as np
 
-from moss_audio.annotate.detectors.base import Detector, in_order
+from moss_audio.annotate.classes import coarse_classes
+from moss_audio.annotate.detectors.base import Detector, covered, in_order, overlap
+from moss_audio.annotate.profile import HALF_S, by_length
 from moss_audio.annotate.records import AudioSegment, Span, ToolResult
 from moss_audio.annotate.tool import Tool
 from moss_audio.annotate.words import words
@@ -45,7 +48,9 @@ class EventsConfig:
     min_score: Share = 0.3  # below it an event is left out; one without a score counts
     join_s: Annotated[float, Between(0)] = 0.3  # shorter pauses do not part events
     min_event_s: Annotated[float, Between(0)] = 0.02
-    explained: Share = 0.5  # an unidentified sound goes if named ones cover this share of it
+    sure: Share = 0.5  # what is less is doubtful: no caption names it
+    explained: Share = 0.5  # an unidentified sound goes if sure ones cover this share of it
+    same: Share = 0.5  # two names for stretches of which they share this much are of one sound
 
     def __post_init__(self) -> None:
         check(self)
@@ -62,7 +67,7 @@ class DetectingTool(Tool):
     def version(self) -> str:
         """Of our method, the settings and the detectors."""
         return (
-            f"1 {self.config} {'; '.join(f'{d.name} {d.version}' for d in self.detectors)}".strip()
+            f"2 {self.config} {'; '.join(f'{d.name} {d.version}' for d in self.detectors)}".strip()
         )
 
     def setup(self) -> None:
@@ -97,7 +102,9 @@ def merge_events(
     """Events in order of start, each with the names of its detectors under `heard_by`.
 
     Spans of one plain label that overlap, or nearly, become one with the best of their scores.
-    A sound without a name is left out where named ones are there to explain it.
+    Where two detectors call one stretch by names of different classes, and neither hears the other
+    one's, both have the other's name under `disputed`, and the less sure of the two is doubtful at
+    best. A sound without a name is left out where sure ones are there to explain it.
 
     Args:
         heard: name of the detector, and what it heard.
@@ -113,21 +120,45 @@ def merge_events(
         cut = Span(label, float(start_s), float(end_s), span.score)
         by_label.setdefault(label, []).append((source, cut))
     events = [one for label in by_label for one in _joined(by_label[label], config.join_s)]
-    named = [event for event in events if event.label != UNIDENTIFIED]
+    named = _disputed([event for event in events if event.label != UNIDENTIFIED], config)
+    sure = [event for event in named if event.score is None or event.score >= config.sure]
     unnamed = [event for event in events if event.label == UNIDENTIFIED]
-    kept = [event for event in unnamed if covered(event, named) < config.explained]
+    kept = [event for event in unnamed if covered(event, sure) < config.explained]
     return tuple(in_order([*named, *kept]))
 
 
-def covered(event: Span, others: Iterable[Span]) -> float:
-    """The share of an event during which at least one of the others sounds."""
-    at, total = event.start_s, 0.0
-    for other in sorted(others, key=lambda one: one.start_s):
-        start_s, end_s = max(at, other.start_s), min(event.end_s, other.end_s)
-        if end_s > start_s:
-            total += end_s - start_s
-            at = end_s
-    return total / max(event.end_s - event.start_s, 1e-9)
+def _disputed(events: Sequence[Span], config: EventsConfig) -> list[Span]:
+    """The events, with what others call them instead."""
+    others: list[set[str]] = [set() for _ in events]
+    beaten = [False] * len(events)
+    for (i, one), (j, other) in combinations(enumerate(events), 2):
+        if _contradict(one, other, config.same):
+            others[i].add(other.label)
+            others[j].add(one.label)
+            beaten[i if _certainty(one) < _certainty(other) else j] = True
+    doubtful = 0.98 * config.sure
+    out = []
+    for event, names, lost in zip(events, others, beaten, strict=True):
+        score = min(doubtful, 1.0 if event.score is None else event.score) if lost else event.score
+        more = {"disputed": sorted(names)} if names else {}
+        out.append(replace(event, score=score, attributes={**event.attributes, **more}))
+    return out
+
+
+def _contradict(one: Span, other: Span, same: float) -> bool:
+    """Whether two events are one sound by two names that cannot both be right."""
+    heard_by = ({*span.attributes["heard_by"]} for span in (one, other))
+    if overlap(one, other) < same or set.intersection(*heard_by):
+        return False
+    first, second = ({*coarse_classes(span.label, "text")} for span in (one, other))
+    return not first & second
+
+
+def _certainty(event: Span) -> float:
+    """Comparable between detectors: what one calls music for a moment is often a beep."""
+    score = 1.0 if event.score is None else event.score
+    half_s = HALF_S.get(event.label)
+    return score if half_s is None else by_length(event, half_s)
 
 
 def _joined(parts: list[tuple[str, Span]], join_s: float) -> list[Span]:
