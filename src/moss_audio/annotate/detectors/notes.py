@@ -12,22 +12,18 @@ import numpy as np
 from moss_audio.units import SAMPLE_RATE
 
 _HOP, _WINDOW, _N_FFT = 320, 800, 2048
+NOTES_PER_SECOND = SAMPLE_RATE // _HOP
 _LOW_HZ, _HIGH_HZ = 75.0, 700.0
 _VOICED = 0.6  # of the normalised autocorrelation
 _WITHIN = 0.33  # semitones
 _SHORTEST_FRAMES = 12  # 0.24 s
 
 
-def held_share(samples: np.ndarray) -> float:
-    """The share of voiced time that lies in held notes, 0 to 1; 0 where nothing is voiced.
-
-    `samples` is a stretch of voice, mono float32 at 16 kHz, `[n]`.
-    """
-    pitch = semitones(samples)
+def in_notes(pitch: np.ndarray) -> np.ndarray:
+    """Which frames of `semitones` lie in held notes, bool `[n]`."""
     voiced = np.isfinite(pitch)
-    if not voiced.any():
-        return 0.0
-    held, at = 0, 0
+    held = np.zeros(len(pitch), bool)
+    at = 0
     while at < len(pitch):
         if not voiced[at]:
             at += 1
@@ -40,11 +36,11 @@ def held_share(samples: np.ndarray) -> float:
                 break
             end += 1
         if end - at >= _SHORTEST_FRAMES:
-            held += end - at
+            held[at:end] = True
             at = end
         else:
             at += 1
-    return held / int(voiced.sum())
+    return held
 
 
 def semitones(samples: np.ndarray) -> np.ndarray:

