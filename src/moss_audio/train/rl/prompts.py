@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from itertools import islice
 from typing import Any
 
@@ -35,6 +36,9 @@ class PromptStream:
         world_size: int = 1,
         state: Mapping[str, Any] | None = None,
     ) -> None:
+        # buckets hold clips whose true answers are of one length, and so often the same one: what
+        # is asked at once has to be mixed
+        config = replace(config, buckets=1)
         self.config, self.rank, self.world_size = config, rank, world_size
         self.sources = open_sources(config)
         self.epoch: int = 0 if state is None else state["epoch"]
