@@ -156,8 +156,8 @@ def test_a_playlist_is_no_recording(running: Running, playlist: bytes) -> None:
         ({"messages": user(), "tools": [{"type": "function"}]}, "tools"),
         ({"messages": user(), "modalities": ["audio"]}, "modalities"),
         ({"messages": user(), "response_format": {"type": "json_object"}}, "response_format"),
-        ({"messages": user(), "seed": -1}, None),
-        ({"messages": user(), "max_tokens": 0}, None),
+        ({"messages": user(), "max_tokens": 0}, "max_tokens"),
+        ({"messages": user(), "max_completion_tokens": -1}, "max_completion_tokens"),
         ({"messages": user(), "stop": [""]}, None),
         ({"messages": user(text="\ud800")}, "messages"),
         ({"messages": [*user(), {"role": "assistant", "content": "so"}]}, "messages"),
@@ -181,6 +181,24 @@ def test_a_wrong_field_is_a_bad_request(
 def test_what_is_no_json_is_a_bad_request(running: Running, body: bytes) -> None:
     headers = {"content-type": "application/json"}
     assert running.post("/v1/chat/completions", content=body, headers=headers).status_code == 400
+
+
+def test_a_clip_that_cannot_be_read_is_one_of_the_messages(running: Running) -> None:
+    for stream in (False, True):
+        data = base64.b64encode(b"no sound").decode()
+        part = {"type": "input_audio", "input_audio": {"data": data, "format": "wav"}}
+        with pytest.raises(openai.UnprocessableEntityError, match="not an audio file") as caught:
+            ask(running, [{"role": "user", "content": [part]}], stream=stream)
+        assert caught.value.param == "messages"
+        assert "messages.0.content.0" in str(caught.value)
+
+
+def test_a_seed_may_be_below_0_as_openais(running: Running, engine: FakeEngine) -> None:
+    ask(running, user(clip()), seed=-1)
+    ask(running, user(clip()), seed=-2)
+    seeds = [request.options.seed for request in engine.requests]
+    assert min(seeds) >= 0
+    assert seeds[0] != seeds[1]
 
 
 def test_more_clips_than_are_taken(running: Running) -> None:

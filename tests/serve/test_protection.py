@@ -128,6 +128,7 @@ def test_unknown_paths_and_methods_have_errors_like_all(running: Running) -> Non
         (running.get("/v1/realtime"), 426),
     ):
         assert answer.status_code == status
+        assert (status == 405) == ("another method: POST" in answer.text)
         assert set(answer.json()["error"]) == {"message", "type", "param", "code"}
 
 

@@ -123,6 +123,19 @@ def test_what_is_thought_is_no_part_of_a_streamed_transcript() -> None:
     assert "".join(event.delta for event in events[:-1]) == events[-1].text == "hello there."
 
 
+def test_a_recording_of_one_window_has_its_segments_in_the_stream_too(running: Running) -> None:
+    form = {"stream": "true", "response_format": "verbose_json"}
+    answer = running.post(
+        "/v1/audio/transcriptions", files={"file": ("a.wav", wav(2))}, data=form
+    ).text
+    events = [json.loads(line[6:]) for line in answer.splitlines() if line.startswith("data: ")]
+    assert [one["type"].rpartition(".")[2] for one in events] == [
+        "delta", "segment", "progress", "done"
+    ]  # fmt: skip
+    assert events[1]["text"] == events[0]["delta"] == events[3]["text"] == "hello there."
+    assert events[2]["seconds"] == events[2]["of"] == 2.0
+
+
 def test_an_error_inside_a_stream_is_raised_by_the_client(engine: FakeEngine) -> None:
     def breaks(request: Request) -> str:
         if len(engine.requests) == 2:  # the second window

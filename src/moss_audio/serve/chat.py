@@ -14,7 +14,7 @@ from starlette.responses import Response
 from moss_audio.engine.base import Generation, GenerationOptions, Messages
 from moss_audio.engine.base import Request as EngineRequest
 from moss_audio.engine.prompts import EncodedClip
-from moss_audio.errors import PromptError
+from moss_audio.errors import AudioError, PromptError
 from moss_audio.listen import Query, prompt_clips
 from moss_audio.prompt import check_end, parse_messages
 from moss_audio.recordings.names import is_data_uri
@@ -34,6 +34,7 @@ EFFORTS = {"minimal": 128, "low": 512, "medium": 2048, "high": 4096, "xhigh": 81
 _OF_PROMPT = ("prompt_tokens", "audio_tokens")  # which all answers share
 _END = "<|im_end|>"
 ANSWER_TOKENS = 1024  # where nobody says how long an answer may be
+_SEEDS = 2**62  # OpenAI's may be below 0
 
 
 @dataclass(frozen=True)
@@ -45,8 +46,8 @@ class ChatRequest:
 
     messages: tuple[Mapping[str, Any], ...]
     model: str = ""
-    max_tokens: int | None = None
-    max_completion_tokens: int | None = None
+    max_tokens: Annotated[int, Between(1)] | None = None
+    max_completion_tokens: Annotated[int, Between(1)] | None = None
     temperature: Annotated[float, Between(0, 2)] = 0.0
     top_p: Annotated[float, Between(0, 1)] = 1.0
     top_k: Annotated[int, Between(-1)] = 0
@@ -108,7 +109,7 @@ class ChatRequest:
             temperature=self.temperature,
             top_p=self.top_p,
             top_k=max(0, self.top_k),
-            seed=self.seed,
+            seed=self.seed % _SEEDS,
             stop=(self.stop,) if isinstance(self.stop, str) else self.stop,
             thinking=self._thinks(thinking, budget),
             thinking_budget=budget if thinking is not False else None,
@@ -133,7 +134,24 @@ async def completions(request: Request) -> Response:
     options = asked.options(limits.answer_tokens)
     messages, named = await asyncio.to_thread(_messages, asked, limits.clips)
     clips = await unless_gone(request, service.fetcher.uploads(named))
-    audio_s = await measure(clips, limits)
+    with _in_messages():
+        return await _answered(request, service, asked, model, options, messages, clips)
+
+
+@contextlib.contextmanager
+def _in_messages() -> Iterator[None]:
+    """A clip that cannot be read is one of the messages: there is no `file`."""
+    try:
+        yield
+    except AudioError as error:
+        raise ApiError(422, str(error), code="invalid_audio", param="messages") from None
+
+
+async def _answered(
+    request: Request, service: Service, asked: ChatRequest, model: str, options: GenerationOptions,
+    messages: list[dict[str, Any]], clips: Sequence[Upload],
+) -> Response:  # fmt: skip
+    audio_s = await measure(clips, service.config.limits)
 
     def prompt(engine: MeteredEngine) -> EngineRequest:
         with contextlib.ExitStack() as opened:

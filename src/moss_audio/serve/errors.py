@@ -109,8 +109,12 @@ def as_api_error(error: Exception) -> ApiError:
         return ApiError(400, str(error), code="invalid_request")
     if isinstance(error, HTTPException):
         if error.status_code == 404:
-            return ApiError(404, "there is no such path here: /openapi.json lists those there are",
-                            code="not_found")  # fmt: skip
+            return ApiError(404, "there is no such path here: OpenAI's begin with /v1, and "
+                            "/openapi.json lists all", code="not_found")  # fmt: skip
+        if error.status_code == 405:
+            allowed = (error.headers or {}).get("Allow", "")
+            return ApiError(405, f"this path takes another method: {allowed}",
+                            code="method_not_allowed")  # fmt: skip
         return ApiError(error.status_code, str(error.detail), code="invalid_request")
     frames = traceback.extract_tb(error.__traceback__)
     where = " < ".join(f"{one.name} ({one.filename}:{one.lineno})" for one in reversed(frames))

@@ -190,6 +190,7 @@ async def _streamed_parts(
     """A long recording's windows as they are known, then all of it as a result with times."""
     found: list[Transcript] = []
     before: list[str] = []
+    in_parts = False
 
     def work(engine: MeteredEngine) -> Generator[Transcript, None, None]:
         with file:
@@ -204,6 +205,8 @@ async def _streamed_parts(
     job = await service.start(request, audio_s, work)
 
     def part(transcript: Transcript) -> Iterator[dict[str, Any]]:
+        nonlocal in_parts
+        in_parts = True
         data = rounded(transcript)
         if data["text"]:
             delta = data["text"]
@@ -219,8 +222,8 @@ async def _streamed_parts(
 
     def done() -> Iterator[dict[str, Any]]:
         (transcript,) = found
-        if transcript.text and not before:
-            yield {"type": "transcript.text.delta", "delta": transcript.text}
+        if not in_parts:  # it has but one window
+            yield from part(transcript)
         usage = token_usage(job.engine.usage)
         told = {"text": transcript.text, "usage": usage, "result": rounded(transcript)}
         yield {"type": "transcript.text.done", **told} | _warned(form, transcript)
