@@ -73,35 +73,55 @@ def test_a_sound_without_a_name_goes_where_a_named_one_explains_it():
     assert found[-1].score is None
 
 
-def test_two_names_of_one_sound_are_disputed_and_the_less_sure_is_doubtful():
+def test_two_names_of_one_sound_are_disputed_and_only_a_clearly_surer_one_stays_sure():
     heard = [
         ("vad", Span("music", 1.0, 2.0, 0.9)),  # what is music for a moment is often a beep
         ("nano", Span("dog barking", 1.0, 2.1, 0.7)),
         ("vad", Span("speech", 4.0, 8.0, 0.9)),
         ("nano", Span("snare drum", 4.1, 7.9, 0.6)),
+        ("vad", Span("speech", 10.0, 11.0, 0.7)),
+        ("nano", Span("phone ringing", 10.0, 11.0, 0.6)),
     ]
-    found = merge_events(heard, 10.0, EventsConfig())
+    found = merge_events(heard, 20.0, EventsConfig())
     told = [(e.label, e.score, e.attributes["disputed"]) for e in found]
     assert told == [
         ("music", 0.49, ["dog barking"]),
         ("dog barking", 0.7, ["music"]),
         ("speech", 0.9, ["snare drum"]),
         ("snare drum", 0.49, ["speech"]),
+        ("phone ringing", 0.49, ["speech"]),
+        ("speech", 0.49, ["phone ringing"]),
     ]
 
 
 @pytest.mark.parametrize(
     "second",
     [
-        ("vad", Span("dog barking", 1.0, 3.0, 0.9)),  # it hears both: two sounds
-        ("nano", Span("dog barking", 2.5, 6.0, 0.9)),  # another stretch
-        ("nano", Span("piano music", 1.0, 3.0, 0.9)),  # a name of the same class
+        ("vad", Span("dog barking", 1.0, 9.0, 0.9)),  # it hears both: two sounds
+        ("nano", Span("dog barking", 6.5, 20.0, 0.9)),  # another stretch
+        ("nano", Span("piano music", 1.0, 9.0, 0.9)),  # a name of the same class
     ],
 )
 def test_names_that_may_both_be_right_are_not_disputed(second):
-    first = ("vad", Span("music", 1.0, 3.0, 0.9))
-    found = merge_events([first, second], 10.0, EventsConfig())
+    first = ("vad", Span("music", 1.0, 9.0, 0.9))
+    found = merge_events([first, second], 20.0, EventsConfig())
     assert [(e.score, "disputed" in e.attributes) for e in found] == [(0.9, False)] * 2
+
+
+def test_music_singing_and_speech_of_a_moment_are_doubtful():
+    heard = [
+        ("vad", Span("music", 0.0, 1.2, 0.8)),
+        ("vad", Span("singing", 2.0, 2.6, 0.65)),
+        ("vad", Span("speech", 4.0, 4.3, 0.6)),
+        ("vad", Span("speech", 6.0, 6.6, 0.9)),
+    ]
+    found = merge_events(heard, 10.0, EventsConfig())
+    assert [(e.score, e.attributes.get("brief", False)) for e in found] == [
+        (0.49, True),
+        (0.49, True),
+        (0.49, True),
+        (0.9, False),
+    ]
 
 
 def test_a_doubtful_name_explains_no_sound():

