@@ -39,6 +39,24 @@ def clip(first: str, rng: np.random.Generator) -> np.ndarray:
     return samples.astype(np.float32)
 
 
+def hearing(folder: Path, seed: int) -> Path:
+    """Draw encoder and adapter of an untrained model anew, so that every layer keeps the scale of
+    its input. As they are drawn for a model that is to be loaded, what two clips differ in is a
+    hundred-thousandth of what comes out, which bfloat16 cannot hold."""
+    import torch
+    from safetensors.torch import load_file, save_file
+
+    path, generator = folder / "model.safetensors", torch.Generator().manual_seed(seed)
+    weights = load_file(path)
+    for name, tensor in weights.items():
+        if tensor.ndim > 1 and name.startswith(("audio_encoder.", "audio_adapter.")):
+            gain = 2.0 if tensor.ndim > 2 else 1.0  # convolutions, which half of is cut off behind
+            deviation = (gain / tensor[0].numel()) ** 0.5
+            weights[name] = torch.randn(tensor.shape, generator=generator) * deviation
+    save_file(weights, path, metadata={"format": "pt"})
+    return folder
+
+
 def write_clips(folder: Path, count: int, seed: int, *, guessed: bool) -> Path:
     """Clips and a list of conversations about them; `guessed`: the answers are drawn at random."""
     import soundfile
@@ -74,6 +92,7 @@ def settings(out: Path, data: Path, name: str, steps: int, **more: Any) -> Path:
             "sources": [{"kind": "jsonl", "path": str(data)}],
             "batch_audio_s": 32,
             "endless": True,
+            "buckets": 1,  # else a batch has one of the two words alone
         },
         **more,
         "loop": {
@@ -127,7 +146,7 @@ def main() -> None:
     out.mkdir(parents=True, exist_ok=True)
     guessed = write_clips(out / "guessed", TRAIN, given.seed + 1, guessed=True)
     known = write_clips(out / "known", TRAIN, given.seed + 2, guessed=False)
-    start = write_micro(out / "start", given.seed)
+    start = hearing(write_micro(out / "start", given.seed), given.seed)
     # long enough that nearly every answer is one of the words: else most of what is sampled is
     # worth nothing for how it is spelt
     sft.main(settings(out, guessed, "words", 250, model=str(start), seed=given.seed))
