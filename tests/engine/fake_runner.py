@@ -133,8 +133,8 @@ class FakeRunner:
             )
         return out
 
-    def piece_scores(self, clip: EncodedClip, scale: float) -> np.ndarray:
-        return np.full((clip.n_tokens, 2), scale)
+    def cosines(self, clip: EncodedClip, ids: Sequence[int]) -> np.ndarray:
+        return np.full((clip.n_tokens, len(ids)), 0.5)
 
     kept_bytes = 0
 

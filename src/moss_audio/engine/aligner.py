@@ -8,6 +8,9 @@ Meant for checkpoints too small to write reliable times; those that can write th
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Sequence
+
 import numpy as np
 
 from moss_audio.engine.base import ClipLike, Engine
@@ -21,7 +24,7 @@ QUIET = "\n"  # what tokens without speech say
 # A token begins to say a word a little before the word begins, and stops a little early: the
 # medians of both over 2,361 words of the training scenes.
 START_LATE_S, END_LATE_S = 0.03, 0.02
-SCALE = 24.0  # of the cosine; training uses this very number
+SCALE = 24.0  # of the cosine, for log-probabilities; training uses this very number
 _KEPT = 256  # clips whose words are remembered
 _STAY, _NEXT, _SKIP = 0, 1, 2
 
@@ -99,18 +102,25 @@ class WordAligner:
                 self._known.pop(next(iter(self._known)), None)
         return words
 
+    def _scores(self, clip: ClipLike, words: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+        """Log-scores `[N, W]` of each audio token for each word, and `[N]` for quiet. Those of a
+        token lack the same term, that of all other pieces, which no path depends on."""
+        encode = self._engine.tokenizer.encode
+        of_words = [
+            encode((" " if index else "") + word, add_special_tokens=False)
+            for index, word in enumerate(words)
+        ]
+        ids = [self._quiet, *(one for pieces in of_words for one in pieces)]
+        cosines = SCALE * self._engine.cosines(clip, ids)
+        ends = np.cumsum([1, *map(len, of_words)])
+        columns = [cosines[:, a:b].max(1) for a, b in itertools.pairwise(ends)]
+        scores = np.stack(columns, 1) if columns else np.zeros((len(cosines), 0), np.float32)
+        return scores, cosines[:, 0]
+
     def _align(self, clip: ClipLike, text: str) -> tuple[Word, ...]:
         words = text.split()
-        log_p = self._engine.piece_scores(clip, SCALE)
         duration_s = clip_seconds(clip)
-        columns = []
-        for index, word in enumerate(words):
-            pieces = self._engine.tokenizer.encode(
-                (" " if index else "") + word, add_special_tokens=False
-            )
-            columns.append(log_p[:, pieces].max(1))
-        scores = np.stack(columns, 1)
-        path = best_path(scores, log_p[:, self._quiet])
+        path = best_path(*self._scores(clip, words))
         if path is None:
             return ()
         out = []

@@ -133,10 +133,10 @@ class LocalEngine:
         hashed = self.prompts.clip(clip)
         return self.scheduler.call(lambda: self.runner.encode([hashed], keep=True)[0])
 
-    def piece_scores(self, clip: ClipLike, scale: float) -> np.ndarray:
-        """What each audio token of a clip says: see `Runner.piece_scores`."""
+    def cosines(self, clip: ClipLike, ids: Sequence[int]) -> np.ndarray:
+        """What the audio tokens of a clip say: see `Runner.cosines`."""
         encoded = self.encode(clip)
-        return self.scheduler.call(lambda: self.runner.piece_scores(encoded, scale))
+        return self.scheduler.call(lambda: self.runner.cosines(encoded, ids))
 
     def open(self, clip: ClipLike) -> LocalSession:
         """A session on a clip, encoded and prefilled now.

@@ -124,9 +124,9 @@ class Runner(Protocol):
         """Append a piece to each of several sequences (its own `cache()`s), of whatever lengths.
         Where it raises, the sequences hold what they held before."""
 
-    def piece_scores(self, clip: EncodedClip, scale: float) -> np.ndarray:
-        """Log-probabilities `[audio tokens, V]` of the word piece that each audio token says: of
-        `scale` times the cosine between its embedding and that of the piece."""
+    def cosines(self, clip: EncodedClip, ids: Sequence[int]) -> np.ndarray:
+        """Float32 `[audio tokens, len(ids)]`: how near each audio token is to each word piece, the
+        cosine between their embeddings."""
 
     @property
     def kept_bytes(self) -> int:

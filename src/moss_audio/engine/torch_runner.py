@@ -126,11 +126,13 @@ class TorchRunner:
         return [out[place] for place in range(len(batch))]
 
     @torch.inference_mode()
-    def piece_scores(self, clip: EncodedClip, scale: float) -> np.ndarray:
-        """Log-probabilities `[audio tokens, V]`, float32."""
+    def cosines(self, clip: EncodedClip, ids: Sequence[int]) -> np.ndarray:
+        """Float32 `[audio tokens, len(ids)]`."""
+        table: torch.Tensor = self.model.get_input_embeddings().weight
+        pieces = F.normalize(table[torch.tensor(list(ids), device=self.device)].float(), dim=-1)
         unit = F.normalize(clip.features.embeds.float(), dim=-1)
-        scores: np.ndarray = (unit @ self._unit_pieces.T * scale).log_softmax(-1).cpu().numpy()
-        return scores
+        found: np.ndarray = (unit @ pieces.T).cpu().numpy()
+        return found
 
     @property
     def kept_bytes(self) -> int:
@@ -149,11 +151,6 @@ class TorchRunner:
         else:
             logits = self.model.lm_head(hidden).float()
         return logits.index_fill_(1, self._suppressed, float("-inf"))
-
-    @cached_property
-    def _unit_pieces(self) -> torch.Tensor:
-        table: torch.Tensor = self.model.get_input_embeddings().weight
-        return F.normalize(table.detach().float(), dim=-1)
 
     def _features(self, clips: Sequence[HashedClip]) -> list[AudioFeatures]:
         """Features of clips, encoded in one pass."""
