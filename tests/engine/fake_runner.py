@@ -46,6 +46,11 @@ class FakeCache:
         assert self in self._runner.caches
         return FakeCache(self._runner, self.held)
 
+    def follow(self, other: FakeCache, first: int) -> None:
+        assert {self, other} <= self._runner.caches
+        assert self.held[:first] == other.held[:first]
+        self.held = list(other.held)
+
     def close(self) -> None:
         self._runner.caches.remove(self)
 

@@ -18,6 +18,7 @@ ClipLike = Any
 _WHOLE_MAX = 2**31 - 1
 _SEED_MAX = 2**63 - 1
 _LOGPROBS_MAX = 20
+_BEAMS_MAX = 64
 
 FinishReason = Literal["stop", "stop_string", "length", "repetition"]
 
@@ -40,6 +41,18 @@ class GenerationOptions:
         logprobs: also give the log-probability of each token, and of the so many likeliest in its
             place (0 to 20); None gives none.
         trace: also record what each token was drawn from (`Trace`), as policy gradients need it.
+        num_beams: above 1, the likeliest answer is searched by so many beginnings at once, by the
+            rules of transformers' `generate`; `num_return_sequences` may be as many (a search that
+            leaves out some may find fewer). It is written when it is whole; `stop` and a draft do
+            not shorten the search.
+        length_penalty: of a search: an answer's log-probability is divided by its number of tokens
+            to the power of this.
+        early_stopping: a search ends with the `num_beams`-th finished answer, even if others may
+            become better.
+        fork_below: of a search: a beginning whose next token is at least this likely goes on with
+            that alone; 1 leaves out nothing.
+        beam_margin: of a search: beginnings whose log-probability is so far (in nats) behind the
+            best are dropped; None drops none.
 
     Raises:
         MossAudioError: naming the option and its value.
@@ -57,6 +70,11 @@ class GenerationOptions:
     stop_repetition: bool = False
     logprobs: int | None = None
     trace: bool = False
+    num_beams: int = 1
+    length_penalty: float = 1.0
+    early_stopping: bool = False
+    fork_below: float = 1.0
+    beam_margin: float | None = None
 
     def __post_init__(self) -> None:
         if isinstance(self.stop, str):
@@ -73,8 +91,7 @@ class GenerationOptions:
             _whole(self, "logprobs", 0, _LOGPROBS_MAX)
         for name, top in (("temperature", math.inf), ("top_p", 1.0)):
             value = getattr(self, name)
-            good = isinstance(value, int | float) and not isinstance(value, bool)
-            if not good or not math.isfinite(value) or not 0 <= value <= top:
+            if not _number(value, 0, top):
                 bound = "0 or more" if top == math.inf else "above 0 and at most 1"
                 raise MossAudioError(f"{name}={value!r}: give a number, {bound}")
         if self.top_p == 0:
@@ -86,6 +103,7 @@ class GenerationOptions:
             raise MossAudioError("trace=True: nothing is drawn at temperature 0; give one above 0")
         if self.thinking not in (None, True, False):
             raise MossAudioError(f"thinking={self.thinking!r}: give True, False or None")
+        _check_search(self)
 
     @classmethod
     def names(cls) -> tuple[str, ...]:
@@ -107,6 +125,40 @@ def _whole(options: GenerationOptions, name: str, least: int, most: int = _WHOLE
     whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
     if not whole or not least <= value <= most:
         raise MossAudioError(f"{name}={value!r}: give a whole number from {least} to {most}")
+
+
+def _check_search(options: GenerationOptions) -> None:
+    """Raises MossAudioError for what a search cannot be or cannot do."""
+    _whole(options, "num_beams", 1, _BEAMS_MAX)
+    for name, good, what in (
+        ("length_penalty", _number(options.length_penalty, -10, 10), "a number from -10 to 10"),
+        ("early_stopping", type(options.early_stopping) is bool, "True or False"),
+        ("fork_below", _number(options.fork_below, 0, 1), "a number from 0 to 1"),
+        (
+            "beam_margin",
+            options.beam_margin is None or _number(options.beam_margin, 0, math.inf),
+            "a number, 0 or more, or None",
+        ),
+    ):
+        if not good:
+            raise MossAudioError(f"{name}={getattr(options, name)!r}: give {what}")
+    if options.num_beams == 1:
+        return
+    if options.num_return_sequences > options.num_beams:
+        raise MossAudioError(
+            f"num_return_sequences={options.num_return_sequences}: a search of "
+            f"{options.num_beams} beams finds no more than that"
+        )
+    for name in ("temperature", "thinking", "thinking_budget"):
+        if getattr(options, name):
+            raise MossAudioError(
+                f"{name}={getattr(options, name)!r}: not with num_beams={options.num_beams}"
+            )
+
+
+def _number(value: Any, least: float, most: float) -> bool:
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    return number and math.isfinite(value) and least <= value <= most
 
 
 @dataclass(frozen=True, eq=False)
@@ -224,6 +276,8 @@ class Generation:
         cached_tokens: positions of the prompt that were computed before; None where nobody says.
         told_tokens: how many tokens were generated, where a server tells that and not which.
         trace: what they were drawn from, where it was asked for.
+        score: of an answer that was searched (`num_beams`), the log-probability of its tokens, end
+            token included, divided by their number to the power of `length_penalty`.
     """
 
     text: str
@@ -235,6 +289,7 @@ class Generation:
     cached_tokens: int | None = field(default=None, compare=False)
     told_tokens: int | None = None
     trace: Trace | None = field(default=None, compare=False)
+    score: float | None = None
 
     @property
     def n_tokens(self) -> int:

@@ -102,6 +102,14 @@ class TorchKVCache:
         layers = self.alone() if self.length else None
         return TorchKVCache(self._position_bytes, self.length, layers)
 
+    def follow(self, other: TorchKVCache, first: int) -> None:
+        """Hold what another sequence holds; both hold the same up to `first`."""
+        if self.batch is not None and self.batch is other.batch and self.length == other.length:
+            self.batch.copy_row(other, self, self.length - first)
+            return
+        self.layers, self.batch = other.fork().layers, None
+        self.length = other.length
+
     def close(self) -> None:
         batch, self.layers, self.batch, self.closed = self.batch, None, None, True
         if batch is not None and all(member.closed for member in batch.members):
@@ -161,6 +169,14 @@ class PaddedCache:
         part = (slice(row, row + 1), slice(None), slice(self.width - member.length, self.width))
         rows = self.cache.layers[layer]
         return rows.keys[part], rows.values[part]
+
+    @torch.inference_mode()
+    def copy_row(self, source: TorchKVCache, target: TorchKVCache, count: int) -> None:
+        """Copy the last `count` positions of a member to another that is as long."""
+        first, rows = self.width - count, (self.members.index(source), self.members.index(target))
+        for layer in self.cache.layers:
+            for values in (layer.keys, layer.values):
+                values[rows[1], :, first:] = values[rows[0], :, first:]
 
     def crop(self, count: int) -> None:
         """Take the last `count` columns away from all rows."""

@@ -20,6 +20,7 @@ from queue import Empty, SimpleQueue
 from typing import Any
 
 from moss_audio.engine.base import Generation
+from moss_audio.engine.beam_rows import BeamRow, BeamRows
 from moss_audio.engine.fair import FairQueue
 from moss_audio.engine.growing import Growth
 from moss_audio.engine.handle import Handle
@@ -74,6 +75,11 @@ class QueuedPrompt:
     @property
     def length(self) -> int:
         return len(self.prompt.input_ids)
+
+    @property
+    def width(self) -> int:
+        """Places that it takes: those of all its beams, or of one answer after the other."""
+        return self.prompt.request.options.num_beams
 
     @property
     def begun(self) -> bool:
@@ -144,7 +150,7 @@ class Loop:
         self._waiting: FairQueue[QueuedPrompt] = FairQueue()
         self._filling: list[QueuedPrompt] = []
         self._forking: list[QueuedPrompt] = []
-        self._rows: list[DecodedRow] = []
+        self._rows: list[DecodedRow | BeamRow] = []
         self._prefixes = Prefixes(reuse_bytes)
         self.growth = Growth(runner)
         self._held_back = 0  # steps for which requests could have been let in
@@ -266,15 +272,23 @@ class Loop:
     def _lengths(self) -> list[int]:
         """Of the sequences that are being computed."""
         lengths = [row.cache.length for row in self._rows]
-        return lengths + [task.length for task in self._filling]
+        for beams in self._searches():  # it may yet use all its places
+            lengths += [beams.live[0].cache.length] * (beams.task.width - len(beams.live))
+        return lengths + [task.length for task in self._filling for _ in range(task.width)]
+
+    def _searches(self) -> list[BeamRows]:
+        return list(dict.fromkeys(row.rows for row in self._rows if isinstance(row, BeamRow)))
 
     def _highest_priority(self) -> int | None:
         """Of what is being answered."""
         return max((task.priority for task in self._busy()), default=None)
 
     def _busy(self) -> list[QueuedPrompt]:
-        """Those that are decoded, once for each row, and whose prompts are being computed."""
-        return [row.task for row in self._rows] + self._filling
+        """Those that are decoded, once for each of their places, and whose prompts are being
+        computed."""
+        found = [row.task for row in self._rows if isinstance(row, DecodedRow)]
+        found += [beams.task for beams in self._searches() for _ in range(beams.task.width)]
+        return found + [task for task in self._filling for _ in range(task.width)]
 
     def _resting(self, task: QueuedPrompt) -> bool:
         """Whether a request that has time (a priority below 0) lets one go on that somebody waits
@@ -290,9 +304,10 @@ class Loop:
     def _room(self, task: QueuedPrompt) -> bool:
         """Whether one more prompt may join. Those of a priority above 0 may be as many again: they
         need not wait until others' answers end."""
-        lengths = [task.length, *self._lengths()]
-        few = self._n_working() < self._max_rows * (2 if task.urgent else 1)
-        return len(lengths) == 1 or (few and max(lengths) * len(lengths) <= self._batch_tokens)
+        others = self._lengths()
+        lengths = [task.length] * task.width + others
+        few = self._n_working() + task.width <= self._max_rows * (2 if task.urgent else 1)
+        return not others or (few and max(lengths) * len(lengths) <= self._batch_tokens)
 
     def _may_begin(self, task: QueuedPrompt) -> bool:
         """Whether the request whose turn it is is let in."""
@@ -344,9 +359,13 @@ class Loop:
                     self._take(row, logits)
         return sum(len(piece.ids) for _, piece in batch)
 
-    def _take(self, row: DecodedRow, logits: Logits | Exception) -> None:
+    def _take(self, row: DecodedRow | BeamRow, logits: Logits | Exception) -> None:
         if isinstance(logits, Exception):
             raise logits
+        if isinstance(row, BeamRow):
+            if row.rows.take(row, logits):
+                self._searched(row.task, row.rows)
+            return
         tried, now = row.n_tried, time.perf_counter()
         n_tokens = row.take(logits)
         self._stats.draft_tokens += tried
@@ -357,6 +376,21 @@ class Loop:
             self._rows.remove(row)
             row.cache.close()
         self._said(row.task, row.answer, n_tokens)
+
+    def _searched(self, task: QueuedPrompt, beams: BeamRows) -> None:
+        """A search has gone on by one token."""
+        now = time.perf_counter()
+        self._stats.token_gaps.add(now - beams.said_at, 1)
+        beams.said_at = now
+        self._waiting.charge(task.key, len(beams.live))
+        self._rows = [*(row for row in self._rows if row.task is not task), *beams.live]
+        if beams.search.done:
+            found = beams.search.best()
+            task.answers = task.answers[: len(found)]
+            for answer, (score, beam) in zip(task.answers, found, strict=False):
+                answer.retell(score, beam)
+            for answer in task.answers:
+                self._said(task, answer, len(answer.tokens))
 
     @contextlib.contextmanager
     def _concerning(self, task: QueuedPrompt) -> Iterator[None]:
@@ -471,6 +505,13 @@ class Loop:
         """The prompt is computed: the first token of each answer."""
         assert task.rest is not None
         self._filling.remove(task)
+        if task.width > 1:
+            assert task.rest.cache is not None
+            cache, task.rest.cache = task.rest.cache, None
+            beams = BeamRows(task, task.answers[0].search(), cache)
+            beams.begin(logits)
+            self._searched(task, beams)
+            return
         for answer in task.answers:
             answer.take(logits, 0)
         task.pending = [one for one in task.answers if one.finish_reason is None]

@@ -182,6 +182,8 @@ class RemoteEngine:
             MossAudioError: if they are more than there are, the request is no conversation, or it
                 asks for a trace.
         """
+        if request.options.num_beams > 1:
+            raise MossAudioError("num_beams: only an engine in this process searches")
         if request.options.trace:
             raise MossAudioError("trace=True: only an engine in this process records it")
         turns = parse_messages(request.messages)

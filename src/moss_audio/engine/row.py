@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 
 from moss_audio.engine.base import FinishReason, Generation, GenerationOptions, TokenLogprob
+from moss_audio.engine.beams import Beam, BeamSearch
 from moss_audio.engine.detokenize import Detokenizer
 from moss_audio.engine.repetition import repeats
 from moss_audio.engine.runner import Logits
-from moss_audio.engine.sampling import TokenSampler, likeliest, log_probs
+from moss_audio.engine.sampling import TokenSampler, log_probs, token_logprob
 from moss_audio.engine.stamps import StampIds
 from moss_audio.engine.thinking import ThinkIds
 from moss_audio.engine.trace import TraceRecorder
@@ -58,6 +59,7 @@ class AnswerRow:
         self._thinking = in_thought
         self._thought_tokens = 0
         self._logprobs: list[TokenLogprob] | None = None if options.logprobs is None else []
+        self._score: float | None = None
         self._trace = TraceRecorder() if options.trace else None
         self._forced: deque[int] = deque()
         if think is not None and options.thinking:
@@ -105,13 +107,9 @@ class AnswerRow:
         self.tokens.append(token_id)
         self._text.push(token_id)
         if self._logprobs is not None and logits is not None:
-            values, n_top = log_probs(logits), self._options.logprobs or 0
-            top = tuple((one, float(values[one])) for one in likeliest(values, n_top))
-            end = len(self._text.text)
-            ended = max((float(values[one]) for one in self._eos_ids), default=None)
-            self._logprobs.append(
-                TokenLogprob(token_id, float(values[token_id]), top, end, ended=ended)
-            )
+            n_top, end = self._options.logprobs or 0, len(self._text.text)
+            told = token_logprob(log_probs(logits), token_id, n_top, self._eos_ids, end)
+            self._logprobs.append(told)
         self._watch_thinking(token_id, counted=not was_forced)
         if self._text.stopped:
             self._finish("stop_string")
@@ -119,6 +117,21 @@ class AnswerRow:
             self._finish("length")
         elif self._options.stop_repetition and repeats(self.tokens):
             self._finish("repetition")
+
+    def search(self) -> BeamSearch:
+        """A search for it, where several beams are wanted."""
+        return BeamSearch(self._options, self._eos_ids, self._max_new_tokens)
+
+    def retell(self, score: float, beam: Beam) -> None:
+        """Become what a search has found."""
+        self._score = score
+        for place, token_id in enumerate(beam.tokens):
+            self.push(token_id)
+            if self._logprobs is not None and len(self.tokens) > len(self._logprobs):
+                end = len(self._text.text)
+                self._logprobs.append(replace(beam.told[place], end=end))
+            if self.finish_reason is not None:
+                return
 
     def take_text(self) -> str:
         """Text that is certain and was not taken before."""
@@ -134,6 +147,7 @@ class AnswerRow:
             self._prompt_tokens,
             logprobs=None if self._logprobs is None else tuple(self._logprobs),
             trace=None if self._trace is None else self._trace.trace(),
+            score=self._score,
         )
 
     def _finish(self, reason: FinishReason) -> None:

@@ -33,6 +33,10 @@ class KVCache(Protocol):
     def fork(self) -> KVCache:
         """A copy that grows by itself."""
 
+    def follow(self, other: Any, first: int) -> None:
+        """Hold what another sequence of the same runner holds. Both hold the same up to `first`:
+        what comes after it is copied."""
+
     def close(self) -> None:
         """Give the memory back; it is of no use afterwards."""
 

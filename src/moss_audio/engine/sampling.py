@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from moss_audio.engine.base import GenerationOptions
+from moss_audio.engine.base import GenerationOptions, TokenLogprob
 
 _COLUMN = 64  # scores of which only the highest is looked at first
 
@@ -90,3 +90,12 @@ def likeliest(values: np.ndarray, n: int) -> list[int]:
     """The places of the `n` highest of `values` `[V]`, highest first."""
     found = _top(values, min(n, len(values))) if n else np.zeros(0, int)
     return [int(place) for place in found[np.argsort(-values[found], kind="stable")]]
+
+
+def token_logprob(
+    values: np.ndarray, token_id: int, n_top: int, eos_ids: frozenset[int], end: int = 0
+) -> TokenLogprob:
+    """What is told of a token, from the log-probabilities `[V]` in its place."""
+    top = tuple((one, float(values[one])) for one in likeliest(values, n_top))
+    ended = max((float(values[one]) for one in eos_ids), default=None)
+    return TokenLogprob(token_id, float(values[token_id]), top, end, ended=ended)

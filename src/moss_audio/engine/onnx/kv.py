@@ -100,6 +100,14 @@ class OnnxCache:
         copy.leave()
         return copy
 
+    def follow(self, other: OnnxCache, first: int) -> None:
+        """Hold what another sequence holds; both hold the same up to `first`."""
+        room = self.reserve(other.length)
+        assert other.room is not None
+        part = slice(first, other.length)
+        room.values[:, self.slot, :, part] = other.room.values[:, other.slot, :, part]
+        self._length = other.length
+
     def close(self) -> None:
         """Give the memory back; it is of no use afterwards."""
         self.room = None
