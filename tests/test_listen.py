@@ -15,9 +15,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from moss_audio.engine import Generation, GenerationOptions, Request
+from moss_audio.engine.base import TokenLogprob
 from moss_audio.errors import AudioError, MossAudioError
 from moss_audio.listen import AnswerStream, Query, listen
 from moss_audio.longform import cut_point, is_silent, windows
+from moss_audio.model.known_speech import KnownSpeech
 from moss_audio.result import Event, Timeline, Transcript
 from moss_audio.tasks import get_task
 
@@ -442,3 +444,47 @@ def test_captions_of_windows_become_lines_with_times() -> None:
     assert task.join(parts).text == "0:00-1:10 Rain.\n1:10-1:15 A dog."
     assert task.join(parts[:1]).text == "Rain."
     assert task.placed(parts[1][1], 70.0).text == "1:10-1:15 A dog."
+
+
+# ------------------------------------------------------------------- speech that it does not know
+
+
+class UnsureEngine(CountingEngine):
+    """Writes the same words, sure of so many of them."""
+
+    def __init__(self, sure: int, unsure: int) -> None:
+        super().__init__()
+        self.logprobs = [-0.1] * sure + [-3.0] * unsure
+
+    def generate(self, requests: Sequence[Request], on_result: Any = None) -> list[Generation]:
+        text = " ".join(f"{place:02d}" for place in range(len(self.logprobs)))
+        tokens = tuple(
+            TokenLogprob(1, one, (), 3 * index + 2) for index, one in enumerate(self.logprobs)
+        )
+        return [
+            replace(answer, text=text, logprobs=None if one.options.logprobs is None else tokens)
+            for answer, one in zip(super().generate(requests, on_result), requests, strict=True)
+        ]
+
+
+@pytest.mark.parametrize(("sure", "warned"), [(5, True), (6, False)])
+def test_unsure_windows_give_one_warning_and_no_figures_that_nobody_asked_for(
+    sure: int, warned: bool
+) -> None:
+    engine, known = UnsureEngine(sure, 5), KnownSpeech("English", 0.6)
+    (found,) = transcribe(engine, [tone(10.0)], knows=known)
+    assert len(engine.requests) == 3
+    assert [one for one in found.warnings if "English" in one] == list(found.warnings)
+    assert len(found.warnings) == warned
+    assert found.avg_logprob is None
+    asked = GenerationOptions(logprobs=0)
+    (found,) = transcribe(engine, [tone(10.0)], knows=known, options=asked)
+    assert len(found.warnings) == warned
+    assert found.avg_logprob is not None
+
+
+def test_a_checkpoint_that_knows_all_speech_is_not_asked_how_sure_it_was() -> None:
+    engine = UnsureEngine(0, 50)
+    (found,) = transcribe(engine, [tone(1.0)])
+    assert found.warnings == ()
+    assert engine.requests[0].options.logprobs is None

@@ -215,7 +215,7 @@ class MossAudio:
             MossAudioError: for an option that does not exist, or that has no such value.
         """
         part = {key: options.pop(key, None) for key in ("start", "end", "sample_rate", "track")}
-        refine = None
+        refine = knows = None
         if task == "ask":
             tasks = [
                 get_task(task, question=one) for one in _questions(options.pop("question", None))
@@ -223,6 +223,7 @@ class MossAudio:
         elif task == "transcribe":
             timestamps = options.pop("timestamps", None)
             times = options.pop("times", None) or self.checkpoint.times
+            knows = self.checkpoint.knows
             tasks = [get_task(task, timestamps=timestamps)]
             if times not in TIMES:
                 raise MossAudioError(f"times={times!r}: give one of {', '.join(TIMES)}")
@@ -234,7 +235,7 @@ class MossAudio:
         for one in tasks:
             _ = one.prompt  # an empty question is told before anything runs
         decoding, bounded = _decoding(options)
-        return Query(clips, tuple(tasks), decoding, bounded, refine=refine, **part)
+        return Query(clips, tuple(tasks), decoding, bounded, refine=refine, knows=knows, **part)
 
     def listen(
         self,

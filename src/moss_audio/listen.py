@@ -28,6 +28,7 @@ from moss_audio.engine.prompts import EncodedClip, clip_seconds
 from moss_audio.errors import AudioError, MossAudioError
 from moss_audio.live import LiveRecording, WindowMemory
 from moss_audio.longform import Window, is_silent, windows
+from moss_audio.model.known_speech import KnownSpeech
 from moss_audio.recordings import (
     Audio,
     AudioInput,
@@ -39,7 +40,7 @@ from moss_audio.recordings import (
 )
 from moss_audio.result import Result, Transcript
 from moss_audio.tasks.base import WARN_LOOP, Task
-from moss_audio.tasks.confidence import with_no_speech
+from moss_audio.tasks.confidence import SureTokens, with_no_speech
 from moss_audio.text import join_words
 from moss_audio.units import HOP_SAMPLES, SAMPLE_RATE, TOKENS_PER_SECOND
 
@@ -72,6 +73,8 @@ class Query:
         track: which audio track of clips that have several, from 1.
         refine: called with each parsed answer and its window, samples `[n]` or a handle; gives the
             result to keep.
+        knows: the only speech that the model knows: a transcript of which little is sure gets a
+            warning.
     """
 
     clips: tuple[Any, ...]
@@ -83,6 +86,7 @@ class Query:
     sample_rate: int | None = None
     track: int | None = None
     refine: Callable[[Any, ClipLike], Any] | None = None
+    knows: KnownSpeech | None = None
 
     def __post_init__(self) -> None:
         check_part(self.start, self.end, self.track)
@@ -200,6 +204,7 @@ class _Asked:
         self.warnings: Sequence[str] = ()
         self.error: MossAudioError | None = None
         self.silent = bool(query.clips)
+        self.tokens = SureTokens()
         self.held = ExitStack()  # of live sound, until it is answered
 
     def finish(self) -> Heard:
@@ -207,6 +212,8 @@ class _Asked:
         if self.error is not None:
             return Heard(self.index, error=self.error)
         notes = (*self.warnings, WARN_SILENT) if self.silent else tuple(self.warnings)
+        if self.query.knows is not None and (unsure := self.tokens.warning(self.query.knows)):
+            notes = (*notes, unsure)
         results = (
             task.join(parts) for task, parts in zip(self.query.tasks, self.parts, strict=True)
         )
@@ -252,8 +259,13 @@ class _Item:
         result = _with_ending(task.parse(answer.text, self.duration_s), answer)
         if self.ask.query.refine is not None and self.clip is not None:
             result = self.ask.query.refine(result, self.clip)
-        if answer.logprobs is not None:
-            result = task.with_confidence(result, [(t.end, t.logprob) for t in answer.logprobs])
+        if answer.logprobs is None:
+            return result
+        tokens = [(t.end, t.logprob) for t in answer.logprobs]
+        if self.ask.query.knows is not None and isinstance(result, Transcript):
+            self.ask.tokens.add(result, tokens)
+        if self.ask.query.options.logprobs is not None:
+            result = task.with_confidence(result, tokens)
             if isinstance(result, Transcript):
                 result = with_no_speech(result, [(t.end, t.ended) for t in answer.logprobs])
         return result
@@ -367,7 +379,7 @@ def _items_of(engine: Engine, ask: _Asked) -> Iterator[_Item]:
             request = None
             if not (silent and clips and task.silent(duration_s) is not None):
                 ask.silent = False
-                options = _bounded(engine, query, task, duration_s)
+                options = _decoding(engine, query, task, duration_s)
                 request = Request.question(prompt, *clips, options=options, reuse=whole)
                 if memory is not None:
                     request = replace(request, draft=memory.draft(prompt))
@@ -470,8 +482,12 @@ def _check_length(samples: np.ndarray, source: str) -> None:
         )
 
 
-def _bounded(engine: Engine, query: Query, task: Task[Any], duration_s: float) -> GenerationOptions:
+def _decoding(
+    engine: Engine, query: Query, task: Task[Any], duration_s: float
+) -> GenerationOptions:
     options = query.options
+    if query.knows is not None and options.logprobs is None:
+        options = replace(options, logprobs=0)
     if not query.bounded:
         return options
     bound = task.answer_tokens(duration_s)

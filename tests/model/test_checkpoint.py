@@ -16,6 +16,7 @@ from safetensors.torch import load_file, save_file
 from moss_audio.errors import CheckpointError
 from moss_audio.model import checkpoint
 from moss_audio.model.checkpoint import Checkpoint, embedded_folder
+from moss_audio.model.known_speech import KnownSpeech
 from moss_audio.model.modeling import MossAudioModel
 from moss_audio.model.presets import preset
 from moss_audio.model.processing import MossAudioProcessor
@@ -347,6 +348,29 @@ def test_which_checkpoint_thinks(folder: Path, tmp_path: Path, hub: Path) -> Non
     assert not Checkpoint.open(plain).thinks
     template.write_text("{{- '<|im_start|>assistant\\n<think>\\n' }}")
     assert Checkpoint.open(plain).thinks
+
+
+def test_which_speech_a_checkpoint_knows(folder: Path, tmp_path: Path) -> None:
+    assert Checkpoint.open(folder).knows is None
+    known = Checkpoint.open("nano").knows
+    assert known is not None
+    assert known.language == "English"
+    settings = folder / "processor_config.json"
+    for knows, found in (
+        ({"language": "Dutch", "sure_share": 0.25}, KnownSpeech("Dutch", 0.25)),
+        (None, None),
+    ):
+        settings.write_text(json.dumps({"knows": knows}))
+        assert Checkpoint.open(folder).knows == found
+    for wrong in ("English", {"language": "English"}, {"language": "", "sure_share": 0.5},
+                  {"language": "English", "sure_share": 1.5},
+                  {"language": "English", "sure_share": True}):  # fmt: skip
+        settings.write_text(json.dumps({"knows": wrong}))
+        with pytest.raises(
+            CheckpointError, match="must have a language and a sure_share"
+        ) as caught:
+            Checkpoint.open(folder)
+        assert str(settings) in str(caught.value)
 
 
 def test_a_hub_id_offline_is_one_line(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

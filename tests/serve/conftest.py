@@ -129,7 +129,7 @@ class Running:
 
 
 def model_of(engine: Any) -> MossAudio:
-    checkpoint: Any = SimpleNamespace(times="written", name="fake")
+    checkpoint: Any = SimpleNamespace(times="written", knows=None, name="fake")
     return MossAudio(engine, checkpoint)
 
 

@@ -10,9 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from moss_audio.model.known_speech import KnownSpeech
 from moss_audio.result import Event, Segment, Timeline, Transcript, Word, result_from_dict
 from moss_audio.tasks import get_task
-from moss_audio.tasks.confidence import with_no_speech
+from moss_audio.tasks.confidence import FEWEST_TOKENS, SureTokens, with_no_speech
 from moss_audio.writers import get_writer
 
 
@@ -142,3 +143,45 @@ def test_the_probability_of_no_speech_is_that_of_an_end_before_the_first_word() 
     assert [one.no_speech_prob for one in told.segments] == pytest.approx([0.4, 0.4])
     assert with_no_speech(found, [(end, None) for end in ends]) == found
     assert result_from_dict(told.to_dict()) == told
+
+
+def counted(level: str | None, *parts: tuple[str, float]) -> SureTokens:
+    """How many of the tokens of an answer to `transcribe` with these times were sure."""
+    text, tokens = tokens_of(*parts)
+    found = SureTokens()
+    found.add(get_task("transcribe", timestamps=level).parse(text, 9.0), tokens)
+    return found
+
+
+def test_sure_tokens_are_those_of_the_text_alone() -> None:
+    found = counted(
+        "word", ("[0.", -9.0), ("10]", 0.0), ("hel", -0.1), ("lo", -0.9), ("[0.42]", 0.0)
+    )
+    assert (found.sure, found.all) == (1, 2)
+
+
+def test_a_token_counts_where_it_stands_first_and_a_sign_never() -> None:
+    found = counted(None, ("azure", -2.0), (",", -0.1), (" Azure", -0.1), (" azure", -0.1))
+    assert (found.sure, found.all) == (0, 1)
+
+
+def words(sure: int, unsure: int) -> list[tuple[str, float]]:
+    return [(f"{place:02d} ", -0.1 if place < sure else -2.0) for place in range(sure + unsure)]
+
+
+def test_little_that_is_sure_gets_one_line_that_names_the_language() -> None:
+    known = KnownSpeech("English", 0.5)
+    assert counted(None, *words(10, 10)).warning(known) is None
+    assert counted(None, *words(0, 21)).warning(KnownSpeech("English", 0.0)) is None
+    assert counted(None, *words(8, 12)).warning(known) is None  # expected: 10, give or take 2.2
+    line = counted(None, *words(7, 13)).warning(known)
+    assert line is not None
+    assert line.startswith("little of this reads like English speech")
+    assert "\n" not in line
+
+
+def test_nothing_is_said_of_a_word_or_two() -> None:
+    known = KnownSpeech("English", 0.5)
+    assert counted(None, *words(0, FEWEST_TOKENS - 1)).warning(known) is None
+    assert counted(None, *words(0, FEWEST_TOKENS)).warning(known) is not None
+    assert SureTokens().warning(known) is None

@@ -190,3 +190,4 @@ def test_a_plain_result_handles_the_clips_and_thinks_as_its_source_does(
     assert result.layout == "released"
     assert result.thinks
     assert result.window_s == source.window_s == 15.0
+    assert result.knows == source.knows

@@ -9,6 +9,7 @@ from typing import Any
 from moss_audio import settings
 from moss_audio.endpoint import Endpoint, EndpointClient
 from moss_audio.errors import CheckpointError
+from moss_audio.model.known_speech import KnownSpeech
 
 TIMEOUT_S = 300.0  # a long clip on a busy server waits before its first token
 _LISTING_S = 30.0  # a list of models does not wait
@@ -24,12 +25,14 @@ class ServedCheckpoint:
         max_positions: of a prompt and its answer together; None where it does not say.
         times: how its word times are best found; only by its own writing, unless somebody has its
             folder (`Checkpoint.times`).
+        knows: the only language that it knows; a server does not say.
     """
 
     endpoint: Endpoint
     root: str = ""
     max_positions: int | None = None
     times: str = "written"
+    knows: KnownSpeech | None = None
 
     @classmethod
     def open(cls, address: str, model: str | None = None, **options: Any) -> ServedCheckpoint:

@@ -22,6 +22,7 @@ from moss_audio.errors import (
     short_reason,
 )
 from moss_audio.files import MODEL_SUFFIXES, folder_hash
+from moss_audio.model.known_speech import KnownSpeech
 from moss_audio.model.prompt_settings import prompt_spec
 from moss_audio.model.sizes import AUDIO_IDS, MODEL_TYPE, ModelSizes
 from moss_audio.prompt import PromptSpec
@@ -55,6 +56,7 @@ class Parts:
             their place: "nano", or a path from this folder on. There are no `fixed` parts then.
         window_s: the longest clip in seconds that the checkpoint was trained on.
         times: how its word times are best found (`Checkpoint.times`).
+        knows: the speech that it knows (`Checkpoint.knows`).
     """
 
     fixed: tuple[str, ...]
@@ -62,6 +64,7 @@ class Parts:
     window_s: float = 15.0
     times: str = "written"
     base: str | None = None
+    knows: KnownSpeech | None = None
 
 
 @dataclass(frozen=True)
@@ -86,6 +89,7 @@ class Checkpoint:
         sizes: the same, checked.
         parts: of an embedded checkpoint; None in the released layout.
         window_s: the longest clip in seconds that it handles well; None where nobody says.
+        knows: the only language whose speech it writes down; None where nobody says.
         thinks: whether it opens its answers with a think block unless told not to.
         revision: the commit of a hub id; None for a local folder.
     """
@@ -97,6 +101,7 @@ class Checkpoint:
     sizes: ModelSizes
     parts: Parts | None
     window_s: float | None
+    knows: KnownSpeech | None
     thinks: bool
     revision: str | None
     _state: State
@@ -141,6 +146,7 @@ class Checkpoint:
             sizes=_sizes(folder, values),
             parts=parts,
             window_s=_window_s(folder, processor) if parts is None else parts.window_s,
+            knows=_knows(folder, processor) if parts is None else parts.knows,
             thinks=_thinks(folder, str(source), processor),
             revision=None if local else folder.name,
             _state=state,
@@ -314,6 +320,7 @@ def read_parts(folder: Path) -> Parts:
             float(values.get("window_s", Parts.window_s)),
             str(values.get("times", Parts.times)),
             None if base is None else str(base),
+            KnownSpeech.read(values, path),
         )
 
     return _undamaged(path, parts, "reinstall or rebuild it")
@@ -435,6 +442,10 @@ def _window_s(folder: Path, processor: dict[str, Any]) -> float | None:
             f"{folder / PROCESSOR_FILE}: window_s {value!r} must be a positive number of seconds"
         )
     return float(value)
+
+
+def _knows(folder: Path, processor: dict[str, Any]) -> KnownSpeech | None:
+    return KnownSpeech.read(processor, folder / PROCESSOR_FILE)
 
 
 def _thinks(folder: Path, name: str, processor: dict[str, Any]) -> bool:

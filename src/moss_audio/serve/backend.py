@@ -58,7 +58,7 @@ class Backend:
             return MossAudio(RemoteEngine(served, batch_size=self.concurrency), served)
         from moss_audio.model.tokenizer import Tokenizer
 
-        served = replace(served, times=own.times)
+        served = replace(served, times=own.times, knows=own.knows)
         engine = RemoteEngine(
             served,
             batch_size=self.concurrency,

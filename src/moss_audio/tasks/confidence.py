@@ -1,12 +1,13 @@
 """How certain the model was of the words of a transcript and the labels of a timeline, from its
-tokens."""
+tokens, and whether that is speech that it knows."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
+from moss_audio.model.known_speech import KnownSpeech
 from moss_audio.result import Segment, Transcript, Word
 from moss_audio.tasks.times import blank_stamps
 from moss_audio.text import split_thinking
@@ -39,6 +40,10 @@ class _Answer:
     def read(self, text: str) -> list[float]:
         """The log-probabilities of the tokens of what comes next in the answer, word by word;
         nothing of a word that is not there."""
+        return [logprob for _, logprob in self.pieces(text)]
+
+    def pieces(self, text: str) -> list[tuple[str, float]]:
+        """The same, each with the token's own text."""
         found = []
         for word in text.split():
             begin = self._text.find(word, self._at)
@@ -50,7 +55,7 @@ class _Answer:
             for first, last, logprob in self._spans[self._first :]:
                 if first >= end:
                     break
-                found += [logprob] * (last > begin)
+                found += [(self._text[first:last], logprob)] * (last > begin)
         return found
 
 
@@ -123,6 +128,49 @@ def with_no_speech(
     probability = math.exp(min(0.0, ended))
     segments = tuple(replace(one, no_speech_prob=probability) for one in transcript.segments)
     return replace(transcript, segments=segments)
+
+
+# A token at least this likely counts as sure.
+SURE = 0.7
+# Of fewer tokens nothing can be said: so many are written of some three seconds of speech.
+FEWEST_TOKENS = 10
+
+
+@dataclass
+class SureTokens:
+    """How many tokens of a transcript's text were sure, window by window.
+
+    A token counts where it stands first: whoever repeats himself is sure of it, in any language.
+    """
+
+    sure: int = 0
+    all: int = 0
+
+    def add(self, transcript: Transcript, tokens: Sequence[tuple[int, float]]) -> None:
+        """Count the text of one answer; time stamps and signs do not count.
+
+        Args:
+            tokens: of each token of `transcript.raw`, where it ends in it, and its log-probability.
+        """
+        first: dict[str, float] = {}
+        for text, logprob in _Answer(transcript.raw, tokens).pieces(transcript.text):
+            piece = text.strip().lower()
+            if any(map(str.isalnum, piece)):
+                first.setdefault(piece, logprob)
+        self.sure += sum(logprob >= math.log(SURE) for logprob in first.values())
+        self.all += len(first)
+
+    def warning(self, known: KnownSpeech) -> str | None:
+        """A line for a person, where fewer were sure than of speech in the language: by more than a
+        standard deviation, so that little text, which tells little, has to be worse."""
+        expected = known.sure_share * self.all
+        deviation = math.sqrt(expected * (1 - known.sure_share))
+        if self.all < FEWEST_TOKENS or self.sure >= expected - deviation:
+            return None
+        return (
+            f"little of this reads like {known.language} speech, and the text may be made up: this "
+            f"checkpoint knows {known.language} only; use --model with one that knows more"
+        )
 
 
 def _mean(values: Iterable[float]) -> float | None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -24,6 +24,7 @@ from moss_audio.model.checkpoint import (
     part_files,
     read_parts,
 )
+from moss_audio.model.known_speech import KNOWS
 from moss_audio.model.modeling import MossAudioModel
 from moss_audio.model.nano.parts import (
     AUDIO_ROWS,
@@ -277,11 +278,13 @@ def _stored_dtype(source: Path) -> torch.dtype:
 
 def _carry_habits(source: Path, target: Path) -> None:
     """What a checkpoint says of its use, into the file where a plain folder has it: the clip length
-    that it handles well, and whether it thinks before it answers."""
+    that it handles well, the language that it knows, and whether it thinks before it answers."""
     checkpoint = Checkpoint.open(source)
     said: dict[str, object] = {}
     if checkpoint.window_s is not None:
         said["window_s"] = checkpoint.window_s
+    if checkpoint.knows is not None:
+        said[KNOWS] = asdict(checkpoint.knows)
     if checkpoint.thinks:
         said["thinks"] = True
     if said:

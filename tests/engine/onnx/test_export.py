@@ -63,6 +63,7 @@ def test_nano_is_exported_with_its_updates_in_its_weights(tmp_path: Path) -> Non
     exported, source = Checkpoint.open(out), source_of(out)
     check_weights(exported)
     assert (exported.times, exported.window_s) == (checkpoint.times, checkpoint.window_s)
+    assert exported.knows == checkpoint.knows
     for name, tensor in load_parts(checkpoint.folder, torch.float32).items():
         if name != "lm_head.weight":  # the embedding
             np.testing.assert_allclose(source.array(name), tensor.numpy(), atol=1e-6, rtol=1e-5)

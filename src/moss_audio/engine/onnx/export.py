@@ -19,7 +19,7 @@ import struct
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -31,6 +31,7 @@ from moss_audio.engine.onnx.weights import quantize
 from moss_audio.errors import CheckpointError, MossAudioError
 from moss_audio.files import MODEL_SUFFIXES
 from moss_audio.model.checkpoint import EXPORTED, INDEX_FILE, PARTS_FILE, PROCESSOR_FILE, Checkpoint
+from moss_audio.model.known_speech import KNOWS
 from moss_audio.model.nano.parts import EMBEDDING
 from moss_audio.model.output import replaced_folder
 from moss_audio.model.weights import check_weights, expected_shapes
@@ -268,6 +269,8 @@ def _copy_settings(checkpoint: Checkpoint, folder: Path, bits: int) -> None:
     processor = dict(checkpoint.processor)
     if checkpoint.window_s is not None:
         processor["window_s"] = checkpoint.window_s
+    if checkpoint.knows is not None:
+        processor[KNOWS] = asdict(checkpoint.knows)
     if checkpoint.thinks:  # which the folder's name may have said
         processor["thinks"] = True
     _write_json(folder / PROCESSOR_FILE, processor)
