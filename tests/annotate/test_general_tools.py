@@ -134,6 +134,17 @@ def test_a_doubtful_name_explains_no_sound():
     assert labels(0.2) == ["unidentified sound"]
 
 
+def test_doubtful_names_part_a_sound_without_one():
+    heard = [
+        ("on", Span("sound", 1.0, 9.0, 0.8)),
+        ("nano", Span("rain", 1.0, 4.0, 0.4)),
+        ("nano", Span("wind", 4.8, 7.0, 0.4)),
+    ]
+    found = merge_events(heard, 10.0, EventsConfig())
+    unnamed = [(e.start_s, e.end_s) for e in found if e.label == "unidentified sound"]
+    assert unnamed == [(1.0, 4.0), (4.8, 7.0), (7.3, 9.0)]
+
+
 def test_the_anchor_says_what_the_evidence_says():
     def anchor(events, profile=None, lufs=-20.0):
         return anchor_sentence(events, profile or {}, lufs, 10.0, AnchorConfig())

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import numpy as np
 
 from moss_audio.annotate.classes import coarse_classes
-from moss_audio.annotate.detectors.base import Detector, covered, in_order, overlap
+from moss_audio.annotate.detectors.base import Detector, covered, in_order, overlap, unexplained
 from moss_audio.annotate.profile import HALF_S, by_length
 from moss_audio.annotate.records import AudioSegment, Span, ToolResult
 from moss_audio.annotate.tool import Tool
@@ -21,6 +21,7 @@ from moss_audio.units import SAMPLE_RATE
 
 # What a detector calls a sound of which it knows no more than that it is there.
 UNIDENTIFIED = "unidentified sound"
+_LEFT_S = 1.0
 _ARTICLE = re.compile(r"^(?:an?|the|some|sounds? of)\s+", re.IGNORECASE)
 _INNER = re.compile(r"\s*\([^)]*\)")
 
@@ -106,7 +107,8 @@ def merge_events(
     Where two detectors call one stretch by names of different classes, and neither hears the other
     one's, both have the other's name under `disputed`, and are doubtful at best, but for one that
     is clearly surer. Speech, singing and music of a moment are doubtful, too (`brief`). A sound
-    without a name is left out where sure ones are there to explain it.
+    without a name is left out where sure ones are there to explain it, and has the parts that
+    doubtful names give it.
 
     Args:
         heard: name of the detector, and what it heard.
@@ -126,7 +128,19 @@ def merge_events(
     sure = [event for event in named if event.score is None or event.score >= config.sure]
     unnamed = [event for event in events if event.label == UNIDENTIFIED]
     kept = [event for event in unnamed if covered(event, sure) < config.explained]
-    return tuple(in_order([*named, *kept]))
+    doubtful = [event for event in named if event not in sure and event.label not in HALF_S]
+    parts = [part for event in kept for part in _parted(event, doubtful, sure, config)]
+    return tuple(in_order([*named, *parts]))
+
+
+def _parted(
+    sound: Span, doubtful: Sequence[Span], sure: Sequence[Span], config: EventsConfig
+) -> list[Span]:
+    """A sound without a name in the parts that have doubtful ones, whose edges are finer, and what
+    is left of it beyond those, the sure ones and the pauses between them."""
+    inside = [one for one in doubtful if covered(one, [sound]) >= config.explained]
+    parts = [replace(sound, start_s=one.start_s, end_s=one.end_s) for one in inside]
+    return [*parts, *unexplained([sound], [*inside, *sure], shortest_s=_LEFT_S)]
 
 
 def _disputed(events: Sequence[Span], config: EventsConfig) -> list[Span]:
