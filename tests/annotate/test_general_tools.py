@@ -81,6 +81,8 @@ def test_two_names_of_one_sound_are_disputed_and_only_a_clearly_surer_one_stays_
         ("nano", Span("snare drum", 4.1, 7.9, 0.6)),
         ("vad", Span("speech", 10.0, 11.0, 0.7)),
         ("nano", Span("phone ringing", 10.0, 11.0, 0.6)),
+        ("vad", Span("music", 14.0, 15.5, 0.95)),  # but a moment
+        ("nano", Span("phone ringing", 14.0, 15.5, 0.5)),
     ]
     found = merge_events(heard, 20.0, EventsConfig())
     told = [(e.label, e.score, e.attributes["disputed"]) for e in found]
@@ -91,6 +93,8 @@ def test_two_names_of_one_sound_are_disputed_and_only_a_clearly_surer_one_stays_
         ("snare drum", 0.49, ["speech"]),
         ("phone ringing", 0.49, ["speech"]),
         ("speech", 0.49, ["phone ringing"]),
+        ("music", 0.49, ["phone ringing"]),
+        ("phone ringing", 0.5, ["music"]),
     ]
 
 

@@ -106,9 +106,9 @@ def merge_events(
     Spans of one plain label that overlap, or nearly, become one with the best of their scores.
     Where two detectors call one stretch by names of different classes, and neither hears the other
     one's, both have the other's name under `disputed`, and are doubtful at best, but for one that
-    is clearly surer. Speech, singing and music of a moment are doubtful, too (`brief`). A sound
-    without a name is left out where sure ones are there to explain it, and has the parts that
-    doubtful names give it.
+    is clearly surer. Speech, singing and music of a moment are doubtful, too (`brief`), and make
+    nothing else so. A sound without a name is left out where sure ones are there to explain it, and
+    has the parts that doubtful names give it.
 
     Args:
         heard: name of the detector, and what it heard.
@@ -154,8 +154,9 @@ def _disputed(events: Sequence[Span], config: EventsConfig) -> list[Span]:
         if _contradict(one, other, config.same):
             others[i].add(other.label)
             others[j].add(one.label)
-            beaten[i] |= certainty[i] < certainty[j] + config.clear
-            beaten[j] |= certainty[j] < certainty[i] + config.clear
+            for mine, rival in ((i, j), (j, i)):
+                near = certainty[mine] < certainty[rival] + config.clear
+                beaten[mine] |= near and not brief[rival]
     doubtful = 0.98 * config.sure
     out = []
     for place, event in enumerate(events):
