@@ -139,7 +139,7 @@ def main() -> None:
 
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])  # type: ignore[union-attr]
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--steps", type=int, default=120)
+    parser.add_argument("--steps", type=int, default=60)
     parser.add_argument("--seed", type=int, default=0)
     given = parser.parse_args()
     out: Path = given.out
@@ -149,15 +149,15 @@ def main() -> None:
     start = hearing(write_micro(out / "start", given.seed), given.seed)
     # long enough that nearly every answer is one of the words: else most of what is sampled is
     # worth nothing for how it is spelt
-    sft.main(settings(out, guessed, "words", 250, model=str(start), seed=given.seed))
+    sft.main(settings(out, guessed, "words", 120, model=str(start), seed=given.seed))
     learnt = settings(
         out, known, "dapo", given.steps, model=str(out / "words"), seed=given.seed,
-        adapter=True, mergers=True, encoder_lr=2e-4, decoder_lr=1e-4, adapter_lr=2e-4,
+        adapter=True, mergers=True, encoder_lr=4e-4, decoder_lr=2e-4, adapter_lr=4e-4,
         sampling={"max_new_tokens": 8, "thinking": None},
         groups={"prompts_per_step": 32, "answers": 8, "max_refills": 2},
         rewards={"correct": 1.0, "reasoning": 0.0, "quality": 0.0, "format": 0.0},
         rollouts={"batch_size": 32},
-        loop={"ema": 0.9},
+        loop={"ema": 0.8},
     )  # fmt: skip
     dapo.main(learnt)
     log = (out / "dapo.run" / "log.txt").read_text(encoding="utf-8")
