@@ -215,7 +215,7 @@ async def load(soak: Soak, server: Served, cycles: int) -> dict[str, Any]:
     finally:
         watching.cancel()
     warm = max(1, len(mixed) // 6)  # until every clip was heard and what may be kept is there
-    part = max(1, len(mixed) // 30)
+    part = warm  # it swings by 20 MiB within a minute: a short stretch says little
     start, end = statistics.median(mixed[warm : warm + part]), statistics.median(mixed[-part:])
     return {
         "minutes": round((time.monotonic() - began) / 60, 1),
