@@ -353,7 +353,8 @@ def run(server: Served, given: argparse.Namespace) -> list[dict[str, Any]]:
     finally:
         beside.process.kill()
     words = Counter((status, text) for _, _, status, text in beside.rows)
-    rows.append({"neighbour": len(beside.rows), "answers that differ": len(words) - 1,
+    found = [[status, text, count] for (status, text), count in words.most_common()]
+    rows.append({"neighbour": len(beside.rows), "answers": found,
                  "connections to tricks": attack.fetched})  # fmt: skip
     rows.append({"attack": "60 at once at a full server", **refusals(attack, server.url)})
     return rows
