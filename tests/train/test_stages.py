@@ -25,7 +25,7 @@ from moss_audio.train.loop import run
 from moss_audio.train.lora import is_lora, plain_name
 from moss_audio.train.setup import checkpoint_activations, load_for_training
 from moss_audio.train.stage import LoopConfig
-from tests.train.helpers import Live, killed, losses, stage_of
+from tests.train.helpers import Live, assert_same_checkpoints, killed, losses, stage_of
 
 WriteConfig = Callable[..., Path]
 ALIGN_AND_SFT = pytest.mark.parametrize("stage", [align, sft], ids=["align", "sft"])
@@ -63,13 +63,8 @@ def test_a_killed_run_goes_on_to_the_weights_of_an_unbroken_one(
     assert resumed.keys() == expected.keys()
     for name, tensor in expected.items():
         assert torch.equal(resumed[name], tensor), name
-    one, two = (
-        checkpoint.read_tensors(tmp_path / run / "checkpoint-6")
-        for run in ("run-whole", "run-parts")
-    )
-    assert one.keys() == two.keys()
-    for name, tensor in one.items():
-        assert torch.equal(two[name], tensor), name
+    ends = (tmp_path / run / "checkpoint-6" for run in ("run-whole", "run-parts"))
+    assert_same_checkpoints(*ends)
 
 
 @pytest.mark.parametrize("workers", [0, 1])
