@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import CancelledError, ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
+from queue import SimpleQueue
 from typing import Any
 
 import numpy as np
@@ -281,6 +282,36 @@ def test_what_has_time_rests_while_somebody_waits() -> None:
     assert max(parts) <= runner.part_tokens
     assert max(len(one) for one in runner.passes if max(one) == 1) <= 3  # of four places
     assert nothing_left(engine) == (0, 0, 0, 0)
+
+
+def test_what_has_time_rests_until_it_is_known_whether_somebody_asks_on() -> None:
+    """Between two requests of one who waits there is no pass of the others, nor any spinning."""
+    runner = Endless()
+    runner.prefill_tokens = 64
+    engine, _ = build(runner, batch_size=4, batch_tokens=10_000)
+    (letter_w,) = TOKENIZER.encode("w", add_special_tokens=False)
+    seen: list[list[bool]] = []  # of each pass, which rows are of the one who waits
+    first: SimpleQueue[Handle] = SimpleQueue()
+    urgent = replace(asked("w", max_new_tokens=5), priority=1)
+
+    def watch(batch: Sequence[tuple[FakeCache, Piece]]) -> None:
+        seen.append([letter_w in (*cache.held[:40], *piece.ids) for cache, piece in batch])
+        if len(seen) == 60:
+            first.put(engine.submit(urgent))
+
+    runner.watch = watch
+    windows = [
+        engine.submit(replace(asked("v" * 30, max_new_tokens=80), priority=-1)) for _ in range(9)
+    ]
+    answers = [first.get(timeout=60).result(60)]
+    answers += [engine.submit(urgent).result(60) for _ in range(2)]
+    steps = engine.scheduler.stats().steps
+    assert [len(window.result(60).token_ids) for window in windows] == [80] * 9
+    assert len({answer.token_ids for answer in answers}) == 1
+    own = [place for place, waits in enumerate(seen) if any(waits)]
+    assert all(all(seen[place]) for place in own), "others were in its passes"
+    assert own == list(range(own[0], own[0] + len(own))), "a window came between two requests"
+    assert steps < 2 * len(seen), "it span while all rested"
 
 
 def test_what_somebody_waits_for_goes_first_even_where_there_is_no_room() -> None:

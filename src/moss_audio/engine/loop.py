@@ -35,6 +35,9 @@ _IDLE_CHUNKS = 4  # of prefill in one pass while nobody waits for a next token
 # While most rows are busy, waiting requests are let in several at once, whose prompts then share
 # their passes; but no later than after so many steps.
 _PATIENCE = 8
+# Whoever got what somebody waits for asks for more of it at once: the clip is encoded, then its
+# prompt wanted, then the answer. What has time does not begin anew within so long.
+_URGENT_S = 0.05
 
 
 class QueuedPrompt:
@@ -154,6 +157,8 @@ class Loop:
         self._prefixes = Prefixes(reuse_bytes)
         self.growth = Growth(runner)
         self._held_back = 0  # steps for which requests could have been let in
+        self._urgent_until = 0.0  # by the clock
+        self._urgent = False  # what has time rests; the same for all within a pass
         self._stats = SchedulerStats()
         self._thread: threading.Thread | None = None
         self._lock = threading.Lock()
@@ -196,14 +201,19 @@ class Loop:
             self._thread.join(timeout_s)
 
     def _run(self) -> None:
-        while self._obey(wait=not self._tasks and not self.growth.busy):
-            if not self._tasks and not self.growth.busy:
+        idle_s: float | None = None
+        while self._obey(idle_s):
+            idle_s = 0.0 if self._tasks or self.growth.busy else None
+            if idle_s is None:
                 continue
             began = time.perf_counter()
             try:
-                self._step()
+                n_tokens = self._step()
             except Exception as error:  # whatever it is, nobody may wait for ever
                 self._end_all(error)
+            else:
+                if not n_tokens and self._all_rest():
+                    idle_s = max(0.0, self._urgent_until - time.perf_counter())
             self._stats.busy_s += time.perf_counter() - began
         closed = self._over("the engine was closed before the answer was complete")
         self._end_all(closed)
@@ -246,28 +256,46 @@ class Loop:
         self._prefixes.clear()
         self._runner.forget()
 
-    def _obey(self, *, wait: bool) -> bool:
-        """Follow the commands that have come; False for the one to end."""
+    def _obey(self, wait_s: float | None = 0.0) -> bool:
+        """Follow the commands that have come; False for the one to end.
+
+        Args:
+            wait_s: for the first of them; None: until one comes.
+        """
         while True:
             try:
-                command = self.inbox.get(block=wait)
+                command = self.inbox.get(block=wait_s != 0.0, timeout=wait_s)
             except Empty:
                 return True
             if command is None:
                 return False
             command()
-            wait = False
+            wait_s = 0.0
 
-    def _step(self) -> None:
+    def _step(self) -> int:
+        """The number of positions in its passes."""
         self._stats.steps += 1
+        self._watch()
         self._admit()
+        self._watch()
         n_tokens = self._decode()
+        if not self._obey():  # it does not wait for prefill as well
+            self.inbox.put(None)
+        self._watch()
         n_tokens += self.growth.step(self._highest_priority)
         n_tokens += self._fill()
         if n_tokens:
             self._stats.step_tokens.add(n_tokens)
         lengths = self._lengths()
         self._stats.positions = max(lengths, default=0) * len(lengths)
+        return n_tokens
+
+    def _watch(self) -> None:
+        """Note whether somebody waits at this moment, or did a moment ago."""
+        now = time.perf_counter()
+        if self.growth.urgent or any(one.urgent for one in self._busy()):
+            self._urgent_until = now + _URGENT_S
+        self._urgent = now < self._urgent_until
 
     def _lengths(self) -> list[int]:
         """Of the sequences that are being computed."""
@@ -292,10 +320,11 @@ class Loop:
 
     def _resting(self, task: QueuedPrompt) -> bool:
         """Whether a request that has time (a priority below 0) lets one go on that somebody waits
-        for at this moment (above 0)."""
-        return task.priority < 0 and (
-            self.growth.urgent or any(one.priority > 0 for one in self._busy())
-        )
+        for at this moment (above 0), or did a moment ago."""
+        return task.priority < 0 and self._urgent
+
+    def _all_rest(self) -> bool:
+        return not self.growth.busy and all(map(self._resting, self._tasks.values()))
 
     def _n_working(self) -> int:
         """Places that are taken; those of resting rows are free."""
