@@ -51,7 +51,9 @@ def test_options_reach_the_model(run: Run, model: Any, clips: Path) -> None:
     assert model.calls.pop()[2]["logprobs"] == 0
     # Without the option the model bounds the answer by the recording's length.
     run("caption", clips / "a.wav")
-    assert "max_new_tokens" not in model.calls[1][2]
+    assert {"max_new_tokens", "num_beams"}.isdisjoint(model.calls[1][2])
+    run("transcribe", clips / "a.wav", "--num-beams", 4)
+    assert model.calls[2][2]["num_beams"] == 4
 
 
 def test_times_that_were_asked_for_are_in_the_text(run: Run, model: Any, clips: Path) -> None:

@@ -161,6 +161,15 @@ MaxNewTokens = Annotated[
         rich_help_panel=_DECODING,
     ),
 ]
+NumBeams = Annotated[
+    int,
+    typer.Option(
+        "--num-beams",
+        min=1,
+        help="Search for the likeliest answer by so many beginnings at once; 1 decodes greedily.",
+        rich_help_panel=_DECODING,
+    ),
+]
 
 
 def load_model(told: Any, **more: Any) -> Any:
@@ -191,6 +200,7 @@ class Common:
     temperature: Temperature = 0.0
     seed: Seed = 0
     max_new_tokens: MaxNewTokens = None
+    num_beams: NumBeams = 1
 
     def load(self) -> Any:
         """The model, a `MossAudio`."""
@@ -200,6 +210,8 @@ class Common:
     def decoding(self) -> dict[str, Any]:
         """Fields of `GenerationOptions`."""
         chosen: dict[str, Any] = {"temperature": self.temperature, "seed": self.seed}
+        if self.num_beams > 1:
+            chosen["num_beams"] = self.num_beams
         if self.max_new_tokens is not None:  # left out, the bound follows the recording
             chosen["max_new_tokens"] = self.max_new_tokens
         return chosen
