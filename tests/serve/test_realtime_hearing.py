@@ -7,6 +7,7 @@ import gc
 import json
 import time
 from collections.abc import Iterator
+from concurrent.futures import Future
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ from websockets.sync.client import ClientConnection, connect
 
 from moss_audio.engine.local import LocalEngine
 from moss_audio.result import Transcript, Word
+from moss_audio.serve.admission import Ticket
 from moss_audio.serve.realtime.hypotheses import certain
 from moss_audio.serve.realtime.session import RealtimeSession
 from moss_audio.serve.realtime.words import SpokenWords
@@ -210,6 +212,25 @@ def test_a_pause_is_taken_for_the_end_and_the_final_is_what_it_was(heard: Runnin
     assert done["transcript"] == eager["transcript"] == "a b c d e f"
     assert deltas(found) == done["transcript"]
     assert heard.service.engine.scheduler.stats().finished == asked
+
+
+@pytest.mark.parametrize(("seconds", "guessed"), [(20.0, False), (700.0, True)])
+def test_a_pause_is_taken_for_the_end_beside_a_long_file_alone(
+    heard: Running, seconds: float, guessed: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = Ticket("", "transcriptions", seconds, 1.0, granted=Future())  # type: ignore[arg-type]
+    monkeypatch.setattr(heard.service.admission, "_window_s", 30.0)
+    monkeypatch.setattr(heard.service.admission, "_running", {other})
+    with socket(heard) as client:
+        by_server(client)
+        say(client, 0.5, 0.0)
+        say(client, 2.5)
+        say(client, 0.25, 0.0)
+        time.sleep(0.3)
+        say(client, 0.5, 0.0)
+        found = until(client, "completed")
+    assert found[-1]["transcript"].startswith("a b c d e f")
+    assert any(one["type"].endswith("turn_eager") for one in found) is guessed
 
 
 def test_somebody_who_goes_on_after_a_pause_is_heard_to_the_end(

@@ -20,13 +20,13 @@ from tests.engine.fake_runner import TOKENIZER, FakeRunner
 from tests.serve.conftest import wait_for
 
 
-@pytest.mark.parametrize(("priority", "kept"), [(None, 1), (1, 1), (-2, 0)])
-def test_a_hypothesis_leaves_nothing_behind(priority: int | None, kept: int) -> None:
+@pytest.mark.parametrize("keep", [True, False])
+def test_a_hypothesis_leaves_nothing_behind(keep: bool) -> None:
     """There is one every second of speech, each about a clip that nobody asks about again: they
     would drive out what is asked about."""
     engine = LocalEngine(FakeRunner(), TOKENIZER, tiny_prompt_spec())
-    MeteredEngine(engine, "key", priority).generate([Request.question("u", noise(0.5))])
-    assert engine.scheduler.stats().prefixes == kept
+    MeteredEngine(engine, "key", keep=keep).generate([Request.question("u", noise(0.5))])
+    assert engine.scheduler.stats().prefixes == keep
     engine.close()
 
 

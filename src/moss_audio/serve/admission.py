@@ -8,6 +8,8 @@ back.
 from __future__ import annotations
 
 import asyncio
+import itertools
+import math
 import time
 from collections import defaultdict, deque
 from dataclasses import dataclass, field
@@ -43,12 +45,14 @@ class Admission:
         running: requests that may be in the model at once.
         keys: that there are; with several, none may fill more than half of the queue.
         cost: seconds of work a second of sound, to begin with.
+        window_s: longer recordings are worked on in windows that let all others go first.
     """
 
     def __init__(
-        self, running: int, keys: int, limits: Limits, metrics: Metrics, cost: float = 0.5
-    ) -> None:
-        self._places = running
+        self, running: int, keys: int, limits: Limits, metrics: Metrics, cost: float = 0.5,
+        window_s: float = math.inf,
+    ) -> None:  # fmt: skip
+        self._places, self._window_s = running, window_s
         self._limits = limits
         self._per_key = limits.waiting if keys < 2 else max(1, limits.waiting // 2)
         self._metrics = metrics
@@ -72,6 +76,15 @@ class Admission:
     def idle(self) -> bool:
         """Whether nothing is in the model or waits for it."""
         return not (self._running or self._waiting or self._live)
+
+    @property
+    def unhurried(self) -> bool:
+        """Whether there is nothing but recordings whose windows let all others go first."""
+        waiting = (turn for turns in self._waiting.values() for turn in turns)
+        return not self._live and all(
+            not turn.live and turn.audio_s > self._window_s
+            for turn in itertools.chain(self._running, waiting)
+        )
 
     def check(self, key: str) -> None:
         """Whether a request of a key would be let in now.

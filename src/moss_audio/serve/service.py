@@ -4,6 +4,7 @@ work through a thread and back."""
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence, Sized
@@ -32,6 +33,9 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 REALTIME = "/v1/realtime"
+# Priorities of work about an open turn: the final that it may become; a guess, which lets all
+# others go first, but long recordings, whose windows (-1) it goes before.
+_FINAL, _GUESS, _GUESS_BESIDE = 1, -2, 0
 # What the endpoints that ask the model have it do, as the metrics call it.
 TASKS = {
     "/v1/audio/transcriptions": "transcribe",
@@ -72,7 +76,11 @@ class Service:
         if (scheduler := getattr(self.engine, "scheduler", None)) is not None:
             self.metrics.watch(scheduler.stats)
         places = self.engine.batch_size  # as many as are decoded together
-        self.admission = Admission(places, len(self.keys), config.limits, self.metrics, cost)
+        self.admission = Admission(
+            places, len(self.keys), config.limits, self.metrics, cost,
+            # (priorities do not reach into a backend)
+            math.inf if self.backend is not None else self.engine.window_s or math.inf,
+        )  # fmt: skip
         # for requests, for turns of live sessions, and for what is guessed of one
         self.threads = WorkThreads(2 * places + 1)
         self._partials = asyncio.Semaphore()
@@ -150,24 +158,27 @@ class Service:
 
     @asynccontextmanager
     async def partial(
-        self, key: str, work: Callable[[], Work], *, draft: str = "", priority: int = -2
+        self, key: str, work: Callable[[], Work], *, draft: str = "", final: bool = False
     ) -> AsyncIterator[Job | None]:
         """Work about a turn that is still open: of all sessions one at a time, in turn, while
-        nothing else is to be done. The final of any turn ends it. Nothing where there is more to
-        do.
+        nothing else is to be done, or long recordings alone. The final of any turn ends it.
+        Nothing where there is more to do.
 
         Args:
             work: makes it, from what there is when its turn has come.
+            final: it may be the final of the turn.
         """
         async with self._partials:
-            if not self.admission.idle:
+            if not self.admission.unhurried:
                 yield None
                 return
 
             def ended(job: Job) -> None:
                 self.metrics.answered(REALTIME, "transcribe", job.engine.usage)
 
-            job = Job(MeteredEngine(self.engine, key, priority, draft), work(), ended)
+            priority = _FINAL if final else _GUESS if self.admission.idle else _GUESS_BESIDE
+            engine = MeteredEngine(self.engine, key, priority, draft, keep=final)
+            job = Job(engine, work(), ended)
             self._partial = job
             self.threads.start(job)
             try:

@@ -73,15 +73,18 @@ class MeteredEngine:
         key: whose request it is.
         priority: of all that is asked; None: as that of a request over HTTP.
         draft: a guess of how the first answer begins.
+        keep: what is computed for later requests on the same sound, where they want that.
     """
 
     def __init__(
-        self, engine: SharedEngine, key: str, priority: int | None = None, draft: str = ""
-    ) -> None:
+        self, engine: SharedEngine, key: str, priority: int | None = None, draft: str = "", *,
+        keep: bool = True,
+    ) -> None:  # fmt: skip
         self._engine = engine
         self._key = key
         self._priority = priority
         self._draft = draft
+        self._keep = keep
         self._lock = threading.Lock()
         self._cancelled = False
         self._failure: Exception | None = None  # of the backend; what comes next would fail too
@@ -163,9 +166,7 @@ class MeteredEngine:
         priority = self._priority
         if priority is None:
             priority = 0 if request.reuse else -1
-        # what goes last of all is about a turn that is still open: so much of it, and no more, is
-        # never heard again
-        reuse = request.reuse and priority >= -1
+        reuse = request.reuse and self._keep
         draft, self._draft = self._draft or request.draft, ""
         self.go_on()
         if self._failure is not None:

@@ -83,7 +83,7 @@ class Finals:
             if eager.told and eager.pause.item_id == self._session.item_id:
                 await self._send(event(f"{BUFFER}.turn_resumed", item_id=eager.pause.item_id))
         wanted = self._session.transcribes and not self._hearing.exact
-        here = self._hearing.open is not None and self._service.admission.idle
+        here = self._hearing.open is not None and self._service.admission.unhurried
         if self._eager is None and pause is not None and wanted and here:
             self._hypotheses.cancel()
             self._eager = _EagerTurn(pause)
@@ -149,7 +149,7 @@ class Finals:
             return self._work(sound, logprobs)
 
         try:
-            async with self._service.partial(self._key, work, priority=1) as job:
+            async with self._service.partial(self._key, work, final=True) as job:
                 if job is None:
                     return None
                 eager.begun = True

@@ -65,7 +65,7 @@ class Hypotheses:
         while True:
             await asyncio.sleep(pause_s)
             pause_s = _LOOK_S
-            found = self._sound() if self._service.admission.idle else None
+            found = self._sound() if self._service.admission.unhurried else None
             if found is None:
                 continue
             item_id, sound, now_s = found
