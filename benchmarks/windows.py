@@ -54,7 +54,9 @@ def recordings(folder: Path, most: int) -> Iterator[Recording]:
     """Clips with words, joined in their order until they last a minute."""
     found, count = Recording(), 0
     for scene in load_scenes(folder, SPLIT):
-        if not scene.words or count == most:
+        if count == most:
+            return
+        if not scene.words:
             continue
         begin = found.seconds
         found.words += [
@@ -107,13 +109,11 @@ def main() -> None:
             errors += word_errors(one.text, text)
             cuts = [cut.start_s for cut in windows([one.samples], window_s)][1:]
             for word, wrong in zip(one.words, wrong_words(one, text), strict=True):
-                if beside(word, cuts):
-                    groups["at cuts"].append(wrong)
-                else:
-                    groups["at pauses" if beside(word, one.joints) else "elsewhere"].append(wrong)
+                at_pause = "at pauses" if beside(word, one.joints) else "elsewhere"
+                groups["at cuts" if beside(word, cuts) else at_pause].append(wrong)
         shares = ", ".join(
-            f"{name} {100 * sum(all_) / max(1, len(all_)):.1f} % of {len(all_)}"
-            for name, all_ in groups.items()
+            f"{name} {100 * sum(marks) / max(1, len(marks)):.1f} % of {len(marks)}"
+            for name, marks in groups.items()
         )
         print(f"{window_s:g} s: word error {100 * errors.rate:.1f} %; wrong {shares}", flush=True)
 

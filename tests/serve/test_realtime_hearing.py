@@ -197,6 +197,16 @@ def by_server(client: ClientConnection) -> None:
     send(client, "session.update", session={"audio": {"input": given}})
 
 
+def turn_with_a_pause(client: ClientConnection) -> list[dict[str, Any]]:
+    """The events of a turn in whose last silence there is time for a guess of its end."""
+    say(client, 0.5, 0.0)
+    say(client, 2.5)
+    say(client, 0.25, 0.0)
+    time.sleep(0.3)
+    say(client, 0.5, 0.0)
+    return until(client, "completed")
+
+
 def test_a_pause_is_taken_for_the_end_and_the_final_is_what_it_was(heard: Running) -> None:
     with socket(heard) as client:
         by_server(client)
@@ -223,12 +233,7 @@ def test_a_pause_is_taken_for_the_end_beside_a_long_file_alone(
     monkeypatch.setattr(heard.service.admission, "_running", {other})
     with socket(heard) as client:
         by_server(client)
-        say(client, 0.5, 0.0)
-        say(client, 2.5)
-        say(client, 0.25, 0.0)
-        time.sleep(0.3)
-        say(client, 0.5, 0.0)
-        found = until(client, "completed")
+        found = turn_with_a_pause(client)
     assert found[-1]["transcript"].startswith("a b c d e f")
     assert any(one["type"].endswith("turn_eager") for one in found) is guessed
 
@@ -272,12 +277,7 @@ def test_who_wants_files_exactly_gets_no_guess_of_the_end(heard: Running) -> Non
         by_server(client)
         exact = {"transcription": {"exact": True}}
         send(client, "session.update", session={"audio": {"input": exact}})
-        say(client, 0.5, 0.0)
-        say(client, 2.5)
-        say(client, 0.25, 0.0)
-        time.sleep(0.3)
-        say(client, 0.5, 0.0)
-        found = until(client, "completed")
+        found = turn_with_a_pause(client)
     assert not any(one["type"].endswith("turn_eager") for one in found)
 
 

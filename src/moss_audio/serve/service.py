@@ -25,7 +25,18 @@ from moss_audio.serve.realtime.silero import Silero
 from moss_audio.serve.realtime.vad import EnergyVad, MakeDetector
 from moss_audio.serve.tracing import Tracing
 from moss_audio.serve.uploads import Fetcher
-from moss_audio.serve.work import Job, MeteredEngine, SharedEngine, Usage, Work, WorkThreads
+from moss_audio.serve.work import (
+    FINAL,
+    GUESS,
+    GUESS_BESIDE,
+    REQUEST,
+    Job,
+    MeteredEngine,
+    SharedEngine,
+    Usage,
+    Work,
+    WorkThreads,
+)
 
 if TYPE_CHECKING:
     from moss_audio.api import MossAudio
@@ -33,9 +44,6 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 REALTIME = "/v1/realtime"
-# Priorities of work about an open turn: the final that it may become; a guess, which lets all
-# others go first, but long recordings, whose windows (-1) it goes before.
-_FINAL, _GUESS, _GUESS_BESIDE = 1, -2, 0
 # What the endpoints that ask the model have it do, as the metrics call it.
 TASKS = {
     "/v1/audio/transcriptions": "transcribe",
@@ -133,7 +141,7 @@ class Service:
         return self._begin(turn, TASKS[endpoint], request.state.began, work, span)
 
     async def start_live(
-        self, key: str, audio_s: float, work: Work, *, task: str = "transcribe", priority: int = 1,
+        self, key: str, audio_s: float, work: Work, *, task: str = "transcribe",
         draft: str = "", live: bool = True,
     ) -> Job:  # fmt: skip
         """The same for a turn of a live session: it was admitted with its session, so that it is
@@ -153,7 +161,14 @@ class Service:
             self.tracing.end(span)
             raise
         return self._begin(
-            turn, task, began, work, span, priority, draft, lambda: self.tracing.end(span)
+            turn,
+            task,
+            began,
+            work,
+            span,
+            FINAL if live else REQUEST,
+            draft,
+            lambda: self.tracing.end(span),
         )
 
     @asynccontextmanager
@@ -176,7 +191,7 @@ class Service:
             def ended(job: Job) -> None:
                 self.metrics.answered(REALTIME, "transcribe", job.engine.usage)
 
-            priority = _FINAL if final else _GUESS if self.admission.idle else _GUESS_BESIDE
+            priority = FINAL if final else GUESS if self.admission.idle else GUESS_BESIDE
             engine = MeteredEngine(self.engine, key, priority, draft, keep=final)
             job = Job(engine, work(), ended)
             self._partial = job

@@ -22,6 +22,10 @@ from moss_audio.engine.prompts import clip_seconds
 from moss_audio.serve.trouble import trouble_of
 from moss_audio.units import num_tokens_of_samples, seconds_to_samples
 
+# Priorities. What is left to do of a live turn that has ended goes before all others; then requests
+# go, and guesses of an open turn beside long recordings, whose windows let all these go first; last
+# are guesses where there is nothing else.
+FINAL, REQUEST, GUESS_BESIDE, WINDOW, GUESS = 1, 0, 0, -1, -2
 _BEAT_S = 10.0
 
 
@@ -162,10 +166,9 @@ class MeteredEngine:
         return used
 
     def _submit(self, request: Request, *, pieces: bool = False) -> Handle:
-        # the windows of a long recording, which are not kept, let all others go first
         priority = self._priority
-        if priority is None:
-            priority = 0 if request.reuse else -1
+        if priority is None:  # the windows of a long recording are not kept
+            priority = REQUEST if request.reuse else WINDOW
         reuse = request.reuse and self._keep
         draft, self._draft = self._draft or request.draft, ""
         self.go_on()

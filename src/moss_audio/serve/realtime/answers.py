@@ -112,7 +112,6 @@ class Answers:
             self._key,
             audio_s,
             _work(service, plan, self._sound),
-            priority=1 if live else 0,
             live=live,
         )
         self._jobs[reply] = job

@@ -15,8 +15,7 @@ from moss_audio.live import LiveRecording
 from moss_audio.serve.realtime.session import CommittedTurn, RealtimeSession
 from moss_audio.serve.realtime.words import SpokenWords
 from moss_audio.serve.service import Service
-
-_FINAL = 1  # priority of what is left to do of a turn that has ended
+from moss_audio.serve.work import FINAL
 
 _log = logging.getLogger(__name__)
 
@@ -72,7 +71,7 @@ class TurnHearing:
         else:
             self._leave()
         if self._open is not None:
-            self._open.commit(priority=_FINAL)
+            self._open.commit(priority=FINAL)
             self._ended[turn.item_id], self._open = self._open, None
         self._tidy()
 
