@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from moss_audio.dsp.mel import log_mel
+from moss_audio.engine import Generation, GenerationOptions, Request
+from moss_audio.engine.local import LocalEngine
 from moss_audio.engine.prompts import EncodedClip, HashedClip
 from moss_audio.engine.runner import Piece
 from moss_audio.testing.tokenizer import tiny_tokenizer
@@ -16,6 +19,19 @@ from moss_audio.units import num_tokens
 TOKENIZER = tiny_tokenizer()
 END = TOKENIZER.convert_tokens_to_ids("<|im_end|>")
 LETTERS = [TOKENIZER.encode(c, add_special_tokens=False)[0] for c in "abcdefghijkl"]
+
+
+def question_with_long_answer(
+    engine: LocalEngine, clip: np.ndarray, options: GenerationOptions
+) -> tuple[Request, Generation]:
+    """A question whose answer is as long as it may be, and that. Which one that is differs between
+    processors, which round features otherwise."""
+    for letters in itertools.product("rstuvwxyz", repeat=2):
+        request = Request.question("".join(letters), clip, options=options)
+        (answer,) = engine.generate([request])
+        if answer.finish_reason == "length":
+            return request, answer
+    raise AssertionError("no answer is long")
 
 
 class FakeFeatures(list[tuple[str, int]]):

@@ -6,7 +6,9 @@ import gc
 import os
 import signal
 import threading
+import time
 from collections.abc import Sequence
+from concurrent.futures import CancelledError
 from typing import Any
 
 import numpy as np
@@ -220,6 +222,54 @@ def test_a_clip_that_is_closed_while_it_is_committed_is_not_held_for_ever() -> N
     clip.commit()
     engine.scheduler.call(lambda: None)
     assert not runner.caches
+
+
+def test_a_snapshot_that_is_computed_when_its_clip_is_committed_is_computed_no_further() -> None:
+    """The commit waited for it, and where its sequence had gone to the commit, all was computed
+    from the beginning."""
+    engine, runner = build(FakeRunner())
+    clip = engine.live()
+    clip.push(noise(3.9))
+    begun = threading.Event()
+    computed: list[int] = []
+
+    def watch(batch: Any) -> None:
+        computed.append(sum(len(piece.ids) for _, piece in batch))
+        begun.set()
+        if len(computed) == 1:
+            assert _soon(lambda: not engine.scheduler._loop.inbox.empty())
+
+    ended: list[BaseException] = []
+
+    def guess() -> None:
+        try:
+            with clip.snapshot():
+                pass
+        except BaseException as error:
+            ended.append(error)
+
+    runner.watch = watch
+    thread = threading.Thread(target=guess)
+    thread.start()
+    assert begun.wait(10)
+    handle = clip.commit()
+    thread.join(10)
+    assert [type(one) for one in ended] == [CancelledError]
+    length = engine.prompts.prompt(Request.question("x", handle)).prefix_length
+    assert computed[0] < length  # else nothing was left to do
+    assert sum(computed[1:]) == length
+    clip.close()
+    engine.forget()
+    assert not runner.caches
+
+
+def _soon(what: Any) -> bool:
+    until = time.monotonic() + 10
+    while time.monotonic() < until:
+        if what():
+            return True
+        time.sleep(0.001)
+    return False
 
 
 def test_a_failure_ends_one_clip_and_no_other() -> None:

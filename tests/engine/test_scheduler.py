@@ -25,7 +25,14 @@ from moss_audio.engine.runner import Piece
 from moss_audio.errors import MossAudioError
 from moss_audio.testing.tokenizer import tiny_prompt_spec
 from tests.engine.conftest import build_engine, noise
-from tests.engine.fake_runner import END, LETTERS, TOKENIZER, FakeCache, FakeRunner
+from tests.engine.fake_runner import (
+    END,
+    LETTERS,
+    TOKENIZER,
+    FakeCache,
+    FakeRunner,
+    question_with_long_answer,
+)
 
 CLIPS = [noise(seconds, seed) for seed, seconds in enumerate((0.1, 0.5, 1.3, 2.4))]
 
@@ -501,8 +508,9 @@ def test_rows_that_do_not_fit_together_are_tried_alone() -> None:
 
 def test_a_right_guess_is_checked_in_one_pass_and_a_wrong_one_changes_nothing() -> None:
     engine, runner = build()
-    plain = Request.question("uy", CLIPS[1], options=GenerationOptions(max_new_tokens=40))
-    answer = engine.generate([plain])[0]
+    plain, answer = question_with_long_answer(
+        engine, CLIPS[1], GenerationOptions(max_new_tokens=12)
+    )
     assert len(answer.text) > 5
 
     def passes(draft: str) -> int:

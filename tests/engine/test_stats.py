@@ -13,7 +13,7 @@ from moss_audio.engine.local import LocalEngine
 from moss_audio.engine.stats import PowerCounts
 from moss_audio.testing.tokenizer import tiny_prompt_spec
 from tests.engine.conftest import build_engine, noise
-from tests.engine.fake_runner import TOKENIZER, FakeRunner
+from tests.engine.fake_runner import TOKENIZER, FakeRunner, question_with_long_answer
 
 CLIP = noise(2.0, 0)
 
@@ -61,9 +61,7 @@ def test_a_guess_is_counted_and_what_was_right_of_it(right: bool) -> None:
     runner = FakeRunner()
     runner.prefill_tokens = 100  # all of the guess is in one pass
     engine = LocalEngine(runner, TOKENIZER, tiny_prompt_spec())
-    plain = Request.question("av", CLIP, options=GenerationOptions(max_new_tokens=40))
-    (answer,) = engine.generate([plain])
-    assert answer.finish_reason == "length"
+    plain, answer = question_with_long_answer(engine, CLIP, GenerationOptions(max_new_tokens=20))
     n = len(answer.text) - 2  # the prompt gives the first token, the pass gives the last
     draft = answer.text if right else answer.text[0] + "".join(map(_other, answer.text[1:]))
     request = Request(plain.messages, plain.clips, plain.options, draft=draft)

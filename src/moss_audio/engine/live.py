@@ -16,6 +16,7 @@ import threading
 import uuid
 import weakref
 from collections.abc import Callable, Iterator
+from concurrent.futures import CancelledError
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -25,6 +26,7 @@ import numpy as np
 from moss_audio.dsp.mel import LOG_SCALE, energy_floor, floored_logs, frame_energies
 from moss_audio.engine.base import Request
 from moss_audio.engine.growing import GrowingClip, GrownChunk, TailAsked
+from moss_audio.engine.handle import Handle
 from moss_audio.engine.prompts import EncodedClip, Prompt, PromptMaker, content_key
 from moss_audio.engine.runner import Runner
 from moss_audio.engine.scheduler import Scheduler
@@ -80,6 +82,7 @@ class LiveClip:
         self._n_positions = 0  # of the prompt's beginning with the full chunks
         self._handle: EncodedClip | None = None
         self._ended = False
+        self._snapshots: set[Handle] = set()  # that are computed, or used
         self._lock = threading.RLock()
         self._process = os.getpid()
         self._growing = GrowingClip(priority)
@@ -150,10 +153,17 @@ class LiveClip:
             tail = self._ask(n_chunks, energies, highest, stub, priority)
         handle = _encoded(stub, tail.features.result())
         opening = partial(self._growing.opening, n_chunks, take=False)
-        release = self._scheduler.hold(self._prompt(handle, priority), opening)
+        with self._lock:
+            if self._ended:  # its sequence is that of the whole clip now
+                raise CancelledError
+            held, release = self._scheduler.begin_hold(self._prompt(handle, priority), opening)
+            self._snapshots.add(held)
         try:
+            held.result()
             yield handle
         finally:
+            held.cancel()
+            self._snapshots.discard(held)
             release()
 
     def commit(self, at: int | None = None, *, priority: int | None = None) -> EncodedClip:
@@ -176,6 +186,8 @@ class LiveClip:
             end = self._n_samples if at is None else min(at, self._n_samples)
             stub = self._stub(end)
             self._ended = True
+            for held in list(self._snapshots):  # nobody needs them, and this would wait for them
+                held.cancel()
             n_chunks = min(len(self._energies), self._n_full(end))
             energies = self._tail(n_chunks, end)
             loudest = [float(one.max()) for one in self._energies[:n_chunks]]

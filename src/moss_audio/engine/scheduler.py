@@ -92,10 +92,7 @@ class Scheduler:
         Args:
             opening: called in the thread for a sequence that holds the beginning of the prefix.
         """
-        handle = Handle(self._cancel, pieces=False)
-        task = QueuedPrompt(prompt, (), handle, opening=opening)
-        release = partial(self._loop.inbox.put, partial(self._loop.let_go, task))
-        self._loop.tell(partial(self._loop.add, task))
+        handle, release = self.begin_hold(prompt, opening)
         try:
             handle.result()
         except BaseException:
@@ -103,6 +100,16 @@ class Scheduler:
             release()  # it may have been done all the same
             raise
         return release
+
+    def begin_hold(
+        self, prompt: Prompt, opening: Callable[[], KVCache | None] | None = None
+    ) -> tuple[Handle, Callable[[], None]]:
+        """As `hold`, without waiting: the handle is done when the prefix is computed. The second
+        gives it back, and has to be called whatever comes of the first."""
+        handle = Handle(self._cancel, pieces=False)
+        task = QueuedPrompt(prompt, (), handle, opening=opening)
+        self._loop.tell(partial(self._loop.add, task))
+        return handle, partial(self._loop.inbox.put, partial(self._loop.let_go, task))
 
     def tell_growth(self, command: Callable[[Growth], None]) -> None:
         """Have something done in the thread for a clip that is still being heard.
