@@ -324,6 +324,21 @@ def test_thinking_is_shown_apart_from_the_answer(run: Run, model: Any, clips: Pa
     assert (options["thinking"], options["thinking_budget"]) == (True, 20)
 
 
+def test_a_terminal_shows_what_is_thought_dimmed(
+    run: Run, model: Any, clips: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    question = ("ask", clips / "a.wav", "-q", "Who?", "--thinking")
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("TERM", "xterm-256color")
+    *thought, answer = run(*question).out.splitlines()
+    assert thought == [
+        f"\x1b[2m{line}\x1b[0m" for line in ("(thinking)", "  First this.", "  Then that.")
+    ]
+    assert answer == "re: Who?"
+    monkeypatch.setenv("TERM", "dumb")
+    assert "\x1b" not in run(*question).out
+
+
 # ------------------------------------------------------------------------------------ usage
 
 

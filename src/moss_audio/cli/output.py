@@ -6,8 +6,11 @@ import errno
 import os
 import sys
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal, Protocol
+
+from rich.console import Console
 
 from moss_audio.cli.inputs import Input
 from moss_audio.cli.messages import plural
@@ -41,7 +44,9 @@ class Stdout:
 
     def __init__(self, rendering: Rendering, n_inputs: int) -> None:
         (self._format,) = rendering.formats
-        self._rendering = rendering
+        shown = Console(file=sys.stdout)
+        styled = shown.is_terminal and shown.color_system is not None
+        self._rendering = replace(rendering, dim_thinking=styled)
         # Headers help a reader; a program that reads a pipe would have to remove them.
         self._headers = n_inputs > 1 and self._format != "json" and sys.stdout.isatty()
         self._count = 0

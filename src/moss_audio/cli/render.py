@@ -16,6 +16,7 @@ from moss_audio.result import Answer, Event, Result, Timeline, Transcript
 FORMATS = ("txt", "json", "srt", "vtt", "tsv", "textgrid")
 UNTIMED_FORMATS = ("txt", "json")
 PLAIN = "txt"
+_DIM, _RESET = "\x1b[2m", "\x1b[0m"  # how a terminal shows what follows
 
 
 @dataclass(frozen=True)
@@ -24,13 +25,14 @@ class Rendering:
 
     `formats` are writers' names; `kind` is the results' `type` in JSON; `show_times` adds times to
     plain text, for a transcript whose times were asked for without naming a format; `questions` are
-    those of `ask`, in order.
+    those of `ask`, in order; `dim_thinking` is for a terminal that can show a thought dimmed.
     """
 
     formats: tuple[str, ...]
     kind: str
     show_times: bool = False
     questions: tuple[str, ...] = ()
+    dim_thinking: bool = False
 
     def extension(self, format_name: str) -> str:
         from moss_audio.writers import get_writer
@@ -45,13 +47,13 @@ class Rendering:
             return json.dumps(self.data(results), ensure_ascii=False, indent=2) + "\n"
         if len(results) > 1:
             return "\n".join(
-                f"Q: {' '.join(question.split())}\nA: {_plain(answer)}"
+                f"Q: {' '.join(question.split())}\nA: {self._plain(answer)}"
                 for question, answer in zip(self.questions, results, strict=True)
             )
         (result,) = results
         if format_name != PLAIN:
             return get_writer(format_name).render(result)
-        return _plain(result, self.show_times)
+        return self._plain(result, self.show_times)
 
     def lines(self, parts: Iterable[Result]) -> Iterator[str] | None:
         """Text of the only format, piece by piece, as the parts of a long recording come; None for
@@ -61,7 +63,7 @@ class Rendering:
         (name,) = self.formats
         writer = get_writer(name)
         if name == PLAIN and self.show_times:
-            return (_plain(part, True) for part in parts)
+            return (self._plain(part, True) for part in parts)
         return writer.lines(parts) if isinstance(writer, LineWriter) else None
 
     def is_other(self, stored: str) -> str | None:
@@ -96,18 +98,18 @@ class Rendering:
         """One line of JSON that names its file."""
         return json.dumps({"file": name, **self.data(results)}, ensure_ascii=False) + "\n"
 
+    def _plain(self, result: Result, show_times: bool = False) -> str:
+        from moss_audio.writers import TxtWriter
 
-def _plain(result: Result, show_times: bool = False) -> str:
-    from moss_audio.writers import TxtWriter
-
-    if isinstance(result, Answer) and result.thinking:
-        thinking = "".join(f"  {line}\n" for line in result.thinking.strip().splitlines())
-        return f"(thinking)\n{thinking}{TxtWriter().render(result)}"
-    if show_times and isinstance(result, Transcript) and (result.words or result.segments):
-        # The lines of a timeline: times come first, in the one place where they are rounded.
-        spans = tuple(Event(x.text, x.start, x.end) for x in result.words or result.segments)
-        return TxtWriter().render(Timeline(spans, result.duration))
-    return TxtWriter().render(result)
+        if isinstance(result, Answer) and result.thinking:
+            lines = ("(thinking)", *(f"  {x}" for x in result.thinking.strip().splitlines()))
+            how = f"{_DIM}%s{_RESET}" if self.dim_thinking else "%s"
+            return "".join(how % line + "\n" for line in lines) + TxtWriter().render(result)
+        if show_times and isinstance(result, Transcript) and (result.words or result.segments):
+            # The lines of a timeline: times come first, in the one place where they are rounded.
+            spans = tuple(Event(x.text, x.start, x.end) for x in result.words or result.segments)
+            return TxtWriter().render(Timeline(spans, result.duration))
+        return TxtWriter().render(result)
 
 
 def check_formats(formats: Sequence[str], *, timed: bool) -> tuple[str, ...]:
