@@ -10,7 +10,7 @@ neither quoted nor printed in the results counts as unsupported.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from moss_audio.annotate.records import AudioSegment, Span
 
@@ -72,7 +72,24 @@ class Reader:
         self.turns = self._spans("speakers")
 
     def _spans(self, kind: str) -> list[Span]:
-        return [s for r in self.segment.results if r.kind == kind for s in r.spans]
+        spans = [s for r in self.segment.results if r.kind == kind for s in r.spans]
+        if kind not in ("sections", "dynamics"):
+            return spans
+        plays = self._sure_extent("music") or self._sure_extent("singing")
+        if not plays:
+            return spans
+        first, end = min(a for a, _ in plays), max(b for _, b in plays)
+        cut = [replace(s, start_s=max(first, s.start_s), end_s=min(end, s.end_s)) for s in spans]
+        pairs = zip(spans, cut, strict=True)
+        return [c for s, c in pairs if c == s or c.end_s - c.start_s >= 1.0]
+
+    def _sure_extent(self, word: str) -> list[tuple[float, float]]:
+        return [
+            (s.start_s, s.end_s)
+            for r in self.segment.results if r.kind in ("activity", "events")
+            for s in r.spans
+            if s.label.lower() == word and (s.score is None or s.score >= 0.5)
+        ]  # fmt: skip
 
     def _value(self, kind: str, name: str) -> object:
         found = [r for r in self.segment.results if r.kind == kind

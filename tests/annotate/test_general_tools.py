@@ -149,6 +149,22 @@ def test_doubtful_names_part_a_sound_without_one():
     assert unnamed == [(1.0, 4.0), (4.8, 7.0), (7.3, 9.0)]
 
 
+def test_a_soft_sound_that_two_have_heard_is_there_whatever_it_is():
+    """Four sounds of a recording were left out: each was heard by both, and by both with doubt."""
+    heard = [
+        ("on", Span("sound", 0.6, 9.0, 0.33)),
+        ("nano", Span("door", 0.6, 1.1, 0.35)),
+        ("nano", Span("waves", 3.9, 7.9, 0.34)),
+    ]
+    found = merge_events(heard, 10.0, EventsConfig())
+    unnamed = [(round(e.start_s, 2), e.score) for e in found if e.label == "unidentified sound"]
+    assert unnamed == [
+        (0.6, pytest.approx(1 - 0.67 * 0.65)),
+        (1.4, 0.33),  # heard by one
+        (3.9, pytest.approx(1 - 0.67 * 0.66)),
+    ]
+
+
 def test_the_anchor_says_what_the_evidence_says():
     def anchor(events, profile=None, lufs=-20.0):
         return anchor_sentence(events, profile or {}, lufs, 10.0, AnchorConfig())

@@ -146,6 +146,40 @@ def test_music_that_the_events_dispute_is_not_told() -> None:
     assert gather(segment("s", 10.0, heard[:1])).music is not None
 
 
+_MEASURED = [
+    result("tempo", "music", values={"bpm": 62.0}, score=0.6),
+    result("sections", "music",
+           spans=(Span("A", 0.0, 5.0), Span("B", 5.0, 9.5), Span("C", 9.5, 12.0))),
+    result("dynamics", "music", spans=(Span("quiet", 0.0, 2.2), Span("loud", 2.2, 12.0))),
+]  # fmt: skip
+
+
+def test_what_was_measured_of_music_is_not_told_where_none_is_sure() -> None:
+    """A farm and the sea had a slow tempo, a form of A B and four chords."""
+
+    def notes(*heard: Span) -> tuple[bool, tuple[str, ...]]:
+        found = gather(segment("s", 12.0, [result("activity", "segment", spans=heard), *_MEASURED]))
+        return found.music is not None, found.notes
+
+    assert notes() == (False, ("no music is sure: what was measured of it is left out",))
+    assert not notes(Span("music", 2.0, 10.0, 0.4))[0]
+    assert not notes(Span("singing", 2.0, 4.0, 0.9))[0]
+    assert notes(Span("singing", 2.0, 9.0, 0.9)) == (True, ())
+    assert notes(Span("music", 2.0, 4.0, 0.9)) == (True, ())
+    assert gather(segment("s", 12.0, _MEASURED)).music is not None  # nobody listened for it
+    beside = result("activity", "segment", spans=(Span("sound", 1.0, 9.0),),
+                    values={"vocabulary": "sound"})  # fmt: skip
+    assert gather(segment("s", 12.0, [beside, *_MEASURED])).music is not None
+
+
+def test_sections_end_with_the_music() -> None:
+    plays = result("activity", "segment", spans=(Span("music", 2.0, 10.0, 0.9),))
+    music = gather(segment("s", 12.0, [plays, *_MEASURED])).music
+    assert music is not None
+    assert music.sections == (Span("A", 2.0, 5.0), Span("B", 5.0, 9.5))
+    assert music.dynamics == (Span("loud", 2.2, 10.0),)
+
+
 @pytest.mark.parametrize(
     ("summary", "used"),
     [

@@ -13,7 +13,13 @@ from moss_audio.annotate.tools.speech.speech_fields import (
     SpeechFieldsTool,
     in_words,
 )
-from moss_audio.annotate.tools.speech.speech_measures import loudness, noise, pace, pitch
+from moss_audio.annotate.tools.speech.speech_measures import (
+    loudness,
+    noise,
+    pace,
+    pitch,
+    speech_regions,
+)
 from moss_audio.metrics.judge import FIELDS
 from moss_audio.result import Word
 
@@ -65,6 +71,32 @@ def test_the_ratio_of_speech_to_noise_is_what_was_mixed(ratio_db: float) -> None
     sound[RATE : 2 * RATE] += voice(150, 1.0)
 
     assert noise(sound, [(1.0, 2.0)])["snr_db"] == pytest.approx(ratio_db, abs=0.6)
+
+
+def test_what_sounds_long_after_speech_does_not_cover_it() -> None:
+    sound = np.random.default_rng(0).normal(0, 0.001, 10 * RATE).astype(np.float32)
+    sound[RATE : 2 * RATE] += voice(150, 1.0)
+    sound[5 * RATE :] += voice(300, 5.0, 0.3)
+
+    assert noise(sound, [(1.0, 2.0)])["snr_db"] == pytest.approx(40, abs=0.6)
+
+
+def test_without_words_speech_is_what_is_loud_where_detectors_hear_it() -> None:
+    """Noises were speakers of their own: three voices were counted where one was heard."""
+    sound = np.random.default_rng(0).normal(0, 0.0001, 9 * RATE).astype(np.float32)
+    for second in (1, 4, 7):
+        sound[second * RATE : (second + 1) * RATE] += voice(150, 1.0)
+
+    def regions(*heard: Span) -> list[tuple[float, float]]:
+        told = ToolResult("vad", "1", "segment", "activity", spans=heard)
+        return [
+            (round(a, 1), round(b, 1)) for a, b in speech_regions(sound, segment_of(sound, told))
+        ]
+
+    assert regions() == [(1.0, 2.0), (4.0, 5.0), (7.0, 8.0)]
+    music = Span("music", 0.5, 2.5)
+    assert regions(music, Span("speech", 3.5, 4.6, 0.6)) == [(4.0, 4.6)]
+    assert regions(Span("speech", 2.5, 3.5)) == [(2.5, 3.5)]  # too soft to be measured by level
 
 
 def test_without_a_rest_there_is_no_ratio() -> None:

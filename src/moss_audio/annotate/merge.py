@@ -25,7 +25,7 @@ from moss_audio.endpoint import EndpointError
 from moss_audio.settings import Between, Share, check
 
 # Goes up whenever the same evidence may give another caption.
-_VERSION = 2
+_VERSION = 3
 
 
 @dataclass(frozen=True)

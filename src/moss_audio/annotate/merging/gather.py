@@ -6,7 +6,7 @@ left out, and `notes` says so. The second step of specification 3.4 ("normalised
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -22,6 +22,9 @@ from moss_audio.text import normalize_words, single_line
 
 # Two tools that hear the same sound at about the same time heard it once.
 _SAME_EVENT_IOU = 0.5
+_OF_MUSIC = ("tempo", "key", "chords", "sections", "dynamics")
+_MOSTLY = 0.5  # of a segment
+_LEAST_PART_S = 1.0  # of music, when its edge falls into it
 _MARKS = str.maketrans(dict.fromkeys('"\u201c\u201d\u201e\u00ab\u00bb', None))
 
 
@@ -244,20 +247,42 @@ class _Gathering:
         found = [one.text for one in self.segment.find(kind) if one.text.strip()]
         return single_line(found[-1]) if found else ""
 
+    def _listened(self) -> bool:
+        """Whether a detector that knows music listened."""
+        told = self.segment.find("activity")
+        return any(one.values.get("vocabulary") != "sound" for one in told)
+
+    def _sung_mostly(self, sung: tuple[tuple[float, float], ...]) -> bool:
+        """Whether singing alone makes a piece of music of the segment."""
+        return sum(end - start for start, end in sung) >= _MOSTLY * self.duration > 0
+
+    def _of_music(self, kind: str, spans: tuple[tuple[float, float], ...]) -> Iterator[Span]:
+        """What was found of the whole segment, as far as music plays, where that is known."""
+        first, end = (spans[0][0], spans[-1][1]) if spans else (0.0, self.duration)
+        for span in self._last(kind):
+            cut = replace(span, start_s=max(first, span.start_s), end_s=min(end, span.end_s))
+            if cut == span or cut.end_s - cut.start_s >= _LEAST_PART_S:
+                yield cut
+
     def _music(self) -> Music | None:
         key = self._best("key")
         bpm, tonic, mode = self._best("tempo").get("bpm"), key.get("tonic"), key.get("mode")
         known = isinstance(tonic, str) and mode in ("major", "minor")
+        spans, sung = joined(self.active["music"]), joined(self.active["singing"])
+        if not spans and not self._sung_mostly(sung) and self._listened():
+            if any(self.segment.find(kind) for kind in _OF_MUSIC):
+                self.notes.append("no music is sure: what was measured of it is left out")
+            return None
         instruments = [clean_label(s.label) for s in self._last("instruments") if self._sure(s)]
         chords = [single_line(s.label) for s in self._last("chords") if s.label not in ("N", "")]
         music = Music(
-            spans=joined(self.active["music"]),
+            spans=spans,
             bpm=float(bpm) if isinstance(bpm, int | float) and bpm > 0 else None,
             tonic=str(tonic) if known else None,
             mode=str(mode) if known else None,
-            sections=tuple(self._last("sections")),
+            sections=tuple(self._of_music("sections", spans or sung)),
             chords=tuple(dict.fromkeys(chords)),
-            dynamics=tuple(self._last("dynamics")),
+            dynamics=tuple(self._of_music("dynamics", spans or sung)),
             instruments=tuple(dict.fromkeys(name for name in instruments if name)),
         )
         return None if music == Music() else music

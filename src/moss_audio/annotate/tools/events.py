@@ -69,7 +69,7 @@ class DetectingTool(Tool):
     def version(self) -> str:
         """Of our method, the settings and the detectors."""
         return (
-            f"2 {self.config} {'; '.join(f'{d.name} {d.version}' for d in self.detectors)}".strip()
+            f"3 {self.config} {'; '.join(f'{d.name} {d.version}' for d in self.detectors)}".strip()
         )
 
     def setup(self) -> None:
@@ -108,7 +108,7 @@ def merge_events(
     one's, both have the other's name under `disputed`, and are doubtful at best, but for one that
     is clearly surer. Speech, singing and music of a moment are doubtful, too (`brief`), and make
     nothing else so. A sound without a name is left out where sure ones are there to explain it, and
-    has the parts that doubtful names give it.
+    has the parts that doubtful names give it: those two have heard, and are the surer for it.
 
     Args:
         heard: name of the detector, and what it heard.
@@ -139,8 +139,18 @@ def _parted(
     """A sound without a name in the parts that have doubtful ones, whose edges are finer, and what
     is left of it beyond those, the sure ones and the pauses between them."""
     inside = [one for one in doubtful if covered(one, [sound]) >= config.explained]
-    parts = [replace(sound, start_s=one.start_s, end_s=one.end_s) for one in inside]
+    parts = [
+        replace(sound, start_s=one.start_s, end_s=one.end_s, score=_either(sound, one))
+        for one in inside
+    ]
     return [*parts, *unexplained([sound], [*inside, *sure], shortest_s=_LEFT_S)]
+
+
+def _either(sound: Span, named: Span) -> float | None:
+    """How sure it is that there is a sound which two heard, whatever it is."""
+    if sound.score is None or named.score is None:
+        return sound.score
+    return 1 - (1 - sound.score) * (1 - named.score)
 
 
 def _disputed(events: Sequence[Span], config: EventsConfig) -> list[Span]:

@@ -16,7 +16,7 @@ import numpy as np
 
 from moss_audio.annotate.records import AudioSegment, Span, ToolResult
 from moss_audio.annotate.tool import SpeechTool, weights_digest
-from moss_audio.annotate.tools.speech.speech_measures import speech_regions
+from moss_audio.annotate.tools.speech.speech_measures import REGIONS, speech_regions
 from moss_audio.annotate.tools.speech.voice_weights import WINDOW_S, raised, weights_file
 from moss_audio.errors import require
 from moss_audio.units import SAMPLE_RATE
@@ -50,7 +50,7 @@ class SpeakersTool(SpeechTool):
     config: SpeakersConfig
 
     def weights(self) -> tuple[str, ...]:
-        return (weights_digest(weights_file(self.config.weights)),)
+        return (REGIONS, weights_digest(weights_file(self.config.weights)))
 
     def load(self) -> VoiceEncoder:
         require("torch", extra="torch", purpose="telling speakers apart")

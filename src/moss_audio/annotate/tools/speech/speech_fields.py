@@ -17,7 +17,7 @@ import numpy as np
 from moss_audio import settings
 from moss_audio.annotate.records import AudioSegment, ToolResult
 from moss_audio.annotate.tool import Listener, SpeechTool, package_version
-from moss_audio.annotate.tools.speech.speech_measures import measure, speech_regions
+from moss_audio.annotate.tools.speech.speech_measures import REGIONS, measure, speech_regions
 from moss_audio.annotate.tools.speech.timing import aligned_words
 from moss_audio.metrics.judge import FIELDS
 
@@ -88,7 +88,7 @@ class SpeechFieldsTool(SpeechTool):
     def version(self) -> str:
         packages = [package_version(name) for name in ("librosa", "pyloudnorm")]
         asked = (self._describer.name, self._describer.version) if self._describer else ()
-        return settings.digest([self.config, packages, asked], 12)
+        return settings.digest([REGIONS, self.config, packages, asked], 12)
 
     def setup(self) -> None:
         """Prepare the describer, if there is one."""

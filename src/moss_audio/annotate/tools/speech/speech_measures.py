@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from moss_audio.annotate.classes import coarse_classes
 from moss_audio.annotate.records import AudioSegment
 from moss_audio.annotate.tool import import_librosa
 from moss_audio.annotate.tools.speech.timing import aligned_words
@@ -17,6 +18,7 @@ from moss_audio.result import Word
 from moss_audio.text import normalize_words
 from moss_audio.units import SAMPLE_RATE
 
+REGIONS = "2"  # how they are found; part of the versions of those that use them
 FRAME_S = 0.02
 # Words closer than this are one stretch of speech: the closure of a stop is no pause.
 JOIN_S = 0.2
@@ -25,11 +27,26 @@ _LEAST_S = 0.1
 
 
 def speech_regions(samples: np.ndarray, segment: AudioSegment) -> list[tuple[float, float]]:
-    """(start, end) in seconds of stretches of speech, in order and apart."""
+    """(start, end) in seconds of stretches of speech, in order and apart: of aligned words, else
+    what is loud where detectors hear speech, else whatever is loud."""
     words = aligned_words(segment)
     if words:
         return joined([(word.start, word.end) for word in words])
-    return loud_regions(samples)
+    loud, heard = loud_regions(samples), _heard_speech(segment)
+    if not heard:
+        return loud
+    both = [(max(a, c), min(b, d)) for a, b in loud for c, d in heard]
+    return [(start, end) for start, end in both if end - start >= _LEAST_S] or heard
+
+
+def _heard_speech(segment: AudioSegment) -> list[tuple[float, float]]:
+    """Where detectors hear speech, for sure or not."""
+    return joined([
+        (span.start_s, span.end_s)
+        for result in segment.find("activity")
+        for span in result.spans
+        if "speech" in coarse_classes(span.label, result.values.get("vocabulary", "text"))
+    ])  # fmt: skip
 
 
 def joined(spans: list[tuple[float, float]], gap_s: float = JOIN_S) -> list[tuple[float, float]]:
@@ -68,6 +85,7 @@ _PITCH_FRAME, _PITCH_HOP = 1024, 256
 _PITCH_SPEECH_S = 30.0
 _LEAST_VOICED_FRAMES = 10
 _LEAST_NOISE_S = 0.2
+_NOISE_WITHIN_S = 2.0  # of speech: what sounds long before or after it does not cover it
 _FILLERS = re.compile(r"^(u+h+|u+m+|e+r+m*|e+h+|a+h+|m+h*m+|h+m+)$")
 
 
@@ -118,19 +136,22 @@ def loudness(spoken: np.ndarray) -> dict[str, float]:
 
 
 def noise(samples: np.ndarray, regions: Sequence[tuple[float, float]]) -> dict[str, float]:
-    """`snr_db`: power while somebody speaks, less that of the rest, over that of the rest.
+    """`snr_db`: power while somebody speaks, less that of the rest, over that of the rest, which is
+    what is heard within 2 s of the speech.
 
     Left out where there is hardly any rest. At most 60: digital silence is no better.
     """
     level = levels_db(samples)
     middle = (np.arange(len(level)) + 0.5) * FRAME_S
     near = np.zeros(len(level), bool)
+    around = np.zeros(len(level), bool)
     speech = np.zeros(len(level), bool)
     for start, end in regions:
         speech |= (middle >= start) & (middle < end)
         # Word times are not exact and rooms ring: what is next to speech is neither.
         near |= (middle >= start - 0.1) & (middle < end + 0.2)
-    rest = ~near
+        around |= (middle >= start - _NOISE_WITHIN_S) & (middle < end + _NOISE_WITHIN_S)
+    rest = around & ~near
     if rest.sum() * FRAME_S < _LEAST_NOISE_S or not speech.any():
         return {}
     power = 10 ** (level / 10)
