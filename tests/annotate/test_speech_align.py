@@ -13,7 +13,15 @@ from moss_audio.annotate.records import AudioSegment, Recording, Span, ToolResul
 from moss_audio.annotate.tools.speech.align_ctc import CtcAlignConfig, CtcAligner, ctc_path
 from moss_audio.annotate.tools.speech.pronounce import LetterToSound
 from moss_audio.annotate.tools.speech.sphinx import SphinxAligner
-from moss_audio.annotate.tools.speech.timing import INTERPOLATED, UNALIGNED, SentencesTool, spans_of
+from moss_audio.annotate.tools.speech.timing import (
+    INTERPOLATED,
+    UNALIGNED,
+    AlignerTool,
+    Marks,
+    SentencesTool,
+    Times,
+    spans_of,
+)
 from moss_audio.errors import CheckpointError
 from moss_audio.recordings import load_audio
 from moss_audio.text import normalize_words
@@ -191,6 +199,27 @@ def test_the_same_clip_gives_the_same_times_whatever_came_before(
     aligner.annotate(noise, agreed("one two", 1.0))
 
     assert aligner.annotate(samples, segment) == first
+
+
+class Stretching(AlignerTool):
+    """An aligner that has nowhere else to put a word."""
+
+    name, packages = "stretching", ("numpy",)
+    end_s = 9.8
+
+    def align(self, samples: np.ndarray, text: str) -> tuple[Times, Marks]:
+        return {0: (3.8, self.end_s)}, {}
+
+
+def test_a_word_of_six_seconds_is_none() -> None:
+    """ "Hello" was aligned with the music that followed it."""
+    aligner = Stretching()
+    (found,) = aligner.annotate(np.zeros(12 * RATE, np.float32), agreed("Hello", 12.0))
+    assert found.warnings == (UNALIGNED,)
+    assert found.spans == ()
+    aligner.end_s = 4.3
+    (found,) = aligner.annotate(np.zeros(12 * RATE, np.float32), agreed("Hello", 12.0))
+    assert found.spans == (Span("Hello", 3.8, 4.3),)
 
 
 def test_a_text_in_another_script_is_not_forced_onto_english_sounds(

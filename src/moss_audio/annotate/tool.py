@@ -141,13 +141,14 @@ class Tool(Listener):
 
 class SpeechTool(Tool):
     """A tool of the speech branch. Its version is that of the package it leans on, `packages[0]`,
-    and a digest of its settings and of `weights`."""
+    and a digest of its method, its settings and of `weights`."""
 
     branch = "speech"
+    method: ClassVar[str] = "1"  # another one where the same settings give other results
 
     @cached_property
     def version(self) -> str:  # type: ignore[override]
-        told = settings.digest([self.config, *self.weights()], 12)
+        told = settings.digest([self.method, self.config, *self.weights()], 12)
         return f"{package_version(self.packages[0])}+{told}"
 
     def weights(self) -> tuple[str, ...]:

@@ -45,12 +45,13 @@ class SpeakersTool(SpeechTool):
 
     kind = "speakers"
     name = "speakers"
+    method = REGIONS
     packages = ("resemblyzer",)
     defaults = SpeakersConfig
     config: SpeakersConfig
 
     def weights(self) -> tuple[str, ...]:
-        return (REGIONS, weights_digest(weights_file(self.config.weights)))
+        return (weights_digest(weights_file(self.config.weights)),)
 
     def load(self) -> VoiceEncoder:
         require("torch", extra="torch", purpose="telling speakers apart")

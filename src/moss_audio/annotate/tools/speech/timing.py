@@ -21,6 +21,7 @@ from moss_audio.tasks.transcribe import SEGMENT_GAP_S, SEGMENT_MAX_S, segments_f
 from moss_audio.units import SAMPLE_RATE
 
 INTERPOLATED = "interpolated"
+_LONGEST_WORD_S = 2.5
 UNALIGNED = "the transcript could not be aligned with the sound"
 
 Times = dict[int, tuple[float, float]]  # (start, end) in seconds of words, by their index
@@ -34,6 +35,7 @@ class AlignerTool(SpeechTool):
     """
 
     kind = "words"
+    method = "2"
     language: ClassVar[str | None] = None
 
     def annotate(self, samples: np.ndarray, segment: AudioSegment) -> list[ToolResult]:
@@ -46,7 +48,8 @@ class AlignerTool(SpeechTool):
         if self.language and spoken and spoken.split("-")[0] != self.language:
             return self.found(text=text, warnings=(f"{UNALIGNED}: it is in {spoken!r}",))
         times, marks = self.align(samples, text)
-        if not times:
+        # of a word that takes longer, a part was put where another sound is
+        if not times or any(end - start > _LONGEST_WORD_S for start, end in times.values()):
             return self.found(text=text, warnings=(UNALIGNED,))
         spans = spans_of(text.split(), times, len(samples) / SAMPLE_RATE, marks)
         return self.found(text=text, spans=spans)
