@@ -277,6 +277,9 @@ def test_what_a_probability_of_a_label_is_worth() -> None:
     assert scores[3] == pytest.approx(1 / (1 + 11**-0.5), abs=1e-4)
     assert scores == sorted(set(scores))
     assert (scores[0] > 0, scores[-1] < 1) == (True, True)
+    vague = CheckpointConfig(even=0.9, slope=0.5, vague=("hum",))
+    assert [vague.score(0.999, one) < 0.5 for one in ("Hum", "hum", "bell")] == [True, True, False]
+    assert vague.score(0.1, "hum") == vague.score(0.1)
     with pytest.raises(MossAudioError, match="slope"):
         CheckpointConfig(slope=0)
 

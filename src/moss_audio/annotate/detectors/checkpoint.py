@@ -23,6 +23,7 @@ from moss_audio.result import Timeline
 from moss_audio.units import SAMPLE_RATE
 
 _EDGE = 1e-6  # of a probability; an answer's product of tokens is rounded about as much
+_DOUBTFUL = 0.49
 
 
 @dataclass(frozen=True)
@@ -32,10 +33,14 @@ class CheckpointConfig:
     Attributes:
         even: a label of this probability is as often wrong as right.
         slope: how fast the score rises from one half there, on the logarithm of the odds.
+        vague: labels that it also gives to sounds it never learnt, and so often that their
+            probability says little: they stay doubtful. Nano's is noise of any kind (rain, a
+            collapsing house, a mine).
     """
 
     even: float = 0.98
     slope: float = 0.17
+    vague: tuple[str, ...] = ("vinyl crackle",)
 
     def __post_init__(self) -> None:
         if not (0 < self.even < 1 and self.slope > 0):
@@ -44,12 +49,13 @@ class CheckpointConfig:
                 f"{self.slope} above 0"
             )
 
-    def score(self, probability: float) -> float:
-        """0 to 1, one half at `even`."""
+    def score(self, probability: float, label: str = "") -> float:
+        """0 to 1, one half at `even`; below one half for a vague label."""
         odds, even = (
             math.log(p / (1 - p)) for p in (min(max(probability, _EDGE), 1 - _EDGE), self.even)
         )
-        return round(1 / (1 + math.exp(self.slope * (even - odds))), 4)
+        score = round(1 / (1 + math.exp(self.slope * (even - odds))), 4)
+        return min(_DOUBTFUL, score) if label.lower() in self.vague else score
 
 
 class CheckpointDetector(ModelDetector):
@@ -93,7 +99,9 @@ class CheckpointDetector(ModelDetector):
         found = []
         for event in timeline.events:
             if event.start < longest_s and event.end > event.start:
-                sure = None if event.probability is None else self.config.score(event.probability)
+                sure = None
+                if event.probability is not None:
+                    sure = self.config.score(event.probability, event.label)
                 start_s, end_s = max(0.0, event.start), min(longest_s, event.end)
                 found.append(Span(event.label, start_s, end_s, sure))
         return in_order(found)
