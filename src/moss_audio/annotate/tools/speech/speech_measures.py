@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from moss_audio.annotate.classes import coarse_classes
 from moss_audio.annotate.records import AudioSegment
 from moss_audio.annotate.tool import import_librosa
+from moss_audio.annotate.tools.speech.heard import heard_speech
 from moss_audio.annotate.tools.speech.timing import aligned_words
 from moss_audio.dsp.loudness import BLOCK_S, GATE_LUFS, frame_levels_db, measure_loudness
 from moss_audio.result import Word
@@ -32,21 +32,11 @@ def speech_regions(samples: np.ndarray, segment: AudioSegment) -> list[tuple[flo
     words = aligned_words(segment)
     if words:
         return joined([(word.start, word.end) for word in words])
-    loud, heard = loud_regions(samples), _heard_speech(segment)
+    loud, heard = loud_regions(samples), heard_speech(segment)
     if not heard:
         return loud
     both = [(max(a, c), min(b, d)) for a, b in loud for c, d in heard]
     return [(start, end) for start, end in both if end - start >= _LEAST_S] or heard
-
-
-def _heard_speech(segment: AudioSegment) -> list[tuple[float, float]]:
-    """Where detectors hear speech, for sure or not."""
-    return joined([
-        (span.start_s, span.end_s)
-        for result in segment.find("activity")
-        for span in result.spans
-        if "speech" in coarse_classes(span.label, result.values.get("vocabulary", "text"))
-    ])  # fmt: skip
 
 
 def joined(spans: list[tuple[float, float]], gap_s: float = JOIN_S) -> list[tuple[float, float]]:

@@ -16,6 +16,7 @@ from moss_audio import settings
 from moss_audio.annotate.records import AudioSegment, Span, ToolResult
 from moss_audio.annotate.tool import SpeechTool
 from moss_audio.annotate.tools.speech.agreement import agreed_language, agreed_text
+from moss_audio.annotate.tools.speech.heard import speech_alone
 from moss_audio.result import Word
 from moss_audio.tasks.transcribe import SEGMENT_GAP_S, SEGMENT_MAX_S, segments_from_words
 from moss_audio.units import SAMPLE_RATE
@@ -39,15 +40,15 @@ class AlignerTool(SpeechTool):
     language: ClassVar[str | None] = None
 
     def annotate(self, samples: np.ndarray, segment: AudioSegment) -> list[ToolResult]:
-        """Times of the agreed words; without spans and with a warning if they do not fit the
-        sound. Nothing for a segment without agreed words."""
+        """Times of the agreed words, looked for where detectors hear speech; without spans and
+        with a warning if they do not fit the sound. Nothing for a segment without agreed words."""
         text = agreed_text(segment)
         if not text:
             return []
         spoken = agreed_language(segment)
         if self.language and spoken and spoken.split("-")[0] != self.language:
             return self.found(text=text, warnings=(f"{UNALIGNED}: it is in {spoken!r}",))
-        times, marks = self.align(samples, text)
+        times, marks = self.align(speech_alone(samples, segment), text)
         # of a word that takes longer, a part was put where another sound is
         if not times or any(end - start > _LONGEST_WORD_S for start, end in times.values()):
             return self.found(text=text, warnings=(UNALIGNED,))
