@@ -13,18 +13,20 @@ import onnxruntime as ort
 from moss_audio.dsp.mel import log_mel
 from moss_audio.engine.clips import EncodedClips
 from moss_audio.engine.onnx import decoder
+from moss_audio.engine.onnx.alike import single_differs
 from moss_audio.engine.onnx.decoder import decoder_graph
 from moss_audio.engine.onnx.encoder import ClipFeatures, OnnxEncoder
 from moss_audio.engine.onnx.kv import OnnxCache, Slab, Table, position_bytes
 from moss_audio.engine.onnx.session import session
 from moss_audio.engine.onnx.source import WeightSource
-from moss_audio.engine.onnx.weights import Linear
+from moss_audio.engine.onnx.weights import Blocks, Linear
 from moss_audio.engine.prompts import EncodedClip, HashedClip
 from moss_audio.engine.runner import AudioRows, Piece
 from moss_audio.model.nano.parts import EMBEDDING, HEAD
 from moss_audio.model.sizes import ModelSizes
 
 _MEMORY_BYTES = 2**30  # keys and values of all sequences that are decoded together
+_SAMPLE = "language_model.layers.0.mlp.down_proj.weight"  # of how the layers are stored
 # Layers in 4 and 8 bits are multiplied in int8: with AVX-512 VNNI a step takes three quarters of
 # its time in float32 (level 1), a prompt as long.
 ACCURACY_LEVEL = 4
@@ -62,6 +64,11 @@ class OnnxRunner:
         self.precision = f"onnx.{bits}"
         # in 4 bits ONNX Runtime rounds a single token otherwise than several
         self.exact = bits > 4
+        # (a pass of one row takes a quarter longer with a second one, which nobody reads)
+        weight = source.linear(_SAMPLE).weight
+        self._never_alone = isinstance(weight, Blocks) and single_differs(
+            weight.bits, weight.block, accuracy_level
+        )
         self.description = f"onnx {bits} bits, {threads} thread{'s' * (threads > 1)}"
         table = source.linear(EMBEDDING)
         head = table if sizes.tied else source.linear(HEAD)
@@ -97,14 +104,17 @@ class OnnxRunner:
         return OnnxCache(self._decoder, self._sizes.decoder)
 
     def forward(self, batch: Sequence[tuple[OnnxCache, Piece]]) -> list[OnnxLogits]:
-        """Append a piece to each of several sequences. Single tokens go in one step, longer pieces
+        """Append a piece to each of several sequences. Single tokens go in one step (never one
+        alone where a row would then have other digits than beside others), longer pieces
         one after the other: ONNX Runtime has no attention for several of them."""
         out: list[OnnxLogits | None] = [None] * len(batch)
         step = [i for i, (_, piece) in enumerate(batch) if len(piece.ids) == 1 and not piece.audio]
-        if len(step) > 1:
+        if len(step) > 1 or (step and self._never_alone):
             caches = [batch[i][0] for i in step]
             ids = [batch[i][1].ids[0] for i in step]
-            for i, logits in zip(step, self._step(caches, ids), strict=True):
+            if len(step) == 1:
+                caches, ids = [*caches, self.cache()], [*ids, 0]
+            for i, logits in zip(step, self._step(caches, ids), strict=False):
                 out[i] = logits
         for i, (cache, piece) in enumerate(batch):
             if out[i] is None:
