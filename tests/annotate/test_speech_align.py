@@ -212,7 +212,7 @@ class Stretching(AlignerTool):
 
 
 def test_a_word_of_six_seconds_is_none() -> None:
-    """ "Hello" was aligned with the music that followed it."""
+    """A greeting was aligned with the music that followed it."""
     aligner = Stretching()
     (found,) = aligner.annotate(np.zeros(12 * RATE, np.float32), agreed("Hello", 12.0))
     assert found.warnings == (UNALIGNED,)

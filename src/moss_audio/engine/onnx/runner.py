@@ -26,7 +26,7 @@ from moss_audio.model.nano.parts import EMBEDDING, HEAD
 from moss_audio.model.sizes import ModelSizes
 
 _MEMORY_BYTES = 2**30  # keys and values of all sequences that are decoded together
-_SAMPLE = "language_model.layers.0.mlp.down_proj.weight"  # of how the layers are stored
+_SAMPLE = "language_model.layers.0.self_attn.k_proj.weight"  # small, and stored as all layers are
 # Layers in 4 and 8 bits are multiplied in int8: with AVX-512 VNNI a step takes three quarters of
 # its time in float32 (level 1), a prompt as long.
 ACCURACY_LEVEL = 4
@@ -65,7 +65,7 @@ class OnnxRunner:
         # in 4 bits ONNX Runtime rounds a single token otherwise than several
         self.exact = bits > 4
         # (a pass of one row takes a quarter longer with a second one, which nobody reads)
-        weight = source.linear(_SAMPLE).weight
+        weight = source.linear(_SAMPLE).weight if bits < 32 else None
         self._never_alone = isinstance(weight, Blocks) and single_differs(
             weight.bits, weight.block, accuracy_level
         )
