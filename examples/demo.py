@@ -1,4 +1,4 @@
-"""What `make demo` runs: the embedded checkpoint on three clips whose content is known."""
+"""What `make demo` runs: the embedded checkpoint on four clips whose content is known."""
 
 from __future__ import annotations
 
@@ -25,6 +25,10 @@ def main() -> None:
         real = exact.get(i)
         beside = f"{real['text']:14s} {real['start']:5.2f} - {real['end']:5.2f}" if real else ""
         print(f"  {word.text:14s} {word.start:5.2f} - {word.end:5.2f}   {beside}")
+
+    print("\nprompt.wav, a human voice on the telephone, transcribed")
+    print(f"  is:    {truth['prompt.wav']['text']}")
+    print(f"  heard: {model.transcribe(HERE / 'prompt.wav').text}")
 
     print("\nevents.wav, its timeline")
     for event in truth["events.wav"]["events"]:

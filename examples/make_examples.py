@@ -1,4 +1,5 @@
-"""Makes the example clips and `examples.json`, which says exactly what is in them.
+"""Makes the example clips and `examples.json`, which says exactly what is in them; all but
+`prompt.wav`, which is a recording of a person.
 
     python examples/make_examples.py
 
@@ -29,6 +30,7 @@ SENTENCES = (
     "The morning train leaves at half past seven.",
     "Please keep your ticket until you reach the harbour.",
 )
+PROMPT = "Press one to enter an extension, press two to use the directory."  # of prompt.wav
 SCENE = (("knocking", 0.8), ("phone ringing", 3.4), ("siren", 6.6))
 
 
@@ -88,6 +90,7 @@ def main() -> None:
     write("music.wav", np.concatenate([silence(0.5), piece * np.float32(0.7), silence(0.5)]))
     truth = {
         "speech.wav": {"text": " ".join(SENTENCES), "words": words},
+        "prompt.wav": {"text": PROMPT},  # a recording of somebody else's: README.md beside it
         "events.wav": {"events": events},
         "music.wav": {"music": written(score.facts)},
     }

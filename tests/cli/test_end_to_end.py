@@ -41,6 +41,11 @@ def test_transcribe(run: Run, clip: Path, tmp_path: Path) -> None:
     assert (tmp_path / f"{clip.stem}.srt").exists()
 
 
+def test_a_person_on_the_telephone_is_transcribed_without_an_error(run: Run) -> None:
+    said = json.loads((EXAMPLES / "examples.json").read_text(encoding="utf-8"))["prompt.wav"]
+    assert run("transcribe", EXAMPLES / "prompt.wav").out.strip() == said["text"]
+
+
 def test_what_is_printed_while_it_is_heard_is_what_a_file_gets(run: Run, tmp_path: Path) -> None:
     speech = load_audio(EXAMPLES / "speech.wav").samples
     pcm = (np.tile(np.append(speech, np.zeros(8000)), 5) * 32767).astype("<i2")
