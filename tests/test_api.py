@@ -7,7 +7,9 @@ import json
 import re
 import shutil
 import wave
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,6 +17,7 @@ import torch
 
 import moss_audio
 from moss_audio.api import MossAudio
+from moss_audio.engine import Generation, Request
 from moss_audio.errors import AudioError, CheckpointError, MossAudioError
 from moss_audio.model import checkpoint
 from moss_audio.model.checkpoint import Checkpoint
@@ -257,3 +260,58 @@ def test_long_audio_goes_through_in_windows(folder: Path) -> None:
     result = model.transcribe((samples, RATE), max_new_tokens=3)
     assert result.duration == pytest.approx(8.0)
     assert len(result.raw.split("\n")) >= 3
+
+
+class Told:
+    """An engine that answers with its name."""
+
+    batch_size, max_positions, window_s, thinks = 8, None, 15.0, False
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def check(self, request: Request) -> int:
+        return 1
+
+    def generate(self, requests: Sequence[Request], on_result: Any = None) -> list[Generation]:
+        answers = [Generation(self.name, (1,), "stop", 1) for _ in requests]
+        for index, answer in enumerate(answers if on_result else ()):
+            on_result(index, answer)
+        return answers
+
+    def stream(self, request: Request) -> Any:
+        yield self.name
+        return Generation(self.name, (1,), "stop", 1)
+
+
+def test_what_thinks_is_opened_where_it_is_asked_for_and_once(folder: Path) -> None:
+    opened: list[Told] = []
+
+    def thinker() -> Any:
+        opened.append(Told("thinks"))
+        return opened[-1]
+
+    plain: Any = Told("hears")
+    model = MossAudio(plain, Checkpoint.open(folder), thinker=thinker)
+    assert model.ask(None, "How long?").text == "hears"
+    assert model.ask(None, "How long?", thinking=False).text == "hears"
+    assert not opened
+    assert model.ask(None, "How long?", thinking=True).text == "thinks"
+    assert model.ask(None, "How long?", thinking_budget=9).text == "thinks"
+    assert "".join(model.stream(None, "How long?", thinking=True)) == "thinks"
+    asked = [model.query("ask", question="How long?", thinking=one) for one in (True, None, True)]
+    for queries in (asked, iter(asked)):
+        told = [heard.result.text for heard in model.listen(queries)]
+        assert told == ["thinks", "hears", "thinks"]
+    assert list(model.listen([])) == []
+    assert len(opened) == 1
+
+
+@pytest.mark.parametrize("name", ["nano", "nano-thinking"])
+def test_an_embedded_name_is_a_folder_of_the_package(name: str) -> None:
+    if not checkpoint.is_embedded(checkpoint.embedded_folder("nano-thinking")):
+        pytest.skip("no nano-thinking in this tree")
+    found = Checkpoint.open(name)
+    assert found.folder == checkpoint.embedded_folder(name)
+    assert found.thinker == ("nano-thinking" if name == "nano" else None)
+    assert found.can_think == (name == "nano-thinking")

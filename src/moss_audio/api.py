@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
+from itertools import chain, groupby
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING, Any, overload
 
 from moss_audio import __version__, settings
@@ -59,9 +62,10 @@ def load(
     """Load a checkpoint, or reach one that a server holds.
 
     Args:
-        name: "nano" (the embedded one), a folder, or a hub id "owner/name". A folder called nano
-            is `./nano`, or a `Path`. Or the address of an OpenAI-compatible server such as vLLM,
-            `http://host:8000/v1`, with `#name` behind it where it serves several models.
+        name: "nano" (the embedded one; "nano-thinking" thinks for it), a folder, or a hub id
+            "owner/name". A folder called nano is `./nano`, or a `Path`. Or the address of an
+            OpenAI-compatible server such as vLLM, `http://host:8000/v1`, with `#name` behind it
+            where it serves several models.
         engine: "onnx", which needs no torch and runs nano and exported checkpoints on a CPU, or
             "torch"; None takes onnx where it can, but for a GPU, or where `device` or `dtype` asks
             for what torch alone has.
@@ -96,8 +100,8 @@ def load(
     from moss_audio.model.checkpoint import Checkpoint
 
     checkpoint = Checkpoint.open(name, revision=revision)
-    opened = open_engine(
-        checkpoint,
+    open_this = partial(
+        open_engine,
         engine=engine,
         threads=threads,
         device=device,
@@ -106,7 +110,12 @@ def load(
         window_s=window_s,
         **({} if reuse_bytes is None else {"reuse_bytes": reuse_bytes}),
     )
-    return MossAudio(opened, checkpoint)
+    thinker = checkpoint.thinker
+    return MossAudio(
+        open_this(checkpoint),
+        checkpoint,
+        thinker=thinker and (lambda: open_this(Checkpoint.open(thinker))),
+    )
 
 
 def open_checkpoint(name: str | Path) -> Checkpoint | ServedCheckpoint:
@@ -175,11 +184,16 @@ class MossAudio:
         engine: Engine,
         checkpoint: Checkpoint | ServedCheckpoint,
         aligner: WordAligner | None = None,
+        thinker: Callable[[], Engine] | None = None,
     ) -> None:
-        """`aligner`: for word times by alignment; None makes one of the engine."""
+        """`aligner`: for word times by alignment; None makes one of the engine. `thinker`: opens
+        what answers, in the engine's place, where thinking is asked for; at the first such ask."""
         self.engine = engine
         self.checkpoint = checkpoint
         self._aligner = aligner
+        self._open_thinker = thinker
+        self._thinker: Engine | None = None
+        self._opening = Lock()
 
     def __repr__(self) -> str:
         return f"MossAudio({self.checkpoint.name!r}, {self.engine.description!r})"
@@ -246,7 +260,24 @@ class MossAudio:
         progress: Progress | None = None,
     ) -> Iterator[Heard]:
         """Go through asks lazily; see `moss_audio.listen.listen`."""
-        return listen(self.engine, queries, parts=parts, on_error=on_error, progress=progress)
+        how: dict[str, Any] = {"parts": parts, "on_error": on_error, "progress": progress}
+        if self._open_thinker is None:
+            return listen(self.engine, queries, **how)
+        if isinstance(queries, Sequence) and len(kinds := {*map(_thinks, queries)}) < 2:
+            return listen(self._engine_for(True in kinds), queries, **how)
+        return chain.from_iterable(
+            listen(self._engine_for(thinks), same, **how)
+            for thinks, same in groupby(queries, _thinks)
+        )
+
+    def _engine_for(self, thinks: bool) -> Engine:
+        """The engine; or what thinks in its place, where that is asked for."""
+        if self._open_thinker is None or not thinks:
+            return self.engine
+        with self._opening:
+            if self._thinker is None:
+                self._thinker = self._open_thinker()
+        return self._thinker
 
     @overload
     def transcribe(
@@ -361,7 +392,8 @@ class MossAudio:
             raise MossAudioError(f"question={question!r}: give one text; a stream has one answer")
         on_error, progress = options.pop("on_error", "raise"), options.pop("progress", None)
         query = self.query("ask", *([] if x is None else [x]), question=question, **options)
-        return AnswerStream(self.engine, query, on_error=on_error, progress=progress)
+        engine = self._engine_for(_thinks(query))
+        return AnswerStream(engine, query, on_error=on_error, progress=progress)
 
     def _run(self, task: str, x: Any, options: dict[str, Any], *, several: bool = False) -> Any:
         """Results as the methods give them: a list for a list, and a list each for `several`."""
@@ -382,6 +414,11 @@ def _questions(given: Any) -> Sequence[Any]:
     if not questions:
         raise MossAudioError("no question is given")
     return questions
+
+
+def _thinks(query: Query) -> bool:
+    """Whether a thought is asked for."""
+    return bool(query.options.thinking) or query.options.thinking_budget is not None
 
 
 def _decoding(given: dict[str, Any]) -> tuple[GenerationOptions, bool]:

@@ -331,3 +331,19 @@ def test_a_problem_asks_no_more_of_another_timeline_than_it_holds() -> None:
                 fact = problem.solve(events)
                 assert fact is None or told(fact)
                 assert problem.solve(Timeline(events, 9.0).events) == fact
+
+
+def test_a_question_may_name_a_sound_as_people_do_and_asks_the_same() -> None:
+    """Without what it does, unless two sounds would then be called the same."""
+    heard = (Event("phone ringing", 1.0, 2.5), Event("rain", 4.0, 6.0))
+    alike = (Event("dog barking", 1.0, 2.5), Event("dog sleeping", 4.0, 6.0))
+    for seed in range(40):
+        for events, told_short in ((heard, True), (alike, False)):
+            plain = draw_problem(events, random.Random(seed), only="pause")
+            short = draw_problem(events, random.Random(seed), only="pause", short_share=1.0)
+            assert plain is not None
+            assert short is not None
+            assert events[0].label in plain.question
+            assert (events[0].label in short.question) == (not told_short)
+            assert events[0].label.split()[0] in short.question
+            assert (plain.fact, plain.slots) == (short.fact, short.slots)

@@ -26,6 +26,7 @@ from moss_audio.settings import packaged
 from moss_audio.tasks.reason import timeline_lines
 
 CLIP_TASKS, TEXT_TASKS = ("reason", "reason_off", "reason_direct"), ("reason_text", "arithmetic")
+SHORT_NAMES = 0.2  # of the questions say "the phone" for phone ringing
 _SUMS = 4  # at most, of a conversation
 _LARGEST_TENTHS = 300
 _DIFFERENCES, _ADDITIONS = 0.65, 0.2  # shares; the rest asks which is more
@@ -36,7 +37,7 @@ Messages = list[dict[str, Any]]
 def about_scene(task: str, scene: Scene, rng: random.Random) -> tuple[Messages, Problem] | None:
     """A conversation of one of `CLIP_TASKS`; None where nothing certain can be asked."""
     events = [Event(*event) for event in timeline(scene)]
-    problem = draw_problem(events, rng, words=scene.words)
+    problem = draw_problem(events, rng, words=scene.words, short_share=SHORT_NAMES)
     if problem is None:
         return None
     asked = [{"type": "audio"}, {"type": "text", "text": problem.question}]

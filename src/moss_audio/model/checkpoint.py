@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from moss_audio.model.config import MossAudioConfig
 
 EMBEDDED = "nano"
+THINKING = "nano-thinking"  # the embedded one's, which is based on it
 SINGLE_FILE = "model.safetensors"
 INDEX_FILE = "model.safetensors.index.json"
 PARTS_FILE = "parts.json"
@@ -119,9 +120,10 @@ class Checkpoint:
         """Find a checkpoint and read what describes it.
 
         Args:
-            source: "nano" (the embedded one), a folder, or a hub id "owner/name", which is
-                downloaded where it is not in the cache. A folder called nano is `./nano`, or a
-                `Path`, which is always a folder. A checkpoint that is open already is returned.
+            source: "nano" (the embedded one) or "nano-thinking", a folder, or a hub id
+                "owner/name", which is downloaded where it is not in the cache. A folder called
+                nano is `./nano`, or a `Path`, which is always a folder. A checkpoint that is open
+                already is returned.
             revision, cache_dir, token, local_files_only: of a hub id, as in huggingface_hub.
 
         Raises:
@@ -229,6 +231,13 @@ class Checkpoint:
         backend = Tokenizer.open(self.folder).backend_tokenizer
         return all(backend.token_to_id(mark) is not None for mark in (THINK_OPEN, THINK_CLOSE))
 
+    @property
+    def thinker(self) -> str | None:
+        """What thinks in this checkpoint's place: of "nano" it is "nano-thinking", which differs
+        from it in its decoder's LoRA; None where it does so itself, or nobody does."""
+        embedded = self.folder == embedded_folder() and is_embedded(embedded_folder(THINKING))
+        return THINKING if embedded else None
+
     @cached_property
     def fingerprint(self) -> str:
         """A hash of the names and contents of all its files: 64 hexadecimal digits.
@@ -248,9 +257,9 @@ class Checkpoint:
         return digest
 
 
-def embedded_folder() -> Path:
-    """The folder of the checkpoint that is shipped in the package."""
-    return Path(__file__).resolve().parent.parent / "assets" / "nano"
+def embedded_folder(name: str = EMBEDDED) -> Path:
+    """The folder of a checkpoint that is shipped in the package."""
+    return Path(__file__).resolve().parent.parent / "assets" / name
 
 
 def is_embedded(folder: Path) -> bool:
@@ -368,8 +377,8 @@ def weight_files(folder: Path) -> list[Path]:
 
 def find_local(source: str | Path) -> Path | None:
     """The folder of anything but a hub id, for which it is None."""
-    if source == EMBEDDED:
-        folder = embedded_folder()
+    if source in (EMBEDDED, THINKING):
+        folder = embedded_folder(str(source))
         if not is_embedded(folder):
             raise CheckpointError(
                 f"the embedded checkpoint is not in {folder}: reinstall moss-audio, or build one "

@@ -10,7 +10,7 @@ import random
 
 from moss_audio.data.config import SourceConfig
 from moss_audio.data.raw import Lines, RawExample
-from moss_audio.data.reasoning import about_timeline, arithmetic
+from moss_audio.data.reasoning import SHORT_NAMES, about_timeline, arithmetic
 from moss_audio.data.sources.base import Source, existing
 from moss_audio.errors import MossAudioError
 from moss_audio.result import Event
@@ -73,7 +73,8 @@ class ThoughtSource(Source):
             MossAudioError: if nothing can be asked of an axis with these labels.
         """
         for _ in range(_TRIES):
-            problem = draw_problem(draw_timeline(self.labels, rng, axis), rng, axis)
+            events = draw_timeline(self.labels, rng, axis)
+            problem = draw_problem(events, rng, axis, short_share=SHORT_NAMES)
             if problem is not None:
                 return problem
         raise MossAudioError(f"{self.config.path}: no question of {axis!r} among its labels")

@@ -53,6 +53,7 @@ def draw_problem(
     *,
     words: Sequence[Word] = (),
     only: str | None = None,
+    short_share: float = 0.0,
 ) -> Problem | None:
     """A question about a timeline; None where nothing certain can be asked.
 
@@ -64,6 +65,7 @@ def draw_problem(
         axis: what may be asked; training draws `seen` and nothing else.
         words: all that are said, where their times are known.
         only: the kind that is asked.
+        short_share: of the questions, that name sounds as people do: "the phone" for phone ringing.
     """
     heard = in_tenths(events)
     if not has_events(heard, axis):
@@ -78,11 +80,26 @@ def draw_problem(
         if found:
             fact = rng.choice(list(found))
             slots = rng.choice(found[fact])
-            question = rng.choice(wordings_of(name, axis)).format(**slots)
+            shortened = short_share > 0 and rng.random() < short_share
+            named = _short_names(slots, heard) if shortened else slots
+            question = rng.choice(wordings_of(name, axis)).format(**named)
             listed = tuple(kind.listed(known, slots))
             return Problem(name, tuple(slots.items()), question, fact, listed)
         left.remove(name)  # nothing of the kind can be asked here
     return None
+
+
+def _short_names(slots: Slots, heard: Sequence[Event]) -> Slots:
+    """Labels without what the thing does, where no other sound begins with the same words."""
+    labels = {event.label for event in heard}
+
+    def short(value: Any) -> Any:
+        thing, _, last = value.rpartition(" ") if value in labels else ("", "", "")
+        does = last == "music" or last.endswith("ing")
+        alone = all(one == value or not one.startswith(thing) for one in labels)
+        return thing if thing and does and alone else value
+
+    return {gap: short(value) for gap, value in slots.items()}
 
 
 def _by_answer(kind: DerivedKind, heard: Sequence[Event], axis: Axis) -> Mapping[Fact, list[Slots]]:
