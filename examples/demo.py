@@ -36,6 +36,13 @@ def main() -> None:
     for heard in model.events(HERE / "events.wav").events:
         print(f"  heard: {heard.start:5.2f} - {heard.end:5.2f}  {heard.label}")
 
+    question = "How long is the pause between the phone and the siren?"
+    phone, siren = truth["events.wav"]["events"][1:]
+    answer = model.ask(HERE / "events.wav", question, thinking=True)
+    print(f"\nevents.wav, a question that takes a thought\n  {question}")
+    print(*(f"    {line}" for line in (answer.thinking or "").strip().splitlines()), sep="\n")
+    print(f"  is:    {siren['start'] - phone['end']:.1f} seconds.\n  heard: {answer.text}")
+
     music = truth["music.wav"]["music"]
     print("\nmusic.wav, questions")
     for question, answer in (

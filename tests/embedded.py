@@ -2,7 +2,7 @@
 
 import pytest
 
-from moss_audio.model.checkpoint import embedded_folder
+from moss_audio.model.checkpoint import THINKING, embedded_folder
 
 NEEDS_NANO = [
     pytest.mark.slow,
@@ -11,3 +11,8 @@ NEEDS_NANO = [
         reason="the embedded checkpoint is not in this tree",
     ),
 ]
+
+NEEDS_THINKER = pytest.mark.skipif(
+    not (embedded_folder(THINKING) / "trained.safetensors").is_file(),
+    reason="what thinks for the embedded checkpoint is not in this tree",
+)

@@ -22,6 +22,7 @@ from moss_audio.errors import AudioError, CheckpointError, MossAudioError
 from moss_audio.model import checkpoint
 from moss_audio.model.checkpoint import Checkpoint
 from moss_audio.result import Answer, Caption, Timeline, Transcript
+from tests.embedded import NEEDS_THINKER
 from tests.engine.conftest import build_engine, noise
 
 RATE = 16_000
@@ -224,7 +225,7 @@ def test_a_checkpoint_that_is_not_there(tmp_path: Path, monkeypatch: pytest.Monk
         moss_audio.load("./nowhere")
     with pytest.raises(CheckpointError, match="hub download failed"):
         moss_audio.load("nobody/nothing-of-this-name")
-    monkeypatch.setattr(checkpoint, "embedded_folder", lambda: tmp_path / "assets")
+    monkeypatch.setattr(checkpoint, "embedded_folder", lambda *_: tmp_path / "assets")
     with pytest.raises(CheckpointError, match="reinstall"):
         moss_audio.load("nano")
 
@@ -307,10 +308,9 @@ def test_what_thinks_is_opened_where_it_is_asked_for_and_once(folder: Path) -> N
     assert len(opened) == 1
 
 
+@NEEDS_THINKER
 @pytest.mark.parametrize("name", ["nano", "nano-thinking"])
 def test_an_embedded_name_is_a_folder_of_the_package(name: str) -> None:
-    if not checkpoint.is_embedded(checkpoint.embedded_folder("nano-thinking")):
-        pytest.skip("no nano-thinking in this tree")
     found = Checkpoint.open(name)
     assert found.folder == checkpoint.embedded_folder(name)
     assert found.thinker == ("nano-thinking" if name == "nano" else None)

@@ -11,8 +11,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from moss_audio.engine.thinking import TRANSITION
 from moss_audio.recordings import load_audio
-from tests.embedded import NEEDS_NANO
+from moss_audio.tasks.reason import thought_timeline
+from tests.embedded import NEEDS_NANO, NEEDS_THINKER
 
 Run = Callable[..., Any]
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -73,6 +75,20 @@ def test_events(run: Run, clip: Path) -> None:
     done = run("events", clip, "-f", "json", *_SHORT)
     assert done.code == 0
     assert json.loads(done.out)["type"] == "timeline"
+
+
+@NEEDS_THINKER
+def test_nano_thinks_where_it_is_told_to(run: Run) -> None:
+    question = "How long is the pause between the phone and the siren?"
+    done = run("ask", EXAMPLES / "events.wav", "-q", question, "--thinking", "-f", "json")
+    assert done.code == 0
+    answer = json.loads(done.out)
+    timeline = thought_timeline(answer["thinking"], 10.0).events
+    assert [event.label for event in timeline] == ["knocking", "phone ringing", "siren"]
+    assert answer["text"] == "0.8 seconds."
+    cut = run("ask", EXAMPLES / "events.wav", "-q", question, "--thinking-budget", "8")
+    assert cut.code == 0
+    assert TRANSITION.strip() in cut.out
 
 
 def test_ask(run: Run, clip: Path) -> None:
