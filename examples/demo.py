@@ -38,10 +38,10 @@ def main() -> None:
 
     question = "How long is the pause between the phone and the siren?"
     phone, siren = truth["events.wav"]["events"][1:]
-    answer = model.ask(HERE / "events.wav", question, thinking=True)
+    thought = model.ask(HERE / "events.wav", question, thinking=True)
     print(f"\nevents.wav, a question that takes a thought\n  {question}")
-    print(*(f"    {line}" for line in (answer.thinking or "").strip().splitlines()), sep="\n")
-    print(f"  is:    {siren['start'] - phone['end']:.1f} seconds.\n  heard: {answer.text}")
+    print(*(f"    {line}" for line in (thought.thinking or "").strip().splitlines()), sep="\n")
+    print(f"  is:    {siren['start'] - phone['end']:.1f} seconds.\n  heard: {thought.text}")
 
     music = truth["music.wav"]["music"]
     print("\nmusic.wav, questions")

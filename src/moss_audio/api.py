@@ -100,22 +100,23 @@ def load(
     from moss_audio.model.checkpoint import Checkpoint
 
     checkpoint = Checkpoint.open(name, revision=revision)
-    open_this = partial(
-        open_engine,
-        engine=engine,
-        threads=threads,
-        device=device,
-        dtype=dtype,
-        batch_size=batch_size,
-        window_s=window_s,
+    how: dict[str, Any] = {
+        "engine": engine, "threads": threads, "device": device, "dtype": dtype,
+        "batch_size": batch_size, "window_s": window_s,
         **({} if reuse_bytes is None else {"reuse_bytes": reuse_bytes}),
-    )
-    thinker = checkpoint.thinker
-    return MossAudio(
-        open_this(checkpoint),
-        checkpoint,
-        thinker=thinker and (lambda: open_this(Checkpoint.open(thinker))),
-    )
+    }  # fmt: skip
+    thinker: Callable[[], Engine] | None = None
+    if name_of_thinker := checkpoint.thinker:
+        thinker = partial(_opened, name_of_thinker, how)
+    return MossAudio(open_engine(checkpoint, **how), checkpoint, thinker=thinker)
+
+
+def _opened(name: str, how: dict[str, Any]) -> Engine:
+    """The engine of a checkpoint."""
+    from moss_audio.engine.open import open_engine
+    from moss_audio.model.checkpoint import Checkpoint
+
+    return open_engine(Checkpoint.open(name), **how)
 
 
 def open_checkpoint(name: str | Path) -> Checkpoint | ServedCheckpoint:
