@@ -180,6 +180,8 @@ class MossAudio:
     that does not exist.
     """
 
+    _open_thinker: Callable[[], Engine] | None = None
+
     def __init__(
         self,
         engine: Engine,

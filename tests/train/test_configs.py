@@ -46,7 +46,11 @@ def test_dapo_goes_on_where_cold_start_ended(size: str) -> None:
 def test_controls_of_cold_start_ask_the_same_questions() -> None:
     """Which question a scene gets depends on the source's name and the seed; the second control
     differs from the first in nothing but how long it learns."""
-    thinks = load_config(CONFIGS / "nano" / "cold_start.yaml", cold_start.ColdStartConfig)
+    text, thinks = (
+        load_config(CONFIGS / "nano" / f"{name}.yaml", cold_start.ColdStartConfig)
+        for name in ("cold_start_text", "cold_start")
+    )
+    assert text.output == thinks.model
     direct, longer = (
         load_config(CONFIGS / "nano" / f"{name}.yaml", sft.SftConfig)
         for name in ("direct", "direct_tokens")
@@ -54,7 +58,8 @@ def test_controls_of_cold_start_ask_the_same_questions() -> None:
     asked, again = thinks.data.sources[0], direct.data.sources[0]
     assert (asked.name, asked.path, asked.split) == (again.name, again.path, again.split)
     assert (thinks.data.seed, thinks.data.augment) == (direct.data.seed, direct.data.augment)
-    assert (thinks.loop.steps, thinks.lora_lr) == (direct.loop.steps, direct.lora_lr)
+    steps = text.loop.steps + thinks.loop.steps
+    assert (steps, thinks.lora_lr) == (direct.loop.steps, direct.lora_lr)
     assert longer.loop.steps > direct.loop.steps
     loop = replace(longer.loop, steps=direct.loop.steps, output_dir=direct.loop.output_dir)
     assert replace(longer, loop=loop, output=direct.output) == direct
