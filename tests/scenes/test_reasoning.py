@@ -115,11 +115,16 @@ def _tenths(event: Event) -> int:
 ORDER = {"second": 1, "third": 2, "fourth": 3, "fifth": 4, "sixth": 5}
 ORACLES: dict[str, Callable[[Sequence[Event], dict[str, str]], object]] = {
     "longer": lambda e, s: max((s["a"], s["b"]), key=lambda x: _tenths(_of(e, x)[0])),
+    "shorter": lambda e, s: min((s["a"], s["b"]), key=lambda x: _tenths(_of(e, x)[0])),
     "longest": lambda e, s: max(e, key=_tenths).label,
     "shortest": lambda e, s: min(e, key=_tenths).label,
     "second_longest": lambda e, s: next(
         x.label for x in e if sum(_tenths(y) > _tenths(x) for y in e) == 1
     ),
+    "second_shortest": lambda e, s: next(
+        x.label for x in e if sum(_tenths(y) < _tenths(x) for y in e) == 1
+    ),
+    "less_often": lambda e, s: min((s["a"], s["b"]), key=lambda x: len(_of(e, x))),
     "more_often": lambda e, s: max((s["a"], s["b"]), key=lambda x: len(_of(e, x))),
     "nth": lambda e, s: next(
         x.label for x in e if sum(y.start < x.start for y in e) == ORDER[s["nth"]]
@@ -127,17 +132,34 @@ ORACLES: dict[str, Callable[[Sequence[Event], dict[str, str]], object]] = {
     "between": lambda e, s: next(
         x.label for x in e if _of(e, s["a"])[0].start < x.start < _of(e, s["b"])[0].start
     ),
+    "next_after": lambda e, s: min(
+        (x for x in e if x.start > _of(e, s["a"])[0].start), key=lambda x: x.start
+    ).label,
+    "last_before": lambda e, s: max(
+        (x for x in e if x.start < _of(e, s["a"])[0].start), key=lambda x: x.start
+    ).label,
     "order_of_three": lambda e, s: tuple(x.label for x in e if x.label in s.values()),
     "before_longest_pause": lambda e, s: _ends_at(e, max(_quiet(e), key=lambda run: run[1])[0]),
     "second_before": lambda e, s: _of(e, s["a"])[1].start < _of(e, s["b"])[0].start,
+    "starts_before": lambda e, s: _of(e, s["a"])[0].start < _of(e, s["b"])[0].start,
     "around_speech": lambda e, s: _around(e, s["a"]),
     "after_end": lambda e, s: next(iter(_grid(e)[round(_of(e, s["a"])[0].end * 10) + 20])),
+    "after_start": lambda e, s: next(iter(_grid(e)[round(_of(e, s["a"])[0].start * 10) + 30])),
+    "sounding_at": lambda e, s: next(iter(_grid(e)[round(float(s["at"]) * 10)])),
     "sounds_before": lambda e, s: len([x for x in e if x.start < float(s["at"])]),
     "pause": lambda e, s: dict(_quiet(e))[round(_of(e, s["a"])[0].end * 10)] / 10,
     "onset_difference": lambda e, s: _of(e, s["b"])[0].start - _of(e, s["a"])[0].start,
+    "end_difference": lambda e, s: _end(e, s["b"]) - _end(e, s["a"]),
+    "length_difference": lambda e, s: (
+        _tenths(_of(e, s["a"])[0]) - _tenths(_of(e, s["b"])[0])
+    ) / 10,
     "total": lambda e, s: sum(s["a"] in cell for cell in _grid(e)) / 10,
     "silence": lambda e, s: sum(run for _, run in _quiet(e)) / 10,
     "longest_pause": lambda e, s: max(run for _, run in _quiet(e)) / 10,
+    "shortest_pause": lambda e, s: min(run for _, run in _quiet(e)) / 10,
+    "pause_longer": lambda e, s: (
+        dict(_quiet(e))[round(_end(e, s["a"]) * 10)] > _tenths(_of(e, s["a"])[0])
+    ),
     "fits": lambda e, s: (
         _tenths(_of(e, s["b"])[0]) <= dict(_quiet(e))[round(_of(e, s["a"])[0].end * 10)]
     ),

@@ -27,8 +27,8 @@ from moss_audio.tasks.reason import timeline_lines
 
 CLIP_TASKS, TEXT_TASKS = ("reason", "reason_off", "reason_direct"), ("reason_text", "arithmetic")
 SHORT_NAMES = 0.2  # of the questions say "the phone" for phone ringing
-_SUMS = 4  # at most, of a conversation
-_LARGEST_TENTHS = 300
+_SUMS = 6  # at most, of a conversation
+_LARGEST_TENTHS = (60, 160, 300)  # one of these bounds both sides: most times in a clip are short
 _DIFFERENCES, _ADDITIONS = 0.65, 0.2  # shares; the rest asks which is more
 
 Messages = list[dict[str, Any]]
@@ -58,7 +58,7 @@ def arithmetic(rng: random.Random) -> Messages:
     """A conversation of the task `arithmetic`."""
     asked, told_lines = [], []
     for _ in range(rng.randint(1, _SUMS)):
-        more, less = sorted(rng.choices(range(_LARGEST_TENTHS), k=2), reverse=True)
+        more, less = sorted(rng.choices(range(rng.choice(_LARGEST_TENTHS)), k=2), reverse=True)
         high, low, drawn = more / 10, less / 10, rng.random()
         if drawn < _DIFFERENCES:
             sides, wordings, line = (high, low), "differences", Reckoning("", high, "-", low).line()

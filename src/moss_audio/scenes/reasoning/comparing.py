@@ -1,4 +1,4 @@
-"""Kinds that compare lengths or counts: longer, longest, shortest, second longest, more often."""
+"""Kinds that compare lengths or counts: of two, or all in their order."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ def _lasts(event: Event) -> Reckoning:
     return Reckoning(f"{event.label}: ", event.end, "-", event.start)
 
 
-class Longer(DerivedKind):
-    """Which of two lasts longer."""
+class _OfTwo(DerivedKind):
+    """Which of two lasts longer, or less long."""
 
-    name = "longer"
+    wants_longer: bool
 
     def slots(self, heard: Heard) -> Iterator[Slots]:
         for a, b in permutations(single(heard), 2):
@@ -37,15 +37,28 @@ class Longer(DerivedKind):
         a, b = only(heard, slots["a"]), only(heard, slots["b"])
         if a is None or b is None or length(a) == length(b):
             return None
-        return a.label if length(a) > length(b) else b.label
+        return a.label if (length(a) > length(b)) == self.wants_longer else b.label
 
     def steps(self, heard: Heard, slots: Slots, rng: random.Random) -> list[Reckoning]:
         both = [event for name in ("a", "b") if (event := only(heard, slots[name])) is not None]
         lines = [_lasts(event) for event in shuffled(both, rng)]
         longer = max(both, key=length)
         shorter = min(both, key=length)
-        words = f"{length(longer):.1f} is more than {length(shorter):.1f}: {longer.label}"
+        words = f"{length(longer):.1f} is more than {length(shorter):.1f}: "
+        words += longer.label if self.wants_longer else shorter.label
         return [*lines, Reckoning(words)]
+
+
+class Longer(_OfTwo):
+    """Which of two lasts longer."""
+
+    name, wants_longer = "longer", True
+
+
+class Shorter(_OfTwo):
+    """Which of two lasts less long."""
+
+    name, wants_longer = "shorter", False
 
 
 class _Ranked(DerivedKind):
@@ -70,7 +83,7 @@ class _Ranked(DerivedKind):
     def steps(self, heard: Heard, slots: Slots, rng: random.Random) -> list[Reckoning]:
         ranked = sorted(heard, key=length, reverse=True)
         lines = [_lasts(event) for event in shuffled(list(heard), rng)]
-        order = ", ".join(f"{length(event):.1f}" for event in ranked)
+        order = ", ".join(f"{event.label} {length(event):.1f}" for event in ranked)
         return [*lines, Reckoning(f"longest first: {order}: {ranked[self.place].label}")]
 
 
@@ -92,11 +105,16 @@ class SecondLongest(_Ranked):
     name, place, trained = "second_longest", 1, False
 
 
-class MoreOften(DerivedKind):
-    """Which of two is heard more often."""
+class SecondShortest(_Ranked):
+    """The second shortest sound."""
 
-    name = "more_often"
-    trained = False
+    name, place = "second_shortest", -2
+
+
+class _Counted(DerivedKind):
+    """Which of two is heard more often, or less often."""
+
+    wants_more: bool
 
     def slots(self, heard: Heard) -> Iterator[Slots]:
         for a, b in permutations(list(dict.fromkeys(event.label for event in heard)), 2):
@@ -107,10 +125,23 @@ class MoreOften(DerivedKind):
         a, b = len(all_of(heard, slots["a"])), len(all_of(heard, slots["b"]))
         if a == b:
             return None
-        return str(slots["a"] if a > b else slots["b"])
+        return str(slots["a"] if (a > b) == self.wants_more else slots["b"])
 
     def steps(self, heard: Heard, slots: Slots, rng: random.Random) -> list[Reckoning]:
         counts = [(label, len(all_of(heard, label))) for label in (slots["a"], slots["b"])]
         told = ", ".join(f"{label} {count}" for label, count in shuffled(counts, rng))
-        more = max(counts, key=lambda item: item[1])[0]
-        return [Reckoning(told), Reckoning(f"more often: {more}")]
+        wanted, words = (max, "more often") if self.wants_more else (min, "less often")
+        found = wanted(counts, key=lambda item: item[1])[0]
+        return [Reckoning(told), Reckoning(f"{words}: {found}")]
+
+
+class MoreOften(_Counted):
+    """Which of two is heard more often."""
+
+    name, wants_more, trained = "more_often", True, False
+
+
+class LessOften(_Counted):
+    """Which of two is heard less often."""
+
+    name, wants_more = "less_often", False

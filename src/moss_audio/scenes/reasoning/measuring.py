@@ -1,4 +1,4 @@
-"""Kinds whose answer is a number: pauses, differences, totals, counts; and whether a sound fits."""
+"""Kinds whose answer is a number: pauses, differences, totals, counts; and what fits a pause."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import random
 from collections.abc import Iterator
 from itertools import pairwise, permutations
 
+from moss_audio.result import Event
 from moss_audio.scenes.reasoning.kind import DerivedKind, Reckoning, Slots
 from moss_audio.scenes.reasoning.timeline import (
     LENGTH_MARGIN_S,
@@ -67,28 +68,69 @@ def _between(heard: Heard, a: str, b: str) -> QuietGap | None:
     return QuietGap(first, second) if second.start >= first.end else None
 
 
-class OnsetDifference(DerivedKind):
-    """How long after the start of one sound another starts."""
+class _EdgeDifference(DerivedKind):
+    """How long after an edge of one sound the same edge of another comes."""
 
-    name = "onset_difference"
+    edge: str  # start, end
 
     def slots(self, heard: Heard) -> Iterator[Slots]:
         for a, b in permutations(single(heard), 2):
-            if b.start - a.start >= ONSET_MARGIN_S:
+            if self._at(b) - self._at(a) >= ONSET_MARGIN_S:
                 yield {"a": a.label, "b": b.label}
 
     def solve(self, heard: Heard, slots: Slots) -> float | None:
         a, b = only(heard, slots["a"]), only(heard, slots["b"])
-        if a is None or b is None or b.start < a.start:
+        if a is None or b is None or self._at(b) < self._at(a):
             return None
-        return tenths(b.start - a.start)
+        return tenths(self._at(b) - self._at(a))
 
     def steps(self, heard: Heard, slots: Slots, rng: random.Random) -> list[Reckoning]:
         a, b = only(heard, slots["a"]), only(heard, slots["b"])
         if a is None or b is None:
             return []
-        words = f"{a.label} starts {a.start:.1f}, {b.label} starts {b.start:.1f}: "
-        return [Reckoning(words, b.start, "-", a.start)]
+        first, then = self._at(a), self._at(b)
+        words = f"{a.label} {self.edge}s {first:.1f}, {b.label} {self.edge}s {then:.1f}: "
+        return [Reckoning(words, then, "-", first)]
+
+    def _at(self, event: Event) -> float:
+        return event.end if self.edge == "end" else event.start
+
+
+class OnsetDifference(_EdgeDifference):
+    """How long after the start of one sound another starts."""
+
+    name, edge = "onset_difference", "start"
+
+
+class EndDifference(_EdgeDifference):
+    """How long after the end of one sound another ends."""
+
+    name, edge, trained = "end_difference", "end", False
+
+
+class LengthDifference(DerivedKind):
+    """By how much one sound is longer than another."""
+
+    name = "length_difference"
+    trained = False
+
+    def slots(self, heard: Heard) -> Iterator[Slots]:
+        for a, b in permutations(single(heard), 2):
+            if length(a) > length(b) and apart(length(a), length(b), LENGTH_MARGIN_S):
+                yield {"a": a.label, "b": b.label}
+
+    def solve(self, heard: Heard, slots: Slots) -> float | None:
+        a, b = only(heard, slots["a"]), only(heard, slots["b"])
+        if a is None or b is None or length(a) < length(b):
+            return None
+        return tenths(length(a) - length(b))
+
+    def steps(self, heard: Heard, slots: Slots, rng: random.Random) -> list[Reckoning]:
+        a, b = only(heard, slots["a"]), only(heard, slots["b"])
+        if a is None or b is None:
+            return []
+        lines = [Reckoning(f"{one.label}: ", one.end, "-", one.start) for one in (a, b)]
+        return [*lines, Reckoning("", length(a), "-", length(b))]
 
 
 class TotalTime(DerivedKind):
@@ -129,23 +171,74 @@ class Silence(DerivedKind):
         return [*map(_pause, found), *_added([pause.seconds for pause in found])]
 
 
-class LongestPause(DerivedKind):
-    """How long the longest pause is."""
+class _ExtremePause(DerivedKind):
+    """How long the longest or the shortest pause is."""
 
-    name = "longest_pause"
-    trained = False
+    longest: bool
 
     def slots(self, heard: Heard) -> Iterator[Slots]:
-        if len(pauses(heard)) > 1:
+        if len(pauses(heard)) > 1 and (self.longest or _certain(heard)):
             yield {}
 
     def solve(self, heard: Heard, slots: Slots) -> float | None:
-        return max((pause.seconds for pause in pauses(heard)), default=None)
+        return self._extreme([pause.seconds for pause in pauses(heard)])
 
     def steps(self, heard: Heard, slots: Slots, rng: random.Random) -> list[Reckoning]:
         found = pauses(heard)
-        longest = max(pause.seconds for pause in found)
-        return [*map(_pause, found), Reckoning(f"the longest: {longest:.1f}")]
+        name = "longest" if self.longest else "shortest"
+        extreme = self._extreme([pause.seconds for pause in found])
+        return [*map(_pause, found), Reckoning(f"the {name}: {extreme:.1f}")]
+
+    def _extreme(self, seconds: list[float]) -> float | None:
+        return (max if self.longest else min)(seconds, default=None)
+
+
+def _certain(heard: Heard) -> bool:
+    """Whether a small error in the times makes no pause and takes none away."""
+    until = heard[0].end
+    for event in heard[1:]:
+        if not apart(event.start, until, ONSET_MARGIN_S):
+            return False
+        until = max(until, event.end)
+    return True
+
+
+class LongestPause(_ExtremePause):
+    """How long the longest pause is."""
+
+    name, longest, trained = "longest_pause", True, False
+
+
+class ShortestPause(_ExtremePause):
+    """How long the shortest pause is."""
+
+    name, longest = "shortest_pause", False
+
+
+class PauseLonger(DerivedKind):
+    """Whether the pause after a sound is longer than the sound."""
+
+    name = "pause_longer"
+    weight = 0.4
+
+    def slots(self, heard: Heard) -> Iterator[Slots]:
+        for pause in pauses(heard):
+            a = pause.before
+            clear = pause.clear(heard) and apart(length(a), pause.seconds, LENGTH_MARGIN_S)
+            if clear and only(heard, a.label):
+                yield {"a": a.label}
+
+    def solve(self, heard: Heard, slots: Slots) -> bool | None:
+        pause = _after(heard, slots["a"])
+        return None if pause is None else pause.seconds > length(pause.before)
+
+    def steps(self, heard: Heard, slots: Slots, rng: random.Random) -> list[Reckoning]:
+        pause = _after(heard, slots["a"])
+        if pause is None:
+            return []
+        a = pause.before
+        lasts = Reckoning(f"{a.label}: ", a.end, "-", a.start)
+        return [_pause(pause), lasts, Reckoning("yes" if self.solve(heard, slots) else "no")]
 
 
 class Fits(DerivedKind):

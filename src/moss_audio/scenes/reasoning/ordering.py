@@ -24,7 +24,7 @@ from moss_audio.scenes.reasoning.timeline import (
 from moss_audio.tasks.reason import PLACES
 
 _ORDINALS = ("first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth")
-_LATER_S = 2.0  # of `AfterEnd`
+_AFTER_END_S, _AFTER_START_S = 2.0, 3.0
 
 
 def _counted(heard: Heard) -> str:
@@ -77,6 +77,39 @@ class SoundBetween(DerivedKind):
     def steps(self, heard: Heard, slots: Slots, rng: random.Random) -> list[Reckoning]:
         words = f"between {slots['a']} and {slots['b']}: {self.solve(heard, slots)}"
         return [Reckoning(_counted(heard)), Reckoning(words)]
+
+
+class _Beside(DerivedKind):
+    """The sound that begins next after another, or last before it."""
+
+    offset: int  # in the order of starts
+
+    def slots(self, heard: Heard) -> Iterator[Slots]:
+        for at, event in enumerate(heard):
+            if ordered(heard) and only(heard, event.label) and 0 <= at + self.offset < len(heard):
+                yield {"a": event.label}
+
+    def solve(self, heard: Heard, slots: Slots) -> str | None:
+        event = only(heard, slots["a"])
+        at = -1 if event is None else list(heard).index(event) + self.offset
+        return heard[at].label if event is not None and 0 <= at < len(heard) else None
+
+    def steps(self, heard: Heard, slots: Slots, rng: random.Random) -> list[Reckoning]:
+        side = "after" if self.offset > 0 else "before"
+        words = f"{side} {slots['a']}: {self.solve(heard, slots)}"
+        return [Reckoning(_counted(heard)), Reckoning(words)]
+
+
+class NextAfter(_Beside):
+    """The sound that begins next after another."""
+
+    name, offset = "next_after", 1
+
+
+class LastBefore(_Beside):
+    """The sound that begins last before another."""
+
+    name, offset, trained = "last_before", -1, False
 
 
 class OrderOfThree(DerivedKind):
@@ -155,6 +188,27 @@ class SecondBefore(DerivedKind):
         return [Reckoning(starts), Reckoning("yes" if self.solve(heard, slots) else "no")]
 
 
+class StartsBefore(DerivedKind):
+    """Whether a sound begins before another."""
+
+    name = "starts_before"
+    weight = 0.4
+
+    def slots(self, heard: Heard) -> Iterator[Slots]:
+        for a, b in permutations(single(heard), 2):
+            if apart(a.start, b.start, ONSET_MARGIN_S):
+                yield {"a": a.label, "b": b.label}
+
+    def solve(self, heard: Heard, slots: Slots) -> bool | None:
+        a, b = only(heard, slots["a"]), only(heard, slots["b"])
+        return None if a is None or b is None else a.start < b.start
+
+    def steps(self, heard: Heard, slots: Slots, rng: random.Random) -> list[Reckoning]:
+        found = [(name, only(heard, name)) for name in (slots["a"], slots["b"])]
+        starts = ", ".join(f"{name} {event.start if event else 0:.1f}" for name, event in found)
+        return [Reckoning(starts), Reckoning("yes" if self.solve(heard, slots) else "no")]
+
+
 class AroundSpeech(DerivedKind):
     """Whether a sound begins before, during or after the speech."""
 
@@ -184,35 +238,81 @@ class AroundSpeech(DerivedKind):
         return [Reckoning(words), Reckoning(f"{self.solve(heard, slots)} the speech")]
 
 
-class AfterEnd(DerivedKind):
-    """What is heard two seconds after a sound has ended."""
+class SoundingAt(DerivedKind):
+    """What is heard at a time."""
 
-    name = "after_end"
+    name = "sounding_at"
+
+    def slots(self, heard: Heard) -> Iterator[Slots]:
+        for event in heard:
+            at = tenths((event.start + event.end) / 2)
+            if _clear_at(heard, at):
+                yield {"at": f"{at:.1f}"}
+
+    def solve(self, heard: Heard, slots: Slots) -> str | None:
+        return _sounding(heard, float(slots["at"]))
+
+    def steps(self, heard: Heard, slots: Slots, rng: random.Random) -> list[Reckoning]:
+        at = float(slots["at"])
+        (event,) = [one for one in heard if one.start <= at <= one.end]
+        words = f"{event.start:.1f} to {event.end:.1f}, at {at:.1f}: {event.label}"
+        return [Reckoning(words, again=f"{event.label} at {at:.1f}")]
+
+
+def _sounding(heard: Heard, at: float) -> str | None:
+    """The one sound at a time; None where there is none or are several."""
+    found = [one.label for one in heard if one.start <= at <= one.end]
+    return found[0] if len(found) == 1 else None
+
+
+def _clear_at(heard: Heard, at: float) -> bool:
+    """Whether it is certain which one sound is heard at a time."""
+    edges = [t for one in heard for t in (one.start, one.end)]
+    return _sounding(heard, at) is not None and all(apart(at, t, ONSET_MARGIN_S) for t in edges)
+
+
+class _LaterThan(DerivedKind):
+    """What is heard some seconds after a sound has ended, or has started."""
+
+    later_s: float
+    edge: str  # of the sound: starts, ends
     trained = False
+
+    def _at(self, event: Event) -> tuple[float, float]:
+        """The edge, and the time that is asked about."""
+        edge = event.end if self.edge == "ends" else event.start
+        return edge, tenths(edge + self.later_s)
 
     def slots(self, heard: Heard) -> Iterator[Slots]:
         for event in single(heard):
-            at = event.end + _LATER_S
-            edges = [t for one in heard for t in (one.start, one.end)]
-            slots = {"a": event.label}
-            if all(apart(at, t, ONSET_MARGIN_S) for t in edges) and self.solve(heard, slots):
-                yield slots
+            if _clear_at(heard, self._at(event)[1]):
+                yield {"a": event.label}
 
     def solve(self, heard: Heard, slots: Slots) -> str | None:
         event = only(heard, slots["a"])
-        if event is None:
-            return None
-        at = event.end + _LATER_S
-        sounding = [one.label for one in heard if one.start <= at <= one.end]
-        return sounding[0] if len(sounding) == 1 else None
+        return None if event is None else _sounding(heard, self._at(event)[1])
 
     def steps(self, heard: Heard, slots: Slots, rng: random.Random) -> list[Reckoning]:
         event = only(heard, slots["a"])
-        end = event.end if event else 0.0
+        if event is None:
+            return []
+        edge, at = self._at(event)
         return [
-            Reckoning(f"{slots['a']} ends {end:.1f}: ", end, "+", _LATER_S),
-            Reckoning(f"at {tenths(end + _LATER_S):.1f}: {self.solve(heard, slots)}"),
+            Reckoning(f"{slots['a']} {self.edge} {edge:.1f}: ", edge, "+", self.later_s),
+            Reckoning(f"at {at:.1f}: {_sounding(heard, at)}"),
         ]
+
+
+class AfterEnd(_LaterThan):
+    """What is heard two seconds after a sound has ended."""
+
+    name, later_s, edge = "after_end", _AFTER_END_S, "ends"
+
+
+class AfterStart(_LaterThan):
+    """What is heard three seconds after a sound has started."""
+
+    name, later_s, edge = "after_start", _AFTER_START_S, "starts"
 
 
 class SoundsBefore(DerivedKind):
@@ -234,5 +334,6 @@ class SoundsBefore(DerivedKind):
     def steps(self, heard: Heard, slots: Slots, rng: random.Random) -> list[Reckoning]:
         inside = [event for event in heard if event.start < float(slots["at"])]
         again = ", ".join(f"{event.start:.1f}" for event in inside)
-        before = f"starts before {slots['at']}: {_counted(inside)}"
+        counted = ", ".join(f"{i} at {event.start:.1f}" for i, event in enumerate(inside, 1))
+        before = f"starts before {slots['at']}: {counted}"
         return [Reckoning(before, again=again), Reckoning(f"{len(inside)} sounds")]
