@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import islice, pairwise
 from pathlib import Path
 from statistics import median
 
@@ -23,22 +24,30 @@ from moss_audio.metrics.counts import MatchCounts
 from moss_audio.metrics.events import event_based, normalize_label
 from moss_audio.result import Event, Timeline
 from moss_audio.scenes.answers import timeline
+from moss_audio.scenes.joining import join
 from moss_audio.scenes.reader import Scene, load_scenes
 from moss_audio.units import SAMPLE_RATE
 
 SPLIT, KIND, NEAR_S = "test-unseen", "events", 2.0
 EDGES_S = (0.0, 15.0, 30.0, 60.0, 120.0)
+LENGTHS_S = EDGES_S[1:]
 
 
 @dataclass
 class Stretch:
-    """What was found in one part of all clips of a length."""
+    """What was found in one part of all clips of a length, from `first_s` to `last_s`."""
 
+    first_s: float
+    last_s: float
     counts: MatchCounts = field(default_factory=MatchCounts)
     onsets_s: list[float] = field(default_factory=list)
 
     def add(self, truth: Sequence[Event], heard: Sequence[Event], seconds: float) -> None:
-        """One clip's sounds that begin here."""
+        """The sounds of one clip of `seconds` that begin here."""
+        truth, heard = (
+            [event for event in told if self.first_s <= event.start < self.last_s]
+            for told in (truth, heard)
+        )
         self.counts += event_based(Timeline(tuple(truth), seconds), Timeline(tuple(heard), seconds))
         for event in truth:
             label = normalize_label(event.label)
@@ -46,33 +55,52 @@ class Stretch:
             if off and min(off) <= NEAR_S:
                 self.onsets_s.append(min(off))
 
+    @property
+    def f1(self) -> float:
+        """Event-based, at 200 ms; 0 where nothing was told."""
+        return self.counts.f1 or 0.0
+
     def line(self) -> str:
         """Its figures."""
         count = self.counts
         onset = f"{1000 * median(self.onsets_s):.0f} ms" if self.onsets_s else "none"
         return (
-            f"F1 {count.f1 or 0.0:.2f}; onset off by {onset} (median of {len(self.onsets_s)}); "
-            f"{count.references} sounds, {count.predictions} told"
+            f"{self.first_s:g} to {self.last_s:g} s: F1 {self.f1:.2f}; onset off by {onset} "
+            f"(median of {len(self.onsets_s)}); {count.references} sounds, {count.predictions} told"
         )
 
 
-def joined(scenes: Sequence[Scene], seconds: float) -> Iterator[tuple[np.ndarray, list[Event]]]:
-    """Samples `[n]` of `seconds` at 16 kHz, and all that is heard in them, of whole scenes."""
-    parts: list[np.ndarray] = []
-    events: list[Event] = []
+def long_clips(
+    scenes: Sequence[Scene], seconds: float
+) -> Iterator[tuple[np.ndarray, tuple[Event, ...]]]:
+    """Samples `[n]` of `seconds` at 16 kHz, and all that is heard in them, of whole scenes; silence
+    fills what is left."""
     room = round(seconds * SAMPLE_RATE)
+    parts: list[Scene] = []
     for scene in scenes:
-        samples = scene.load().samples
-        at = sum(map(len, parts))
-        if at + len(samples) > room:
-            if parts:
-                yield np.pad(np.concatenate(parts), (0, room - at)), events
-            parts, events, at = [], [], 0
-        if len(samples) > room:
-            continue
-        start = at / SAMPLE_RATE
-        events += [Event(label, a + start, b + start) for label, a, b in timeline(scene)]
-        parts.append(samples)
+        if parts and sum(one.num_samples for one in parts) + scene.num_samples > room:
+            audio, whole = join(parts)
+            samples = np.pad(audio.samples, (0, room - len(audio.samples)))
+            yield samples, tuple(Event(*event) for event in timeline(whole))
+            parts = []
+        if scene.num_samples <= room:
+            parts.append(scene)
+
+
+def measured(model: str, data: Path, seconds: float, most: int) -> list[Stretch]:
+    """The stretches of at most `most` clips of a length, each heard in one prompt."""
+    scenes = [scene for scene in load_scenes(data, SPLIT) if scene.kind == KIND]
+    listener = moss_audio.load(model, window_s=seconds)
+    edges = [*(edge for edge in EDGES_S if edge < seconds), seconds]
+    stretches = [Stretch(first, last) for first, last in pairwise(edges)]
+    clips = list(islice(long_clips(scenes, seconds), most))
+    answers = listener.events([(samples, SAMPLE_RATE) for samples, _ in clips])
+    for (_, truth), heard in zip(clips, answers, strict=True):
+        for stretch in stretches:
+            stretch.add(truth, heard.events, seconds)
+    warned = sum(bool(answer.warnings) for answer in answers)
+    print(f"{seconds:g} s, {len(clips)} clips, {warned} warned", flush=True)
+    return stretches
 
 
 def main() -> None:
@@ -80,26 +108,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--data", type=Path, required=True, help="folder of scenes")
     parser.add_argument("--model", default="nano")
-    parser.add_argument("--seconds", type=float, nargs="+", default=list(EDGES_S[1:]))
+    parser.add_argument("--seconds", type=float, nargs="+", default=list(LENGTHS_S))
     parser.add_argument("--most", type=int, default=12, help="clips of a length (default: 12)")
     args = parser.parse_args()
-    scenes = [scene for scene in load_scenes(args.data, SPLIT) if scene.kind == KIND]
     for seconds in args.seconds:
-        model = moss_audio.load(args.model, window_s=seconds)
-        edges = [edge for edge in EDGES_S if edge < seconds]
-        stretches = [Stretch() for _ in edges]
-        clips = [clip for clip, _ in zip(joined(scenes, seconds), range(args.most), strict=False)]
-        answers = model.events([(samples, SAMPLE_RATE) for samples, _ in clips])
-        for (_, truth), heard in zip(clips, answers, strict=True):
-            for first, last, found in zip(edges, [*edges[1:], seconds], stretches, strict=True):
-                inside = [
-                    [event for event in told if first <= event.start < last]
-                    for told in (truth, heard.events)
-                ]
-                found.add(inside[0], inside[1], seconds)
-        print(f"{seconds:g} s, {len(clips)} clips, {sum(bool(a.warnings) for a in answers)} warned")
-        for first, last, found in zip(edges, [*edges[1:], seconds], stretches, strict=True):
-            print(f"  {first:g} to {last:g} s: {found.line()}", flush=True)
+        for stretch in measured(args.model, args.data, seconds, args.most):
+            print(f"  {stretch.line()}", flush=True)
 
 
 if __name__ == "__main__":

@@ -41,6 +41,7 @@ class SourceConfig:
     # plain documents are learnt in pieces of at most this length
     document_chars: AtLeastOne = 4000
     examples: AtLeastOne | None = None  # how many thoughts there are; None: 10,000
+    join_s: tuple[float, float] | None = None  # scenes are joined to clips of so many seconds
 
     def __post_init__(self) -> None:
         settings.check(self, _source_problems(self))
@@ -120,6 +121,10 @@ def _source_problems(source: SourceConfig) -> list[str]:
         wrong.append(f"'columns' means nothing for kind {source.kind!r}")
     if source.examples is not None and source.kind != "thoughts":
         wrong.append(f"'examples' means nothing for kind {source.kind!r}: its list says how many")
+    if source.join_s is not None and source.kind != "scenes":
+        wrong.append(f"'join_s' means nothing for kind {source.kind!r}: only scenes are joined")
+    elif source.join_s is not None and not 0 < source.join_s[0] <= source.join_s[1] < math.inf:
+        wrong.append(f"'join_s' {list(source.join_s)} must rise, from above 0")
     return wrong + _task_problems(source)
 
 
