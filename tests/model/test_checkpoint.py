@@ -22,6 +22,7 @@ from moss_audio.model.presets import preset
 from moss_audio.model.processing import MossAudioProcessor
 from moss_audio.prompt import chat_template
 from moss_audio.train.setup import source_folder
+from tests.embedded import NEEDS_THINKER
 
 VARIANTS: dict[str, dict[str, Any]] = {
     "qwen3": {},
@@ -317,6 +318,15 @@ def test_a_fingerprint_is_of_the_revision_that_was_loaded(hub: Path) -> None:
     assert main.fingerprint == Checkpoint.open(main.folder).fingerprint
     assert Checkpoint.open(main.folder).revision is None
     assert Checkpoint.open(main) is main
+
+
+@NEEDS_THINKER
+def test_a_fingerprint_is_also_of_what_thinks_in_its_place(tmp_path: Path) -> None:
+    nano = Checkpoint.open("nano")
+    assert nano.thinker == "nano-thinking"
+    alone = Checkpoint.open(shutil.copytree(nano.folder, tmp_path / "nano"))
+    assert alone.thinker is None
+    assert alone.fingerprint != nano.fingerprint
 
 
 def test_a_checkpoint_that_was_replaced_has_no_fingerprint(folder: Path) -> None:

@@ -153,8 +153,10 @@ def _suited(planned: Plan, model: str) -> Plan:
     """What can be asked of this checkpoint; what cannot be measured is told."""
     from moss_audio.api import open_checkpoint
 
-    if planned.tells_thinking and not open_checkpoint(model).can_think:
-        planned = planned.without_thinking()
+    if planned.tells_thinking:
+        checkpoint = open_checkpoint(model)
+        if not checkpoint.can_think and checkpoint.thinker is None:
+            planned = planned.without_thinking()
     for absent, reason in planned.absent:
         complain(f"{absent} is not measured: {reason}", kind="note")
     return planned

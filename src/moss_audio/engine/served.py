@@ -83,6 +83,11 @@ class ServedCheckpoint:
         return True
 
     @property
+    def thinker(self) -> None:
+        """Nobody thinks in its place."""
+        return None
+
+    @property
     def fingerprint(self) -> str:
         """A hash of the address and of what the server calls the model: 64 hexadecimal digits. Its
         files are not seen: other weights under the same names stay unnoticed."""

@@ -240,7 +240,8 @@ class Checkpoint:
 
     @cached_property
     def fingerprint(self) -> str:
-        """A hash of the names and contents of all its files: 64 hexadecimal digits.
+        """A hash of the names and contents of all its files, and of those of its `thinker`: 64
+        hexadecimal digits.
 
         Raises:
             CheckpointError: if a file has changed since the checkpoint was opened: the hash would
@@ -249,6 +250,8 @@ class Checkpoint:
         based = self.parts is not None and self.parts.base is not None
         folders = part_files(self.folder).folders if based else (self.folder,)
         hashes = [folder_hash(folder) for folder in folders]
+        if self.thinker is not None:
+            hashes.append(folder_hash(embedded_folder(self.thinker)))
         digest = hashes[0] if len(hashes) == 1 else sha256("".join(hashes).encode()).hexdigest()
         if _states(folders) != self._state:
             raise CheckpointError(
@@ -380,9 +383,10 @@ def find_local(source: str | Path) -> Path | None:
     if source in (EMBEDDED, THINKING):
         folder = embedded_folder(str(source))
         if not is_embedded(folder):
+            own = {EMBEDDED: "moss-audio build-nano", THINKING: "moss-audio train cold_start"}
             raise CheckpointError(
-                f"the embedded checkpoint is not in {folder}: reinstall moss-audio, or build one "
-                "(moss-audio build-nano) and give its folder"
+                f"the embedded checkpoint is not in {folder}: reinstall moss-audio, or make one of "
+                f"your own ({own[str(source)]}) and give its folder"
             )
         return folder
     text, folder = str(source), Path(source).expanduser()
