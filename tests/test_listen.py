@@ -226,6 +226,15 @@ def test_one_prompt_refuses_what_does_not_fit() -> None:
         ask(engine, tone(5.0), tone(0.005))
 
 
+def test_one_prompt_tells_where_it_is_longer_than_what_was_trained_on() -> None:
+    engine = CountingEngine()
+    assert ask(engine, tone(4.0)).warnings == ()
+    (told,) = ask(engine, tone(2.0), tone(3.0)).warnings
+    assert told.startswith("5 s in one prompt: the model was trained on clips of up to 4 s and may")
+    engine.window_s = None  # nobody says
+    assert ask(engine, tone(5.0)).warnings == ()
+
+
 def test_a_task_that_walks_in_windows_takes_one_clip() -> None:
     (heard,) = listen(CountingEngine(), [Query((), (get_task("caption"),))])
     assert "give one clip, not 0" in str(heard.error)

@@ -418,6 +418,13 @@ def _prompts(
             heard = next(recordings)
             ask.warnings = [*ask.warnings, *heard.warnings]
             clips.append(heard.samples)
+    total_s = sum(map(clip_seconds, clips))
+    if engine.window_s is not None and total_s > engine.window_s:
+        ask.warnings = [
+            *ask.warnings,
+            f"{total_s:.0f} s in one prompt: the model was trained on clips of up to "
+            f"{engine.window_s:g} s and may miss what comes later; ask about parts (start, end)",
+        ]
     yield clips, 0.0, True, None
 
 
