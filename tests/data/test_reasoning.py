@@ -75,7 +75,7 @@ def test_thoughts_stay_true_when_the_speed_changes(scenes_folder: Path) -> None:
             assert event.end == pytest.approx(end * seconds / 10, abs=0.051)
         assert answer["content"] == told(example.problem.fact)
         assert example.problem.solve(heard) == example.problem.fact
-        true = "".join(answer["thinking"].split(s)[-1] for s in answer.get("slips", [""]) if s)
+        true = "".join(answer["thinking"].split(s)[-1] for s in answer.get("unlearnt", [""]) if s)
         for left, sign, right, result in SUM.findall(true or answer["thinking"]):
             total = float(left) + float(right) * (1 if sign == "+" else -1)
             if f"{total:.1f}" != result:  # only in the line that is mended, "no, ..."
@@ -123,35 +123,73 @@ def test_training_begins_with_the_ids_of_inference(
     assert trained.input_ids[: len(opened)] == opened
     given = len(asked.input_ids)
     assert not any(trained.loss_mask[:given])
-    assert all(trained.loss_mask[given:-1]) or example.messages[-1].get("slips")
+    assert all(trained.loss_mask[given:-1]) or example.messages[-1].get("unlearnt")
     count = trained.input_ids.count(think.start)
     assert count == (0 if thinking is None else 1)
+
+
+def _sum_of(line: str) -> tuple[str, ...]:
+    found = SUM.fullmatch(line)
+    assert found is not None
+    return found.groups()
+
+
+def test_what_is_given_is_read_and_not_learnt(scenes_folder: Path) -> None:
+    tokenizer, spec = tiny_tokenizer(), tiny_prompt_spec()
+    collator = Collator(tokenizer, spec, 16)
+    source = _source(scenes_folder, "thoughts", examples=100)
+    given = 0
+    for at in range(100):
+        example = _drawn(source, 0, at=at)
+        unlearnt = example.messages[-1].get("unlearnt", ())
+        rendered = collator.render(example)
+        learnt = [i for i, on in zip(rendered.input_ids, rendered.loss_mask, strict=True) if on]
+        text = tokenizer.decode(learnt)
+        given += bool(unlearnt)
+        for passage in unlearnt:
+            assert f"\n{passage}" not in text
+        if unlearnt and example.problem is None:
+            assert re.findall(r"= ?([0-9.]+)", text) == []
+    assert given > 50
 
 
 def test_text_alone_asks_and_reckons_and_is_drawn_alike(scenes_folder: Path) -> None:
     source, again = (_source(scenes_folder, "thoughts", examples=300) for _ in range(2))
     assert len(source) == 300
     seen, tasks = set(), {"reason_text": 0, "arithmetic": 0}
+    begun = told_by_thought = 0
     for at in range(300):
         example = _drawn(source, 0, at=at)
         assert example.messages == _drawn(again, 0, at=at).messages
         assert example.clips == ()
         tasks[example.task] += 1
         asked, answer = (message["content"] for message in example.messages)
-        seen.add((asked, answer))
-        if example.problem is None:
+        seen.add((asked, answer, example.messages[-1].get("thinking")))
+        unlearnt = example.messages[-1].get("unlearnt", ())
+        if example.problem is None and unlearnt:
+            begun += 1
+            lines = example.messages[-1]["thinking"].splitlines()
+            assert [f"{line.rpartition(' = ')[0]} =" for line in lines] == unlearnt
+            for left, sign, right, result in map(_sum_of, lines):
+                total = float(left) + float(right) * (1 if sign == "+" else -1)
+                assert f"{total:.1f}" == result
+            assert answer == lines[-1].split()[-1]
+        elif example.problem is None:
             assert len(answer.splitlines()) == len(asked.splitlines())
             for left, sign, right, result in SUM.findall(answer):
                 total = float(left) + float(right) * (1 if sign == "+" else -1)
                 assert f"{total:.1f}" == result
                 assert {left, right} <= set(re.findall(r"[0-9]+\.[0-9]", asked))
         else:
-            given = thought_timeline(asked, 99.0)
+            heard = example.problem.question == asked
+            told_by_thought += heard
+            given = thought_timeline("".join(unlearnt) if heard else asked, 99.0)
             assert told(example.problem.fact) == answer
             assert example.problem.solve(given.events) == example.problem.fact
             listed = thought_timeline(example.messages[-1]["thinking"], 99.0)
             assert listed.events == given.events
     assert min(tasks.values()) > 100
+    assert 60 < min(begun, told_by_thought) < max(begun, told_by_thought) < 150
     assert len(seen) > 290
 
 

@@ -50,14 +50,11 @@ def test_strings_and_parts() -> None:
         ([{"role": "user", "content": "x", "thinking": "y"}], "only assistant messages"),
         ([USER, {"role": "assistant", "content": "x", "thinking": 1}], "'thinking' of message 1"),
         ([{"role": "system", "content": [{"type": "audio"}]}, USER], "only user messages may hold"),
-        (
-            [USER, {"role": "assistant", "content": "x", "slips": ["a\n"]}],
-            "is no line of its 'think",
-        ),
-        ([USER, {**WRONG, "slips": ["2 = 3\n"]}], "'2 = 3.n' in 'slips' of message 1 is no line"),
-        ([USER, {**WRONG, "slips": ["1 + 1 = 3"]}], "is no line"),
-        ([USER, {**WRONG, "slips": ["no: 2\n", "1 + 1 = 3\n"]}], "in order"),
-        ([USER, {**WRONG, "slips": "1 + 1 = 3\n"}], "must be a list of strings, not str"),
+        ([USER, {**WRONG, "thinking": "", "unlearnt": ["a\n"]}], "is no line of its 'think"),
+        ([USER, {**WRONG, "unlearnt": ["2 = 3\n"]}], "'2 = 3.n' in 'unlearnt' of message 1 is n"),
+        ([USER, {**WRONG, "unlearnt": ["1 + 1 = 3"]}], "is no line"),
+        ([USER, {**WRONG, "unlearnt": ["no: 2\n", "1 + 1 = 3\n"]}], "in order"),
+        ([USER, {**WRONG, "unlearnt": "1 + 1 = 3\n"}], "must be a list of strings, not str"),
     ],
 )
 def test_each_mistake_is_one_clear_line(messages: Any, says: str) -> None:

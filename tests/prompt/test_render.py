@@ -147,25 +147,28 @@ def test_an_empty_think_block_is_prompt_in_training_too(tokenizer: Any, spec: Pr
     assert full.loss_mask == [False] * n + [True] * (len(full.input_ids) - n - 1) + [False]
 
 
+@pytest.mark.parametrize("passage", ["6.8 - 4.9 = 2.9\n", "6.8 - 4.9 ="])
 @pytest.mark.parametrize("think_tokens", [True, False])
-def test_a_slip_has_its_usual_ids_and_is_not_learnt(spec: PromptSpec, think_tokens: bool) -> None:
+def test_what_is_unlearnt_has_its_usual_ids(
+    spec: PromptSpec, think_tokens: bool, passage: str
+) -> None:
     tokenizer = tiny_tokenizer(think_tokens=think_tokens)
     lines = ["0.4 - 4.9: the bell\n", "6.8 - 4.9 = 2.9\n", "no, 4.9 + 2.9 = 7.8, not 6.8\n"]
     question = {"role": "user", "content": "How long?"}
     answer = {"role": "assistant", "thinking": "".join(lines), "content": "1.9"}
 
-    def rendered(**slips: Any) -> Any:
-        messages = [question, {**answer, **slips}]
+    def rendered(**unlearnt: Any) -> Any:
+        messages = [question, {**answer, **unlearnt}]
         return render(messages, [], tokenizer, spec, add_generation_prompt=False)
 
-    plain, mended = rendered(), rendered(slips=[lines[1]])
+    plain, mended = rendered(), rendered(unlearnt=[passage])
     assert mended.input_ids == plain.input_ids
     unlearnt = [
         one
         for one, before, now in zip(plain.input_ids, plain.loss_mask, mended.loss_mask, strict=True)
         if before != now
     ]
-    assert tokenizer.decode(unlearnt) == lines[1]
+    assert tokenizer.decode(unlearnt) == passage
 
 
 def test_a_newline_joins_a_clip_and_its_question_only(tokenizer: Any, spec: PromptSpec) -> None:

@@ -2,8 +2,9 @@
 
 A message is ``{"role": "system" | "user" | "assistant", "content": str | [part, ...]}`` with
 parts ``{"type": "text", "text": str}`` and, in user messages, ``{"type": "audio", ...}``. An
-assistant message may carry ``"thinking": str`` and, with it, ``"slips": [str, ...]``: lines of the
-thinking that are wrong until later ones mend them, which training reads without learning them.
+assistant message may carry ``"thinking": str`` and, with it, ``"unlearnt": [str, ...]``: lines of
+the thinking, or their beginnings, which training reads without learning them: what is wrong until a
+later line mends it, or what is given.
 Everything else is one clear `PromptError`.
 """
 
@@ -17,7 +18,7 @@ from moss_audio.errors import PromptError
 
 Role = Literal["system", "user", "assistant"]
 ROLES: tuple[Role, ...] = ("system", "user", "assistant")
-_KEYS = ("role", "content", "thinking", "slips")
+_KEYS = ("role", "content", "thinking", "unlearnt")
 
 
 @dataclass(frozen=True)
@@ -37,12 +38,12 @@ class AudioPart:
 @dataclass(frozen=True)
 class Turn:
     """One checked message. `thinking` is None (no think block), "" (empty block) or a text;
-    `slips` are passages of it, in order."""
+    `unlearnt` are passages of it, in order."""
 
     role: Role
     parts: tuple[TextPart | AudioPart, ...]
     thinking: str | None = None
-    slips: tuple[str, ...] = ()
+    unlearnt: tuple[str, ...] = ()
 
     @property
     def text(self) -> str:
@@ -144,26 +145,27 @@ def _turn(index: int, message: Any) -> Turn:
         check_text(thinking, f"'thinking' of {where}")
     if "content" not in message:
         raise PromptError(f"{where} has no 'content'")
-    slips = _slips(where, message.get("slips", ()), (thinking or "").strip() + "\n")
-    return Turn(role, _parts(where, role, message["content"]), thinking, slips)
+    unlearnt = _unlearnt(where, message.get("unlearnt", ()), (thinking or "").strip() + "\n")
+    return Turn(role, _parts(where, role, message["content"]), thinking, unlearnt)
 
 
-def _slips(where: str, given: Any, thinking: str) -> tuple[str, ...]:
-    """Whole lines of the thinking, each there once, in its order."""
+def _unlearnt(where: str, given: Any, thinking: str) -> tuple[str, ...]:
+    """Lines of the thinking, or their beginnings up to a space; each there once, in its order."""
     if isinstance(given, (str, bytes)) or not isinstance(given, Sequence):
-        raise PromptError(f"'slips' of {where} must be a list of strings, not {_kind(given)}")
-    slips = tuple(check_text(slip, f"'slips' of {where}") for slip in given)
-    end = 0
-    for slip in slips:
-        at = thinking.find(slip, end)
-        whole = slip.endswith("\n") and (at == 0 or thinking[at - 1 : at] == "\n")
-        if at < 0 or not whole or thinking.count(slip) > 1:
+        raise PromptError(f"'unlearnt' of {where} must be a list of strings, not {_kind(given)}")
+    passages = tuple(check_text(one, f"'unlearnt' of {where}") for one in given)
+    lines, end = "\n" + thinking, 0  # each line with a newline before it
+    for passage in passages:
+        at = lines.find("\n" + passage, end)
+        after = at + 1 + len(passage)
+        whole = passage.endswith("\n") or lines[after : after + 1] == " "
+        if at < 0 or not whole or lines.count("\n" + passage) > 1:
             raise PromptError(
-                f"{slip!r} in 'slips' of {where} is no line of its 'thinking' (with its newline, "
-                "once, in order)"
+                f"{passage!r} in 'unlearnt' of {where} is no line of its 'thinking' (with its "
+                "newline, or as far as a space; once, in order)"
             )
-        end = at + len(slip)
-    return slips
+        end = after - 1
+    return passages
 
 
 def _parts(where: str, role: str, content: Any) -> tuple[TextPart | AudioPart, ...]:

@@ -90,7 +90,8 @@ def render(
         add_generation_prompt: end with the opened assistant turn (inference) or not (training).
         enable_thinking: False writes an empty think block into that turn. The same block opens
             an assistant message with ``"thinking": ""``; it is prompt there too, without loss.
-            Without loss are also the ``"slips"`` of a thinking; their ids are those of any line.
+            Without loss are also the ``"unlearnt"`` passages of a thinking; their ids are those of
+            any other.
         continue_final_message: the last message is the assistant's and is left open, so that an
             answer goes on where it ends. A think block that its text begins with, open or closed,
             is one. Instead of `add_generation_prompt`.
@@ -191,7 +192,7 @@ class _Builder:
         self.open_turn(turn.role)
         if trained:
             if turn.thinking is not None:
-                self.think(turn.thinking, turn.slips)
+                self.think(turn.thinking, turn.unlearnt)
             self.text(turn.text.lstrip(), loss=True)
         else:
             self._parts(turn, lengths)
@@ -226,17 +227,18 @@ class _Builder:
         self.control(self.vocabulary.im_start)
         self.text(role + "\n")
 
-    def think(self, thinking: str, slips: tuple[str, ...] = ()) -> None:
+    def think(self, thinking: str, unlearnt: tuple[str, ...] = ()) -> None:
         thinking = thinking.strip()
         # An empty block is what switches thinking off: given, never generated, so no loss.
         loss = bool(thinking)
         self._think_mark(self.vocabulary.think_start, THINK_OPEN, loss=loss)
         self.text("\n", loss=loss)
         rest = f"{thinking}\n"
-        for slip in slips:  # whole lines: no token reaches over their ends
-            learnt, _, rest = rest.partition(slip)
-            self.text(learnt, loss=loss)
-            self.text(slip)
+        for passage in unlearnt:  # from the start of a line to its end or a space, as tokens are
+            at = f"\n{rest}".index(f"\n{passage}")
+            self.text(rest[:at], loss=loss)
+            self.text(passage)
+            rest = rest[at + len(passage) :]
         self.text(rest, loss=loss)
         self._think_mark(self.vocabulary.think_end, THINK_CLOSE, loss=loss)
         self.text("\n\n", loss=loss)

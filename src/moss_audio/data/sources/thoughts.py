@@ -20,8 +20,9 @@ from moss_audio.scenes.reasoning.problem import Problem, draw_problem
 from moss_audio.scenes.reasoning.splits import MORE_EVENTS, TRAINED_EVENTS, Axis
 
 EXAMPLES = 10_000  # where the configuration does not say
-_TOKENS = {"reason_text": 260.0, "arithmetic": 60.0}  # about, of an example
+_TOKENS = {"reason_text": 200.0, "arithmetic": 110.0}  # about, of an example
 _TRIES = 1000  # timelines that are drawn before it is said that none can be asked about
+_IN_THOUGHT = 0.7  # of the examples, whose timeline or sums stand in the thought and are not learnt
 _REPEATED, _OVERLAPPING = 0.3, 0.15  # shares of events
 
 
@@ -61,10 +62,12 @@ class ThoughtSource(Source):
     def read(self, number: int) -> RawExample:
         rng = self._rng(self.name, number)
         task = self._task(rng)
+        given = rng.random() < _IN_THOUGHT
         if task == "arithmetic":
-            return RawExample((), arithmetic(rng), task=task)
+            return RawExample((), arithmetic(rng, thought=given), task=task)
         problem = self.problem(rng)
-        return RawExample((), about_timeline(problem, rng), task=task, problem=problem)
+        messages = about_timeline(problem, rng, heard=given)
+        return RawExample((), messages, task=task, problem=problem)
 
     def problem(self, rng: random.Random, axis: Axis = "seen") -> Problem:
         """A question on a timeline that is drawn for it.

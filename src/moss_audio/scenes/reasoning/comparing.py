@@ -83,8 +83,9 @@ class _Ranked(DerivedKind):
     def steps(self, heard: Heard, slots: Slots, rng: random.Random) -> list[Reckoning]:
         ranked = sorted(heard, key=length, reverse=True)
         lines = [_lasts(event) for event in shuffled(list(heard), rng)]
-        order = ", ".join(f"{event.label} {length(event):.1f}" for event in ranked)
-        return [*lines, Reckoning(f"longest first: {order}: {ranked[self.place].label}")]
+        found = ranked[self.place]
+        words = f"{self.name.replace('_', ' ')} {length(found):.1f}: {found.label}"
+        return [*lines, Reckoning(words)]
 
 
 class Longest(_Ranked):
