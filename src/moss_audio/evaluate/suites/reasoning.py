@@ -25,7 +25,7 @@ from moss_audio.scenes.reasoning import balance
 from moss_audio.tasks.base import WARN_THINKING_OPEN
 from moss_audio.tasks.reason import Derived, Fact, Reason, thought_timeline, told
 
-VERSION = 1
+VERSION = 2  # 2: twelve more kinds
 RIGHT = "right"
 ANSWERS, OFF, ON, PROGRAM = "answers", "thinking off", "thinking on", "program on own timeline"
 _SILENCE, _OTHER = "silence", "another clip"
