@@ -239,7 +239,7 @@ def test_a_run_that_cannot_be_compared_is_refused(scenes_folder: Path, tmp_path:
     path = tmp_path / "report.json"
     told_before = path.read_text()
     path.write_text(told_before.replace('"suite": "reasoning"', '"suite": "nano"'))
-    with pytest.raises(MossAudioError, match="of suite nano 1, not reasoning 2; run it again"):
+    with pytest.raises(MossAudioError, match="of suite nano 2, not reasoning 2; run it again"):
         read_run(tmp_path, planned)
     path.write_text(told_before.replace('"model_hash": "m"', '"model_hash": "other"'))
     with pytest.raises(MossAudioError, match="answers to other questions; run it on the same"):
