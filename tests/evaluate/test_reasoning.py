@@ -276,6 +276,9 @@ def test_the_command_with_a_tiny_checkpoint(
     }
     page = capsys.readouterr().out
     assert "## Differences on the same items" in page
+    # of the other run a part that is not asked about here
+    told = evaluated(able, "--part", ON, "--against", str(tmp_path / "out-unable"))
+    assert {row["part"] for row in told["differences"]} == {f"{ON}, less {unable}: {ANSWERS}"}
     assert "intervals over clips" in page
     assert main(["evaluate", str(unable), "--suite", "reasoning", "--data", str(scenes_folder),
                  "--part", ON]) == 1  # fmt: skip

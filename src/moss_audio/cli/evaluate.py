@@ -88,10 +88,12 @@ def evaluate(
 ) -> None:
     """Evaluate a checkpoint. Items that fail are listed, and make the exit code 1."""
     from moss_audio.evaluate.paired import read_run
+    from moss_audio.evaluate.suites import plan
 
     # a mistake in the data shows before the model is loaded
-    planned = _suited(_planned(suite, data, _judge(judge_url, judge_model), part), model)
-    earlier = [read_run(one, planned) for one in against or ()]
+    whole = plan(suite, data, _judge(judge_url, judge_model))
+    planned = _suited(whole.only(part) if part else whole, model)
+    earlier = [read_run(one, whole) for one in against or ()]
     folder = out or Path("evaluation") / f"{_slug(model)}-{suite}"
     how = {
         "engine": engine, "threads": threads, "device": device, "dtype": dtype,
@@ -137,16 +139,6 @@ def _measured(
         report = reports.build(planned, ran, fingerprint=mark, **told)
         _, page = reports.write(folder, report)
     return report, page, ran.reused
-
-
-def _planned(
-    suite: str, data: Path, judge: SpeechCaptionJudge | None, parts: Sequence[str] | None
-) -> Plan:
-    """What is to be asked."""
-    from moss_audio.evaluate.suites import plan
-
-    planned = plan(suite, data, judge)
-    return planned.only(parts) if parts else planned
 
 
 def _suited(planned: Plan, model: str) -> Plan:
