@@ -6,8 +6,7 @@ import random
 from collections.abc import Iterator
 from itertools import permutations
 
-from moss_audio.result import Event
-from moss_audio.scenes.reasoning.kind import DerivedKind, Reckoning, Slots, shuffled
+from moss_audio.scenes.reasoning.kind import DerivedKind, Reckoning, Slots, lasts, shuffled
 from moss_audio.scenes.reasoning.timeline import (
     LENGTH_MARGIN_S,
     Heard,
@@ -17,10 +16,6 @@ from moss_audio.scenes.reasoning.timeline import (
     only,
     single,
 )
-
-
-def _lasts(event: Event) -> Reckoning:
-    return Reckoning(f"{event.label}: ", event.end, "-", event.start)
 
 
 class _OfTwo(DerivedKind):
@@ -41,7 +36,7 @@ class _OfTwo(DerivedKind):
 
     def steps(self, heard: Heard, slots: Slots, rng: random.Random) -> list[Reckoning]:
         both = [event for name in ("a", "b") if (event := only(heard, slots[name])) is not None]
-        lines = [_lasts(event) for event in shuffled(both, rng)]
+        lines = [lasts(event) for event in shuffled(both, rng)]
         longer = max(both, key=length)
         shorter = min(both, key=length)
         words = f"{length(longer):.1f} is more than {length(shorter):.1f}: "
@@ -82,7 +77,7 @@ class _Ranked(DerivedKind):
 
     def steps(self, heard: Heard, slots: Slots, rng: random.Random) -> list[Reckoning]:
         ranked = sorted(heard, key=length, reverse=True)
-        lines = [_lasts(event) for event in shuffled(list(heard), rng)]
+        lines = [lasts(event) for event in shuffled(list(heard), rng)]
         found = ranked[self.place]
         words = f"{self.name.replace('_', ' ')} {length(found):.1f}: {found.label}"
         return [*lines, Reckoning(words)]

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from moss_audio.result import Event
 from moss_audio.scenes.reasoning.timeline import Heard, tenths
 from moss_audio.tasks.reason import Fact
 
@@ -41,6 +42,16 @@ class Reckoning:
             return self.words
         found = self.result if result is None else result
         return f"{self.words}{self.left:.1f} {self.sign} {self.right:.1f} = {found:.1f}"
+
+
+def lasts(event: Event) -> Reckoning:
+    """How long a sound is."""
+    return Reckoning(f"{event.label}: ", event.end, "-", event.start)
+
+
+def counted_starts(events: Heard) -> str:
+    """ "1 at 0.4, 2 at 3.3"."""
+    return ", ".join(f"{number} at {one.start:.1f}" for number, one in enumerate(events, 1))
 
 
 class DerivedKind(ABC):

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from itertools import pairwise, permutations
 
 from moss_audio.result import Event
-from moss_audio.scenes.reasoning.kind import DerivedKind, Reckoning, Slots
+from moss_audio.scenes.reasoning.kind import DerivedKind, Reckoning, Slots, counted_starts, lasts
 from moss_audio.scenes.reasoning.timeline import (
     LENGTH_MARGIN_S,
     ONSET_MARGIN_S,
@@ -129,8 +129,7 @@ class LengthDifference(DerivedKind):
         a, b = only(heard, slots["a"]), only(heard, slots["b"])
         if a is None or b is None:
             return []
-        lines = [Reckoning(f"{one.label}: ", one.end, "-", one.start) for one in (a, b)]
-        return [*lines, Reckoning("", length(a), "-", length(b))]
+        return [lasts(a), lasts(b), Reckoning("", length(a), "-", length(b))]
 
 
 class TotalTime(DerivedKind):
@@ -236,9 +235,8 @@ class PauseLonger(DerivedKind):
         pause = _after(heard, slots["a"])
         if pause is None:
             return []
-        a = pause.before
-        lasts = Reckoning(f"{a.label}: ", a.end, "-", a.start)
-        return [_pause(pause), lasts, Reckoning("yes" if self.solve(heard, slots) else "no")]
+        told = "yes" if self.solve(heard, slots) else "no"
+        return [_pause(pause), lasts(pause.before), Reckoning(told)]
 
 
 class Fits(DerivedKind):
@@ -269,8 +267,8 @@ class Fits(DerivedKind):
         pause, b = _after(heard, slots["a"]), only(heard, slots["b"])
         if pause is None or b is None:
             return []
-        lasts = Reckoning(f"{b.label}: ", b.end, "-", b.start)
-        return [_pause(pause), lasts, Reckoning("yes" if self.solve(heard, slots) else "no")]
+        told = "yes" if self.solve(heard, slots) else "no"
+        return [_pause(pause), lasts(b), Reckoning(told)]
 
 
 def _after(heard: Heard, label: str) -> QuietGap | None:
@@ -322,5 +320,4 @@ class HowOften(DerivedKind):
     def steps(self, heard: Heard, slots: Slots, rng: random.Random) -> list[Reckoning]:
         found = all_of(heard, slots["a"])
         again = ", ".join(f"{event.start:.1f}" for event in found)
-        counted = ", ".join(f"{i} at {event.start:.1f}" for i, event in enumerate(found, 1))
-        return [Reckoning(f"{slots['a']}: {counted}", again=again)]
+        return [Reckoning(f"{slots['a']}: {counted_starts(found)}", again=again)]

@@ -8,7 +8,7 @@ from itertools import pairwise, permutations
 
 from moss_audio.result import Event
 from moss_audio.scenes.answers import SPEECH
-from moss_audio.scenes.reasoning.kind import DerivedKind, Reckoning, Slots
+from moss_audio.scenes.reasoning.kind import DerivedKind, Reckoning, Slots, counted_starts
 from moss_audio.scenes.reasoning.timeline import (
     LENGTH_MARGIN_S,
     ONSET_MARGIN_S,
@@ -334,6 +334,5 @@ class SoundsBefore(DerivedKind):
     def steps(self, heard: Heard, slots: Slots, rng: random.Random) -> list[Reckoning]:
         inside = [event for event in heard if event.start < float(slots["at"])]
         again = ", ".join(f"{event.start:.1f}" for event in inside)
-        counted = ", ".join(f"{i} at {event.start:.1f}" for i, event in enumerate(inside, 1))
-        before = f"starts before {slots['at']}: {counted}"
+        before = f"starts before {slots['at']}: {counted_starts(inside)}"
         return [Reckoning(before, again=again), Reckoning(f"{len(inside)} sounds")]
