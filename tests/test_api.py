@@ -233,16 +233,17 @@ def test_a_checkpoint_that_is_not_there(tmp_path: Path, monkeypatch: pytest.Monk
 def test_a_folder_may_name_its_window(folder: Path, tmp_path: Path) -> None:
     assert Checkpoint.open(folder).window_s is None
     settings = json.loads((folder / "processor_config.json").read_text())
-    for window_s in (20, "long"):
-        path = tmp_path / str(window_s)
-        path.mkdir()
-        shutil.copy(folder / "config.json", path)
-        (path / "processor_config.json").write_text(json.dumps({**settings, "window_s": window_s}))
-        if window_s == 20:
-            assert Checkpoint.open(path).window_s == 20.0
-        else:
-            with pytest.raises(CheckpointError, match="window_s 'long'"):
-                Checkpoint.open(path)
+    for key in ("window_s", "sound_window_s"):
+        for value in (20, "long"):
+            path = tmp_path / f"{key} {value}"
+            path.mkdir()
+            shutil.copy(folder / "config.json", path)
+            (path / "processor_config.json").write_text(json.dumps({**settings, key: value}))
+            if value == 20:
+                assert getattr(Checkpoint.open(path), key) == 20.0
+            else:
+                with pytest.raises(CheckpointError, match=f"{key} 'long'"):
+                    Checkpoint.open(path)
 
 
 def test_a_processor_config_with_a_window_is_read(folder: Path, tmp_path: Path) -> None:
@@ -252,7 +253,15 @@ def test_a_processor_config_with_a_window_is_read(folder: Path, tmp_path: Path) 
     shutil.copytree(folder, copy)
     path = copy / "processor_config.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), "window_s": 12.5}))
-    assert moss_audio.load(copy, device="cpu").window_s == 12.5
+    model = moss_audio.load(copy, device="cpu")
+    assert (model.window_s, model.engine.sound_window_s) == (12.5, 12.5)
+    before = model.fingerprint
+    path.write_text(json.dumps({**json.loads(path.read_text()), "sound_window_s": 60.0}))
+    longer = moss_audio.load(copy, device="cpu")
+    assert (longer.window_s, longer.engine.sound_window_s) == (12.5, 60.0)
+    assert longer.fingerprint != before
+    asked = moss_audio.load(copy, device="cpu", window_s=20.0)
+    assert (asked.window_s, asked.engine.sound_window_s) == (20.0, 20.0)
 
 
 def test_long_audio_goes_through_in_windows(folder: Path) -> None:
@@ -266,7 +275,8 @@ def test_long_audio_goes_through_in_windows(folder: Path) -> None:
 class Told:
     """An engine that answers with its name."""
 
-    batch_size, max_positions, window_s, thinks = 8, None, 15.0, False
+    batch_size, max_positions, thinks = 8, None, False
+    window_s = sound_window_s = 15.0
 
     def __init__(self, name: str) -> None:
         self.name = name

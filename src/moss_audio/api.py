@@ -74,8 +74,8 @@ def load(
         dtype: of torch: bfloat16, float16, float32; None takes what the device computes fast.
         batch_size: prompts decoded at once; None chooses by device, or asks a server 16 at once.
         revision: of a hub id.
-        window_s: seconds of the windows in which recordings are transcribed; None takes the
-            checkpoint's own, else 300.
+        window_s: seconds of the windows in which recordings are heard; None takes the checkpoint's
+            own (nano's are longer for sounds than for speech), else 300.
         reuse_bytes: memory for keys and values of clips that were heard, for further questions
             about them; None: 512 MiB.
         server: of an address: `model` (its name there), `key_env` (the environment variable with
@@ -211,6 +211,8 @@ class MossAudio:
             CheckpointError: if the files have changed since they were loaded.
         """
         parts = [self.checkpoint.fingerprint, self.engine.precision, f"{self.window_s:g}"]
+        if (sounds_s := self.engine.sound_window_s) not in (None, self.engine.window_s):
+            parts += [f"sounds {sounds_s:g}"]
         parts += [self.checkpoint.times, __version__]
         return settings.digest("\n".join(parts), 64)
 

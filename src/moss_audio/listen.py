@@ -404,7 +404,7 @@ def _prompts(
         elif isinstance(x, EncodedClip):
             yield [x], 0.0, True, None
         else:
-            for window, whole in _windows(ask, window_seconds(engine)):
+            for window, whole in _windows(ask, window_seconds(engine, query.tasks)):
                 yield [window.samples], window.start_s, whole, None
         return
     recordings = iter(prompt_clips(engine, query))
@@ -419,11 +419,12 @@ def _prompts(
             ask.warnings = [*ask.warnings, *heard.warnings]
             clips.append(heard.samples)
     total_s = sum(map(clip_seconds, clips))
-    if engine.window_s is not None and total_s > engine.window_s:
+    if engine.sound_window_s is not None and total_s > engine.sound_window_s:
         ask.warnings = [
             *ask.warnings,
             f"{total_s:.0f} s in one prompt: the model was trained on clips of up to "
-            f"{engine.window_s:g} s and may miss what comes later; ask about parts (start, end)",
+            f"{engine.sound_window_s:g} s and may miss what comes later; ask about parts "
+            "(start, end)",
         ]
     yield clips, 0.0, True, None
 
@@ -605,10 +606,12 @@ def _after(
         yield piece
 
 
-def window_seconds(engine: Engine) -> float:
-    """The longest stretch that goes into one prompt of a task that walks recordings in windows."""
-    limit_s = prompt_seconds(engine.max_positions)
-    return min(MAX_CLIP_S, engine.window_s or MAX_CLIP_S, limit_s)
+def window_seconds(engine: Engine, tasks: Sequence[Task[Any]] = ()) -> float:
+    """The longest stretch that goes into one prompt of tasks that walk recordings in windows: of
+    speech, unless none of them writes it down."""
+    of_sounds = tasks and not any(task.of_speech for task in tasks)
+    trained_s = engine.sound_window_s if of_sounds else engine.window_s
+    return min(MAX_CLIP_S, trained_s or MAX_CLIP_S, prompt_seconds(engine.max_positions))
 
 
 def prompt_seconds(max_positions: int | None) -> float:

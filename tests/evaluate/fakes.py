@@ -21,7 +21,7 @@ class FakeEngine:
 
     batch_size = 1
     max_positions = 4096
-    window_s = None
+    window_s = sound_window_s = None
     thinks = False
 
     def __init__(self, reply: Reply) -> None:

@@ -58,7 +58,9 @@ def open_engine(
                              "leave out device and dtype, or use engine='torch'")  # fmt: skip
     if engine is None and dtype is None and on_cpu and checkpoint.layout != "released":
         engine = "torch" if device is None and _torch_has_gpu() else "onnx"
-    options |= {"window_s": options.get("window_s") or checkpoint.window_s}
+    if not options.get("window_s"):  # one that is asked for is that of all tasks
+        options["window_s"] = checkpoint.window_s
+        options["sound_window_s"] = checkpoint.sound_window_s
     options |= {"thinks": checkpoint.thinks}
     if engine == "onnx":
         from moss_audio.engine.onnx import open_runner

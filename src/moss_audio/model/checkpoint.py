@@ -55,7 +55,9 @@ class Parts:
         trained: the file of everything that training replaces.
         base: another embedded checkpoint, whose parts are this one's but for what `trained` has in
             their place: "nano", or a path from this folder on. There are no `fixed` parts then.
-        window_s: the longest clip in seconds that the checkpoint was trained on.
+        window_s: the longest clip in seconds whose speech the checkpoint was trained to write down.
+        sound_window_s: the longest whose sounds it was trained to tell and to answer about; None
+            where it is the same.
         times: how its word times are best found (`Checkpoint.times`).
         knows: the speech that it knows (`Checkpoint.knows`).
     """
@@ -63,6 +65,7 @@ class Parts:
     fixed: tuple[str, ...]
     trained: str
     window_s: float = 15.0
+    sound_window_s: float | None = None
     times: str = "written"
     base: str | None = None
     knows: KnownSpeech | None = None
@@ -89,7 +92,10 @@ class Checkpoint:
         values, processor: what config.json and processor_config.json say, as it stands there.
         sizes: the same, checked.
         parts: of an embedded checkpoint; None in the released layout.
-        window_s: the longest clip in seconds that it handles well; None where nobody says.
+        window_s: the longest clip in seconds whose speech it writes down well; None where nobody
+            says.
+        sound_window_s: the longest whose sounds it tells and answers about; None where nobody says,
+            or nothing but `window_s`.
         knows: the only language whose speech it writes down; None where nobody says.
         thinks: whether it opens its answers with a think block unless told not to.
         revision: the commit of a hub id; None for a local folder.
@@ -102,6 +108,7 @@ class Checkpoint:
     sizes: ModelSizes
     parts: Parts | None
     window_s: float | None
+    sound_window_s: float | None
     knows: KnownSpeech | None
     thinks: bool
     revision: str | None
@@ -147,7 +154,12 @@ class Checkpoint:
             processor=processor,
             sizes=_sizes(folder, values),
             parts=parts,
-            window_s=_window_s(folder, processor) if parts is None else parts.window_s,
+            window_s=_seconds(folder, processor, "window_s") if parts is None else parts.window_s,
+            sound_window_s=(
+                _seconds(folder, processor, "sound_window_s")
+                if parts is None
+                else parts.sound_window_s
+            ),
             knows=_knows(folder, processor) if parts is None else parts.knows,
             thinks=_thinks(folder, str(source), processor),
             revision=None if local else folder.name,
@@ -326,10 +338,12 @@ def read_parts(folder: Path) -> Parts:
     def parts() -> Parts:
         values = json.loads(path.read_text(encoding="utf-8"))
         base = values.get("base")
+        sounds_s = values.get("sound_window_s")
         return Parts(
             () if base is not None else tuple(str(name) for name in values["fixed"]),
             str(values["trained"]),
             float(values.get("window_s", Parts.window_s)),
+            None if sounds_s is None else float(sounds_s),
             str(values.get("times", Parts.times)),
             None if base is None else str(base),
             KnownSpeech.read(values, path),
@@ -446,13 +460,13 @@ def _states(folders: Sequence[Path]) -> State:
     return tuple(entry for folder in folders for entry in _state(folder))
 
 
-def _window_s(folder: Path, processor: dict[str, Any]) -> float | None:
-    value = processor.get("window_s")
+def _seconds(folder: Path, processor: dict[str, Any], key: str) -> float | None:
+    value = processor.get(key)
     if value is None:
         return None
     if isinstance(value, bool) or not isinstance(value, int | float) or not value > 0:
         raise CheckpointError(
-            f"{folder / PROCESSOR_FILE}: window_s {value!r} must be a positive number of seconds"
+            f"{folder / PROCESSOR_FILE}: {key} {value!r} must be a positive number of seconds"
         )
     return float(value)
 

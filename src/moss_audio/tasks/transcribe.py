@@ -72,6 +72,7 @@ class Transcribe(Task[Transcript]):
     """
 
     windowed: ClassVar[bool] = True
+    of_speech: ClassVar[bool] = True
 
     timestamps: Level | None = None
 

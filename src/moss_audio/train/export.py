@@ -277,12 +277,14 @@ def _stored_dtype(source: Path) -> torch.dtype:
 
 
 def _carry_habits(source: Path, target: Path) -> None:
-    """What a checkpoint says of its use, into the file where a plain folder has it: the clip length
-    that it handles well, the language that it knows, and whether it thinks before it answers."""
+    """What a checkpoint says of its use, into the file where a plain folder has it: which clips it
+    handles well, the language that it knows, and whether it thinks before it answers."""
     checkpoint = Checkpoint.open(source)
     said: dict[str, object] = {}
     if checkpoint.window_s is not None:
         said["window_s"] = checkpoint.window_s
+    if checkpoint.sound_window_s is not None:
+        said["sound_window_s"] = checkpoint.sound_window_s
     if checkpoint.knows is not None:
         said[KNOWS] = asdict(checkpoint.knows)
     if checkpoint.thinks:

@@ -269,6 +269,8 @@ def _copy_settings(checkpoint: Checkpoint, folder: Path, bits: int) -> None:
     processor = dict(checkpoint.processor)
     if checkpoint.window_s is not None:
         processor["window_s"] = checkpoint.window_s
+    if checkpoint.sound_window_s is not None:
+        processor["sound_window_s"] = checkpoint.sound_window_s
     if checkpoint.knows is not None:
         processor[KNOWS] = asdict(checkpoint.knows)
     if checkpoint.thinks:  # which the folder's name may have said
