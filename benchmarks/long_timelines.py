@@ -1,16 +1,20 @@
-"""Timelines of long clips in one prompt, by where in the clip a sound is.
+"""Timelines of long clips in one prompt, by where in the clip a sound is, and questions about them.
 
     moss-audio scenes make configs/nano/reasoning.yaml data/reasoning
     python benchmarks/long_timelines.py --data data/reasoning --seconds 15 30 60 120 --most 12
 
 Clips of sound events of the test split are joined to clips of each length. A sound belongs to the
 stretch in which it begins. Counted are event-based F1 at 200 ms within each stretch, and of sounds
-whose label stands in the answer within two seconds of where it is, how far the onset is off.
+whose label stands in the answer within two seconds of where it is, how far the onset is off. With
+`--window 15` the same clips are walked in windows of so many seconds. With `--questions 6`, at most
+so many questions of each kind a length are asked in one prompt with the whole clip, and the share
+of right answers stands beside that of the best constant ones.
 """
 
 from __future__ import annotations
 
 import argparse
+import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice, pairwise
@@ -20,12 +24,17 @@ from statistics import median
 import numpy as np
 
 import moss_audio
+from moss_audio.evaluate.item import Item
+from moss_audio.evaluate.loaders.scenes import asked
+from moss_audio.evaluate.suites.nano import TIME_KINDS
+from moss_audio.evaluate.suites.questions import best_constant
 from moss_audio.metrics.counts import MatchCounts
 from moss_audio.metrics.events import event_based, normalize_label
 from moss_audio.result import Event, Timeline
 from moss_audio.scenes.answers import timeline
 from moss_audio.scenes.joining import join
 from moss_audio.scenes.reader import Scene, load_scenes
+from moss_audio.tasks.ask import Ask
 from moss_audio.units import SAMPLE_RATE
 
 SPLIT, KIND, NEAR_S = "test-unseen", "events", 2.0
@@ -70,10 +79,8 @@ class Stretch:
         )
 
 
-def long_clips(
-    scenes: Sequence[Scene], seconds: float
-) -> Iterator[tuple[np.ndarray, tuple[Event, ...]]]:
-    """Samples `[n]` of `seconds` at 16 kHz, and all that is heard in them, of whole scenes; silence
+def long_clips(scenes: Sequence[Scene], seconds: float) -> Iterator[tuple[np.ndarray, Scene]]:
+    """Samples `[n]` of `seconds` at 16 kHz, and what is true of them, of whole scenes; silence
     fills what is left."""
     room = round(seconds * SAMPLE_RATE)
     parts: list[Scene] = []
@@ -81,21 +88,29 @@ def long_clips(
         if parts and sum(one.num_samples for one in parts) + scene.num_samples > room:
             audio, whole = join(parts)
             samples = np.pad(audio.samples, (0, room - len(audio.samples)))
-            yield samples, tuple(Event(*event) for event in timeline(whole))
+            yield samples, whole
             parts = []
         if scene.num_samples <= room:
             parts.append(scene)
 
 
-def measured(model: str, data: Path, seconds: float, most: int) -> list[Stretch]:
-    """The stretches of at most `most` clips of a length, each heard in one prompt."""
+def heard_clips(data: Path, seconds: float, most: int) -> list[tuple[np.ndarray, Scene]]:
+    """At most `most` clips of a length."""
     scenes = [scene for scene in load_scenes(data, SPLIT) if scene.kind == KIND]
-    listener = moss_audio.load(model, window_s=seconds)
+    return list(islice(long_clips(scenes, seconds), most))
+
+
+def measured(
+    model: str, data: Path, seconds: float, most: int, window_s: float | None = None
+) -> list[Stretch]:
+    """The stretches of at most `most` clips of a length, each in one prompt, or in windows."""
+    listener = moss_audio.load(model, window_s=window_s or seconds)
     edges = [*(edge for edge in EDGES_S if edge < seconds), seconds]
     stretches = [Stretch(first, last) for first, last in pairwise(edges)]
-    clips = list(islice(long_clips(scenes, seconds), most))
+    clips = heard_clips(data, seconds, most)
     answers = listener.events([(samples, SAMPLE_RATE) for samples, _ in clips])
-    for (_, truth), heard in zip(clips, answers, strict=True):
+    for (_, whole), heard in zip(clips, answers, strict=True):
+        truth = [Event(*event) for event in timeline(whole)]
         for stretch in stretches:
             stretch.add(truth, heard.events, seconds)
     warned = sum(bool(answer.warnings) for answer in answers)
@@ -103,17 +118,46 @@ def measured(model: str, data: Path, seconds: float, most: int) -> list[Stretch]
     return stretches
 
 
+def answered(model: str, data: Path, seconds: float, most: int, of_a_kind: int) -> str:
+    """How many questions about at most `most` clips of a length are answered rightly."""
+    listener = moss_audio.load(model, window_s=seconds)
+    by_kind: dict[str, list[tuple[np.ndarray, Item]]] = {kind: [] for kind in TIME_KINDS}
+    for samples, whole in heard_clips(data, seconds, most):
+        for item in asked([whole], TIME_KINDS).items:
+            by_kind[item.category].append((samples, item))
+    items, told, n_right = [], [], 0
+    for kind, found in by_kind.items():
+        labels = tuple(sorted({label for _, item in found for label in item.choices}))
+        drawn = random.Random(f"{kind} {seconds}").sample(found, min(of_a_kind, len(found)))
+        hits = 0
+        for samples, item in drawn:
+            answer = listener.ask((samples, SAMPLE_RATE), item.question)
+            counts = Ask().score(answer, item.truth, labels=labels).counts["answers"]
+            hits += counts.correct
+        items += [item for _, item in drawn]
+        told.append(f"{kind} {hits} of {len(drawn)}")
+        n_right += hits
+    constant = best_constant(items) or 0.0
+    share = f"{100 * n_right / len(items):.0f} % of {len(items)} right, constant {constant:.0f} %"
+    return f"questions: {share}; {', '.join(told)}"
+
+
 def main() -> None:
     """Print the figures of each length and stretch."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n\n")[0])
     parser.add_argument("--data", type=Path, required=True, help="folder of scenes")
     parser.add_argument("--model", default="nano")
     parser.add_argument("--seconds", type=float, nargs="+", default=list(LENGTHS_S))
     parser.add_argument("--most", type=int, default=12, help="clips of a length (default: 12)")
+    parser.add_argument("--window", type=float, help="seconds; default: the clip's length")
+    parser.add_argument("--questions", type=int, default=0, help="of a kind, and each length")
     args = parser.parse_args()
     for seconds in args.seconds:
-        for stretch in measured(args.model, args.data, seconds, args.most):
+        for stretch in measured(args.model, args.data, seconds, args.most, args.window):
             print(f"  {stretch.line()}", flush=True)
+        if args.questions:
+            told = answered(args.model, args.data, seconds, args.most, args.questions)
+            print(f"  {told}", flush=True)
 
 
 if __name__ == "__main__":
