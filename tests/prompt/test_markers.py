@@ -64,3 +64,18 @@ def test_every_marker_stands_at_its_second(n_tokens: int) -> None:
 def test_an_empty_clip_is_refused() -> None:
     with pytest.raises(PromptError, match="0 audio tokens"):
         expand_clip(0, AUDIO, DIGITS)
+
+
+@given(st.integers(1, 1000), st.integers(0, 60))
+def test_a_clip_that_begins_later_is_the_end_of_a_longer_one(n_tokens: int, steps: int) -> None:
+    later = expand_clip(n_tokens, AUDIO, DIGITS, begins_s=2 * steps)
+    whole = expand_clip(n_tokens + 25 * steps, AUDIO, DIGITS)
+    for part, all_of_it in zip(later, whole, strict=True):
+        assert all_of_it[len(all_of_it) - len(part) :] == part
+    assert sum(later[1]) == n_tokens
+
+
+@pytest.mark.parametrize("begins_s", [-2, 3])
+def test_a_clip_begins_where_a_marker_is(begins_s: int) -> None:
+    with pytest.raises(PromptError, match=f"cannot begin at second {begins_s}"):
+        expand_clip(30, AUDIO, DIGITS, begins_s)

@@ -14,6 +14,7 @@ from moss_audio.data.example import Example
 from moss_audio.errors import MossAudioError
 from moss_audio.scenes.joining import drawn_together, join
 from moss_audio.scenes.reader import load_scenes
+from moss_audio.tasks.events import Events
 from moss_audio.units import SAMPLE_RATE
 from tests.data.conftest import one_source, write_scenes  # noqa: F401
 from tests.data_config import data_config
@@ -72,12 +73,37 @@ def test_a_source_asks_about_joined_scenes(
     assert max(text.count(": bell") for text in texts) > 2
 
 
+def test_a_source_asks_about_scenes_as_about_parts_of_longer_recordings(
+    one_source: Callable[..., Any],  # noqa: F811
+    folder: Path,
+) -> None:
+    plain = one_source("scenes", folder, split="train", tasks={"events": 1})
+    moved = one_source("scenes", folder, split="train", tasks={"events": 1}, begin_s=[30, 41])
+    seconds = set()
+    for index in range(len(plain)):
+        here, there = (draw(one, index, one.id(index), 0, 0, None) for one in (plain, moved))
+        assert isinstance(here, Example) and isinstance(there, Example)
+        seconds.add(there.begins_s)
+        assert np.array_equal(here.clips[0], there.clips[0])
+        assert (here.words, here.sounds) == (there.words, there.sounds)  # of the clip itself
+        heard, told = (
+            [event for event in Events().parse(one.messages[1]["content"], 99.0).events]
+            for one in (here, there)
+        )
+        assert [e.label for e in told] == [e.label for e in heard]
+        assert [e.start - there.begins_s for e in told] == pytest.approx([e.start for e in heard])
+    assert len(seconds) > 2 and seconds <= {30, 32, 34, 36, 38, 40}
+
+
 def test_lengths_that_make_no_sense_are_refused() -> None:
-    for kind, join_s, told in (
-        ("scenes", [6.0, 4.0], "must rise"),
-        ("scenes", [0.0, 4.0], "must rise"),
-        ("drills", [4.0, 6.0], "only scenes are joined"),
+    for kind, field, value, told in (
+        ("scenes", "join_s", [6.0, 4.0], "must rise"),
+        ("scenes", "join_s", [0.0, 4.0], "must rise"),
+        ("drills", "join_s", [4.0, 6.0], "only scenes are joined"),
+        ("scenes", "begin_s", [6.0, 4.0], "must rise"),
+        ("scenes", "begin_s", [-2.0, 4.0], "must rise"),
+        ("drills", "begin_s", [4.0, 6.0], "only scenes are moved"),
     ):
-        source = {"kind": kind, "path": "x", "split": "train", "join_s": join_s}
+        source = {"kind": kind, "path": "x", "split": "train", field: value}
         with pytest.raises(MossAudioError, match=told):
             data_config({"sources": [source], "batch_audio_s": 4})

@@ -94,8 +94,9 @@ class Collator:
             return self._document(example)
         n_tokens = [num_tokens_of_samples(len(clip)) for clip in example.clips]
         return render(
-            example.messages, n_tokens, self.tokenizer, self.spec, add_generation_prompt=False
-        )
+            example.messages, n_tokens, self.tokenizer, self.spec, add_generation_prompt=False,
+            begins_s=example.begins_s,
+        )  # fmt: skip
 
     def _document(self, example: Example) -> Rendered:
         end = self.tokenizer.convert_tokens_to_ids(_END_OF_DOCUMENT)

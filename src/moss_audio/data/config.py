@@ -42,6 +42,8 @@ class SourceConfig:
     document_chars: AtLeastOne = 4000
     examples: AtLeastOne | None = None  # how many thoughts there are; None: 10,000
     join_s: tuple[float, float] | None = None  # scenes are joined to clips of so many seconds
+    # scenes are heard as parts of longer recordings: markers and times go on from a drawn second
+    begin_s: tuple[float, float] | None = None
 
     def __post_init__(self) -> None:
         settings.check(self, _source_problems(self))
@@ -125,6 +127,10 @@ def _source_problems(source: SourceConfig) -> list[str]:
         wrong.append(f"'join_s' means nothing for kind {source.kind!r}: only scenes are joined")
     elif source.join_s is not None and not 0 < source.join_s[0] <= source.join_s[1] < math.inf:
         wrong.append(f"'join_s' {list(source.join_s)} must rise, from above 0")
+    if source.begin_s is not None and source.kind != "scenes":
+        wrong.append(f"'begin_s' means nothing for kind {source.kind!r}: only scenes are moved")
+    elif source.begin_s is not None and not 0 <= source.begin_s[0] <= source.begin_s[1] < math.inf:
+        wrong.append(f"'begin_s' {list(source.begin_s)} must rise, from 0")
     return wrong + _task_problems(source)
 
 

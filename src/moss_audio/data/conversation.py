@@ -39,6 +39,11 @@ def stretched(truth: Truth, factor: float) -> Truth:
     return replace(truth, scene=replace(truth.scene, num_samples=num_samples))
 
 
+def later(truth: Truth, seconds: float) -> Truth:
+    """The truth as of a clip that begins so many seconds into a recording."""
+    return moved(truth, lambda t: t + seconds) if seconds else truth
+
+
 def may_stretch(messages: Sequence[Mapping[str, Any]]) -> bool:
     """Whether all times in a finished conversation are written in a form that can be rewritten:
     no digit outside of our tasks' stamps."""

@@ -17,6 +17,7 @@ from moss_audio.data.augment import AugmentConfig, Talkers, augment
 from moss_audio.data.batch import SetAside
 from moss_audio.data.conversation import (
     converse,
+    later,
     may_stretch,
     stretched,
     stretched_messages,
@@ -25,6 +26,7 @@ from moss_audio.data.example import Example
 from moss_audio.data.raw import RawExample
 from moss_audio.data.sources.base import Source
 from moss_audio.errors import AudioError, MossAudioError
+from moss_audio.prompt.markers import MARKER_STEP_S
 from moss_audio.recordings.entry import Clip
 from moss_audio.result import Event, Word, moved
 
@@ -65,7 +67,8 @@ def _example(
     if entry.truth is not None:
         (factor,) = factors
         truth = stretched(entry.truth, factor)
-        made = converse(truth, source.tasks, source.prompt, rng)
+        begins_s = _second(source.config.begin_s, rng)
+        made = converse(later(truth, begins_s), source.tasks, source.prompt, rng)
         words: tuple[tuple[Word, ...], ...] = (truth.words,) if truth.words else ()
         sounds: tuple[tuple[Event, ...], ...] = ()
         if truth.scene is not None:
@@ -74,7 +77,7 @@ def _example(
             sounds = (tuple(Event(e.label, e.start, e.end) for e in truth.scene.events),)
         return Example(
             id, made.messages, tuple(clips), words, sounds, made.task,
-            made=entry.made, problem=made.problem,
+            made=entry.made, problem=made.problem, begins_s=begins_s,
         )  # fmt: skip
     messages = list(entry.messages or ())
     if any(factor != 1.0 for factor in factors):
@@ -88,6 +91,14 @@ def _example(
         entry.task,
         problem=entry.problem,
     )
+
+
+def _second(between: tuple[float, float] | None, rng: random.Random) -> int:
+    """A second that has a marker."""
+    if between is None:
+        return 0
+    first, last = (int(second) // MARKER_STEP_S for second in between)
+    return MARKER_STEP_S * rng.randint(first, last)
 
 
 def _cut(

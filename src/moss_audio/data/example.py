@@ -28,6 +28,8 @@ class Example:
     only message is the assistant's and is learnt as running text, without a prompt. `masks` are
     laid over the clips' features. Where it is `made`, audio tokens that are made of `words` take
     the place of what its silent clips would give. A derived question comes with its `problem`.
+    `begins_s` is the second of a longer recording at which its clip begins: its markers and the
+    times in its conversation go on from there (those of `words` and `sounds` do not).
     """
 
     id: str
@@ -39,3 +41,4 @@ class Example:
     masks: SpecMask | None = None
     made: bool = False
     problem: Problem | None = None
+    begins_s: int = 0

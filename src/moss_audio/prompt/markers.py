@@ -21,7 +21,7 @@ def marker_seconds(n_tokens: int) -> list[int]:
 
 
 def expand_clip(
-    n_tokens: int, audio_token_id: int, digit_ids: Sequence[int] | None
+    n_tokens: int, audio_token_id: int, digit_ids: Sequence[int] | None, begins_s: int = 0
 ) -> tuple[list[int], list[bool]]:
     """The ids between a clip's start and end token.
 
@@ -29,6 +29,8 @@ def expand_clip(
         n_tokens: audio tokens of the clip, at least 1.
         audio_token_id: the placeholder that an audio embedding replaces.
         digit_ids: ids of "0".."9"; None leaves the markers out.
+        begins_s: the second of a longer recording at which the clip begins, a full step of 2 s: a
+            marker of it comes first, and the others go on from there.
 
     Returns:
         ids and audio mask of equal length; the mask is true at exactly `n_tokens` places and
@@ -39,12 +41,17 @@ def expand_clip(
     """
     if n_tokens < 1:
         raise PromptError(f"a clip of {n_tokens} audio tokens is too short: give at least 10 ms")
+    if begins_s < 0 or begins_s % MARKER_STEP_S:
+        raise PromptError(f"a clip cannot begin at second {begins_s}: give full {MARKER_STEP_S} s")
     ids: list[int] = []
     mask: list[bool] = []
     left = n_tokens
     if digit_ids is not None:
+        if begins_s:
+            ids += [digit_ids[int(digit)] for digit in str(begins_s)]
+            mask += [False] * len(ids)
         for second in marker_seconds(n_tokens):
-            digits = [digit_ids[int(digit)] for digit in str(second)]
+            digits = [digit_ids[int(digit)] for digit in str(begins_s + second)]
             ids += [audio_token_id] * MARKER_STEP_TOKENS + digits
             mask += [True] * MARKER_STEP_TOKENS + [False] * len(digits)
             left -= MARKER_STEP_TOKENS

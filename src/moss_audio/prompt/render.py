@@ -77,6 +77,7 @@ def render(
     add_generation_prompt: bool = True,
     enable_thinking: bool = True,
     continue_final_message: bool = False,
+    begins_s: int = 0,
 ) -> Rendered:
     """Renders one conversation.
 
@@ -95,6 +96,7 @@ def render(
         continue_final_message: the last message is the assistant's and is left open, so that an
             answer goes on where it ends. A think block that its text begins with, open or closed,
             is one. Instead of `add_generation_prompt`.
+        begins_s: where in a longer recording each clip begins (`expand_clip`).
 
     Returns:
         ids and masks. What is rendered for messages[:k] with a generation prompt opens what is
@@ -111,7 +113,7 @@ def render(
         check_end(
             turns, continues=continue_final_message, otherwise="pass add_generation_prompt=False"
         )
-    builder = _Builder(ChatVocabulary(tokenizer), spec)
+    builder = _Builder(ChatVocabulary(tokenizer), spec, begins_s)
     if turns[0].role != "system" and spec.default_system is not None:
         builder.turn(Turn("system", (TextPart(spec.default_system),)), iter(()))
     lengths = iter(audio_tokens)
@@ -176,6 +178,7 @@ class _Builder:
 
     vocabulary: ChatVocabulary
     spec: PromptSpec
+    begins_s: int = 0
     ids: list[int] = field(default_factory=list)
     audio: list[bool] = field(default_factory=list)
     loss: list[bool] = field(default_factory=list)
@@ -251,7 +254,7 @@ class _Builder:
             self.control(token_id, loss=loss)
 
     def clip(self, n_tokens: int) -> None:
-        ids, mask = expand_clip(n_tokens, self.spec.audio_token_id, self.digit_ids)
+        ids, mask = expand_clip(n_tokens, self.spec.audio_token_id, self.digit_ids, self.begins_s)
         self.control(self.spec.audio_start_id)
         self.ids += ids
         self.audio += mask

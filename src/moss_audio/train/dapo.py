@@ -78,6 +78,8 @@ class DapoConfig(SftConfig):
         super().__post_init__()
         if self.align_weight:
             raise MossAudioError("align_weight: the policy has no alignment loss; leave it out")
+        if any(source.begin_s is not None for source in self.data.sources):
+            raise MossAudioError("begin_s: answers are sampled about whole clips; leave it out")
         if self.lora_dropout:
             raise MossAudioError("lora_dropout: the policy that samples has none; leave it out")
         if self.loss.kl and not self._only_new_lora():

@@ -83,6 +83,9 @@ def test_what_does_not_go_together_is_told(write_dapo: Callable[..., Path]) -> N
         dapo.main(write_dapo("all", sampling={"top_k": 1000}))
     with pytest.raises(MossAudioError, match="lora_dropout: the policy that samples has none"):
         dapo.main(write_dapo("dropped", lora_dropout=0.1))
+    moved = {"kind": "scenes", "path": "x", "split": "train", "begin_s": [0, 60]}
+    with pytest.raises(MossAudioError, match="begin_s: answers are sampled about whole clips"):
+        dapo.main(write_dapo("moved", data={"sources": [moved]}))
 
 
 @pytest.mark.slow
