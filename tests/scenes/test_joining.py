@@ -82,17 +82,18 @@ def test_a_source_asks_about_scenes_as_about_parts_of_longer_recordings(
     seconds = set()
     for index in range(len(plain)):
         here, there = (draw(one, index, one.id(index), 0, 0, None) for one in (plain, moved))
-        assert isinstance(here, Example) and isinstance(there, Example)
+        assert isinstance(here, Example)
+        assert isinstance(there, Example)
         seconds.add(there.begins_s)
         assert np.array_equal(here.clips[0], there.clips[0])
         assert (here.words, here.sounds) == (there.words, there.sounds)  # of the clip itself
         heard, told = (
-            [event for event in Events().parse(one.messages[1]["content"], 99.0).events]
-            for one in (here, there)
+            list(Events().parse(one.messages[1]["content"], 99.0).events) for one in (here, there)
         )
         assert [e.label for e in told] == [e.label for e in heard]
         assert [e.start - there.begins_s for e in told] == pytest.approx([e.start for e in heard])
-    assert len(seconds) > 2 and seconds <= {30, 32, 34, 36, 38, 40}
+    assert len(seconds) > 2
+    assert seconds <= {30, 32, 34, 36, 38, 40}
 
 
 def test_lengths_that_make_no_sense_are_refused() -> None:
