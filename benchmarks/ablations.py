@@ -21,8 +21,9 @@ import sys
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from statistics import mean, stdev
 from typing import Any
+
+from arms import spread, start_folder
 
 CONFIG = Path(__file__).parents[1] / "configs" / "nano" / "ablation.yaml"
 # (part, figure of the suite, its name here)
@@ -44,38 +45,25 @@ ARMS = {
 }
 
 
-def start_folder(out: Path, markers: bool) -> Path:
-    """Nano without its decoder's LoRA and with silent mergers, with or without time markers."""
+def untaught(folder: Path) -> None:
+    """Takes from a copy of nano its decoder's LoRA, and makes its mergers silent."""
+    import torch
+
     from moss_audio.files import write_atomic
-    from moss_audio.model.checkpoint import embedded_folder
     from moss_audio.model.nano.parts import LORA_DOWN, LORA_UP, TRAINED_FILE
     from moss_audio.model.nano.quantize import load_packed, save_packed
     from moss_audio.train.setup import DECODER, MERGERS
 
-    folder = out / ("start" if markers else "start-without-markers")
-    if (folder / TRAINED_FILE).exists():
-        return folder
-    folder.mkdir(parents=True, exist_ok=True)
-    source = embedded_folder()
-    for path in source.iterdir():
-        if path.name != TRAINED_FILE:
-            shutil.copy2(path, folder / path.name)
     parts = json.loads((folder / "parts.json").read_text())
     write_atomic(folder / "parts.json", json.dumps({**parts, "times": "written"}))
-    settings = json.loads((folder / "processor_config.json").read_text())
-    settings["enable_time_marker"] = markers
-    write_atomic(folder / "processor_config.json", json.dumps(settings, indent=2))
-    import torch
-
     kept = {}
-    for name, tensor in load_packed(source / TRAINED_FILE, torch.float32).items():
+    for name, tensor in load_packed(folder / TRAINED_FILE, torch.float32).items():
         if name.startswith(DECODER) and name.endswith((LORA_DOWN, LORA_UP)):
             continue
         if name.startswith(MERGERS) and "down_proj" in name:
             tensor = torch.zeros_like(tensor)
         kept[name] = (tensor, 16)
     save_packed(folder / TRAINED_FILE, kept)
-    return folder
 
 
 def overrides(arm: str, seed: int, out: Path, config: Mapping[str, Any]) -> dict[str, Any]:
@@ -83,7 +71,7 @@ def overrides(arm: str, seed: int, out: Path, config: Mapping[str, Any]) -> dict
     folder = out / f"{arm}-{seed}"
     data = {**config["data"], "seed": config["data"].get("seed", 0) + seed}
     values: dict[str, Any] = {
-        "model": str(start_folder(out, arm != "no-markers")),
+        "model": str(start_folder(out, arm != "no-markers", untaught)),
         "output": str(folder / "model"),
         "loop": {**config["loop"], "output_dir": str(folder / "run")},
         "data": data,
@@ -148,13 +136,8 @@ def table(out: Path, arms: Sequence[str], seeds: Sequence[int]) -> str:
                 if figure["group"] == "all" and figure["value"] is not None:
                     found.setdefault((figure["part"], figure["name"]), []).append(figure["value"])
         for part, name, _ in FIGURES:
-            values = found.get((part, name), [])
-            if not values:
-                row.append("none")
-                continue
             digits = 2 if name.startswith("event") else 1
-            spread = stdev(values) if len(values) > 1 else 0.0
-            row.append(f"{mean(values):.{digits}f} ({spread:.{digits}f})")
+            row.append(spread(found.get((part, name), []), digits))
         lines.append("| " + " | ".join(row) + " |")
     return "\n".join(lines)
 

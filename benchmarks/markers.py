@@ -16,31 +16,15 @@ import json
 import shutil
 import sys
 from pathlib import Path
-from statistics import mean, median, stdev
+from statistics import mean, median
 from typing import Any
 
 import yaml
+from arms import spread, start_folder
 from long_timelines import LENGTHS_S, measured
 
 CONFIG = Path(__file__).parents[1] / "configs" / "nano" / "markers.yaml"
 ARMS = {"markers": "with time markers", "no-markers": "without"}
-
-
-def start_folder(out: Path, markers: bool) -> Path:
-    """A copy of nano whose prompt has time markers, or has none."""
-    from moss_audio.files import write_atomic
-    from moss_audio.model.checkpoint import embedded_folder
-
-    folder = out / ("start" if markers else "start-without-markers")
-    if not folder.exists():
-        made = folder.with_name(folder.name + ".part")
-        shutil.rmtree(made, ignore_errors=True)
-        shutil.copytree(embedded_folder(), made)
-        settings = json.loads((made / "processor_config.json").read_text())
-        settings["enable_time_marker"] = markers
-        write_atomic(made / "processor_config.json", json.dumps(settings, indent=2))
-        made.rename(folder)
-    return folder
 
 
 def one(arm: str, seed: int, args: argparse.Namespace) -> None:
@@ -91,18 +75,10 @@ def table(out: Path, seeds: list[int]) -> str:
                 found = [run[length][place] for run in runs[arm]]
                 told = mean(one["told"] / one["sounds"] for one in found if one["sounds"])
                 where = f"{stretch['first_s']:g} to {stretch['last_s']:g} s"
-                f1 = _spread([one["f1"] for one in found], 2)
-                onset = _spread([one["onset_ms"] for one in found], 0)
+                f1 = spread([one["f1"] for one in found], 2)
+                onset = spread([one["onset_ms"] for one in found], 0)
                 lines.append(f"| {length} s | {where} | {words} | {f1} | {onset} | {told:.2f} |")
     return "\n".join(lines)
-
-
-def _spread(values: list[float | None], digits: int) -> str:
-    known = [value for value in values if value is not None]
-    if not known:
-        return "none"
-    spread = stdev(known) if len(known) > 1 else 0.0
-    return f"{mean(known):.{digits}f} ({spread:.{digits}f})"
 
 
 def main() -> None:
