@@ -19,6 +19,7 @@ from moss_audio.scenes.reasoning.timeline import (
     ordered,
     pauses,
     single,
+    sounding_at,
     tenths,
 )
 from moss_audio.tasks.reason import PLACES
@@ -250,25 +251,25 @@ class SoundingAt(DerivedKind):
                 yield {"at": f"{at:.1f}"}
 
     def solve(self, heard: Heard, slots: Slots) -> str | None:
-        return _sounding(heard, float(slots["at"]))
+        return _label_at(heard, float(slots["at"]))
 
     def steps(self, heard: Heard, slots: Slots, rng: random.Random) -> list[Reckoning]:
         at = float(slots["at"])
-        (event,) = [one for one in heard if one.start <= at <= one.end]
+        (event,) = sounding_at(heard, at)
         words = f"{event.start:.1f} to {event.end:.1f}, at {at:.1f}: {event.label}"
         return [Reckoning(words, again=f"{event.label} at {at:.1f}")]
 
 
-def _sounding(heard: Heard, at: float) -> str | None:
+def _label_at(heard: Heard, at: float) -> str | None:
     """The one sound at a time; None where there is none or are several."""
-    found = [one.label for one in heard if one.start <= at <= one.end]
-    return found[0] if len(found) == 1 else None
+    found = sounding_at(heard, at)
+    return found[0].label if len(found) == 1 else None
 
 
 def _clear_at(heard: Heard, at: float) -> bool:
     """Whether it is certain which one sound is heard at a time."""
     edges = [t for one in heard for t in (one.start, one.end)]
-    return _sounding(heard, at) is not None and all(apart(at, t, ONSET_MARGIN_S) for t in edges)
+    return _label_at(heard, at) is not None and all(apart(at, t, ONSET_MARGIN_S) for t in edges)
 
 
 class _LaterThan(DerivedKind):
@@ -290,7 +291,7 @@ class _LaterThan(DerivedKind):
 
     def solve(self, heard: Heard, slots: Slots) -> str | None:
         event = only(heard, slots["a"])
-        return None if event is None else _sounding(heard, self._at(event)[1])
+        return None if event is None else _label_at(heard, self._at(event)[1])
 
     def steps(self, heard: Heard, slots: Slots, rng: random.Random) -> list[Reckoning]:
         event = only(heard, slots["a"])
@@ -299,7 +300,7 @@ class _LaterThan(DerivedKind):
         edge, at = self._at(event)
         return [
             Reckoning(f"{slots['a']} {self.edge} {edge:.1f}: ", edge, "+", self.later_s),
-            Reckoning(f"at {at:.1f}: {_sounding(heard, at)}"),
+            Reckoning(f"at {at:.1f}: {_label_at(heard, at)}"),
         ]
 
 

@@ -20,6 +20,7 @@ from moss_audio.scenes.reasoning.timeline import (
     only,
     quoted,
     single,
+    sounding_at,
     sounds,
     spoken,
     tenths,
@@ -60,17 +61,17 @@ class DuringWord(_Worded):
         for word in single(spoken(heard)):
             at = _middle(word)
             edges = [t for one in others for t in (one.start, one.end)]
-            if _sounding(heard, at) and all(apart(at, t, WORD_MARGIN_S) for t in edges):
+            if _others_at(heard, at) and all(apart(at, t, WORD_MARGIN_S) for t in edges):
                 yield {"word": word.label.strip('"')}
 
     def solve(self, heard: Heard, slots: Slots) -> str | None:
         word = only(heard, quoted(slots["word"]))
-        found = [] if word is None else _sounding(heard, _middle(word))
+        found = [] if word is None else _others_at(heard, _middle(word))
         return found[0].label if len(found) == 1 else None
 
     def steps(self, heard: Heard, slots: Slots, rng: random.Random) -> list[Reckoning]:
         (word,) = self.words_of(heard, slots)
-        (sound,) = _sounding(heard, _middle(word))
+        (sound,) = _others_at(heard, _middle(word))
         said = f"{word.label} {word.start:.1f} to {word.end:.1f}"
         heard_then = f"{sound.label} {sound.start:.1f} to {sound.end:.1f}"
         return [Reckoning(f"{said}: {heard_then}", again=f"{sound.label} at {_middle(word):.1f}")]
@@ -80,8 +81,9 @@ def _middle(word: Event) -> float:
     return (word.start + word.end) / 2
 
 
-def _sounding(heard: Heard, at: float) -> list[Event]:
-    return [one for one in sounds(heard) if one.label != SPEECH and one.start <= at <= one.end]
+def _others_at(heard: Heard, at: float) -> list[Event]:
+    """Sounds but speech that go on at a time."""
+    return [one for one in sounding_at(sounds(heard), at) if one.label != SPEECH]
 
 
 class FirstWordAfter(_Worded):

@@ -84,6 +84,11 @@ def single(heard: Heard) -> list[Event]:
     return [event for event in heard if only(heard, event.label) is not None]
 
 
+def sounding_at(heard: Heard, at: float) -> list[Event]:
+    """Events that go on at a time."""
+    return [event for event in heard if event.start <= at <= event.end]
+
+
 def ordered(heard: Heard) -> bool:
     """Whether each event clearly begins after the one before."""
     return all(apart(a.start, b.start, ONSET_MARGIN_S) for a, b in pairwise(heard))
