@@ -9,7 +9,7 @@ import shutil
 import wave
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -233,17 +233,23 @@ def test_a_checkpoint_that_is_not_there(tmp_path: Path, monkeypatch: pytest.Monk
 def test_a_folder_may_name_its_window(folder: Path, tmp_path: Path) -> None:
     assert Checkpoint.open(folder).window_s is None
     settings = json.loads((folder / "processor_config.json").read_text())
-    for key in ("window_s", "sound_window_s"):
-        for value in (20, "long"):
-            path = tmp_path / f"{key} {value}"
-            path.mkdir()
-            shutil.copy(folder / "config.json", path)
-            (path / "processor_config.json").write_text(json.dumps({**settings, key: value}))
-            if value == 20:
-                assert getattr(Checkpoint.open(path), key) == 20.0
-            else:
-                with pytest.raises(CheckpointError, match=f"{key} 'long'"):
-                    Checkpoint.open(path)
+
+    def told(name: str, **more: Any) -> Checkpoint:
+        path = tmp_path / name
+        path.mkdir()
+        shutil.copy(folder / "config.json", path)
+        (path / "processor_config.json").write_text(json.dumps({**settings, **more}))
+        return Checkpoint.open(path)
+
+    one = told("good", window_s=20, task_windows_s={"ask": 120})
+    assert (one.window_s, one.task_windows_s) == (20.0, {"ask": 120.0})
+    for number, (wrong, words) in enumerate((
+        ({"window_s": "long"}, "window_s 'long'"),
+        ({"task_windows_s": {"ask": 0}}, "task_windows_s of ask 0 must be a positive number"),
+        ({"task_windows_s": 30}, "task_windows_s 30 must have seconds by tasks' names"),
+    )):  # fmt: skip
+        with pytest.raises(CheckpointError, match=words):
+            told(f"wrong-{number}", **wrong)
 
 
 def test_a_processor_config_with_a_window_is_read(folder: Path, tmp_path: Path) -> None:
@@ -254,14 +260,14 @@ def test_a_processor_config_with_a_window_is_read(folder: Path, tmp_path: Path) 
     path = copy / "processor_config.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), "window_s": 12.5}))
     model = moss_audio.load(copy, device="cpu")
-    assert (model.window_s, model.engine.sound_window_s) == (12.5, 12.5)
+    assert (model.window_s, model.engine.task_windows_s) == (12.5, {})
     before = model.fingerprint
-    path.write_text(json.dumps({**json.loads(path.read_text()), "sound_window_s": 60.0}))
+    path.write_text(json.dumps({**json.loads(path.read_text()), "task_windows_s": {"ask": 60}}))
     longer = moss_audio.load(copy, device="cpu")
-    assert (longer.window_s, longer.engine.sound_window_s) == (12.5, 60.0)
+    assert (longer.window_s, longer.engine.task_windows_s) == (12.5, {"ask": 60.0})
     assert longer.fingerprint != before
     asked = moss_audio.load(copy, device="cpu", window_s=20.0)
-    assert (asked.window_s, asked.engine.sound_window_s) == (20.0, 20.0)
+    assert (asked.window_s, asked.engine.task_windows_s) == (20.0, {})
 
 
 def test_long_audio_goes_through_in_windows(folder: Path) -> None:
@@ -276,7 +282,8 @@ class Told:
     """An engine that answers with its name."""
 
     batch_size, max_positions, thinks = 8, None, False
-    window_s = sound_window_s = 15.0
+    window_s = 15.0
+    task_windows_s: ClassVar[dict[str, float]] = {}
 
     def __init__(self, name: str) -> None:
         self.name = name

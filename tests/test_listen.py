@@ -31,17 +31,13 @@ class CountingEngine:
 
     batch_size, max_positions = 8, None
     window_s: float | None = 4.0
-    sounds_s: float | None = None
     thinks = False
-
-    @property
-    def sound_window_s(self) -> float | None:
-        return self.sounds_s or self.window_s
 
     def __init__(self, reason: str = "stop", answer: str | None = None) -> None:
         self.requests: list[Request] = []
         self.queues: list[int] = []
         self.reason, self.answer = reason, answer
+        self.task_windows_s: dict[str, float] = {}
 
     def check(self, request: Request) -> int:
         return 1
@@ -236,23 +232,26 @@ def test_one_prompt_tells_where_it_is_longer_than_what_was_trained_on() -> None:
     assert ask(engine, tone(4.0)).warnings == ()
     (told,) = ask(engine, tone(2.0), tone(3.0)).warnings
     assert told.startswith("5 s in one prompt: the model was trained on clips of up to 4 s and may")
-    engine.sounds_s = 6.0
+    engine.task_windows_s = {"ask": 6.0}
     assert ask(engine, tone(5.0)).warnings == ()
-    engine.window_s = engine.sounds_s = None  # nobody says
+    engine.window_s, engine.task_windows_s = None, {}  # nobody says
     assert ask(engine, tone(5.0)).warnings == ()
 
 
-def test_speech_is_heard_in_shorter_windows_than_sounds() -> None:
-    def windows_of(sounds_s: float | None, *tasks: str) -> int:
+def test_tasks_have_windows_of_their_own() -> None:
+    def windows_of(*tasks: str, **windows_s: float) -> int:
         engine = CountingEngine()
-        engine.sounds_s = sounds_s
+        engine.task_windows_s = windows_s
         query = Query((tone(10.0),), tuple(map(get_task, tasks)), sample_rate=RATE)
         list(listen(engine, [query]))
         return len(engine.requests) // len(tasks)
 
-    assert [windows_of(s, "events") for s in (None, 8.0, 30.0)] == [3, 2, 1]
-    assert windows_of(30.0, "caption") == 1
-    assert windows_of(30.0, "transcribe") == windows_of(30.0, "events", "transcribe") == 3
+    assert windows_of("events") == windows_of("transcribe") == windows_of("caption", events=8) == 3
+    assert windows_of("events", events=8.0) == 2
+    assert windows_of("events", events=30.0, ask=3.0) == 1
+    # heard together they share the shorter ones
+    assert windows_of("events", "transcribe", events=30.0) == 3
+    assert windows_of("events", "caption", events=30.0, caption=8.0) == 2
 
 
 def test_a_task_that_walks_in_windows_takes_one_clip() -> None:

@@ -75,7 +75,7 @@ def load(
         batch_size: prompts decoded at once; None chooses by device, or asks a server 16 at once.
         revision: of a hub id.
         window_s: seconds of the windows in which recordings are heard; None takes the checkpoint's
-            own (nano's are longer for sounds than for speech), else 300.
+            own (nano has others for some tasks), else 300.
         reuse_bytes: memory for keys and values of clips that were heard, for further questions
             about them; None: 512 MiB.
         server: of an address: `model` (its name there), `key_env` (the environment variable with
@@ -211,8 +211,7 @@ class MossAudio:
             CheckpointError: if the files have changed since they were loaded.
         """
         parts = [self.checkpoint.fingerprint, self.engine.precision, f"{self.window_s:g}"]
-        if (sounds_s := self.engine.sound_window_s) not in (None, self.engine.window_s):
-            parts += [f"sounds {sounds_s:g}"]
+        parts += [f"{task} {seconds:g}" for task, seconds in self.engine.task_windows_s.items()]
         parts += [self.checkpoint.times, __version__]
         return settings.digest("\n".join(parts), 64)
 

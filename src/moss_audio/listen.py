@@ -419,12 +419,12 @@ def _prompts(
             ask.warnings = [*ask.warnings, *heard.warnings]
             clips.append(heard.samples)
     total_s = sum(map(clip_seconds, clips))
-    if engine.sound_window_s is not None and total_s > engine.sound_window_s:
+    trained_s = task_window_s(engine, query.tasks)
+    if trained_s is not None and total_s > trained_s:
         ask.warnings = [
             *ask.warnings,
             f"{total_s:.0f} s in one prompt: the model was trained on clips of up to "
-            f"{engine.sound_window_s:g} s and may miss what comes later; ask about parts "
-            "(start, end)",
+            f"{trained_s:g} s and may miss what comes later; ask about parts (start, end)",
         ]
     yield clips, 0.0, True, None
 
@@ -607,11 +607,17 @@ def _after(
 
 
 def window_seconds(engine: Engine, tasks: Sequence[Task[Any]] = ()) -> float:
-    """The longest stretch that goes into one prompt of tasks that walk recordings in windows: of
-    speech, unless none of them writes it down."""
-    of_sounds = tasks and not any(task.of_speech for task in tasks)
-    trained_s = engine.sound_window_s if of_sounds else engine.window_s
-    return min(MAX_CLIP_S, trained_s or MAX_CLIP_S, prompt_seconds(engine.max_positions))
+    """The longest stretch that goes into one prompt of tasks that walk recordings in windows;
+    without any, where nobody says which they are."""
+    trained_s = task_window_s(engine, tasks) or MAX_CLIP_S
+    return min(MAX_CLIP_S, trained_s, prompt_seconds(engine.max_positions))
+
+
+def task_window_s(engine: Engine, tasks: Sequence[Task[Any]]) -> float | None:
+    """The longest clip that the checkpoint was trained on for all of these tasks; None where nobody
+    says."""
+    windows_s = [engine.task_windows_s.get(task.name, engine.window_s) for task in tasks]
+    return min((s for s in windows_s or [engine.window_s] if s is not None), default=None)
 
 
 def prompt_seconds(max_positions: int | None) -> float:

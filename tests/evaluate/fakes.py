@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, ClassVar
 
 from moss_audio.api import MossAudio
 from moss_audio.engine.base import Generation, Request
@@ -21,7 +21,8 @@ class FakeEngine:
 
     batch_size = 1
     max_positions = 4096
-    window_s = sound_window_s = None
+    window_s = None
+    task_windows_s: ClassVar[dict[str, float]] = {}
     thinks = False
 
     def __init__(self, reply: Reply) -> None:

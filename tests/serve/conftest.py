@@ -55,7 +55,7 @@ class FakeEngine:
     batch_size: int = 1
     max_positions: int | None = None
     window_s: float | None = 15.0
-    sound_window_s: float | None = 15.0
+    task_windows_s: dict[str, float] = field(default_factory=dict)
     thinks: bool = False
     description: str = "fake"
     precision: str = "none"

@@ -329,13 +329,11 @@ class Engine(Protocol):
 
     @property
     def window_s(self) -> float | None:
-        """The longest clip whose speech the checkpoint was trained to write down; None where nobody
-        says."""
+        """The longest clip that the checkpoint was trained on; None where nobody says."""
 
     @property
-    def sound_window_s(self) -> float | None:
-        """The longest whose sounds it was trained to tell and to answer about: `window_s`, or more;
-        None where nobody says."""
+    def task_windows_s(self) -> Mapping[str, float]:
+        """The same for tasks, by name, for which it is another (`listen.task_window_s`)."""
 
     @property
     def thinks(self) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable, Generator, Hashable, Iterator, Sequence
+from collections.abc import Callable, Generator, Hashable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -32,9 +32,8 @@ class LocalEngine:
         batch_size: rows decoded at once; None takes what suits the runner.
         batch_tokens: positions of them all, padding included; None likewise.
         reuse_bytes: memory for the prefixes of clips, least recently used out first.
-        window_s: the longest clip whose speech the checkpoint was trained to write down, None where
-            nobody says.
-        sound_window_s: the longest whose sounds it was trained to tell; None: the same.
+        window_s: the longest clip that the checkpoint was trained on; None where nobody says.
+        task_windows_s: the same for tasks, by name, for which it is another.
         thinks: whether the checkpoint thinks before it answers, if it is not told otherwise.
 
     Any number of threads may use it. `close` frees it at once.
@@ -50,12 +49,12 @@ class LocalEngine:
         batch_tokens: int | None = None,
         reuse_bytes: int = REUSE_BYTES,
         window_s: float | None = None,
-        sound_window_s: float | None = None,
+        task_windows_s: Mapping[str, float] | None = None,
         thinks: bool = False,
     ) -> None:
         self.runner = runner
         self.tokenizer = tokenizer
-        self.window_s, self.sound_window_s = window_s, sound_window_s or window_s
+        self.window_s, self.task_windows_s = window_s, task_windows_s or {}
         self.scheduler = Scheduler(
             runner, max_rows=batch_size, batch_tokens=batch_tokens, reuse_bytes=reuse_bytes
         )

@@ -60,7 +60,7 @@ def open_engine(
         engine = "torch" if device is None and _torch_has_gpu() else "onnx"
     if not options.get("window_s"):  # one that is asked for is that of all tasks
         options["window_s"] = checkpoint.window_s
-        options["sound_window_s"] = checkpoint.sound_window_s
+        options["task_windows_s"] = checkpoint.task_windows_s
     options |= {"thinks": checkpoint.thinks}
     if engine == "onnx":
         from moss_audio.engine.onnx import open_runner

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import base64
 import sys
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import CancelledError
 from contextlib import closing
 from dataclasses import dataclass
@@ -50,9 +50,8 @@ class RemoteEngine:
     Args:
         checkpoint: what is served, and where.
         batch_size: requests under way at once, of all threads together; None: 16.
-        window_s: the longest clip whose speech the checkpoint was trained to write down; None where
-            nobody says.
-        sound_window_s: the longest whose sounds it was trained to tell; None: the same.
+        window_s: the longest clip that the checkpoint was trained on; None where nobody says.
+        task_windows_s: the same for tasks, by name, for which it is another.
         tokenizer: of the same checkpoint, for those who want to know what its tokens mean; None
             where only the server has it.
     """
@@ -63,12 +62,12 @@ class RemoteEngine:
         *,
         batch_size: int | None = None,
         window_s: float | None = None,
-        sound_window_s: float | None = None,
+        task_windows_s: Mapping[str, float] | None = None,
         tokenizer: Any = None,
     ) -> None:
         self.batch_size = batch_size or BATCH_SIZE
         self.max_positions = checkpoint.max_positions
-        self.window_s, self.sound_window_s = window_s, sound_window_s or window_s
+        self.window_s, self.task_windows_s = window_s, task_windows_s or {}
         self.thinks = checkpoint.thinks
         self.description = "a server"
         self.precision = "as served"

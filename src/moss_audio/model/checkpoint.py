@@ -9,7 +9,7 @@ import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from copy import deepcopy
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
@@ -36,6 +36,7 @@ THINKING = "nano-thinking"  # the embedded one's, which is based on it
 SINGLE_FILE = "model.safetensors"
 INDEX_FILE = "model.safetensors.index.json"
 PARTS_FILE = "parts.json"
+TASK_WINDOWS = "task_windows_s"
 PROCESSOR_FILE = "processor_config.json"
 EXPORTED = "exported"  # the key of config.json that tells what an exported folder holds
 _CONFIG_FILE, _GENERATION_FILE = "config.json", "generation_config.json"
@@ -55,9 +56,8 @@ class Parts:
         trained: the file of everything that training replaces.
         base: another embedded checkpoint, whose parts are this one's but for what `trained` has in
             their place: "nano", or a path from this folder on. There are no `fixed` parts then.
-        window_s: the longest clip in seconds whose speech the checkpoint was trained to write down.
-        sound_window_s: the longest whose sounds it was trained to tell and to answer about; None
-            where it is the same.
+        window_s: the longest clip in seconds that the checkpoint was trained on.
+        task_windows_s: the same for tasks, by name, for which it is another.
         times: how its word times are best found (`Checkpoint.times`).
         knows: the speech that it knows (`Checkpoint.knows`).
     """
@@ -65,7 +65,7 @@ class Parts:
     fixed: tuple[str, ...]
     trained: str
     window_s: float = 15.0
-    sound_window_s: float | None = None
+    task_windows_s: Mapping[str, float] = field(default_factory=dict)
     times: str = "written"
     base: str | None = None
     knows: KnownSpeech | None = None
@@ -92,10 +92,8 @@ class Checkpoint:
         values, processor: what config.json and processor_config.json say, as it stands there.
         sizes: the same, checked.
         parts: of an embedded checkpoint; None in the released layout.
-        window_s: the longest clip in seconds whose speech it writes down well; None where nobody
-            says.
-        sound_window_s: the longest whose sounds it tells and answers about; None where nobody says,
-            or nothing but `window_s`.
+        window_s: the longest clip in seconds that it handles well; None where nobody says.
+        task_windows_s: the same for tasks, by name, for which it is another.
         knows: the only language whose speech it writes down; None where nobody says.
         thinks: whether it opens its answers with a think block unless told not to.
         revision: the commit of a hub id; None for a local folder.
@@ -108,7 +106,7 @@ class Checkpoint:
     sizes: ModelSizes
     parts: Parts | None
     window_s: float | None
-    sound_window_s: float | None
+    task_windows_s: Mapping[str, float]
     knows: KnownSpeech | None
     thinks: bool
     revision: str | None
@@ -154,11 +152,11 @@ class Checkpoint:
             processor=processor,
             sizes=_sizes(folder, values),
             parts=parts,
-            window_s=_seconds(folder, processor, "window_s") if parts is None else parts.window_s,
-            sound_window_s=(
-                _seconds(folder, processor, "sound_window_s")
+            window_s=_window_s(folder, processor) if parts is None else parts.window_s,
+            task_windows_s=(
+                _task_windows_s(folder / PROCESSOR_FILE, processor)
                 if parts is None
-                else parts.sound_window_s
+                else parts.task_windows_s
             ),
             knows=_knows(folder, processor) if parts is None else parts.knows,
             thinks=_thinks(folder, str(source), processor),
@@ -338,12 +336,11 @@ def read_parts(folder: Path) -> Parts:
     def parts() -> Parts:
         values = json.loads(path.read_text(encoding="utf-8"))
         base = values.get("base")
-        sounds_s = values.get("sound_window_s")
         return Parts(
             () if base is not None else tuple(str(name) for name in values["fixed"]),
             str(values["trained"]),
             float(values.get("window_s", Parts.window_s)),
-            None if sounds_s is None else float(sounds_s),
+            _task_windows_s(path, values),
             str(values.get("times", Parts.times)),
             None if base is None else str(base),
             KnownSpeech.read(values, path),
@@ -460,14 +457,26 @@ def _states(folders: Sequence[Path]) -> State:
     return tuple(entry for folder in folders for entry in _state(folder))
 
 
-def _seconds(folder: Path, processor: dict[str, Any], key: str) -> float | None:
-    value = processor.get(key)
+def _window_s(folder: Path, processor: dict[str, Any]) -> float | None:
+    value = processor.get("window_s")
     if value is None:
         return None
+    return _seconds(folder / PROCESSOR_FILE, "window_s", value)
+
+
+def _task_windows_s(path: Path, settings: Mapping[str, Any]) -> dict[str, float]:
+    said = settings.get(TASK_WINDOWS) or {}
+    if not isinstance(said, Mapping):
+        raise CheckpointError(f"{path}: {TASK_WINDOWS} {said!r} must have seconds by tasks' names")
+    return {
+        str(task): _seconds(path, f"{TASK_WINDOWS} of {task}", seconds)
+        for task, seconds in said.items()
+    }
+
+
+def _seconds(path: Path, name: str, value: Any) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or not value > 0:
-        raise CheckpointError(
-            f"{folder / PROCESSOR_FILE}: {key} {value!r} must be a positive number of seconds"
-        )
+        raise CheckpointError(f"{path}: {name} {value!r} must be a positive number of seconds")
     return float(value)
 
 

@@ -63,7 +63,7 @@ class Backend:
             served,
             batch_size=self.concurrency,
             window_s=own.window_s,
-            sound_window_s=own.sound_window_s,
+            task_windows_s=own.task_windows_s,
             tokenizer=Tokenizer.open(own.folder),
         )
         if own.times == "written":

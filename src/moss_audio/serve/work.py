@@ -100,7 +100,7 @@ class MeteredEngine:
         self.precision = engine.precision
         self.batch_size = engine.batch_size
         self.max_positions = engine.max_positions
-        self.window_s, self.sound_window_s = engine.window_s, engine.sound_window_s
+        self.window_s, self.task_windows_s = engine.window_s, engine.task_windows_s
         self.thinks = engine.thinks
 
     def cancel(self) -> None:

@@ -42,8 +42,6 @@ class Task(ABC, Generic[R]):
 
     # Walk a recording longer than a window in windows; otherwise it has to fit into one prompt.
     windowed: ClassVar[bool] = False
-    # Long are clips beyond the engine's `window_s`; otherwise those beyond its `sound_window_s`.
-    of_speech: ClassVar[bool] = False
 
     @property
     @abstractmethod

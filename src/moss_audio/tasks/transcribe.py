@@ -72,7 +72,6 @@ class Transcribe(Task[Transcript]):
     """
 
     windowed: ClassVar[bool] = True
-    of_speech: ClassVar[bool] = True
 
     timestamps: Level | None = None
 

@@ -19,6 +19,7 @@ from moss_audio.errors import MossAudioError
 from moss_audio.files import write_atomic
 from moss_audio.model.checkpoint import (
     PROCESSOR_FILE,
+    TASK_WINDOWS,
     Checkpoint,
     is_embedded,
     part_files,
@@ -283,8 +284,8 @@ def _carry_habits(source: Path, target: Path) -> None:
     said: dict[str, object] = {}
     if checkpoint.window_s is not None:
         said["window_s"] = checkpoint.window_s
-    if checkpoint.sound_window_s is not None:
-        said["sound_window_s"] = checkpoint.sound_window_s
+    if checkpoint.task_windows_s:
+        said[TASK_WINDOWS] = dict(checkpoint.task_windows_s)
     if checkpoint.knows is not None:
         said[KNOWS] = asdict(checkpoint.knows)
     if checkpoint.thinks:

@@ -88,12 +88,12 @@ def test_an_export_is_a_checkpoint_that_knows_its_use(micro: Path, tmp_path: Pat
     source = tmp_path / "source"
     shutil.copytree(micro, source)
     processor = json.loads((source / "processor_config.json").read_text())
-    windows = {"window_s": 12.5, "sound_window_s": 60.0}
+    windows = {"window_s": 12.5, "task_windows_s": {"ask": 60.0}}
     (source / "processor_config.json").write_text(json.dumps({**processor, **windows}))
     out = export(Checkpoint.open(source), tmp_path / "out")
     checkpoint = Checkpoint.open(out)
     assert (checkpoint.layout, checkpoint.window_s) == ("exported", 12.5)
-    assert checkpoint.sound_window_s == 60.0
+    assert checkpoint.task_windows_s == {"ask": 60.0}
     assert checkpoint.sizes == Checkpoint.open(source).sizes
     check_weights(checkpoint)
     for name in ("tokenizer.json", "tokenizer_config.json"):

@@ -30,7 +30,14 @@ from moss_audio.engine.onnx.source import Tensors
 from moss_audio.engine.onnx.weights import quantize
 from moss_audio.errors import CheckpointError, MossAudioError
 from moss_audio.files import MODEL_SUFFIXES
-from moss_audio.model.checkpoint import EXPORTED, INDEX_FILE, PARTS_FILE, PROCESSOR_FILE, Checkpoint
+from moss_audio.model.checkpoint import (
+    EXPORTED,
+    INDEX_FILE,
+    PARTS_FILE,
+    PROCESSOR_FILE,
+    TASK_WINDOWS,
+    Checkpoint,
+)
 from moss_audio.model.known_speech import KNOWS
 from moss_audio.model.nano.parts import EMBEDDING
 from moss_audio.model.output import replaced_folder
@@ -269,8 +276,8 @@ def _copy_settings(checkpoint: Checkpoint, folder: Path, bits: int) -> None:
     processor = dict(checkpoint.processor)
     if checkpoint.window_s is not None:
         processor["window_s"] = checkpoint.window_s
-    if checkpoint.sound_window_s is not None:
-        processor["sound_window_s"] = checkpoint.sound_window_s
+    if checkpoint.task_windows_s:
+        processor[TASK_WINDOWS] = dict(checkpoint.task_windows_s)
     if checkpoint.knows is not None:
         processor[KNOWS] = asdict(checkpoint.knows)
     if checkpoint.thinks:  # which the folder's name may have said
