@@ -16,7 +16,7 @@ from __future__ import annotations
 import argparse
 import random
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice, pairwise
 from pathlib import Path
 from statistics import median
@@ -121,25 +121,25 @@ def measured(
 def answered(model: str, data: Path, seconds: float, most: int, of_a_kind: int) -> str:
     """How many questions about at most `most` clips of a length are answered rightly."""
     listener = moss_audio.load(model, window_s=seconds)
-    by_kind: dict[str, list[tuple[np.ndarray, Item]]] = {kind: [] for kind in TIME_KINDS}
-    for samples, whole in heard_clips(data, seconds, most):
+    clips = heard_clips(data, seconds, most)
+    found: dict[str, list[tuple[int, Item]]] = {kind: [] for kind in TIME_KINDS}
+    for number, (_, whole) in enumerate(clips):
         for item in asked([whole], TIME_KINDS).items:
-            by_kind[item.category].append((samples, item))
-    items, told, n_right = [], [], 0
-    for kind, found in by_kind.items():
-        labels = tuple(sorted({label for _, item in found for label in item.choices}))
-        drawn = random.Random(f"{kind} {seconds}").sample(found, min(of_a_kind, len(found)))
-        hits = 0
-        for samples, item in drawn:
-            answer = listener.ask((samples, SAMPLE_RATE), item.question)
-            counts = Ask().score(answer, item.truth, labels=labels).counts["answers"]
-            hits += counts.correct
-        items += [item for _, item in drawn]
-        told.append(f"{kind} {hits} of {len(drawn)}")
-        n_right += hits
-    constant = best_constant(items) or 0.0
-    share = f"{100 * n_right / len(items):.0f} % of {len(items)} right, constant {constant:.0f} %"
-    return f"questions: {share}; {', '.join(told)}"
+            found[item.category].append((number, item))
+    drawn: list[tuple[int, Item]] = []
+    for kind, there in found.items():
+        labels = tuple(sorted({label for _, item in there for label in item.choices}))
+        some = random.Random(f"{kind} {seconds}").sample(there, min(of_a_kind, len(there)))
+        drawn += [(number, replace(item, choices=labels)) for number, item in some]
+    right: dict[str, list[int]] = {kind: [] for kind in found}
+    for number, item in sorted(drawn, key=lambda one: one[0]):  # a clip is read once
+        answer = listener.ask((clips[number][0], SAMPLE_RATE), item.question)
+        counts = Ask().score(answer, item.truth, labels=item.choices).counts["answers"]
+        right[item.category].append(counts.correct)
+    kinds = ", ".join(f"{kind} {sum(hits)} of {len(hits)}" for kind, hits in right.items() if hits)
+    share = 100 * sum(map(sum, right.values())) / len(drawn)
+    constant = best_constant([item for _, item in drawn]) or 0.0
+    return f"questions: {share:.0f} % of {len(drawn)} right, constant {constant:.0f} %; {kinds}"
 
 
 def main() -> None:
