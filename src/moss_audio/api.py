@@ -75,7 +75,7 @@ def load(
         batch_size: prompts decoded at once; None chooses by device, or asks a server 16 at once.
         revision: of a hub id.
         window_s: seconds of the windows in which recordings are heard; None takes the checkpoint's
-            own (nano has others for some tasks), else 300.
+            own, which may differ by task, else 300.
         reuse_bytes: memory for keys and values of clips that were heard, for further questions
             about them; None: 512 MiB.
         server: of an address: `model` (its name there), `key_env` (the environment variable with

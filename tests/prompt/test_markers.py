@@ -79,3 +79,8 @@ def test_a_clip_that_begins_later_is_the_end_of_a_longer_one(n_tokens: int, step
 def test_a_clip_begins_where_a_marker_is(begins_s: int) -> None:
     with pytest.raises(PromptError, match=f"cannot begin at second {begins_s}"):
         expand_clip(30, AUDIO, DIGITS, begins_s)
+
+
+def test_without_markers_nothing_tells_where_a_clip_begins() -> None:
+    with pytest.raises(PromptError, match="nothing tells that a clip begins at second 4"):
+        expand_clip(30, AUDIO, None, 4)

@@ -37,12 +37,14 @@ def expand_clip(
         false at the digits.
 
     Raises:
-        PromptError: the clip has no audio token.
+        PromptError: the clip has no audio token, or `begins_s` cannot be told.
     """
     if n_tokens < 1:
         raise PromptError(f"a clip of {n_tokens} audio tokens is too short: give at least 10 ms")
     if begins_s < 0 or begins_s % MARKER_STEP_S:
         raise PromptError(f"a clip cannot begin at second {begins_s}: give full {MARKER_STEP_S} s")
+    if begins_s and digit_ids is None:
+        raise PromptError(f"nothing tells that a clip begins at second {begins_s}: no time markers")
     ids: list[int] = []
     mask: list[bool] = []
     left = n_tokens
