@@ -24,6 +24,7 @@ from statistics import median
 import numpy as np
 
 import moss_audio
+from moss_audio.api import MossAudio
 from moss_audio.evaluate.item import Item
 from moss_audio.evaluate.loaders.scenes import asked
 from moss_audio.evaluate.suites.nano import TIME_KINDS
@@ -40,6 +41,8 @@ from moss_audio.units import SAMPLE_RATE
 SPLIT, KIND, NEAR_S = "test-unseen", "events", 2.0
 EDGES_S = (0.0, 15.0, 30.0, 60.0, 120.0)
 LENGTHS_S = EDGES_S[1:]
+
+Clip = tuple[np.ndarray, Scene]  # samples [n] at 16 kHz, and what is true of them
 
 
 @dataclass
@@ -79,7 +82,7 @@ class Stretch:
         )
 
 
-def long_clips(scenes: Sequence[Scene], seconds: float) -> Iterator[tuple[np.ndarray, Scene]]:
+def long_clips(scenes: Sequence[Scene], seconds: float) -> Iterator[Clip]:
     """Samples `[n]` of `seconds` at 16 kHz, and what is true of them, of whole scenes; silence
     fills what is left."""
     room = round(seconds * SAMPLE_RATE)
@@ -94,20 +97,16 @@ def long_clips(scenes: Sequence[Scene], seconds: float) -> Iterator[tuple[np.nda
             parts.append(scene)
 
 
-def heard_clips(data: Path, seconds: float, most: int) -> list[tuple[np.ndarray, Scene]]:
+def heard_clips(data: Path, seconds: float, most: int) -> list[Clip]:
     """At most `most` clips of a length."""
     scenes = [scene for scene in load_scenes(data, SPLIT) if scene.kind == KIND]
     return list(islice(long_clips(scenes, seconds), most))
 
 
-def measured(
-    model: str, data: Path, seconds: float, most: int, window_s: float | None = None
-) -> list[Stretch]:
-    """The stretches of at most `most` clips of a length, each in one prompt, or in windows."""
-    listener = moss_audio.load(model, window_s=window_s or seconds)
+def measured(listener: MossAudio, clips: Sequence[Clip], seconds: float) -> list[Stretch]:
+    """The stretches of clips of a length."""
     edges = [*(edge for edge in EDGES_S if edge < seconds), seconds]
     stretches = [Stretch(first, last) for first, last in pairwise(edges)]
-    clips = heard_clips(data, seconds, most)
     answers = listener.events([(samples, SAMPLE_RATE) for samples, _ in clips])
     for (_, whole), heard in zip(clips, answers, strict=True):
         truth = [Event(*event) for event in timeline(whole)]
@@ -118,10 +117,8 @@ def measured(
     return stretches
 
 
-def answered(model: str, data: Path, seconds: float, most: int, of_a_kind: int) -> str:
-    """How many questions about at most `most` clips of a length are answered rightly."""
-    listener = moss_audio.load(model, window_s=seconds)
-    clips = heard_clips(data, seconds, most)
+def drawn_questions(clips: Sequence[Clip], of_a_kind: int, seed: str) -> list[tuple[int, Item]]:
+    """At most so many questions of each kind, each with the number of its clip, which rise."""
     found: dict[str, list[tuple[int, Item]]] = {kind: [] for kind in TIME_KINDS}
     for number, (_, whole) in enumerate(clips):
         for item in asked([whole], TIME_KINDS).items:
@@ -129,17 +126,24 @@ def answered(model: str, data: Path, seconds: float, most: int, of_a_kind: int) 
     drawn: list[tuple[int, Item]] = []
     for kind, there in found.items():
         labels = tuple(sorted({label for _, item in there for label in item.choices}))
-        some = random.Random(f"{kind} {seconds}").sample(there, min(of_a_kind, len(there)))
+        some = random.Random(f"{kind} {seed}").sample(there, min(of_a_kind, len(there)))
         drawn += [(number, replace(item, choices=labels)) for number, item in some]
-    right: dict[str, list[int]] = {kind: [] for kind in found}
-    for number, item in sorted(drawn, key=lambda one: one[0]):  # a clip is read once
+    return sorted(drawn, key=lambda one: one[0])  # a clip is read once
+
+
+def answered(listener: MossAudio, clips: Sequence[Clip], questions: list[tuple[int, Item]]) -> str:
+    """How many of the questions are answered rightly."""
+    if not questions:
+        return "questions: these clips give none"
+    right: dict[str, list[int]] = {kind: [] for kind in TIME_KINDS}
+    for number, item in questions:
         answer = listener.ask((clips[number][0], SAMPLE_RATE), item.question)
         counts = Ask().score(answer, item.truth, labels=item.choices).counts["answers"]
         right[item.category].append(counts.correct)
     kinds = ", ".join(f"{kind} {sum(hits)} of {len(hits)}" for kind, hits in right.items() if hits)
-    share = 100 * sum(map(sum, right.values())) / len(drawn)
-    constant = best_constant([item for _, item in drawn]) or 0.0
-    return f"questions: {share:.0f} % of {len(drawn)} right, constant {constant:.0f} %; {kinds}"
+    share = 100 * sum(map(sum, right.values())) / len(questions)
+    constant = best_constant([item for _, item in questions]) or 0.0
+    return f"questions: {share:.0f} % of {len(questions)} right, constant {constant:.0f} %; {kinds}"
 
 
 def main() -> None:
@@ -153,11 +157,13 @@ def main() -> None:
     parser.add_argument("--questions", type=int, default=0, help="of a kind, and each length")
     args = parser.parse_args()
     for seconds in args.seconds:
-        for stretch in measured(args.model, args.data, seconds, args.most, args.window):
+        listener = moss_audio.load(args.model, window_s=args.window or seconds)
+        clips = heard_clips(args.data, seconds, args.most)
+        for stretch in measured(listener, clips, seconds):
             print(f"  {stretch.line()}", flush=True)
         if args.questions:
-            told = answered(args.model, args.data, seconds, args.most, args.questions)
-            print(f"  {told}", flush=True)
+            questions = drawn_questions(clips, args.questions, f"{seconds}")
+            print(f"  {answered(listener, clips, questions)}", flush=True)
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ from typing import Any
 
 import yaml
 from arms import spread, start_folder
-from long_timelines import LENGTHS_S, measured
+from long_timelines import LENGTHS_S, heard_clips, measured
 
 CONFIG = Path(__file__).parents[1] / "configs" / "nano" / "markers.yaml"
 ARMS = {"markers": "with time markers", "no-markers": "without"}
@@ -29,6 +29,7 @@ ARMS = {"markers": "with time markers", "no-markers": "without"}
 
 def one(arm: str, seed: int, args: argparse.Namespace) -> None:
     """Train and measure one run, unless its figures are there."""
+    import moss_audio
     from moss_audio.files import write_atomic
     from moss_audio.train import sft
 
@@ -54,7 +55,11 @@ def one(arm: str, seed: int, args: argparse.Namespace) -> None:
                 "onset_ms": 1000 * median(stretch.onsets_s) if stretch.onsets_s else None,
                 "told": stretch.counts.predictions, "sounds": stretch.counts.references,
             }
-            for stretch in measured(str(folder / "model"), args.data, seconds, args.most)
+            for stretch in measured(
+                moss_audio.load(folder / "model", window_s=seconds),
+                heard_clips(args.data, seconds, args.most),
+                seconds,
+            )
         ]
         for seconds in LENGTHS_S
     }  # fmt: skip

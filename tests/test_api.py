@@ -266,6 +266,14 @@ def test_a_processor_config_with_a_window_is_read(folder: Path, tmp_path: Path) 
     longer = moss_audio.load(copy, device="cpu")
     assert (longer.window_s, longer.engine.task_windows_s) == (12.5, {"ask": 60.0})
     assert longer.fingerprint != before
+    path.write_text(
+        json.dumps({**json.loads(path.read_text()), "task_windows_s": {"events": 9, "caption": 60}})
+    )
+    # no task hears more of a live recording than it was trained on
+    shorter = moss_audio.load(copy, device="cpu")
+    assert shorter.window_s == 9.0
+    with shorter.live() as live:
+        assert live.window_s == 9.0
     asked = moss_audio.load(copy, device="cpu", window_s=20.0)
     assert (asked.window_s, asked.engine.task_windows_s) == (20.0, {})
 

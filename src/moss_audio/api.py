@@ -217,7 +217,8 @@ class MossAudio:
 
     @property
     def window_s(self) -> float:
-        """The longest stretch that is transcribed in one prompt, in seconds."""
+        """The longest stretch that goes into one prompt of any task that walks recordings in
+        windows, in seconds."""
         return window_seconds(self.engine)
 
     def query(self, task: str, *clips: OneInput | ClipLike, **options: Any) -> Query:

@@ -39,6 +39,7 @@ from moss_audio.recordings import (
     stream_audio,
 )
 from moss_audio.result import Result, Transcript
+from moss_audio.tasks import TASK_NAMES, get_task
 from moss_audio.tasks.base import WARN_LOOP, Task
 from moss_audio.tasks.confidence import SureTokens, with_no_speech
 from moss_audio.text import join_words
@@ -608,7 +609,8 @@ def _after(
 
 def window_seconds(engine: Engine, tasks: Sequence[Task[Any]] = ()) -> float:
     """The longest stretch that goes into one prompt of tasks that walk recordings in windows;
-    without any, where nobody says which they are."""
+    without any, in one of whichever of them."""
+    tasks = tasks or [task for task in map(get_task, TASK_NAMES) if task.windowed]
     trained_s = task_window_s(engine, tasks) or MAX_CLIP_S
     return min(MAX_CLIP_S, trained_s, prompt_seconds(engine.max_positions))
 

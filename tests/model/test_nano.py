@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import tiny_models as tiny
@@ -193,3 +194,10 @@ def test_a_damaged_list_of_parts_is_named(folder: Path, content: str) -> None:
     path = folder / PARTS_FILE
     path.write_text(content)
     assert f"{path}: damaged" in load_error(folder)
+
+
+@pytest.mark.parametrize("window_s", [0, -3, True, "15", float("nan")])
+def test_the_window_of_parts_is_seconds(folder: Path, window_s: Any) -> None:
+    path = folder / PARTS_FILE
+    path.write_text(json.dumps({**json.loads(path.read_text()), "window_s": window_s}))
+    assert f"{path}: window_s {window_s!r} must be a positive number" in load_error(folder)

@@ -123,15 +123,22 @@ def _source_problems(source: SourceConfig) -> list[str]:
         wrong.append(f"'columns' means nothing for kind {source.kind!r}")
     if source.examples is not None and source.kind != "thoughts":
         wrong.append(f"'examples' means nothing for kind {source.kind!r}: its list says how many")
-    if source.join_s is not None and source.kind != "scenes":
-        wrong.append(f"'join_s' means nothing for kind {source.kind!r}: only scenes are joined")
-    elif source.join_s is not None and not 0 < source.join_s[0] <= source.join_s[1] < math.inf:
-        wrong.append(f"'join_s' {list(source.join_s)} must rise, from above 0")
-    if source.begin_s is not None and source.kind != "scenes":
-        wrong.append(f"'begin_s' means nothing for kind {source.kind!r}: only scenes are moved")
-    elif source.begin_s is not None and not 0 <= source.begin_s[0] <= source.begin_s[1] < math.inf:
-        wrong.append(f"'begin_s' {list(source.begin_s)} must rise, from 0")
+    wrong += _span_problems(source, "join_s", "joined", "above 0")
+    wrong += _span_problems(source, "begin_s", "moved", "0")
     return wrong + _task_problems(source)
+
+
+def _span_problems(source: SourceConfig, name: str, what: str, lowest: str) -> list[str]:
+    """Of a field of two numbers of seconds, for scenes alone."""
+    span: tuple[float, float] | None = getattr(source, name)
+    if span is None:
+        return []
+    if source.kind != "scenes":
+        return [f"{name!r} means nothing for kind {source.kind!r}: only scenes are {what}"]
+    begins = span[0] > 0 if lowest == "above 0" else span[0] >= 0
+    if not begins or not span[0] <= span[1] < math.inf:
+        return [f"{name!r} {list(span)} must rise, from {lowest}"]
+    return []
 
 
 def _task_problems(source: SourceConfig) -> list[str]:

@@ -152,7 +152,9 @@ class Checkpoint:
             processor=processor,
             sizes=_sizes(folder, values),
             parts=parts,
-            window_s=_window_s(folder, processor) if parts is None else parts.window_s,
+            window_s=(
+                _window_s(folder / PROCESSOR_FILE, processor) if parts is None else parts.window_s
+            ),
             task_windows_s=(
                 _task_windows_s(folder / PROCESSOR_FILE, processor)
                 if parts is None
@@ -339,7 +341,7 @@ def read_parts(folder: Path) -> Parts:
         return Parts(
             () if base is not None else tuple(str(name) for name in values["fixed"]),
             str(values["trained"]),
-            float(values.get("window_s", Parts.window_s)),
+            _window_s(path, values) or Parts.window_s,
             _task_windows_s(path, values),
             str(values.get("times", Parts.times)),
             None if base is None else str(base),
@@ -457,11 +459,9 @@ def _states(folders: Sequence[Path]) -> State:
     return tuple(entry for folder in folders for entry in _state(folder))
 
 
-def _window_s(folder: Path, processor: dict[str, Any]) -> float | None:
-    value = processor.get("window_s")
-    if value is None:
-        return None
-    return _seconds(folder / PROCESSOR_FILE, "window_s", value)
+def _window_s(path: Path, settings: Mapping[str, Any]) -> float | None:
+    value = settings.get("window_s")
+    return None if value is None else _seconds(path, "window_s", value)
 
 
 def _task_windows_s(path: Path, settings: Mapping[str, Any]) -> dict[str, float]:
