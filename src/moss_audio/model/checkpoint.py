@@ -9,7 +9,7 @@ import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from copy import deepcopy
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
@@ -22,7 +22,7 @@ from moss_audio.errors import (
     short_reason,
 )
 from moss_audio.files import MODEL_SUFFIXES, folder_hash
-from moss_audio.model.known_speech import KnownSpeech
+from moss_audio.model.known_speech import KNOWS, KnownSpeech
 from moss_audio.model.prompt_settings import prompt_spec
 from moss_audio.model.sizes import AUDIO_IDS, MODEL_TYPE, ModelSizes
 from moss_audio.prompt import PromptSpec
@@ -194,6 +194,21 @@ class Checkpoint:
                     "different checkpoints"
                 )
         return spec
+
+    @property
+    def habits(self) -> dict[str, Any]:
+        """What it says of its use, in the words of `processor_config.json`: which clips it handles
+        well, the language that it knows, and whether it thinks (which its name may have said)."""
+        said: dict[str, Any] = {}
+        if self.window_s is not None:
+            said["window_s"] = self.window_s
+        if self.task_windows_s:
+            said[TASK_WINDOWS] = dict(self.task_windows_s)
+        if self.knows is not None:
+            said[KNOWS] = asdict(self.knows)
+        if self.thinks:
+            said["thinks"] = True
+        return said
 
     @property
     def layout(self) -> Literal["released", "embedded", "exported"]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -19,13 +19,11 @@ from moss_audio.errors import MossAudioError
 from moss_audio.files import write_atomic
 from moss_audio.model.checkpoint import (
     PROCESSOR_FILE,
-    TASK_WINDOWS,
     Checkpoint,
     is_embedded,
     part_files,
     read_parts,
 )
-from moss_audio.model.known_speech import KNOWS
 from moss_audio.model.modeling import MossAudioModel
 from moss_audio.model.nano.parts import (
     AUDIO_ROWS,
@@ -278,18 +276,8 @@ def _stored_dtype(source: Path) -> torch.dtype:
 
 
 def _carry_habits(source: Path, target: Path) -> None:
-    """What a checkpoint says of its use, into the file where a plain folder has it: which clips it
-    handles well, the language that it knows, and whether it thinks before it answers."""
-    checkpoint = Checkpoint.open(source)
-    said: dict[str, object] = {}
-    if checkpoint.window_s is not None:
-        said["window_s"] = checkpoint.window_s
-    if checkpoint.task_windows_s:
-        said[TASK_WINDOWS] = dict(checkpoint.task_windows_s)
-    if checkpoint.knows is not None:
-        said[KNOWS] = asdict(checkpoint.knows)
-    if checkpoint.thinks:
-        said["thinks"] = True
+    """What a checkpoint says of its use, into the file where a plain folder has it."""
+    said = Checkpoint.open(source).habits
     if said:
         _say(target, said)
 

@@ -19,7 +19,7 @@ import struct
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -35,10 +35,8 @@ from moss_audio.model.checkpoint import (
     INDEX_FILE,
     PARTS_FILE,
     PROCESSOR_FILE,
-    TASK_WINDOWS,
     Checkpoint,
 )
-from moss_audio.model.known_speech import KNOWS
 from moss_audio.model.nano.parts import EMBEDDING
 from moss_audio.model.output import replaced_folder
 from moss_audio.model.weights import check_weights, expected_shapes
@@ -273,15 +271,7 @@ def _copy_settings(checkpoint: Checkpoint, folder: Path, bits: int) -> None:
             shutil.copyfile(path, folder / path.name)
     said = {"format": FORMAT, "bits": bits, "block": BLOCK, "times": checkpoint.times}
     _write_json(folder / "config.json", {**checkpoint.values, EXPORTED: said})
-    processor = dict(checkpoint.processor)
-    if checkpoint.window_s is not None:
-        processor["window_s"] = checkpoint.window_s
-    if checkpoint.task_windows_s:
-        processor[TASK_WINDOWS] = dict(checkpoint.task_windows_s)
-    if checkpoint.knows is not None:
-        processor[KNOWS] = asdict(checkpoint.knows)
-    if checkpoint.thinks:  # which the folder's name may have said
-        processor["thinks"] = True
+    processor = {**checkpoint.processor, **checkpoint.habits}
     _write_json(folder / PROCESSOR_FILE, processor)
 
 
