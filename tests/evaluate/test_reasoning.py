@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import json
 import random
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -26,13 +26,21 @@ from moss_audio.evaluate.plan import Measure, Outcome, Plan
 from moss_audio.evaluate.run import SuiteRun, run
 from moss_audio.evaluate.store import AnswerFile
 from moss_audio.evaluate.suites import plan
-from moss_audio.evaluate.suites.reasoning import ANSWERS, OFF, ON, PROGRAM, RIGHT
+from moss_audio.evaluate.suites.reasoning import (
+    ANSWERS,
+    OFF,
+    ON,
+    PROGRAM,
+    RIGHT,
+    without_listening,
+)
 from moss_audio.result import Event, Timeline
 from moss_audio.scenes.answers import timeline
+from moss_audio.scenes.reasoning.balance import best_constant
 from moss_audio.scenes.reasoning.kinds import KINDS
 from moss_audio.scenes.reasoning.thought import think
 from moss_audio.scenes.reasoning.timeline import in_tenths, sounds, word_events
-from moss_audio.tasks.reason import told
+from moss_audio.tasks.reason import Fact, told
 from tests.evaluate.fakes import FakeModel
 from tests.scene_files import write_shard
 from tests.train.conftest import write_model
@@ -133,6 +141,15 @@ def test_what_is_asked_is_balanced_and_told_apart(scenes_folder: Path) -> None:
         assert problem.solve(problem.events) == item.truth
         assert told(item.truth) == item.reference
     assert {derived.SEEN, derived.UNSEEN, "unseen wordings"} <= {item.category for item in items}
+    answers: dict[tuple[str, str], list[Fact]] = defaultdict(list)
+    for item in items:
+        answers[item.category, derived.problem_of(item).kind].append(item.truth)
+    for facts in answers.values():  # of what is chosen, not of all that there was
+        timed = [fact for fact in facts if isinstance(fact, float)]
+        even = 1 / len({int(fact / 0.6) for fact in timed} or set(facts)) + 0.05
+        assert best_constant(facts) <= max(0.4 if timed else 0.2, even) + 1e-9
+    of_two = [item for item in items if derived.problem_of(item).kind in ("longer", "shorter")]
+    assert without_listening(of_two) == 50  # who hears nothing names one of the two
     seen = Counter(derived.clip_of(item) for item in items)
     assert len(seen) > CLIPS / 2
     # those about a clip follow one another: its encoding is computed once
@@ -239,7 +256,7 @@ def test_a_run_that_cannot_be_compared_is_refused(scenes_folder: Path, tmp_path:
     path = tmp_path / "report.json"
     told_before = path.read_text()
     path.write_text(told_before.replace('"suite": "reasoning"', '"suite": "nano"'))
-    with pytest.raises(MossAudioError, match="of suite nano 2, not reasoning 2; run it again"):
+    with pytest.raises(MossAudioError, match="of suite nano 3, not reasoning 3; run it again"):
         read_run(tmp_path, planned)
     path.write_text(told_before.replace('"model_hash": "m"', '"model_hash": "other"'))
     with pytest.raises(MossAudioError, match="answers to other questions; run it on the same"):

@@ -7,6 +7,7 @@ from moss_audio.metrics.numbers import find_numbers, find_times
 from moss_audio.metrics.qa import (
     constant_hits,
     count_correct,
+    hit_by_constant,
     interval_iou,
     order_correct,
     parse_count,
@@ -117,3 +118,15 @@ def test_some_time_scores_what_the_constant_promises_and_none_scores_more(truths
 
     middles = [(a + b) / 2 for a in truths for b in truths]
     assert max(map(score, middles)) == constant_hits(truths, 0.3)
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(st.integers(0, 200).map(lambda n: n / 10), min_size=1, max_size=12))
+def test_the_best_constant_may_be_near_to_a_share_of_long_times(truths):
+    def near(answer):
+        return [i for i, t in enumerate(truths) if abs(answer - t) <= max(0.3, 0.1 * t) + 1e-9]
+
+    edges = [t + sign * max(0.3, 0.1 * t) for t in truths for sign in (-1, 1)]
+    hit = hit_by_constant(truths, 0.3, 0.1)
+    assert len(hit) == max(len(near(one)) for one in edges)
+    assert hit in [near(one) for one in edges]

@@ -8,11 +8,14 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from functools import cache
+from itertools import islice
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from moss_audio.result import Event, Timeline, Word
-from moss_audio.scenes.reasoning.balance import balanced, best_constant
+from moss_audio.scenes.reasoning.balance import balanced, best_constant, spread
 from moss_audio.scenes.reasoning.kinds import KINDS
 from moss_audio.scenes.reasoning.problem import Problem, draw_problem
 from moss_audio.scenes.reasoning.splits import (
@@ -73,12 +76,12 @@ def _problems(axis: Axis) -> tuple[Problem, ...]:
         if kind.trained == (axis == "kinds"):
             continue
         made = _over_speech if kind.words else _timeline
-        tries = [made(rng, rng.randint(2, 6)) for _ in range(1200 if kind.words else 600)]
-        drawn = [
+        tries = (made(rng, rng.randint(2, 6)) for _ in range(3000))
+        drawn = (
             draw_problem(events, rng, axis, words=_words(events, rng), only=name)
             for events in tries
-        ]
-        found += [problem for problem in drawn if problem is not None][:60]
+        )
+        found += islice((problem for problem in drawn if problem is not None), 60)
     return tuple(found)
 
 
@@ -369,3 +372,52 @@ def test_a_question_may_name_a_sound_as_people_do_and_asks_the_same() -> None:
             assert (events[0].label in short.question) == (not told_short)
             assert events[0].label.split()[0] in short.question
             assert (plain.fact, plain.slots) == (short.fact, short.slots)
+
+
+def _sentences(*starts: float) -> list[Event]:
+    return [Event("speech", start, start + 1.0) for start in starts]
+
+
+@pytest.mark.parametrize(
+    ("kind", "events"),
+    [
+        # two sentences: once speech or twice, as one takes it
+        ("how_often", _sentences(0.0, 2.0)),
+        ("more_often", [*_sentences(0.0, 2.0), Event("bell", 4.0, 5.0)]),
+        ("less_often", [*_sentences(0.0, 2.0), Event("bell", 4.0, 5.0)]),
+        ("nth", [*_sentences(0.0, 2.0), Event("bell", 4.0, 5.0)]),
+        # the rain is longest at once, the dog in all
+        (
+            "longest",
+            [
+                Event("dog barking", 0.0, 2.0),
+                Event("rain", 3.0, 6.0),
+                Event("dog barking", 7.0, 9.0),
+            ],
+        ),
+        # between the sentences
+        ("around_speech", [*_sentences(0.0, 2.5), Event("bell", 1.6, 2.0)]),
+        # three seconds later it still goes on itself
+        ("after_start", [Event("rain", 0.0, 6.0), Event("bell", 7.0, 7.4)]),
+    ],
+)
+def test_what_a_listener_may_take_otherwise_is_not_asked(kind: str, events: list[Event]) -> None:
+    assert not list(KINDS[kind].slots(in_tenths(events)))
+    named = [Event("hum" if e.label == "speech" else e.label, e.start, e.end) for e in events]
+    alike = {"how_often": named, "more_often": named, "less_often": named, "nth": named}
+    clear = {
+        "longest": [*events[:2], Event("bell", 7.0, 8.0)],
+        "around_speech": [*_sentences(0.0, 2.5), Event("bell", 2.95, 3.1)],
+        "after_start": [Event("rain", 0.0, 2.0), Event("bell", 2.5, 4.0)],
+    }
+    assert list(KINDS[kind].slots(in_tenths({**alike, **clear}[kind])))
+
+
+@given(st.lists(st.integers(0, 5), max_size=40), st.integers(0, 40))
+def test_a_few_of_many_answers_are_as_even_as_can_be(facts: list[int], most: int) -> None:
+    taken = Counter(spread(facts, most, lambda fact: fact))
+    assert taken.total() == min(most, len(facts))
+    there = Counter(facts)
+    for one in there:
+        # no other answer was taken twice more often while there were some of this left
+        assert taken[one] == there[one] or taken[one] >= max(taken.values(), default=0) - 1

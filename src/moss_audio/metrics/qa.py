@@ -104,19 +104,24 @@ def constant_hits(truths: Sequence[str | int | float], tolerance_s: float) -> in
     return len(hit_by_constant(truths, tolerance_s))
 
 
-def hit_by_constant(truths: Sequence[str | int | float], tolerance_s: float) -> list[int]:
+def hit_by_constant(
+    truths: Sequence[str | int | float], tolerance_s: float, tolerance_share: float = 0.0
+) -> list[int]:
     """Places of the truths that the best constant answer gets right: the most frequent truth; where
-    all are seconds (floats), the time with most truths within `tolerance_s`."""
+    all are seconds (floats), the time to which most truths are near: within `tolerance_s`, or
+    `tolerance_share` of the truth where that is more."""
     if not truths:
         return []
     if not all(isinstance(truth, float) for truth in truths):
         ((most, _),) = Counter(truths).most_common(1)
         return [place for place, truth in enumerate(truths) if truth == most]
-    places = np.argsort(np.asarray(truths, np.float64), kind="stable")
-    ordered = np.asarray(truths, np.float64)[places]
-    ends = np.searchsorted(ordered, ordered + 2 * tolerance_s + _EDGE_S, side="right")
-    start = int(np.argmax(ends - np.arange(len(ordered))))
-    return [int(place) for place in places[start : ends[start]]]
+    seconds = np.asarray(truths, np.float64)
+    near = np.maximum(tolerance_s, tolerance_share * np.abs(seconds)) + _EDGE_S / 2
+    lowest, highest = seconds - near, seconds + near
+    # as an answer rises, it comes near to another truth where a lowest one is: the best is at one
+    begun = np.searchsorted(np.sort(lowest), lowest, side="right")
+    best = lowest[int(np.argmax(begun - np.searchsorted(np.sort(highest), lowest)))]
+    return [int(place) for place in np.flatnonzero((lowest <= best) & (best <= highest))]
 
 
 def parse_count(answer_text: str) -> int | None:

@@ -7,6 +7,7 @@ import random
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
+from operator import itemgetter
 
 from moss_audio.evaluate.item import Dataset, Item
 from moss_audio.evaluate.loaders.scenes import SPLIT
@@ -14,10 +15,11 @@ from moss_audio.evaluate.noise import Silenced
 from moss_audio.result import Event
 from moss_audio.scenes.answers import timeline
 from moss_audio.scenes.reader import Scene
-from moss_audio.scenes.reasoning.balance import balanced
+from moss_audio.scenes.reasoning.balance import balanced, spread
 from moss_audio.scenes.reasoning.kinds import KINDS
 from moss_audio.scenes.reasoning.problem import Problem, draw_problem
 from moss_audio.scenes.reasoning.splits import Axis
+from moss_audio.scenes.reasoning.timeline import sounds
 
 SEEN, UNSEEN = "seen kinds", "unseen kinds"
 # How an axis is called in reports, and how many questions of each kind it has at most.
@@ -29,6 +31,7 @@ _AXES: dict[Axis, tuple[str, int]] = {
     "events": ("more events", 4),
 }
 _Row = tuple[Axis, Scene, Problem]
+_problem = itemgetter(2)
 
 
 def asked(found: Sequence[Scene]) -> Dataset:
@@ -36,24 +39,27 @@ def asked(found: Sequence[Scene]) -> Dataset:
     answer gets far, and spread over the clips.
 
     An item's `category` is its axis, its `truth` the fact, its `events` the timeline that it
-    follows from; `clip_of` and `problem_of` tell the rest. Those about a clip follow one another.
+    follows from, its `choices` all labels that are heard in any clip; `clip_of` and `problem_of`
+    tell the rest. Those about a clip follow one another.
     """
     used: Counter[str] = Counter()  # questions about each clip
     kept: list[_Row] = []
     for rows in sorted(_by_kind(found), key=len):  # the rarest first: others have more clips left
         axis, _, problem = rows[0]
         rng = random.Random(f"balance {axis} {problem.kind}")
-        even = balanced(rows, rng, lambda row: row[2])
+        even = balanced(rows, rng, _problem)
         rng.shuffle(even)
         even.sort(key=lambda row: used[row[1].id])
-        chosen = even[: _AXES[axis][1]]
+        # a few of an even set are not even by themselves
+        chosen = balanced(spread(even, _AXES[axis][1], lambda row: row[2].fact), rng, _problem)
         used.update(scene.id for _, scene, _ in chosen)
         kept += chosen
     order = sorted(used)
     random.Random("order of clips").shuffle(order)
     place = {scene_id: number for number, scene_id in enumerate(order)}
     kept.sort(key=lambda row: place[row[1].id])
-    items = [_item(*row, number) for number, row in enumerate(kept)]
+    labels = tuple(sorted({e.label for row in kept for e in sounds(_problem(row).events)}))
+    items = [replace(_item(*row, n), choices=labels) for n, row in enumerate(kept)]
     return Dataset(items, f"scenes, {SPLIT}: derived questions about {len(order)} clips")
 
 

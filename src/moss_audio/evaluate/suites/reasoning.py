@@ -22,10 +22,13 @@ from moss_audio.evaluate.plan import Call, Measure, Outcome, Paired, Part, Plan,
 from moss_audio.metrics.events import event_based
 from moss_audio.result import Answer, Timeline
 from moss_audio.scenes.reasoning import balance
+from moss_audio.scenes.reasoning.kinds import KINDS
 from moss_audio.tasks.base import WARN_THINKING_OPEN
 from moss_audio.tasks.reason import Derived, Fact, Reason, thought_timeline, told
 
-VERSION = 2  # 2: twelve more kinds
+# 2: twelve more kinds. 3: without questions that a listener may answer otherwise, or whose answer
+# is the sound that they name; what is chosen is even; labels of other clips count as wrong.
+VERSION = 3
 RIGHT = "right"
 ANSWERS, OFF, ON, PROGRAM = "answers", "thinking off", "thinking on", "program on own timeline"
 _SILENCE, _OTHER = "silence", "another clip"
@@ -78,19 +81,24 @@ def _right(outcome: Outcome) -> Share:
 def _is(answer: Answer, fact: Fact, outcome: Outcome) -> float:
     """Whether an answer gives a fact, by the task's own score."""
     truth = Derived(fact, Timeline(outcome.item.events, outcome.seconds))
-    return float(Reason().score(answer, truth).counts["answers"].correct)
+    counts = Reason().score(answer, truth, labels=outcome.item.choices).counts["answers"]
+    return float(counts.correct)
 
 
-def best_constant(items: Sequence[Item]) -> float | None:
-    """Percent right of whoever gives the best single answer to each kind of question."""
+def without_listening(items: Sequence[Item]) -> float | None:
+    """Percent right of whoever hears nothing and gives the best single answer to each kind of
+    question, or guesses among those that the question offers."""
     by_kind: dict[str, list[Fact]] = {}
     for item in items:
         by_kind.setdefault(derived.problem_of(item).kind, []).append(item.truth)
-    hits = sum(balance.best_constant(facts) * len(facts) for facts in by_kind.values())
+    hits = 0.0
+    for kind, facts in by_kind.items():
+        guess = 1 / KINDS[kind].choices if KINDS[kind].choices else 0.0
+        hits += max(guess, balance.best_constant(facts)) * len(facts)
     return 100 * hits / len(items) if items else None
 
 
-_measure = partial(Measure, cluster=derived.clip_of)
+_measure = partial(Measure, cluster=derived.clip_of, baseline_name="without listening")
 
 
 def _of_axis(axis: str) -> Callable[[Item], bool]:
@@ -98,10 +106,14 @@ def _of_axis(axis: str) -> Callable[[Item], bool]:
 
 
 _RIGHT = (
-    _measure(RIGHT, _right, failed=True, grouped=True, baseline=best_constant),
+    _measure(RIGHT, _right, failed=True, grouped=True, baseline=without_listening),
     *(
         _measure(
-            f"{RIGHT}, {axis}", _right, failed=True, where=_of_axis(axis), baseline=best_constant
+            f"{RIGHT}, {axis}",
+            _right,
+            failed=True,
+            where=_of_axis(axis),
+            baseline=without_listening,
         )
         for axis in (derived.SEEN, derived.UNSEEN)
     ),

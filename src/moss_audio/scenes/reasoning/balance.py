@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from moss_audio.metrics.qa import hit_by_constant
 from moss_audio.scenes.reasoning.problem import Problem
-from moss_audio.tasks.reason import NEAR_S, Fact
+from moss_audio.tasks.reason import NEAR_S, NEAR_SHARE, Fact
 
 P = TypeVar("P")
 _SLACK = 0.05  # over an even share, that the best constant answer may have
@@ -40,10 +40,25 @@ def best_constant(facts: Sequence[Fact]) -> float:
     return len(_hit(facts)) / len(facts)
 
 
+def spread(items: Sequence[P], most: int, fact_of: Callable[[P], Fact]) -> list[P]:
+    """At most so many of the items of one kind, earlier ones first, but each time one of an answer
+    that was taken least often: so that a few of them are as even as all."""
+    waiting: dict[Fact, list[P]] = defaultdict(list)
+    for item in items:
+        waiting[_bin(fact_of(item))].append(item)
+    rounds = [
+        of_one[turn]
+        for turn in range(len(items))
+        for of_one in waiting.values()
+        if turn < len(of_one)
+    ]
+    return rounds[:most]
+
+
 def _hit(facts: Sequence[Fact]) -> list[int]:
     """Places of the facts that the best constant answer gets right."""
     plain = ["|".join(fact) if isinstance(fact, tuple) else fact for fact in facts]
-    return hit_by_constant(plain, NEAR_S)
+    return hit_by_constant(plain, NEAR_S, NEAR_SHARE)
 
 
 def _even(facts: Sequence[Fact]) -> list[int]:

@@ -12,6 +12,7 @@ from moss_audio.scenes.reasoning.timeline import (
     Heard,
     all_of,
     apart,
+    countable,
     length,
     only,
     single,
@@ -21,6 +22,7 @@ from moss_audio.scenes.reasoning.timeline import (
 class _OfTwo(DerivedKind):
     """Which of two lasts longer, or less long."""
 
+    choices = 2
     wants_longer: bool
 
     def slots(self, heard: Heard) -> Iterator[Slots]:
@@ -62,9 +64,10 @@ class _Ranked(DerivedKind):
     place: int  # an index into that order
 
     def slots(self, heard: Heard) -> Iterator[Slots]:
-        by_length = sorted(map(length, heard), reverse=True)
-        if len(heard) < 3:
+        # of a sound that comes again, some count its times together
+        if len(heard) < 3 or len(single(heard)) < len(heard):
             return
+        by_length = sorted(map(length, heard), reverse=True)
         at = self.place % len(heard)
         beside = [by_length[i] for i in (at - 1, at + 1) if 0 <= i < len(heard)]
         if all(apart(by_length[at], one, LENGTH_MARGIN_S) for one in beside):
@@ -110,10 +113,11 @@ class SecondShortest(_Ranked):
 class _Counted(DerivedKind):
     """Which of two is heard more often, or less often."""
 
+    choices = 2
     wants_more: bool
 
     def slots(self, heard: Heard) -> Iterator[Slots]:
-        for a, b in permutations(list(dict.fromkeys(event.label for event in heard)), 2):
+        for a, b in permutations(countable(heard), 2):
             if len(all_of(heard, a)) != len(all_of(heard, b)):
                 yield {"a": a, "b": b}
 

@@ -62,12 +62,14 @@ class DerivedKind(ABC):
         weight: how often it is drawn beside others. Kinds that are easily guessed come seldom.
         trained: False for kinds that training never asks.
         words: whether its timelines have words beside the sounds.
+        choices: how many answers the question itself offers, to whoever hears nothing; 0: none.
     """
 
     name: ClassVar[str]
     weight: ClassVar[float] = 1.0
     trained: ClassVar[bool] = True
     words: ClassVar[bool] = False
+    choices: ClassVar[int] = 0
 
     @abstractmethod
     def slots(self, heard: Heard) -> Iterator[Slots]:

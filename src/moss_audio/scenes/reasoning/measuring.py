@@ -15,6 +15,7 @@ from moss_audio.scenes.reasoning.timeline import (
     QuietGap,
     all_of,
     apart,
+    countable,
     length,
     only,
     ordered,
@@ -312,7 +313,7 @@ class HowOften(DerivedKind):
 
     def slots(self, heard: Heard) -> Iterator[Slots]:
         if ordered(heard):
-            yield from ({"a": label} for label in dict.fromkeys(event.label for event in heard))
+            yield from ({"a": label} for label in countable(heard))
 
     def solve(self, heard: Heard, slots: Slots) -> int | None:
         return len(all_of(heard, slots["a"]))

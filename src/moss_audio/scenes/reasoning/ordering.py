@@ -39,7 +39,8 @@ class Nth(DerivedKind):
     name = "nth"
 
     def slots(self, heard: Heard) -> Iterator[Slots]:
-        if ordered(heard):
+        # sentences of one voice are several lines of a timeline, and to a listener one sound
+        if ordered(heard) and len(all_of(heard, SPEECH)) < 2:
             yield from ({"nth": nth} for nth in _ORDINALS[1 : len(heard)])
 
     def solve(self, heard: Heard, slots: Slots) -> str | None:
@@ -117,6 +118,7 @@ class OrderOfThree(DerivedKind):
     """Three sounds in the order in which they begin."""
 
     name = "order_of_three"
+    choices = 6
 
     def slots(self, heard: Heard) -> Iterator[Slots]:
         if ordered(heard):
@@ -219,9 +221,13 @@ class AroundSpeech(DerivedKind):
     def slots(self, heard: Heard) -> Iterator[Slots]:
         for event in single(heard):
             speech = all_of(heard, SPEECH)
-            borders = [speech[0].start, max(e.end for e in speech)] if speech else []
+            borders = [t for one in speech for t in (one.start, one.end)]
             clear = all(apart(event.start, t, ONSET_MARGIN_S) for t in borders)
-            if event.label != SPEECH and borders and clear:
+            # a start between two sentences is during the speech to some and not to others
+            inside = any(one.start < event.start < one.end for one in speech)
+            where = self.solve(heard, {"a": event.label})
+            sure = clear and (inside or where != "during")
+            if event.label != SPEECH and borders and sure:
                 yield {"a": event.label}
 
     def solve(self, heard: Heard, slots: Slots) -> str | None:
@@ -286,7 +292,9 @@ class _LaterThan(DerivedKind):
 
     def slots(self, heard: Heard) -> Iterator[Slots]:
         for event in single(heard):
-            if _clear_at(heard, self._at(event)[1]):
+            at = self._at(event)[1]
+            # the sound itself is what whoever hears nothing would say
+            if _clear_at(heard, at) and _label_at(heard, at) != event.label:
                 yield {"a": event.label}
 
     def solve(self, heard: Heard, slots: Slots) -> str | None:
@@ -336,4 +344,7 @@ class SoundsBefore(DerivedKind):
         inside = [event for event in heard if event.start < float(slots["at"])]
         again = ", ".join(f"{event.start:.1f}" for event in inside)
         before = f"starts before {slots['at']}: {counted_starts(inside)}"
-        return [Reckoning(before, again=again), Reckoning(f"{len(inside)} sounds")]
+        return [
+            Reckoning(before, again=again),
+            Reckoning(f"{len(inside)} {'sound' if len(inside) == 1 else 'sounds'}"),
+        ]

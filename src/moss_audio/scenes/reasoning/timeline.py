@@ -10,6 +10,7 @@ from itertools import pairwise
 
 from moss_audio.metrics.events import normalize_label
 from moss_audio.result import Event, Word
+from moss_audio.scenes.answers import SPEECH
 from moss_audio.tasks.reason import is_word
 from moss_audio.text import normalize_words
 
@@ -87,6 +88,11 @@ def single(heard: Heard) -> list[Event]:
 def sounding_at(heard: Heard, at: float) -> list[Event]:
     """Events that go on at a time."""
     return [event for event in heard if event.start <= at <= event.end]
+
+
+def countable(heard: Heard) -> list[str]:
+    """Labels, in order, of what can be counted: how often somebody speaks is a matter of taste."""
+    return [label for label in dict.fromkeys(one.label for one in heard) if label != SPEECH]
 
 
 def ordered(heard: Heard) -> bool:
