@@ -18,6 +18,7 @@ import torch
 import moss_audio
 from moss_audio.api import MossAudio
 from moss_audio.engine import Generation, Request
+from moss_audio.engine.thinking import ThinkIds, check_thinking
 from moss_audio.errors import AudioError, CheckpointError, MossAudioError
 from moss_audio.model import checkpoint
 from moss_audio.model.checkpoint import Checkpoint
@@ -26,6 +27,7 @@ from tests.embedded import NEEDS_THINKER
 from tests.engine.conftest import build_engine, noise
 
 RATE = 16_000
+THINK_IDS = ThinkIds(1, 2, (1,), (2,))
 
 
 @pytest.fixture(scope="module")
@@ -297,6 +299,7 @@ class Told:
         self.name = name
 
     def check(self, request: Request) -> int:
+        check_thinking(request.options, THINK_IDS if self.name == "thinks" else None)
         return 1
 
     def generate(self, requests: Sequence[Request], on_result: Any = None) -> list[Generation]:
@@ -321,16 +324,40 @@ def test_what_thinks_is_opened_where_it_is_asked_for_and_once(folder: Path) -> N
     model = MossAudio(plain, Checkpoint.open(folder), thinker=thinker)
     assert model.ask(None, "How long?").text == "hears"
     assert model.ask(None, "How long?", thinking=False).text == "hears"
+    assert model.ask(None, "How long?", thinking=False, thinking_budget=9).text == "hears"
     assert not opened
     assert model.ask(None, "How long?", thinking=True).text == "thinks"
     assert model.ask(None, "How long?", thinking_budget=9).text == "thinks"
     assert "".join(model.stream(None, "How long?", thinking=True)) == "thinks"
     asked = [model.query("ask", question="How long?", thinking=one) for one in (True, None, True)]
     for queries in (asked, iter(asked)):
-        told = [heard.result.text for heard in model.listen(queries)]
-        assert told == ["thinks", "hears", "thinks"]
+        told = [(heard.index, heard.result.text) for heard in model.listen(queries)]
+        assert told == [(0, "thinks"), (1, "hears"), (2, "thinks")]
     assert list(model.listen([])) == []
     assert len(opened) == 1
+
+
+def test_progress_goes_on_where_another_engine_answers(folder: Path) -> None:
+    plain: Any = Told("hears")
+    model = MossAudio(plain, Checkpoint.open(folder), thinker=lambda: Told("thinks"))  # type: ignore[arg-type, return-value]
+    clip = (noise(1.0), RATE)
+    asked = [model.query("ask", clip, question="What?", thinking=one) for one in (None, True, None)]
+    for queries, total_s in ((asked, 3.0), (iter(asked), None)):
+        seen: list[tuple[float, float | None]] = []
+        heard = model.listen(queries, progress=lambda *told: seen.append(told))  # noqa: B023
+        assert [one.index for one in heard] == [0, 1, 2]
+        assert seen == [(1.0, total_s), (2.0, total_s), (3.0, total_s)]
+
+
+@pytest.mark.parametrize("task", ["transcribe", "events", "caption"])
+def test_what_thinks_about_questions_thinks_about_nothing_else(folder: Path, task: str) -> None:
+    plain: Any = Told("hears")
+    model = MossAudio(plain, Checkpoint.open(folder), thinker=lambda: pytest.fail("opened"))
+    clip = (noise(1.0), RATE)
+    for option in ({"thinking": True}, {"thinking_budget": 9}):
+        with pytest.raises(MossAudioError, match=f"{next(iter(option))}.*: this checkpoint has no"):
+            getattr(model, task)(clip, **option)
+    assert getattr(model, task)(clip, thinking=False, thinking_budget=9).raw == "hears"
 
 
 @NEEDS_THINKER

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
-from itertools import chain, groupby
 from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any, overload
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Any, overload
 from moss_audio import __version__, settings
 from moss_audio.engine.base import ClipLike, GenerationOptions
 from moss_audio.engine.live import TOLERANCE
+from moss_audio.engine.thinking import asks_thought
 from moss_audio.errors import CheckpointError, MossAudioError
 from moss_audio.listen import (
     AnswerStream,
@@ -28,6 +28,7 @@ from moss_audio.longform import check_window
 from moss_audio.recordings import AudioInput, is_url
 from moss_audio.result import Answer, Caption, Segment, Timeline, Transcript
 from moss_audio.tasks import get_task
+from moss_audio.tasks.ask import Ask
 from moss_audio.tasks.transcribe import segments_from_words
 
 if TYPE_CHECKING:
@@ -265,20 +266,17 @@ class MossAudio:
         progress: Progress | None = None,
     ) -> Iterator[Heard]:
         """Go through asks lazily; see `moss_audio.listen.listen`."""
-        how: dict[str, Any] = {"parts": parts, "on_error": on_error, "progress": progress}
-        if self._open_thinker is None:
-            return listen(self.engine, queries, **how)
-        if isinstance(queries, Sequence) and len(kinds := {*map(_thinks, queries)}) < 2:
-            return listen(self._engine_for(True in kinds), queries, **how)
-        return chain.from_iterable(
-            listen(self._engine_for(thinks), same, **how)
-            for thinks, same in groupby(queries, _thinks)
-        )
+        return listen(
+            self.engine, queries, parts=parts, on_error=on_error, progress=progress,
+            instead=None if self._open_thinker is None else self._thinking_engine,
+        )  # fmt: skip
 
-    def _engine_for(self, thinks: bool) -> Engine:
-        """The engine; or what thinks in its place, where that is asked for."""
-        if self._open_thinker is None or not thinks:
-            return self.engine
+    def _thinking_engine(self, query: Query) -> Engine | None:
+        """What thinks in the engine's place, where a question asks for that. It has learnt to think
+        about questions alone: of other tasks, the engine itself says that it cannot think."""
+        questions = all(isinstance(task, Ask) for task in query.tasks)
+        if self._open_thinker is None or not questions or not asks_thought(query.options):
+            return None
         with self._opening:
             if self._thinker is None:
                 self._thinker = self._open_thinker()
@@ -397,7 +395,7 @@ class MossAudio:
             raise MossAudioError(f"question={question!r}: give one text; a stream has one answer")
         on_error, progress = options.pop("on_error", "raise"), options.pop("progress", None)
         query = self.query("ask", *([] if x is None else [x]), question=question, **options)
-        engine = self._engine_for(_thinks(query))
+        engine = self._thinking_engine(query) or self.engine
         return AnswerStream(engine, query, on_error=on_error, progress=progress)
 
     def _run(self, task: str, x: Any, options: dict[str, Any], *, several: bool = False) -> Any:
@@ -419,11 +417,6 @@ def _questions(given: Any) -> Sequence[Any]:
     if not questions:
         raise MossAudioError("no question is given")
     return questions
-
-
-def _thinks(query: Query) -> bool:
-    """Whether a thought is asked for."""
-    return bool(query.options.thinking) or query.options.thinking_budget is not None
 
 
 def _decoding(given: dict[str, Any]) -> tuple[GenerationOptions, bool]:

@@ -18,7 +18,7 @@ import os
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
-from itertools import chain
+from itertools import chain, count, groupby
 from typing import Any, Literal
 
 import numpy as np
@@ -133,6 +133,7 @@ def listen(
     parts: bool = False,
     on_error: OnError = "return",
     progress: Progress | None = None,
+    instead: Callable[[Query], Engine | None] | None = None,
 ) -> Iterator[Heard]:
     """Go through asks; what is yielded last for each has `done` set.
 
@@ -143,12 +144,14 @@ def listen(
         on_error: "return" yields an ask's error in its place; "raise" stops at the first.
         progress: called with the seconds of audio that are done, and those that there are (None
             where somebody does not know).
+        instead: gives what answers an ask in the place of `engine`, if anything does. Asks in a row
+            with the same engine share batches.
 
     Where a batch fails, its asks are tried one by one, and the bad one alone gets the error.
     """
     if progress is not None and not callable(progress):
         raise MossAudioError(f"progress={progress!r}: give a function of two numbers of seconds")
-    return _listen(engine, queries, parts, _strict(on_error), progress)
+    return _listen(engine, queries, parts, _strict(on_error), progress, instead)
 
 
 def _strict(on_error: str) -> bool:
@@ -163,10 +166,16 @@ def _listen(
     parts: bool,
     strict: bool,
     progress: Progress | None,
+    instead: Callable[[Query], Engine | None] | None,
 ) -> Iterator[Heard]:
-    with ExitStack() as held:
-        items = _items(engine, queries, strict, held)
-        yield from _heard(engine, items, parts, strict, _Report(progress, queries))
+    report, places = _Report(progress, queries), count()
+    runs: Iterable[tuple[Engine, Iterable[Query]]] = [(engine, queries)]
+    if instead is not None:
+        runs = groupby(queries, lambda query: instead(query) or engine)
+    for answering, same in runs:
+        with ExitStack() as held:
+            items = _items(answering, same, places, strict, held)
+            yield from _heard(answering, items, parts, strict, report)
 
 
 def _heard(
@@ -352,11 +361,15 @@ def _chunks(items: Iterator[_Item], batch_size: int, early: bool) -> Iterator[li
 
 
 def _items(
-    engine: Engine, queries: Iterable[Query], strict: bool, held: ExitStack
+    engine: Engine,
+    queries: Iterable[Query],
+    places: Iterator[int],
+    strict: bool,
+    held: ExitStack,
 ) -> Iterator[_Item]:
     """All items of all asks. `held` closes what an ask holds where nobody goes through all."""
-    for index, query in enumerate(queries):
-        ask = _Asked(index, query)
+    for query in queries:
+        ask = _Asked(next(places), query)
         if any(map(_live, query.clips)):
             held.push(ask.held)
         try:

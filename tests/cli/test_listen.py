@@ -219,6 +219,16 @@ def test_a_result_of_another_task_is_not_taken_for_this_one(
         assert run("ask", clips / "a.wav", *asked, *questions, "--skip-existing").code == 0
         differs = run("ask", clips / "a.wav", *asked, "-q", "Why?", "--skip-existing")
         assert "answers to other questions" in differs.err
+    thought = ("ask", clips / "a.wav", *asked, "-q", "Who?", "--skip-existing")
+    assert run("ask", clips / "a.wav", *asked, "-q", "Who?", "--overwrite").code == 0
+    assert (run(*thought).code, run(*thought, "--no-thinking").code) == (0, 0)
+    assert "a.json holds answers without thinking: choose" in run(*thought, "--thinking").err
+    assert run(*thought[:-1], "--thinking", "--overwrite").code == 0
+    assert (run(*thought).code, run(*thought, "--thinking").code) == (0, 0)
+    assert "a.json holds answers with thinking" in run(*thought, "--no-thinking").err
+    empty = {"type": "answer", "question": "Who?", "thinking": None, "raw": "<think>\n</think>I"}
+    (tmp_path / "asked" / "a.json").write_text(json.dumps(empty))
+    assert run(*thought, "--thinking").code == 0
     (tmp_path / "asked" / "a.json").write_text("{")
     assert "no result" in run("ask", clips / "a.wav", *asked, "-q", "Why?", "--skip-existing").err
 

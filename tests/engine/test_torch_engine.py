@@ -321,13 +321,17 @@ def test_a_prompt_beyond_the_positions_is_refused_and_an_answer_clipped(
         {"stop": ("",)},
         {"stop": 3},
         {"thinking": "yes"},
+        {"thinking": 0},
+        {"thinking": 1.0},
+        {"thinking": np.eye(2)},
         {"thinking_budget": -1},
         {"num_return_sequences": 0},
     ],
 )
 def test_an_impossible_option_is_named(options: dict[str, Any]) -> None:
-    with pytest.raises(MossAudioError, match=next(iter(options))):
+    with pytest.raises(MossAudioError, match=next(iter(options))) as found:
         GenerationOptions(**options)
+    assert "\n" not in str(found.value)
 
 
 def test_an_unknown_option_lists_those_there_are() -> None:

@@ -27,6 +27,9 @@ from moss_audio.text import number_to_words
         ("twice, 1,200 at 120 bpm", [(2, "times"), (1200, ""), (120, "bpm")]),
         ("the 3rd of one and two", [(1, ""), (2, "")]),
         ("250 ms", [(0.25, "s")]),
+        ("one and a half, 2 and a half minutes", [(1.5, ""), (150, "s")]),
+        ("half a second, a half-minute", [(0.5, "s"), (30, "s")]),
+        ("the second half, half the time, one and a halfway", [(1, "")]),
         ("someone often", []),
     ],
 )
@@ -95,12 +98,24 @@ def test_interval_iou():
         ("dog barking, a cat, a bell", 0, 0),
         ("only the bell", 0, 0),
         ("dog barking after the bell after the cat", 0, 1),
+        ("First dog barking, and after that the bell", 1, 0),
+        ("Dog barking, after it bell", 1, 0),
+        ("Dog barking, following this bell", 1, 0),
+        ("Dog barking; the bell comes after that", 1, 0),
+        ("The bell comes after that dog barking", 1, 0),
         ("I cannot tell", 0, 1),
     ],
 )
 def test_order(text, correct, unparsed):
     result = order_correct(text, ["dog barking", "bell"], vocabulary=["cat"])
     assert result == AnswerCounts(correct, 1, unparsed)
+
+
+def test_the_order_of_three_is_told_with_after_that():
+    text = "First the bell, then the rain, and after that the hum."
+    assert order_correct(text, ["bell", "rain", "hum"]).correct == 1
+    assert order_correct("Bell, after it rain, then hum.", ["bell", "rain", "hum"]).correct == 1
+    assert order_correct(text, ["bell", "hum", "rain"]) == AnswerCounts(0, 1, 0)
 
 
 def test_constant_answers():

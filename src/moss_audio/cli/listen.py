@@ -118,7 +118,9 @@ def ask(
     and is not a file: moss-audio ask call.wav "Who is calling?"
     """
     files, asked = _split_question(common.files, questions)
-    rendering = Rendering(_formats(formats, timed=False), "answer", questions=asked)
+    rendering = Rendering(
+        _formats(formats, timed=False), "answer", questions=asked, thinking=thinking
+    )
     arguments = {
         "question": list(asked), "thinking": thinking, "thinking_budget": thinking_budget,
     }  # fmt: skip

@@ -25,13 +25,15 @@ class Rendering:
 
     `formats` are writers' names; `kind` is the results' `type` in JSON; `show_times` adds times to
     plain text, for a transcript whose times were asked for without naming a format; `questions` are
-    those of `ask`, in order; `dim_thinking` is for a terminal that can show a thought dimmed.
+    those of `ask`, in order, and `thinking` whether it is told to think before it answers;
+    `dim_thinking` is for a terminal that can show a thought dimmed.
     """
 
     formats: tuple[str, ...]
     kind: str
     show_times: bool = False
     questions: tuple[str, ...] = ()
+    thinking: bool | None = None
     dim_thinking: bool = False
 
     def extension(self, format_name: str) -> str:
@@ -73,12 +75,15 @@ class Rendering:
             kind = data["type"]
             answers = data["answers"] if kind == "answers" else [data]
             questions = tuple(one.get("question") for one in answers)
+            thought = {_has_thought(one) for one in answers}
         except (ValueError, TypeError, KeyError, AttributeError):
             return "no result"
         if kind.removesuffix("s") != self.kind:
             return f"a result of another task ({kind})"
         if self.questions and questions != self.questions:
             return "answers to other questions"
+        if self.questions and self.thinking is not None and thought != {self.thinking}:
+            return f"answers {'without' if self.thinking else 'with'} thinking"
         return None
 
     def data(self, results: Sequence[Result]) -> dict[str, Any]:
@@ -110,6 +115,13 @@ class Rendering:
             spans = tuple(Event(x.text, x.start, x.end) for x in result.words or result.segments)
             return TxtWriter().render(Timeline(spans, result.duration))
         return TxtWriter().render(result)
+
+
+def _has_thought(answer: dict[str, Any]) -> bool:
+    """Whether a stored answer was thought about; of an empty thought only `raw` knows."""
+    from moss_audio.text import THINK_OPEN
+
+    return bool(answer.get("thinking")) or THINK_OPEN in (answer.get("raw") or "")
 
 
 def check_formats(formats: Sequence[str], *, timed: bool) -> tuple[str, ...]:

@@ -10,6 +10,7 @@ from typing import Any, Literal, Protocol
 import numpy as np
 
 from moss_audio.errors import MossAudioError
+from moss_audio.text import single_line
 
 Messages = Sequence[Mapping[str, Any]]
 # A clip of a request: float32 mono samples `[n]` at 16 kHz, or what `Engine.encode` returned.
@@ -101,8 +102,9 @@ class GenerationOptions:
             raise MossAudioError(f"stop={self.stop!r}: give a text or several, none of them empty")
         if self.trace and self.temperature == 0:
             raise MossAudioError("trace=True: nothing is drawn at temperature 0; give one above 0")
-        if self.thinking not in (None, True, False):
-            raise MossAudioError(f"thinking={self.thinking!r}: give True, False or None")
+        if self.thinking is not None and type(self.thinking) is not bool:
+            given = single_line(repr(self.thinking))
+            raise MossAudioError(f"thinking={given}: give True, False or None")
         _check_search(self)
 
     @classmethod

@@ -47,9 +47,14 @@ def leaves_room(thinking: bool | None, think: ThinkIds | None) -> bool:
     return thinking is not False or think is None
 
 
+def asks_thought(options: GenerationOptions) -> bool:
+    """Whether a thought is asked for; a budget alone does that, too, but not beside a no."""
+    return options.thinking or (options.thinking is None and options.thinking_budget is not None)
+
+
 def check_thinking(options: GenerationOptions, think: ThinkIds | None) -> None:
     """Raises MossAudioError when thinking is asked of a checkpoint that cannot think."""
-    if think is None and (options.thinking or options.thinking_budget is not None):
+    if think is None and asks_thought(options):
         asked = "thinking=True" if options.thinking else "thinking_budget"
         raise MossAudioError(
             f"{asked}: this checkpoint has no <think> tokens; leave it out, or load a Thinking "

@@ -15,6 +15,10 @@ _TRANSPARENT = frozenset(("a", "an", "the", "any", "sound", "sounds", "of", "or"
 _VOWEL = re.compile(r"[aeiouy]")
 _SENTENCE_END = re.compile(r"[.!?]+(?=\s|$)|[\n;]")
 _REVERSING = re.compile(r"\b(?:after|following|preceded by)\b", re.IGNORECASE)
+# "After that" names nothing; "that" may belong to the sound behind it, though ("after that bell").
+_IT = re.compile(r"\s+it\b", re.IGNORECASE)
+_THAT = re.compile(r"\s+th(?:at|is)\b\s*", re.IGNORECASE)
+_BEGUN = re.compile(r"(?:[,;:]|\b(?:and|then))\s*$", re.IGNORECASE)
 _BEFORE = re.compile(r"\bbefore\b", re.IGNORECASE)
 
 Synonyms = Mapping[str, Sequence[str]]
@@ -88,8 +92,8 @@ def told_order(text: str, mentions: Sequence[Mention]) -> list[Mention] | None:
     """Mentions in the order in which the text says that they happen; None if that is unclear.
 
     That is the order of mention, but for "B after A" and "before B, A" in a sentence of two
-    mentions; with more mentions around such a word the order is unclear. "After A, B" and
-    "A before B" are the order of mention already.
+    mentions; with more mentions around such a word the order is unclear. "After A, B", "A before B"
+    and "A, after that B" are the order of mention already.
     """
     out: list[Mention] = []
     for start, end in sentences(text):
@@ -109,7 +113,19 @@ def _turns(
     if len(inside) < 2:
         return 0
     low, high = (inside[0].end, inside[-1].start) if between else (start, inside[0].start)
-    return sum(1 for m in pattern.finditer(text, low, high))
+    found = pattern.finditer(text, low, high)
+    return sum(1 for m in found if not _points_back(text, m, inside))
+
+
+def _points_back(text: str, word: re.Match[str], inside: Sequence[Mention]) -> bool:
+    """Whether "after" is followed by "it" or "that", which stands for what was named before."""
+    if _IT.match(text, word.end()):
+        return True
+    that = _THAT.match(text, word.end())
+    if that is None:
+        return False
+    alone = all(mention.start != that.end() for mention in inside)
+    return alone or _BEGUN.search(text, 0, word.start()) is not None
 
 
 @lru_cache(maxsize=4096)

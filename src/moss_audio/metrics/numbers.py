@@ -28,6 +28,8 @@ _TOKEN = re.compile(
     r"|(?P<word>[A-Za-z]+)"
 )
 _GAP = re.compile(r"[\s-]*(?:and[\s-]+)?")
+_AND_A_HALF = re.compile(r"[\s-]+and[\s-]+a[\s-]+half\b", re.IGNORECASE)
+_HALF_OF = re.compile(r"(?:\s+of)?(?:\s+an?)?(?=[\s-]+([A-Za-z]+))", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -44,8 +46,9 @@ def find_numbers(text: str) -> list[Number]:
     """All numbers of `text` in order.
 
     Read: 12, 1,200, 2.5, clock times (1:05, 0:01:05.5), number words up to thousands ("one hundred
-    and five", "two point five"), once, twice, thrice; with a unit of time behind, values are
-    seconds ("1 minute 5 seconds" is 65, "from 2 to 3 s" is two times). Ordinals are not numbers.
+    and five", "two point five", "one and a half"), once, twice, thrice; with a unit of time behind,
+    values are seconds ("1 minute 5 seconds" is 65, "from 2 to 3 s" is two times, "half a minute" is
+    30). Ordinals are not numbers.
     """
     found: list[Number] = []
     tokens = list(_TOKEN.finditer(text))
@@ -53,21 +56,25 @@ def find_numbers(text: str) -> list[Number]:
     while at < len(tokens):
         token = tokens[at]
         taken = 1
-        if token["clock"]:
+        if found and token.start() < found[-1].end:
+            pass  # "and a half" of the number before
+        elif token["clock"]:
             parts = [float(p) for p in token["clock"].split(":")]
             value = sum(p * 60.0**i for i, p in enumerate(reversed(parts)))
             found.append(Number(value, "s", token.start(), token.end()))
         elif token["digits"] and not token["ordinal"]:
             value = float(token["digits"].replace(",", ""))
-            found.append(_with_unit(Number(value, "", token.start(), token.end()), text))
+            found.append(_read(value, token.start(), token.end(), text))
         elif token["word"]:
             word = token["word"].lower()
             if word in _FREQUENCY:
                 found.append(Number(_FREQUENCY[word], "times", token.start(), token.end()))
+            elif word == "half" and (half := _half(token, text)) is not None:
+                found.append(half)
             elif word in _SMALL or word in _TENS:
                 value, taken = _spelled(text, tokens[at:])
                 end = tokens[at + taken - 1].end()
-                found.append(_with_unit(Number(value, "", token.start(), end), text))
+                found.append(_read(value, token.start(), end, text))
         at += taken
     return _shared_units(_joined(found, text), text)
 
@@ -108,6 +115,21 @@ def _spelled(text: str, tokens: list[re.Match[str]]) -> tuple[float, int]:
             break
         last, taken = word, i + 1
     return total + group, taken
+
+
+def _read(value: float, start: int, end: int, text: str) -> Number:
+    """A number with the half and the unit behind it."""
+    if half := _AND_A_HALF.match(text, end):
+        value, end = value + 0.5, half.end()
+    return _with_unit(Number(value, "", start, end), text)
+
+
+def _half(token: re.Match[str], text: str) -> Number | None:
+    """The time of "half a second", "half-second"; None for the half of what is no time."""
+    of = _HALF_OF.match(text, token.end())
+    if of is None or _UNITS.get(of[1].lower(), ("", 0.0))[0] != "s":
+        return None
+    return _with_unit(Number(0.5, "", token.start(), of.end()), text)
 
 
 def _with_unit(number: Number, text: str) -> Number:

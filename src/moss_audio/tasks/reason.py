@@ -22,8 +22,8 @@ from dataclasses import dataclass
 
 from moss_audio.metrics.counts import AnswerCounts, MatchCounts
 from moss_audio.metrics.events import event_based
-from moss_audio.metrics.mentions import label_words
-from moss_audio.metrics.numbers import find_times
+from moss_audio.metrics.mentions import label_words, sentences
+from moss_audio.metrics.numbers import Number, find_numbers
 from moss_audio.metrics.qa import count_correct, order_correct
 from moss_audio.result import Answer, Event, Timeline
 from moss_audio.tasks.ask import Ask
@@ -37,7 +37,14 @@ PLACES = ("before", "during", "after")  # labels that are no sounds
 NEAR_S, NEAR_SHARE = 0.3, 0.1  # seconds are right within the larger: of a second, of the truth
 _EVENT = re.compile(r"\s*[0-9]+(\.[0-9]+)? - [0-9]+(\.[0-9]+)?: \S")
 _EDGE_S = 1e-9
-_BARE_WORDS = 3  # at most, of an answer that leaves the unit out: "about 1.9"
+_BARE_WORDS = 3  # at most, of an answer that leaves the unit out and goes on: "1.9 or so"
+_DENIED = re.compile(
+    r"\b(?:no|not|never|neither|nor|without|cannot|minus|\w+n['\u2019]t)\b", re.IGNORECASE
+)
+_SIGNED = re.compile(r"(?<!\w)[+\-\u2212\u2013]$")
+# Sounds, and no amount: "the two", "the first one" (but not "the two or three").
+_WHICH = re.compile(r"\b(?:the|these|those|first|second|third|last|next|other)\s+$", re.IGNORECASE)
+_GOES_ON = re.compile(r"\s*(?:-|\u2013|/|(?:or|to|and)\b)", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -63,9 +70,11 @@ class Reason(Ask):
 
         Args:
             truth: a label has to be named and no other of the timeline's or of `labels`; a word
-                has to be said alone; labels in their order; yes or no alone; a count in digits or
-                words; one time in seconds, of which the reward is 1 within `NEAR_S` or `NEAR_SHARE`
-                and 0 from twice of it on.
+                has to be said alone; labels in their order; yes or no alone; one count in digits
+                or words; one time in seconds, of which the reward is 1 within `NEAR_S` or
+                `NEAR_SHARE` and 0 from twice of it on.
+            labels: further ones that the answer might name, such as all of a suite: of a phrase
+                the longest label is taken ("double beep" is no "beep").
 
         Returns:
             the reward of the answer alone; counts `answers` and, with a timeline, `events`: the
@@ -116,7 +125,7 @@ def _answered(text: str, truth: Derived, labels: Sequence[str]) -> tuple[AnswerC
         right = label_words(text)[:1] == said == ["yes" if fact else "no"]
         counts = AnswerCounts(int(right), 1, int(not said))
     elif isinstance(fact, int):
-        counts = count_correct(text, fact)
+        counts = _counted(text, fact)
     elif isinstance(fact, float):
         return _timed(text, fact)
     elif isinstance(fact, str) and is_word(fact):
@@ -124,20 +133,58 @@ def _answered(text: str, truth: Derived, labels: Sequence[str]) -> tuple[AnswerC
         counts = AnswerCounts(int(said == normalize_words(fact)), 1, int(not said))
     else:
         events = () if truth.timeline is None else truth.timeline.events
-        sounds = (event.label for event in events if not is_word(event.label))
-        others = PLACES if fact in PLACES else (*labels, *sounds)
+        known = (*labels, *(event.label for event in events))
+        sounds = tuple(label for label in known if not is_word(label))
+        others = PLACES if fact in PLACES else sounds
         wanted = (fact,) if isinstance(fact, str) else fact
         counts = order_correct(text, wanted, vocabulary=others)
     return counts, float(counts.correct)
 
 
+def _counted(text: str, count: int) -> AnswerCounts:
+    """Several counts are none; a time beside the count ("twice, at 1.0 and 4.5 seconds") is no
+    other count."""
+    if not find_numbers(text):
+        return count_correct(text, count)  # "none"
+    found = _only([n for n in _amounts(text) if n.unit in ("", "times")], text)
+    return AnswerCounts(int(found is not None and found.value == count), 1, int(found is None))
+
+
 def _timed(text: str, seconds: float) -> tuple[AnswerCounts, float]:
-    """Several times (a range, two answers) are none; nor is a number without its unit among words
-    ("between the two")."""
-    times = find_times(text)
-    if len(times) != 1 or (not times[0].unit and len(text.split()) > _BARE_WORDS):
+    """Several numbers (a range, two answers) are no time; nor is a number without its unit among
+    words ("the 2 sounds")."""
+    found = _only(_amounts(text), text)
+    if found is None or found.unit not in ("", "s") or not (found.unit or _bare(found, text)):
         return AnswerCounts(0, 1, 1), 0.0
     near = max(NEAR_S, NEAR_SHARE * abs(seconds))
-    off = abs(times[0].value - seconds)
+    off = abs(found.value - seconds)
     reward = min(1.0, max(0.0, 2.0 - (off - _EDGE_S) / near))
     return AnswerCounts(int(off <= near + _EDGE_S), 1), reward
+
+
+def _bare(number: Number, text: str) -> bool:
+    """Whether an answer that leaves the unit out says little else, or ends with the number."""
+    return len(text.split()) <= _BARE_WORDS or not re.search(r"\w", text[number.end :])
+
+
+def _amounts(text: str) -> list[Number]:
+    """All numbers but words that stand for sounds."""
+    return [
+        n
+        for n in find_numbers(text)
+        if n.unit
+        or not text[n.start].isalpha()
+        or not _WHICH.search(text, 0, n.start)
+        or _GOES_ON.match(text, n.end)
+    ]
+
+
+def _only(numbers: Sequence[Number], text: str) -> Number | None:
+    """The number that an answer gives: the only one, without a sign, and with nothing before it in
+    its sentence that denies it."""
+    if len(numbers) != 1:
+        return None
+    start = numbers[0].start
+    begin = max(begin for begin, _ in sentences(text) if begin <= start)
+    denied = _DENIED.search(text, begin, start) or _SIGNED.search(text, begin, start)
+    return None if denied else numbers[0]
