@@ -240,6 +240,30 @@ def test_a_signal_saves_and_the_same_command_resumes_where_it_stopped(tmp_path: 
     assert second.results[0]["still"].tolist() == [7.0, 7.0]
 
 
+class _Now(_Line):
+    """Every other batch has nothing to learn."""
+
+    def counts(self, batch: Any) -> list[float]:
+        return [float(batch.value % 2)] * 2
+
+    def forward(self, batch: Any, counts: torch.Tensor) -> torch.Tensor:
+        return super().forward(batch, counts) * float(batch.value % 2)
+
+
+def test_a_step_in_which_nothing_is_learnt_leaves_the_weights(tmp_path: Path) -> None:
+    """The optimiser's momentum moved them."""
+    weights = []
+    for steps in (1, 2, 3):  # in the warm-up, so that the rates are the same
+        line = _Now()
+        run(line.stage(), LoopConfig(steps, str(tmp_path / f"{steps}")), _silent)
+        assert line.seen == list(range(1, steps + 1))
+        assert (tmp_path / f"{steps}" / f"checkpoint-{steps}").is_dir()  # the step counts
+        weights.append(line.weight.detach())
+    assert weights[0].any()
+    assert torch.equal(weights[1], weights[0])
+    assert not torch.equal(weights[2], weights[0])
+
+
 def test_a_complete_run_only_writes_its_result_again(tmp_path: Path) -> None:
     config = LoopConfig(3, str(tmp_path))
     first, again = _Line(), _Line()

@@ -79,7 +79,7 @@ class Collator:
         samples: list[RenderedExample] = []
         aside: list[SetAside] = []
         for example in examples:
-            kept = self._fitted(example)
+            kept = self.fitted(example)
             if isinstance(kept, SetAside):
                 aside.append(kept)
             else:
@@ -105,7 +105,8 @@ class Collator:
         ids = [*self._vocabulary.encode_plain(example.messages[0]["content"]), end]
         return Rendered(ids, [False] * len(ids), [True] * len(ids))
 
-    def _fitted(self, example: Example) -> RenderedExample | SetAside:
+    def fitted(self, example: Example) -> RenderedExample | SetAside:
+        """An example with its ids, shortened where that is allowed; or why it is left out."""
         for clip in example.clips:
             if not num_tokens_of_samples(len(clip)):
                 return SetAside(example.id, "too_short", f"a clip of {len(clip)} samples")

@@ -70,6 +70,34 @@ def open_sources(config: DataConfig) -> list[Source]:
     return [open_source(source, config) for source in config.sources]
 
 
+def order_of(config: DataConfig, sources: Sequence[Source], world_size: int) -> dict[str, Any]:
+    """All that decides the order of examples, in plain JSON types."""
+    return {
+        **{name: getattr(config, name) for name in _ORDER},
+        "world_size": world_size,
+        "groups": dict(config.groups),
+        "sources": [
+            [source_name(c), len(s), c.group, c.weight]
+            for c, s in zip(config.sources, sources, strict=True)
+        ],
+    }
+
+
+def check_order(saved: Mapping[str, Any], now: Mapping[str, Any]) -> None:
+    """Raise MossAudioError where a state was saved in another order (`order_of`) than now's."""
+    changed = [
+        f"{name} was {saved.get(name)!r} and is {value!r}"
+        for name, value in now.items()
+        if saved.get(name) != value
+    ]
+    if changed:
+        raise MossAudioError(
+            "the data changed since the state was saved, so its place means nothing: "
+            + "; ".join(changed)
+            + ". Undo that, or start without the state"
+        )
+
+
 class Loader:
     """Batches of one rank; made by `make_loader`.
 
@@ -126,19 +154,8 @@ class Loader:
             "version": _VERSION,
             "epoch": self.epoch,
             "batches": self.taken,
-            "order": self._order(),
+            "order": order_of(self.config, self.sources, self.world_size),
             "report": self.report.state_dict(),
-        }
-
-    def _order(self) -> dict[str, Any]:
-        return {
-            **{name: getattr(self.config, name) for name in _ORDER},
-            "world_size": self.world_size,
-            "groups": dict(self.config.groups),
-            "sources": [
-                [source_name(c), len(s), c.group, c.weight]
-                for c, s in zip(self.config.sources, self.sources, strict=True)
-            ],
         }
 
     def _load(self, state: Mapping[str, Any]) -> None:
@@ -149,18 +166,7 @@ class Loader:
             raise MossAudioError("the data state is none of this loader's") from None
         if version != _VERSION:
             raise MossAudioError(f"the data state has version {version}, this is {_VERSION}")
-        ours = self._order()
-        changed = [
-            f"{name} was {theirs.get(name)!r} and is {value!r}"
-            for name, value in ours.items()
-            if theirs.get(name) != value
-        ]
-        if changed:
-            raise MossAudioError(
-                "the data changed since the state was saved, so its place means nothing: "
-                + "; ".join(changed)
-                + ". Undo that, or start without the state"
-            )
+        check_order(theirs, order_of(self.config, self.sources, self.world_size))
         self.epoch, self.taken = epoch, taken
         self.report.load_state_dict(dict(report))
 

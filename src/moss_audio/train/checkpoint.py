@@ -248,13 +248,17 @@ def check_fits(
 
 
 def changes(checkpoint: Path, now: Mapping[str, Any]) -> str:
-    """One line that names the settings that have changed since a checkpoint was written; empty:
-    none.
+    """One line that names the settings of the loop that have changed since a checkpoint was
+    written; empty: none."""
+    return changes_line(str(checkpoint), read_state(checkpoint).get("loop", {}), now)
+
+
+def changes_line(place: str, before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
+    """The same of settings that were written at any `place`.
 
     A run may resume under other settings (more steps, say), but then it is not the run that one
     command would have given, and whoever compares runs has to know.
     """
-    before = read_state(checkpoint).get("loop", {})
     # a field that one of the two does not know, being of another version, is passed over
     changed = [
         f"{n} {before[n]} -> {value}" for n, value in now.items() if before.get(n, value) != value
@@ -262,7 +266,7 @@ def changes(checkpoint: Path, now: Mapping[str, Any]) -> str:
     if not changed:
         return ""
     return (
-        f"{checkpoint}: changed since: {', '.join(changed)}; the run resumes under the new "
+        f"{place}: changed since: {', '.join(changed)}; the run resumes under the new "
         "settings (another output_dir starts from the beginning)"
     )
 

@@ -10,13 +10,15 @@ the model and given to the reward.
 
 Deviations: probabilities are those of the truncated distribution on both sides
 (`rl.loss.kept_logprobs`); which of "batch 128" the report means, prompts or answers, is not known:
-`groups.prompts_per_step` counts prompts. LoRA is the default, as in `sft`.
+`groups.prompts_per_step` counts prompts. Groups beyond that number, which a refill may bring, are
+learnt at once and not kept for the next step: they were drawn with the weights of now, and there
+they would be one update old. LoRA is the default, as in `sft`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -80,6 +82,12 @@ class DapoConfig(SftConfig):
             raise MossAudioError("align_weight: the policy has no alignment loss; leave it out")
         if any(source.begin_s is not None for source in self.data.sources):
             raise MossAudioError("begin_s: answers are sampled about whole clips; leave it out")
+        if any(source.kind == "drills" for source in self.data.sources):
+            raise MossAudioError("data: reader drills belong to sft; leave that source out")
+        if self.data.augment is not None and self.data.augment.spec_mask_share:
+            raise MossAudioError(
+                "data.augment.spec_mask_share: what samples hears no masks; leave it out"
+            )
         if self.lora_dropout:
             raise MossAudioError("lora_dropout: the policy that samples has none; leave it out")
         if self.loss.kl and not self._only_new_lora():
@@ -87,6 +95,14 @@ class DapoConfig(SftConfig):
                 "loss.kl: the reference is the policy without its LoRA, so nothing else may learn: "
                 "decoder: lora, encoder: frozen or lora, adapter and mergers false, lora_start: new"
             )
+
+    def settings(self) -> dict[str, Any]:
+        """What decides rollouts and their loss, by the names of the fields."""
+        found: dict[str, Any] = {"updates_per_rollout": self.updates_per_rollout}
+        for name in ("sampling", "groups", "loss", "rewards"):
+            fields = asdict(getattr(self, name)).items()
+            found |= {f"{name}.{field}": value for field, value in fields}
+        return found
 
     def _only_new_lora(self) -> bool:
         whole = "full" in (self.decoder, self.encoder) or self.adapter or self.mergers
@@ -108,6 +124,12 @@ def main(config_path: Path, overrides: dict[str, Any] | None = None) -> bool:
             f"sampling.top_k {config.sampling.top_k}: {config.model} has {drawn} tokens to draw "
             "from; give no more"
         )
+    longest = model.config.language_config.max_position_embeddings - config.sampling.max_new_tokens
+    if longest < 1:
+        raise MossAudioError(
+            f"sampling.max_new_tokens {config.sampling.max_new_tokens}: no position of "
+            f"{config.model} is left for a prompt; give less"
+        )
     dtype = prepare(model, config, source)
     objective = DapoObjective(
         model, spec, dtype, rates_of(config), rows=learns_rows(config) and config.adapter,
@@ -116,7 +138,11 @@ def main(config_path: Path, overrides: dict[str, Any] | None = None) -> bool:
     log(f"dapo: {trained_millions(objective):.2f} M trained parameters")
     thinks = config.sampling.thinking is True
     rewards = Rewards(config.rewards, thinks)
-    collator = Collator(tokenizer, spec, model.config.audio_config.num_mel_bins)
+    collator = Collator(
+        tokenizer, spec, model.config.audio_config.num_mel_bins,
+        max_tokens=min(longest, config.data.max_tokens or longest),
+        over_long=config.data.over_long,
+    )  # fmt: skip
     packer = RolloutPacker(
         collator,
         thinking=config.sampling.thinking,
@@ -127,12 +153,12 @@ def main(config_path: Path, overrides: dict[str, Any] | None = None) -> bool:
     plan = RolloutPlan(
         config.groups, config.updates_per_rollout, config.loop.accumulate,
         config.sampling.max_new_tokens, config.lora.scaling, folder / "rollouts",
-        config.loop.keep,
+        config.loop.keep, config.settings(),
     )  # fmt: skip
 
     def loader(state: Any, rank: int, world_size: int) -> BatchSource:
         place = None if state is None else state["prompts"]
-        prompts = PromptStream(config.data, rank, world_size, place)
+        prompts = PromptStream(config.data, rank, world_size, place, collator.fitted)
         return RolloutLoader(
             plan, objective, prompts, rollouts, rewards, packer, log,
             rank=rank, world_size=world_size, state=state,

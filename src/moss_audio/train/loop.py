@@ -151,11 +151,14 @@ class _Run:
         sums = self._summed(torch.tensor(rows, dtype=torch.float64).sum(0))
         audio_s, tokens, flops = sums[-3:].tolist()
         self.meter.add(audio_s, tokens, flops, waited_s)
-        return collected, sums[:-3].clamp(min=1e-9).float().to(self.device)
+        return collected, sums[:-3].float().to(self.device)
 
     def _learn(self, batches: Sequence[Any], counts: torch.Tensor) -> torch.Tensor:
         """Forward and backward over the micro-batches, one step of the optimiser; the norm of the
-        gradient before it was clipped."""
+        gradient before it was clipped. Where nothing is learnt on any process the weights stay,
+        which momentum would move."""
+        anything = bool(counts.any())
+        counts = counts.clamp(min=1e-9)
         for number, batch in enumerate(batches, 1):
             more = number < len(batches)  # gradients are exchanged after the last one
             with self.accelerator.no_sync(self.model) if more else nullcontext():
@@ -172,7 +175,8 @@ class _Run:
         share = lr_share(self.step, self.config)
         for group, peak in zip(self.optimizer.param_groups, self.peak_rates, strict=True):
             group["lr"] = peak * share
-        self.optimizer.step()
+        if anything:
+            self.optimizer.step()
         self.optimizer.zero_grad()
         return norm
 

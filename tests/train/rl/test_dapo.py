@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
+from moss_audio.data.batch import SetAside
+from moss_audio.data.collate import Collator
+from moss_audio.data.example import Example
 from moss_audio.errors import MossAudioError
 from moss_audio.model.modeling import MossAudioModel
 from moss_audio.train import checkpoint, dapo
+from moss_audio.train.rl.loss import PolicyTerms
+from moss_audio.train.rl.policy import DapoObjective, RolloutBatch
+from moss_audio.train.rl.rollout_engine import EngineRollouts
 from tests.train.helpers import killed, torchrun
 from tests.train.rl.conftest import Useful, share_of
 
@@ -56,6 +64,44 @@ def test_a_killed_run_ends_with_the_same_weights(
     assert MossAudioModel.from_pretrained(tmp_path / "out-parts", dtype=torch.float32)
 
 
+def test_the_second_update_on_a_rollout_knows_the_first(
+    write_dapo: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its ratio is that to the weights that sampled, not to those of the moment."""
+    seen: list[tuple[RolloutBatch, PolicyTerms]] = []
+    forward = DapoObjective.forward
+
+    def watched(objective: DapoObjective, batch: Any, counts: Any) -> torch.Tensor:
+        loss = forward(objective, batch, counts)
+        seen.append((batch, objective.figures[-1]))
+        return loss
+
+    monkeypatch.setattr(DapoObjective, "forward", watched)
+    config = write_dapo("two", updates_per_rollout=2, loop_steps=2, loop_accumulate=1)
+    assert dapo.main(config)
+    (first, begun), (second, moved) = seen
+    for batch in (first, second):
+        assert len(batch.sampled) > 0
+        assert batch.before is not None
+        torch.testing.assert_close(batch.before, batch.sampled, rtol=0, atol=1e-5)
+    torch.testing.assert_close(begun.ratio, torch.ones_like(begun.ratio), rtol=0, atol=1e-5)
+    assert float((moved.ratio - 1).abs().max()) > 1e-3
+
+
+def test_what_has_changed_is_told_at_resumption(
+    write_dapo: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lines: list[str] = []
+    monkeypatch.setattr(dapo, "log_to", lambda path: lines.append)
+    assert dapo.main(write_dapo("same", loop_steps=1))
+    assert dapo.main(write_dapo("same", loop_steps=2))
+    assert not any(line.startswith("rollout 1: changed") for line in lines)
+    assert dapo.main(write_dapo("same", loop_steps=3, loss={"clip_high": 0.3}))
+    assert any("rollout 2: changed since: loss.clip_high 0.28 -> 0.3;" in line for line in lines)
+    with pytest.raises(MossAudioError, match=r"the data changed .* seed was 3 and is 4"):
+        dapo.main(write_dapo("same", loop_steps=4, data={"seed": 4}))
+
+
 def test_groups_that_are_all_alike_are_replaced_and_at_last_left_out(
     write_dapo: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -83,9 +129,58 @@ def test_what_does_not_go_together_is_told(write_dapo: Callable[..., Path]) -> N
         dapo.main(write_dapo("all", sampling={"top_k": 1000}))
     with pytest.raises(MossAudioError, match="lora_dropout: the policy that samples has none"):
         dapo.main(write_dapo("dropped", lora_dropout=0.1))
+    with pytest.raises(MossAudioError, match=r"max_new_tokens 2048: no position of .* is left"):
+        dapo.main(write_dapo("endless", sampling={"max_new_tokens": 2048, "top_k": 5}))
+    masked = {"augment": {"spec_mask_share": 0.2}}
+    with pytest.raises(MossAudioError, match="spec_mask_share: what samples hears no masks"):
+        dapo.main(write_dapo("masked", data=masked))
+    drills = {"kind": "drills", "path": "x", "split": "train"}
+    with pytest.raises(MossAudioError, match="reader drills belong to sft"):
+        dapo.main(write_dapo("drills", data={"sources": [drills]}))
     moved = {"kind": "scenes", "path": "x", "split": "train", "begin_s": [0, 60]}
     with pytest.raises(MossAudioError, match="begin_s: answers are sampled about whole clips"):
         dapo.main(write_dapo("moved", data={"sources": [moved]}))
+
+
+def test_a_prompt_that_is_too_long_is_left_out(
+    write_dapo: Callable[..., Path], model_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Too long for `data.max_tokens`, or for the model: a prompt and an answer of eight tokens."""
+    most: set[int | None] = set()
+    lengths, aside, asked = [], [], []
+    fitted, sample = Collator.fitted, EngineRollouts.sample
+
+    def fitting(collator: Collator, example: Example) -> Any:
+        most.add(collator.max_tokens)
+        found = fitted(collator, example)
+        if isinstance(found, SetAside):
+            aside.append(found)
+        else:
+            lengths.append(len(found.rendered.input_ids))
+        return found
+
+    def sampled(rollouts: EngineRollouts, prompts: Any, answers: int) -> Any:
+        asked.extend(prompts)
+        return sample(rollouts, prompts, answers)
+
+    monkeypatch.setattr(Collator, "fitted", fitting)
+    monkeypatch.setattr(EngineRollouts, "sample", sampled)
+    one = {"loop_steps": 1, "groups": {"prompts_per_step": 12, "answers": 2, "max_refills": 0}}
+    assert dapo.main(write_dapo("all", **one))
+    assert (most, aside) == ({2048 - 8}, [])
+    limit = sorted(lengths)[6]
+    for name, how in (("data", {"data": {"max_tokens": limit}}), ("model", {})):
+        if name == "model":
+            values = json.loads((model_folder / "config.json").read_text())
+            values["language_config"]["max_position_embeddings"] = limit + 8
+            (model_folder / "config.json").write_text(json.dumps(values))
+        for found in (most, lengths, aside, asked):
+            found.clear()  # type: ignore[attr-defined]
+        assert dapo.main(write_dapo(name, **one, **how))
+        assert most == {limit}
+        assert max(lengths) <= limit
+        assert len(asked) == len(lengths) == 12
+        assert aside
 
 
 @pytest.mark.slow

@@ -335,3 +335,27 @@ def test_the_reference_is_the_policy_before_its_lora(write_dapo: Callable[..., P
         moved, _ = policy.objective.logprobs(batch)
     assert torch.equal(reference, begun)
     assert not torch.allclose(moved, begun, atol=1e-3)
+
+
+def test_the_distance_from_where_the_run_began_is_in_the_loss(
+    write_dapo: Callable[..., Path],
+) -> None:
+    """Nought while the LoRA is untouched; where all answers are worth the same, the whole loss."""
+    config = load_config(write_dapo("kl", adapter=False, mergers=False), dapo.DapoConfig)
+    found = []
+    for moved in (False, True):
+        policy = Policy(config, moved=moved)
+        (batch,) = policy.packer.batches(policy.groups(*CLIPS), 1)
+        batch = replace(batch, advantage=torch.zeros_like(batch.advantage))
+        counts = torch.tensor(policy.objective.counts(batch))
+        for kl in (0.0, 0.5):
+            policy.objective.loss = PolicyLossConfig(kl=kl)
+            loss = policy.objective(batch, counts)
+            loss.sum().backward()
+            found.append(float(loss.detach()))
+    unmoved, moved_off, moved_on = found[:2], found[2], found[3]
+    assert unmoved == [0.0, 0.0]
+    assert moved_off == 0.0
+    assert moved_on > 1e-4
+    slopes = [p.grad for p in policy.objective.trained().values() if p.grad is not None]
+    assert max(float(slope.abs().max()) for slope in slopes) > 1e-5

@@ -12,7 +12,7 @@ from moss_audio.errors import MossAudioError
 from moss_audio.result import Answer, Event, Timeline
 from moss_audio.scenes.reasoning.problem import Problem
 from moss_audio.tasks.reason import Derived, Fact, Reason, told
-from moss_audio.train.rl.rewards import RewardConfig, Rewards, agreement, well_formed
+from moss_audio.train.rl.rewards import RewardConfig, Rewards, agreement, chance, well_formed
 
 TRUE = "0.50 - 1.50: dog barking\n3.40 - 5.00: siren"
 LISTED = "0.00 - 1.00: siren\n1.00 - 2.00: dog barking\n2.00 - 3.00: rain\n3.00 - 4.00: phone"
@@ -39,7 +39,14 @@ def _thought(thought: str, answer: str) -> str:
 REWARDS = Rewards(RewardConfig(), thinks=True)
 GAP = _derived("pause", "How long?", 1.9, a="dog barking", b="siren")
 LABEL = _derived("nth", "What is the second sound?", "siren", nth="second")
-YES = _derived("fits", "Would it fit?", True, a="dog barking", b="siren")
+YES = _derived("starts_before", "Is it earlier?", True, a="dog barking", b="siren")
+THREE = _derived(
+    "order_of_three", "In which order?", ("dog barking", "siren", "rain"), Event("rain", 5.2, 5.8),
+    a="siren", b="rain", c="dog barking",
+)  # fmt: skip
+PLACE = _derived(
+    "around_speech", "Before, during or after?", "before", Event("speech", 5.2, 5.8), a="siren"
+)
 
 
 def _worth(text: str, example: Example = GAP) -> float:
@@ -63,6 +70,10 @@ HACKS = {
     "digits in one number": (_thought(TRUE, "19" * 60), GAP),
     "all labels": (_thought(TRUE, "dog barking, siren, rain, phone"), LABEL),
     "both labels": (_thought(TRUE, "the siren and the dog barking"), LABEL),
+    "labels that are absent": (_thought(TRUE, "siren, rain, phone, thunder"), LABEL),
+    "labels with an or": (_thought(TRUE, "siren or ambulance or rain"), LABEL),
+    "an order and more": (_thought(TRUE, "dog barking, siren, rain, phone, thunder"), THREE),
+    "a place and a label": (_thought(TRUE, "before, phone"), PLACE),
     "not the label": (_thought(TRUE, "not the siren"), LABEL),
     "yes and no": (_thought(TRUE, "yes and no"), YES),
     "only in the thought": (_thought(f"{TRUE}\n1.9 seconds", ""), GAP),
@@ -77,6 +88,64 @@ def test_a_trick_gets_nothing_for_being_correct(name: str) -> None:
     assert REWARDS.parts(text, example)["correct"] == 0
     # less than half of what a true answer gets, whatever the thought holds
     assert _worth(text, example) < 0.35
+
+
+def test_labels_may_stand_in_a_sentence() -> None:
+    rain, speech = "5.20 - 5.80: rain", "5.20 - 5.80: speech"
+    for answer, example, more in (
+        ("Siren.", LABEL, ""),
+        ("It is the siren.", LABEL, ""),
+        ("That was the sound of a siren", LABEL, ""),
+        ("sirens", LABEL, ""),
+        ("First the dog barking, then the siren and the rain.", THREE, rain),
+        ("Dog barking, followed by siren, followed by rain", THREE, rain),
+        ("Before the speech.", PLACE, speech),
+    ):
+        text = _thought(f"{TRUE}\n{more}", answer)
+        assert REWARDS.parts(text, example)["correct"] == 1, answer
+
+
+def test_how_often_a_guess_is_right() -> None:
+    word = _derived("first_word_after", "?", '"rain"', Event('"rain"', 5.2, 5.8), a="siren")
+    count = _derived("how_often", "?", 1, a="siren")
+    nth = replace(THREE.problem, kind="nth", fact="siren")  # type: ignore[type-var]
+    found = [chance(one.problem) for one in (YES, LABEL, PLACE, THREE, GAP, word, count)]  # type: ignore[arg-type]
+    assert found == pytest.approx([1 / 2, 1 / 2, 1 / 3, 1 / 6, 0, 0, 1 / 3])
+    assert chance(nth) == pytest.approx(1 / 3)
+
+
+def test_a_guess_is_not_paid_for() -> None:
+    """A point that half of all guesses get would teach to guess: the thought has to lead to it."""
+    count = _derived("how_often", "?", 1, a="siren")
+    turned = "0.50 - 1.50: siren\n3.40 - 5.00: dog barking"  # of which the answer would be another
+    for answer, example in (("Yes.", YES), ("Siren.", LABEL), ("One.", count), ("Before.", PLACE)):
+        heard = f"{TRUE}\n5.20 - 5.80: speech" if example is PLACE else TRUE
+        for thought in ("hm", "I think so", "" if example is count else turned):
+            assert REWARDS.parts(_thought(thought, answer), example)["correct"] == 0, thought
+        assert REWARDS.parts(_thought(heard, answer), example)["correct"] == 1
+        # where no thought is asked for there is none to look at
+        assert Rewards(RewardConfig(), thinks=False).parts(answer, example)["correct"] == 1
+    # seconds and orders of three are seldom guessed
+    assert REWARDS.parts(_thought("hm", "1.9 seconds"), GAP)["correct"] == 1
+    answer = "Dog barking, siren, rain."
+    assert REWARDS.parts(_thought("hm", answer), THREE)["correct"] == 1
+
+
+def test_a_timeline_has_as_many_lines_as_events() -> None:
+    events, told_apart = _asked(TRUE, "events"), TRUE.replace("\n", " ")
+    assert _worth(_thought(TRUE, TRUE), events) >= _worth(_thought(TRUE, told_apart), events)
+    assert REWARDS.parts(_thought(TRUE, TRUE), events)["format"] == 1
+    plain = Rewards(RewardConfig(), thinks=False)
+    assert plain.parts(TRUE, events)["format"] == 1
+    for task in ("ask", "reason", "reason_direct", ""):
+        assert plain.parts("yes\nno", _asked("yes", task))["format"] == 0, task
+
+
+def test_a_question_in_text_alone_is_thought_about() -> None:
+    """It has no clip, and so no length but that of its timeline."""
+    text = replace(GAP, clips=(), sounds=())
+    parts = REWARDS.parts(_thought(f"{TRUE}\n3.4 - 1.5 = 1.9", "1.9 seconds"), text)
+    assert parts == pytest.approx({"correct": 1, "reasoning": 1, "quality": 1, "format": 1})
 
 
 def test_a_thought_that_is_none_is_told_from_one() -> None:

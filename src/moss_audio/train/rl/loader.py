@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from moss_audio.errors import MossAudioError
+from moss_audio.train.checkpoint import changes_line
 from moss_audio.train.rl import store
 from moss_audio.train.rl.groups import AnswerGroup, GroupConfig, judged, summary
 from moss_audio.train.rl.pack import RolloutPacker
@@ -36,6 +37,7 @@ class RolloutPlan:
         scaling: of the policy's LoRA.
         folder: where a rollout is kept that a run has stopped in.
         keep: how many are, which is how many checkpoints there may be.
+        settings: by name, in plain JSON types: a run that resumes under others says so.
     """
 
     groups: GroupConfig
@@ -45,6 +47,7 @@ class RolloutPlan:
     scaling: float
     folder: Path
     keep: int
+    settings: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def batches(self) -> int:
@@ -84,6 +87,11 @@ class RolloutLoader:
         self.history: list[dict[str, float]] = []
         if state is not None:
             self._rollout, self._given = state["rollout"], state["given"]
+            line = changes_line(
+                f"rollout {self._rollout}", state.get("settings", {}), plan.settings
+            )
+            if line and rank == 0:
+                log(line)
             if self._given:
                 self._batches = store.load(self._file())
 
@@ -106,6 +114,7 @@ class RolloutLoader:
             store.save(self._file(), self._batches, self.plan.keep + 1)
         return {
             "prompts": self.prompts.state_dict(), "rollout": self._rollout, "given": self._given,
+            "settings": dict(self.plan.settings),
         }  # fmt: skip
 
     def _file(self) -> Path:
@@ -119,7 +128,8 @@ class RolloutLoader:
         self._report(groups, asked)
         shares: list[list[AnswerGroup]] = [[] for _ in range(self.plan.updates)]
         for number, group in enumerate(kept):
-            shares[number % self.plan.updates].append(group)
+            # an update is left empty by few groups, but not the same one by all processes
+            shares[(number + self._rank) % self.plan.updates].append(group)
         batches = [
             batch for share in shares for batch in self._packer.batches(share, self.plan.accumulate)
         ]

@@ -1,9 +1,11 @@
 """What an answer to an example is worth: four figures in [0, 1] and their weighted sum.
 
-    correct     the task's own score; of a question the answer alone, nothing beside it
+    correct     the task's own score; of a question the answer alone, nothing beside it, and where
+                a guess is often right nothing unless the thought's timeline leads to it
     reasoning   event F1 of the timeline in the thought against what is heard in the clip
     quality     the answer follows from the thought, and neither repeats itself
-    format      one closed think block with something in it, then an answer of one line
+    format      one closed think block with something in it, then an answer, which is one line
+                where a question was asked
 
 A reward is a function of an answer's text and the example that was asked about. Weights are ours;
 the MOSS-Audio report (arXiv 2606.01802, section 5.3) names the kinds alone.
@@ -11,20 +13,23 @@ the MOSS-Audio report (arXiv 2606.01802, section 5.3) names the kinds alone.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 
 from moss_audio.data.example import Example
 from moss_audio.errors import MossAudioError
 from moss_audio.metrics.events import event_based
-from moss_audio.metrics.mentions import label_words
+from moss_audio.metrics.mentions import label_key, label_words
 from moss_audio.metrics.numbers import find_numbers
 from moss_audio.result import Answer, Timeline
+from moss_audio.scenes.answers import SPEECH
 from moss_audio.scenes.reasoning.problem import Problem
+from moss_audio.scenes.reasoning.timeline import sounds
 from moss_audio.settings import Weight
 from moss_audio.tasks import TASK_NAMES, get_task
 from moss_audio.tasks.ask import TOLERANCE_S
-from moss_audio.tasks.reason import Derived, Fact, Reason, thought_timeline
+from moss_audio.tasks.reason import PLACES, Derived, Fact, Reason, is_word, thought_timeline, told
 from moss_audio.text import THINK_CLOSE, THINK_OPEN, detect_repetition, split_thinking
 from moss_audio.units import SAMPLE_RATE
 
@@ -59,11 +64,15 @@ class Rewards:
         """The four figures of an answer."""
         thought, answer, closed = split_thinking(text)
         timeline = thought_timeline(thought or "", _seconds(example))
+        # a point that a guess would often get is given to what the thought leads to alone
+        guessed = (
+            self.thinks and example.problem is not None and not _led(example.problem, timeline)
+        )
         return {
-            "correct": correct(answer, example) if closed else 0.0,
+            "correct": correct(answer, example) if closed and not guessed else 0.0,
             "reasoning": _f1(timeline, example) if closed else 0.0,
             "quality": self._quality(text, answer, timeline, example) if closed else 0.0,
-            "format": float(well_formed(text, thinks=self.thinks)),
+            "format": float(well_formed(text, thinks=self.thinks, one_line=_is_question(example))),
         }
 
     def total(self, parts: Mapping[str, float]) -> float:
@@ -86,16 +95,55 @@ def correct(answer: str, example: Example) -> float:
     if example.problem is not None:
         return _derived(answer, example.problem.fact, example.problem)
     truth = _truth(example)
-    if example.task not in TASK_NAMES or example.task == "ask":
+    if _is_question(example):
         return agreement(answer, truth)
     task, seconds = get_task(example.task), _seconds(example)
     return task.score(task.parse(answer, seconds), task.parse(truth, seconds)).reward
 
 
 def _derived(answer: str, fact: Fact, problem: Problem) -> float:
-    """The score of a derived question's answer where `fact` is the right one."""
-    truth = Derived(fact, Timeline(problem.events, problem.events[-1].end))
+    """The score of a derived question's answer where `fact` is the right one. Labels have to stand
+    alone: one that is not heard in the clip is as much a second guess as one that is."""
+    if _says_more(answer, fact):
+        return 0.0
+    truth = Derived(fact, Timeline(problem.events, _end_s(problem)))
     return Reason().score(Answer(answer), truth).reward
+
+
+def _says_more(answer: str, fact: Fact) -> bool:
+    """Whether an answer that has to name labels holds a word that belongs to none of them."""
+    if not isinstance(fact, str | tuple) or (isinstance(fact, str) and is_word(fact)):
+        return False
+    wanted = [fact] if isinstance(fact, str) else [*fact]
+    wanted += [SPEECH] if fact in PLACES else []  # "before the speech"
+    allowed = _FILLERS.union(*(_stems(label) for label in wanted))
+    return not _stems(answer) <= allowed
+
+
+def _led(problem: Problem, timeline: Timeline) -> bool:
+    """Whether a thought's timeline leads to the true answer; of a question that a guess seldom gets
+    right nothing is asked of it."""
+    if chance(problem) < _OFTEN:
+        return True
+    found = problem.solve(timeline.events)
+    return found is not None and _derived(told(found), problem.fact, problem) == 1.0
+
+
+def chance(problem: Problem) -> float:
+    """How likely a guess is right that knows which sounds there are, and not when; 0 for seconds
+    and for words."""
+    fact = problem.fact
+    if isinstance(fact, bool):
+        return 1 / 2
+    if isinstance(fact, int):
+        return 1 / 3  # counts are small
+    if isinstance(fact, tuple):
+        return 1 / math.factorial(len(fact))
+    if isinstance(fact, float) or is_word(fact):
+        return 0.0
+    if fact in PLACES:
+        return 1 / len(PLACES)
+    return 1 / max(1, len({event.label for event in sounds(problem.events)}))
 
 
 def agreement(answer: str, truth: str) -> float:
@@ -111,20 +159,36 @@ def agreement(answer: str, truth: str) -> float:
     return float(bool(words) and words == label_words(truth))
 
 
-def well_formed(text: str, *, thinks: bool) -> bool:
+def well_formed(text: str, *, thinks: bool, one_line: bool = True) -> bool:
     """Whether an answer has the form that is asked for: with a thought one closed block that holds
-    something, and without one no mark of it; then one line that is not empty."""
+    something, and without one no mark of it; then what is not empty, and `one_line` or several."""
     opened, closed = text.count(THINK_OPEN), text.count(THINK_CLOSE)
     thought, answer, _ = split_thinking(text)
     if (opened, closed) != ((1, 1) if thinks else (0, 0)):
         return False
     if thinks and not (thought and text.lstrip().startswith(THINK_OPEN)):
         return False
-    return bool(answer) and "\n" not in answer
+    return bool(answer) and not (one_line and "\n" in answer)
 
 
 _TOLERANCE = 0.1  # of a duration, where that is more than the tolerance of all times
 _FEW_WORDS = 4  # that may stand around a time: "it lasts 1.5 seconds"
+_OFTEN = 1 / 3  # a guess that is right so often is not paid for
+
+
+def _stems(text: str) -> frozenset[str]:
+    """The words of labels without their endings and without articles."""
+    return frozenset(label_key(text).split())
+
+
+# That may stand beside labels; no "or", and no "not".
+_FILLERS = _stems("it is was and then first followed by that this of sound heard")
+
+
+def _is_question(example: Example) -> bool:
+    """Whether it is answered in a line, and not in the form of a task (a timeline has several)."""
+    named = example.task in TASK_NAMES and example.task != "ask"
+    return example.problem is not None or not named
 
 
 def _f1(timeline: Timeline, example: Example) -> float:
@@ -144,4 +208,10 @@ def _truth(example: Example) -> str:
 
 
 def _seconds(example: Example) -> float:
-    return sum(map(len, example.clips)) / SAMPLE_RATE
+    """Of what is heard; a derived question in text alone has a timeline and no clip."""
+    heard = sum(map(len, example.clips)) / SAMPLE_RATE
+    return heard if example.problem is None else max(heard, _end_s(example.problem))
+
+
+def _end_s(problem: Problem) -> float:
+    return max(event.end for event in problem.events)

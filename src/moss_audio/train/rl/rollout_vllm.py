@@ -1,7 +1,7 @@
 """Rollouts by vLLM's server, which runs beside the training and is given its weights as files.
 
     VLLM_SERVER_DEV_MODE=1 VLLM_ALLOW_RUNTIME_LORA_UPDATING=1 vllm serve MODEL \\
-        --logprobs-mode processed_logprobs --max-logprobs 50 --enable-lora --max-lora-rank 16
+        --logprobs-mode processed_logprobs --max-logprobs 50 --enable-lora --max-lora-rank 32
 
 Where nothing but a LoRA of the decoder learns, each update is an adapter under a name of its own.
 Otherwise the whole model is written and loaded in place, and every cache is emptied: vLLM would go
@@ -99,10 +99,12 @@ class VllmRollouts:
             return list(pool.map(lambda prompt: self._sample(prompt, answers), prompts))
 
     def _push(self, weights: PolicyWeights) -> None:
+        if not self._version:  # what a run that was killed has left: a whole model, perhaps
+            for old in self._folder.glob("weights-*"):
+                shutil.rmtree(old, ignore_errors=True)
         self._version += 1
         target = self._folder / f"weights-{self._version}"
         before = self._folder / f"weights-{self._version - 1}"
-        shutil.rmtree(target, ignore_errors=True)  # of a run that was killed
         target.mkdir(parents=True)
         adapters = weights.decoder_lora()
         if adapters is None:

@@ -26,7 +26,7 @@ def path_of(folder: Path, rollout: int, rank: int) -> Path:
 
 def save(path: Path, batches: Sequence[RolloutBatch], keep: int) -> None:
     """Write the batches of a rollout, whole or not at all; of this process's files the `keep`
-    newest stay."""
+    newest stay, and none of a later rollout, which an earlier run has left in the folder."""
     tensors, lists = {}, []
     for number, batch in enumerate(batches):
         for name, value in vars(batch).items():
@@ -34,13 +34,17 @@ def save(path: Path, batches: Sequence[RolloutBatch], keep: int) -> None:
                 tensors[f"{number}.{name}"] = value.contiguous()
         lists.append({name: getattr(batch, name) for name in _LISTS})
     path.parent.mkdir(parents=True, exist_ok=True)
+    this = _NAME.fullmatch(path.name)
+    assert this is not None, path.name
+    found = [_NAME.fullmatch(one.name) for one in path.parent.iterdir()]
+    own = {int(m[1]): m.string for m in found if m and m[2] == this[2]}
+    for rollout in [one for one in own if one > int(this[1])]:
+        (path.parent / own.pop(rollout)).unlink()
     with replaced(path) as temporary:
         save_file(tensors, temporary, metadata={"batches": json.dumps(lists)})
-    matches = [(m, one) for one in path.parent.iterdir() if (m := _NAME.fullmatch(one.name))]
-    rank = _NAME.fullmatch(path.name)
-    own = sorted((int(m[1]), one) for m, one in matches if rank and m[2] == rank[2])
-    for _, old in own[:-keep]:
-        old.unlink()
+    own[int(this[1])] = path.name
+    for rollout in sorted(own)[:-keep]:
+        (path.parent / own[rollout]).unlink()
 
 
 def load(path: Path) -> list[RolloutBatch]:
