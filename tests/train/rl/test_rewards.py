@@ -221,3 +221,11 @@ def test_a_task_is_scored_as_evaluation_scores_it() -> None:
 def test_weights_of_nothing_are_refused() -> None:
     with pytest.raises(MossAudioError, match="rewards: all weights are 0"):
         RewardConfig(0, 0, 0, 0)
+
+
+def test_a_guess_among_what_the_question_names_is_a_guess_however_many_sounds_there_are() -> None:
+    others = (Event("rain", 5.2, 5.4), Event("bell", 5.5, 5.6), Event("hum", 5.7, 5.9))
+    longer = _derived("longer", "Which?", "siren", *others, a="dog barking", b="siren")
+    assert chance(longer.problem) == 1 / 2  # type: ignore[arg-type]
+    assert REWARDS.parts(_thought("hm", "The siren."), longer)["correct"] == 0
+    assert REWARDS.parts(_thought(TRUE, "The siren."), longer)["correct"] == 1

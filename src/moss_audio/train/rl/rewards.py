@@ -13,7 +13,6 @@ the MOSS-Audio report (arXiv 2606.01802, section 5.3) names the kinds alone.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 
@@ -24,6 +23,7 @@ from moss_audio.metrics.mentions import label_key, label_words
 from moss_audio.metrics.numbers import find_numbers
 from moss_audio.result import Answer, Timeline
 from moss_audio.scenes.answers import SPEECH
+from moss_audio.scenes.reasoning.kinds import KINDS
 from moss_audio.scenes.reasoning.problem import Problem
 from moss_audio.scenes.reasoning.timeline import sounds
 from moss_audio.settings import Weight
@@ -132,14 +132,14 @@ def _led(problem: Problem, timeline: Timeline) -> bool:
 def chance(problem: Problem) -> float:
     """How likely a guess is right that knows which sounds there are, and not when; 0 for seconds
     and for words."""
-    fact = problem.fact
+    fact, offered = problem.fact, KINDS[problem.kind].choices
+    if offered:  # by the question itself
+        return 1 / offered
     if isinstance(fact, bool):
         return 1 / 2
     if isinstance(fact, int):
         return 1 / 3  # counts are small
-    if isinstance(fact, tuple):
-        return 1 / math.factorial(len(fact))
-    if isinstance(fact, float) or is_word(fact):
+    if not isinstance(fact, str) or is_word(fact):
         return 0.0
     if fact in PLACES:
         return 1 / len(PLACES)
