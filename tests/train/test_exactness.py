@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 
+from moss_audio.data.collate import Collator
 from moss_audio.scenes.reader import load_scenes
 from moss_audio.settings import load_config
 from moss_audio.train import align, checkpoint, loop, sft
@@ -90,6 +91,25 @@ def test_the_same_for_the_weighted_terms_of_alignment(
         before = {n: p.detach().clone() for n, p in objective.kept().items()}
         results.append(_after(objective, some, tmp_path / name))
     _same(*results, before)
+
+
+def test_alignment_learns_nothing_of_a_batch_without_clips(
+    scenes_folder: Path, model_folder: Path
+) -> None:
+    """A process whose share of a step holds text alone, or nothing that is usable."""
+    model, tokenizer, spec = load_for_training(model_folder)
+    learn(model, [ADAPTER])
+    table = model.get_parameter(align.EMBEDDING)
+    spoken = SpokenPieces(load_scenes(scenes_folder, "train"), tokenizer, table, 24.0)
+    objective = DenseObjective(model, spoken, settle(model), 1e-2, 0.1)
+    batch = Collator(tokenizer, spec, model.config.audio_config.num_mel_bins)([])
+    assert objective.counts(batch) == [0.0, 0.0]
+    terms = objective(batch, torch.full((2,), 1e-9))
+    terms.sum().backward()
+    assert terms.tolist() == [0.0, 0.0]
+    learnt = [p for p in objective.parameters() if p.requires_grad]
+    assert learnt
+    assert all(p.grad is not None and not p.grad.any() for p in learnt)
 
 
 # what configs/accelerate/fsdp2.yaml makes of the environment, for the layers of the small model
