@@ -23,6 +23,7 @@ from moss_audio.data.loader import Loader, forever, make_loader
 from moss_audio.dsp.mel import log_mel
 from moss_audio.errors import MossAudioError
 from moss_audio.prompt import PromptSpec
+from moss_audio.tasks import get_task
 from tests.data.conftest import released, write_lines, write_wav
 from tests.data_config import data_config
 
@@ -247,6 +248,29 @@ def test_times_follow_the_speed_and_unknown_times_forbid_it(
     assert example.sounds[0][0].start == pytest.approx(1.0 * factor)
     assert f"{1.0 * factor:.2f} - {1.3 * factor:.2f}: bell" in text
     assert len(drawn(scenes, 3)[2].clips[0]) == 0.9 * 16_000  # music keeps its tempo and key
+
+
+@pytest.mark.parametrize(
+    ("question", "answer", "follows"),
+    [
+        (get_task("transcribe_word").prompt, {"content": "[0.50]the[1.00]"}, True),
+        ("What is said at [2.00]?", {"content": "the"}, False),
+        ("What?", {"content": "the", "thinking": "[0.50]the[1.00]"}, False),
+        ("What?", {"content": "[0.50]the[1.00]", "thinking": "hm"}, True),
+    ],
+)
+def test_the_speed_is_left_alone_where_a_time_stands_outside_of_the_answer(
+    one_source: Callable[..., Any], tmp_path: Path, question: str, answer: Any, follows: bool
+) -> None:
+    write_wav(tmp_path / "a.wav", 2.0)
+    content = [{"type": "audio"}, {"type": "text", "text": question}]
+    messages = [{"role": "user", "content": content}, {"role": "assistant", **answer}]
+    path = write_lines(tmp_path / "m.jsonl", [{"audio": "a.wav", "messages": messages}])
+    example = draw(one_source("jsonl", path), 0, "x", 0, 1, AugmentConfig(speed_share=1.0))
+    assert isinstance(example, Example)
+    assert (len(example.clips[0]) != 32_000) == follows
+    assert example.messages[0]["content"] == content
+    assert (example.messages[1] != messages[1]) == follows
 
 
 def test_an_example_is_the_same_in_each_process_and_another_in_each_pass(

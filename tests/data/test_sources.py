@@ -11,12 +11,13 @@ from typing import Any
 import numpy as np
 import pytest
 
+from moss_audio.data.augment import AugmentConfig
 from moss_audio.data.batch import SetAside
 from moss_audio.data.draw import draw
 from moss_audio.data.example import DOCUMENT, DOCUMENT_PART, Example
 from moss_audio.errors import MossAudioError
 from moss_audio.recordings import load_audio
-from moss_audio.result import Word
+from moss_audio.result import Event, Word
 from tests.data.conftest import released, tone, write_lines, write_wav
 
 Open = Callable[..., Any]
@@ -125,6 +126,26 @@ def test_parts_of_recordings_words_and_thinking(one_source: Open, tmp_path: Path
     assert example.messages[1] == answer
 
 
+def test_a_clip_with_a_text_has_the_other_fields_too(one_source: Open, tmp_path: Path) -> None:
+    line = {
+        "audio": "a.wav", "text": "yes", "task": "asr", "words": [Word("yes", 0.0, 0.1).to_dict()],
+        "events": [{"label": "dog", "start": 0.2, "end": 0.4}],
+    }  # fmt: skip
+    example = _one(one_source, tmp_path, line)
+    assert example.task == "asr"
+    assert example.words == ((Word("yes", 0.0, 0.1),),)
+    assert example.sounds == ((Event("dog", 0.2, 0.4),),)
+    assert example.messages[1]["content"] == "yes"
+    config = AugmentConfig(speed_share=1.0, telephone_share=0)
+    fast = draw(one_source("jsonl", tmp_path / "m.jsonl"), 0, "x", 0, 1, config)
+    assert isinstance(fast, Example)
+    factor = len(fast.clips[0]) / 8000
+    assert factor != 1.0
+    assert fast.words[0][0].end == pytest.approx(0.1 * factor)
+    assert fast.sounds[0][0].start == pytest.approx(0.2 * factor)
+    assert _one(one_source, tmp_path, {"audio": "a.wav", "text": "yes"}).task == "transcribe"
+
+
 BAD: list[tuple[Any, str]] = [
     ({"messages": [{"role": "user", "content": "<audio> Q?"}, QA], "audios": ["a.wav", "b.wav"]},
      "1 more audio files than places"),
@@ -141,6 +162,8 @@ BAD: list[tuple[Any, str]] = [
     (released("nowhere.wav", "x"), "no such audio file"),
     ({**released("a.wav", "x"), "duration": -2}, "not seconds"),
     ({**released("a.wav", "x"), "words": [{"text": "x"}]}, "'start' is missing"),
+    ({"audio": "a.wav", "text": "x", "words": [{"text": "x"}]}, "'start' is missing"),
+    ({"audio": "a.wav", "text": "x", "task": "document"}, "as texts alone are called"),
 ]  # fmt: skip
 
 

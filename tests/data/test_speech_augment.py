@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from moss_audio.data.augment import AugmentConfig, augment
+from moss_audio.data.batch import SetAside
 from moss_audio.data.cut import bounds
 from moss_audio.data.draw import draw
 from moss_audio.data.example import Example
@@ -125,3 +126,108 @@ def test_only_speech_gets_babble_and_only_of_speech(lines: Path, one_source: Any
     bell = drawn(source, 2, babble_share=1.0).clips[0]
     spectrum = np.abs(np.fft.rfft(bell))
     assert spectrum[2 * 300] + spectrum[2 * 500] < 0.02 * spectrum[2 * 700]
+
+
+ASK = [{"type": "audio"}, {"type": "text", "text": "Go on."}]
+
+
+def spoken_line(answer: str, **fields: Any) -> dict[str, Any]:
+    """A word at 1.0 to 1.5 s, and what is answered."""
+    return {
+        "audio": "a.wav",
+        "messages": [{"role": "user", "content": ASK}, {"role": "assistant", "content": answer}],
+        "words": [{"text": "hi", "start": 1.0, "end": 1.5}],
+        **fields,
+    }
+
+
+def babble_level(example: Example) -> float:
+    """How loud another clip's 700 Hz is beside the clip's own 300."""
+    (clip,) = example.clips
+    spectrum = np.abs(np.fft.rfft(clip, 32_000))
+    return float(spectrum[2 * 700] / spectrum[2 * 300])
+
+
+def text_line(**fields: Any) -> dict[str, Any]:
+    return {"audio": "a.wav", "text": "Hi!", "words": spoken_line("")["words"], **fields}
+
+
+DOG = [{"label": "dog", "start": 1.6, "end": 1.9}]
+THOUGHT = [
+    {"role": "user", "content": ASK},
+    {"role": "assistant", "content": "hi", "thinking": "One voice, and quiet around it."},
+]
+
+
+@pytest.mark.parametrize(
+    ("line", "is_speech"),
+    [
+        (spoken_line("Hi!"), True),
+        (text_line(), True),
+        (spoken_line("hi", sounds=DOG), False),
+        (spoken_line("hi, then a dog"), False),
+        (spoken_line("One."), False),
+        (spoken_line("hi", messages=THOUGHT), False),
+        (text_line(sounds=DOG), False),
+        (text_line(question="Who?"), False),
+    ],
+)
+def test_a_line_counts_as_speech_only_where_nothing_else_is_asked(
+    tmp_path: Path, one_source: Any, line: dict[str, Any], is_speech: bool
+) -> None:
+    write_wav(tmp_path / "a.wav", 2.0, 300)
+    write_wav(tmp_path / "b.wav", 2.0, 700)
+    lines = [line, *[{**spoken_line("Hi!"), "audio": "b.wav"}] * 9]
+    source = one_source("jsonl", write_lines(tmp_path / "m.jsonl", lines))
+    behind = drawn(source, 0, babble_share=1.0, babble_max_db=0)
+    assert (babble_level(behind) > 0.1) == is_speech
+    cut = drawn(source, 0, cut_share=1.0)
+    assert (len(cut.clips[0]) < 32_000) == is_speech
+    assert cut.words[0][0].end <= len(cut.clips[0]) / 16_000
+
+
+@pytest.mark.parametrize(
+    ("fields", "is_speech"),
+    [
+        ({}, True),
+        ({"tasks": {"transcribe": 1, "caption": 0}}, True),
+        ({"tasks": {"caption": 1}}, False),
+        ({"prompt": "Which animal?"}, False),
+    ],
+)
+def test_a_text_is_speech_where_it_is_a_transcript(
+    tmp_path: Path, one_source: Any, fields: dict[str, Any], is_speech: bool
+) -> None:
+    write_wav(tmp_path / "a.wav", 2.0, 300)
+    write_wav(tmp_path / "b.wav", 2.0, 700)
+    rows = "audio,text\na.wav,A dog barks from 1.0 to 1.5 seconds.\n" + "b.wav,A cat.\n" * 9
+    (tmp_path / "m.csv").write_text(rows)
+    source = one_source("csv", tmp_path / "m.csv", **fields)
+    behind = drawn(source, 0, babble_share=1.0, babble_max_db=0)
+    assert (babble_level(behind) > 0.1) == is_speech
+    # a transcript stays true at every speed, a caption that tells times does not
+    assert (len(drawn(source, 0, speed_share=1.0).clips[0]) != 32_000) == is_speech
+    assert len(drawn(source, 1, speed_share=1.0).clips[0]) != 32_000  # it tells none
+
+
+def test_scenes_get_babble_only_where_they_are_transcribed(
+    scenes_folder: Path, one_source: Any
+) -> None:
+    for task, differs in (("transcribe", True), ("caption", False), ("ask", False)):
+        source = one_source("scenes", scenes_folder, split="train", tasks={task: 1})
+        plain = drawn(source, 0).clips[0]
+        behind = drawn(source, 0, babble_share=1.0, babble_max_db=0).clips[0]
+        assert np.allclose(plain, behind, atol=1e-3) != differs
+
+
+@pytest.mark.parametrize(("start", "end"), [(1000.0, 1500.0), (2.1, 2.5), (-2.0, -1.0)])
+def test_words_beyond_their_clip_are_set_aside(
+    tmp_path: Path, one_source: Any, start: float, end: float
+) -> None:
+    write_wav(tmp_path / "a.wav", 2.0)
+    line = spoken_line("hi", words=[{"text": "hi", "start": start, "end": end}])
+    source = one_source("jsonl", write_lines(tmp_path / "m.jsonl", [line]))
+    found = draw(source, 0, "x", 0, 0, AugmentConfig(**PLAIN, cut_share=1.0))
+    assert isinstance(found, SetAside)
+    assert found.reason == "bad_entry"
+    assert f"'words' from {start:.2f} to {end:.2f} s lie beyond the clip of 2.00 s" in found.detail

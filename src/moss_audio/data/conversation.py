@@ -45,9 +45,20 @@ def later(truth: Truth, seconds: float) -> Truth:
 
 
 def may_stretch(messages: Sequence[Mapping[str, Any]]) -> bool:
-    """Whether all times in a finished conversation are written in a form that can be rewritten:
-    no digit outside of our tasks' stamps."""
-    return not any(re.search(r"\d", _TIMES.sub("", text)) for text in texts_of(messages))
+    """Whether all times in a finished conversation are written where and how they can be rewritten:
+    no digit but in the stamps of an answer, and in the examples of our tasks' wordings."""
+    return not any(re.search(r"\d", text) for text in map(_fixed, messages))
+
+
+def _fixed(message: Mapping[str, Any]) -> str:
+    """The text of a message that stays as it is at every speed."""
+    *said, thinking = texts_of([message])
+    if message["role"] == "assistant":
+        return "".join(_TIMES.sub("", text) for text in said) + thinking
+    text = "".join(said)
+    for name in ("transcribe_sentence", "transcribe_word"):
+        text = text.replace(get_task(name).prompt, "")
+    return text
 
 
 def stretched_messages(
@@ -112,8 +123,8 @@ def converse(
     Raises:
         MossAudioError: the task needs times that are not known.
     """
+    name = drawn_task(truth, tasks, rng)
     if truth.scene is not None:
-        name = _scene_task(truth.scene, tasks, rng)
         if name in CLIP_TASKS:
             derived = about_scene(name, truth.scene, rng)
             if derived is not None:
@@ -121,9 +132,9 @@ def converse(
             name = "ask"  # too few sounds, or none that are clearly apart
         asked, answer = _about_scene(name, truth.scene, rng)
     elif truth.question is not None:
-        name, asked, answer = "ask", truth.question, truth.text
+        asked, answer = truth.question, truth.text
     else:
-        name, asked, answer = _about_text(truth, tasks, rng)
+        asked, answer = _about_text(name, truth)
     if prompt is not None and name != "ask":
         asked = prompt
     messages: list[dict[str, Any]] = [
@@ -131,6 +142,15 @@ def converse(
         {"role": "assistant", "content": answer},
     ]
     return Conversed(messages, name)
+
+
+def drawn_task(truth: Truth, tasks: Mapping[str, Any] | None, rng: random.Random) -> str:
+    """The task that `converse` draws first from a generator in the same state."""
+    if truth.scene is not None:
+        return _scene_task(truth.scene, tasks, rng)
+    if truth.question is not None:
+        return "ask"
+    return _drawn(tasks, rng) if tasks else "transcribe"
 
 
 def _drawn(shares: Mapping[str, float], rng: random.Random) -> str:
@@ -169,14 +189,12 @@ def _about_scene(name: str, scene: Scene, rng: random.Random) -> tuple[str, str]
     return task.prompt, task.render_answer(truth)
 
 
-def _about_text(
-    truth: Truth, tasks: Mapping[str, Any] | None, rng: random.Random
-) -> tuple[str, str, str]:
-    name = _drawn(tasks, rng) if tasks else "transcribe"
+def _about_text(name: str, truth: Truth) -> tuple[str, str]:
+    """What is asked, and the answer."""
     if name in ("events", "ask"):
         raise MossAudioError(f"the task {name!r} needs more than a text: give conversations")
     task = get_task(name)
     if name == "caption":
-        return name, task.prompt, task.render_answer(Caption(truth.text))
+        return task.prompt, task.render_answer(Caption(truth.text))
     spoken = Transcript(truth.text, segments=truth.sentences, words=truth.words)
-    return name, task.prompt, task.render_answer(spoken)
+    return task.prompt, task.render_answer(spoken)

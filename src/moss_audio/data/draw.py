@@ -17,6 +17,7 @@ from moss_audio.data.augment import AugmentConfig, Talkers, augment
 from moss_audio.data.batch import SetAside
 from moss_audio.data.conversation import (
     converse,
+    drawn_task,
     later,
     may_stretch,
     stretched,
@@ -28,7 +29,7 @@ from moss_audio.data.sources.base import Source
 from moss_audio.errors import AudioError, MossAudioError
 from moss_audio.prompt.markers import MARKER_STEP_S
 from moss_audio.recordings.entry import Clip
-from moss_audio.result import Event, Word, moved
+from moss_audio.result import Event, moved
 
 _TRIES = 3  # entries looked at for each other talker
 
@@ -53,30 +54,33 @@ def _example(
 ) -> Example:
     rng, noise = random.Random(seed), np.random.default_rng(seed)
     clips, factors = [], []
-    if config is not None and not _may_change_speed(entry):
+    begins_s = _second(source.config.begin_s, rng)
+    transcribed = _transcribed(source, entry, rng)
+    if config is not None and not _may_change_speed(entry, source.prompt, transcribed):
         config = replace(config, speed_share=0.0)
     for clip in entry.clips:
         samples, factor = _samples(clip), 1.0
         if config is not None and not entry.made:
             if config.cut_share and noise.random() < config.cut_share:
-                samples, entry = _cut(samples, entry, config.cut_most_s, noise)
-            talkers = _talkers(source, noise) if cut.spoken(entry) else None
+                samples, entry = _cut(samples, entry, transcribed, config.cut_most_s, noise)
+            talkers = _talkers(source, noise) if cut.only_speech(entry, transcribed) else None
             samples, factor = augment(samples, config, noise, talkers)
         clips.append(samples)
         factors.append(factor)
+    # of several clips none changes its speed
+    own_words = moved(entry.words, lambda t: t * factors[0])
+    own_sounds = moved(entry.sounds, lambda t: t * factors[0])
     if entry.truth is not None:
-        (factor,) = factors
-        truth = stretched(entry.truth, factor)
-        begins_s = _second(source.config.begin_s, rng)
+        truth = stretched(entry.truth, factors[0])
         made = converse(later(truth, begins_s), source.tasks, source.prompt, rng)
-        words: tuple[tuple[Word, ...], ...] = (truth.words,) if truth.words else ()
-        sounds: tuple[tuple[Event, ...], ...] = ()
+        words = (truth.words,) if truth.words else own_words
+        sounds = own_sounds
         if truth.scene is not None:
             if truth.scene.words or not truth.scene.sentences:  # recorded prompts: no word times
                 words = (truth.scene.words,)
             sounds = (tuple(Event(e.label, e.start, e.end) for e in truth.scene.events),)
         return Example(
-            id, made.messages, tuple(clips), words, sounds, made.task,
+            id, made.messages, tuple(clips), words, sounds, entry.task or made.task,
             made=entry.made, problem=made.problem, begins_s=begins_s,
         )  # fmt: skip
     messages = list(entry.messages or ())
@@ -86,8 +90,8 @@ def _example(
         id,
         messages,
         tuple(clips),
-        moved(entry.words, lambda t: t * factors[0]),  # of several clips none changes its speed
-        moved(entry.sounds, lambda t: t * factors[0]),
+        own_words,
+        own_sounds,
         entry.task,
         problem=entry.problem,
     )
@@ -101,11 +105,24 @@ def _second(between: tuple[float, float] | None, rng: random.Random) -> int:
     return MARKER_STEP_S * rng.randint(first, last)
 
 
+def _transcribed(source: Source, entry: RawExample, rng: random.Random) -> bool:
+    """Whether an entry's truth is going to be asked for its transcript, in the task's wording."""
+    if entry.truth is None or source.prompt is not None:
+        return False
+    ahead = random.Random()
+    ahead.setstate(rng.getstate())
+    return drawn_task(entry.truth, source.tasks, ahead).startswith("transcribe")
+
+
 def _cut(
-    samples: np.ndarray, entry: RawExample, most_s: float, rng: np.random.Generator
+    samples: np.ndarray,
+    entry: RawExample,
+    transcribed: bool,
+    most_s: float,
+    rng: np.random.Generator,
 ) -> tuple[np.ndarray, RawExample]:
     """A clip of speech close around its words, and its truth; another clip as it is."""
-    words = cut.words_of(entry)
+    words = cut.words_of(entry, transcribed)
     if not words:
         return samples, entry
     first, last = cut.bounds(words, len(samples), most_s, rng)
@@ -121,22 +138,21 @@ def _talkers(source: Source, rng: np.random.Generator) -> Talkers:
             if len(found) == count:
                 break
             other = source.raw(index)
-            if cut.spoken(other):
+            if cut.speaks(other):
                 found.append(_samples(other.clips[0]))
         return found
 
     return draw_clips
 
 
-def _may_change_speed(entry: RawExample) -> bool:
+def _may_change_speed(entry: RawExample, prompt: str | None, transcribed: bool) -> bool:
     """Whether every time in the conversation can follow."""
     if entry.truth is not None:
         if entry.truth.scene is not None:
             return not entry.truth.scene.music  # its tempo and key would change too
-        # a question of the user's own may ask for times, and its answer tell them
-        return entry.truth.question is None or not any(
-            c.isdigit() for c in entry.truth.question + entry.truth.text
-        )
+        # a caption may tell times, and a question or prompt of the user's own may ask for them
+        asked = entry.truth.question or prompt or ""
+        return transcribed or not any(c.isdigit() for c in asked + entry.truth.text)
     return len(entry.clips) == 1 and may_stretch(entry.messages or ())
 
 

@@ -12,7 +12,7 @@ from moss_audio.data.conversation import texts_of
 from moss_audio.data.example import DOCUMENT, DOCUMENT_PART
 from moss_audio.data.raw import Lines, RawExample, Truth
 from moss_audio.data.sources.base import Source, checked, checked_text, existing
-from moss_audio.data.sources.released import conversation_list, read_conversation
+from moss_audio.data.sources.released import conversation_list, read_conversation, with_labels
 from moss_audio.errors import MossAudioError
 from moss_audio.recordings.entry import Unread, audio_field, entry_of, is_media, seconds
 from moss_audio.recordings.tables import Record, read_records, record_at
@@ -81,7 +81,8 @@ class JsonlSource(Source):
         if question is not None and not isinstance(question, str):
             raise MossAudioError("'question' is not a text")
         entry = entry_of(data, "", folder)
-        return RawExample((checked(entry.clip),), truth=Truth(checked_text(entry.text), question))
+        truth = Truth(checked_text(entry.text), question)
+        return with_labels(RawExample((checked(entry.clip),), truth=truth), data)
 
 
 def _is_document(data: dict[str, Any]) -> bool:

@@ -10,9 +10,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from moss_audio.data.example import DOCUMENT
 from moss_audio.data.raw import RawExample
 from moss_audio.data.sources.base import checked
 from moss_audio.errors import MossAudioError
@@ -76,12 +78,21 @@ def read_conversation(
     for message in messages:
         _finish(message, prompt)
     parse_messages(messages)
-    return RawExample(
-        tuple(clips),
-        messages,
-        words=_timed(data.get("words"), Word, "words", len(clips)),
-        sounds=_timed(data.get("sounds", data.get("events")), Event, "sounds", len(clips)),
-        task=data["task"] if isinstance(data.get("task"), str) else "",
+    return with_labels(RawExample(tuple(clips), messages), data)
+
+
+def with_labels(entry: RawExample, data: Mapping[str, Any]) -> RawExample:
+    """The entry with the words, the sounds and the task's name that its line tells, in whatever
+    form. Raises MossAudioError naming the field that is wrong."""
+    n_clips = len(entry.clips)
+    task = data.get("task")
+    if task == DOCUMENT:
+        raise MossAudioError(f"'task' is {DOCUMENT!r}, as texts alone are called: give another")
+    return replace(
+        entry,
+        words=_timed(data.get("words"), Word, "words", n_clips),
+        sounds=_timed(data.get("sounds", data.get("events")), Event, "sounds", n_clips),
+        task=task if isinstance(task, str) else "",
     )
 
 
