@@ -193,6 +193,7 @@ def test_a_line_counts_as_speech_only_where_nothing_else_is_asked(
         ({"tasks": {"transcribe": 1, "caption": 0}}, True),
         ({"tasks": {"caption": 1}}, False),
         ({"prompt": "Which animal?"}, False),
+        ({"prompt": "Write it all down.", "tasks": {"transcribe": 1}}, True),
     ],
 )
 def test_a_text_is_speech_where_it_is_a_transcript(

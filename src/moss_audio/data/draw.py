@@ -106,8 +106,9 @@ def _second(between: tuple[float, float] | None, rng: random.Random) -> int:
 
 
 def _transcribed(source: Source, entry: RawExample, rng: random.Random) -> bool:
-    """Whether an entry's truth is going to be asked for its transcript, in the task's wording."""
-    if entry.truth is None or source.prompt is not None:
+    """Whether an entry's truth is going to be asked for its transcript. A prompt of the user's own
+    may ask for anything; the source's `tasks` say what it does."""
+    if entry.truth is None or (source.prompt is not None and not source.tasks):
         return False
     ahead = random.Random()
     ahead.setstate(rng.getstate())
