@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from moss_audio.data.batch import IGNORE, Batch
 from moss_audio.data.collate import Collator
-from moss_audio.data.example import DOCUMENT, Example
+from moss_audio.data.example import DOCUMENT, DOCUMENT_PART, Example
 from moss_audio.dsp.mel import log_mel
 from moss_audio.errors import MossAudioError
 from moss_audio.prompt import render
@@ -134,6 +134,8 @@ def test_a_document_is_learnt_whole_but_for_its_first_token() -> None:
     assert batch.labels[0, 1:].tolist() == batch.input_ids[0, 1:].tolist()
     assert batch.num_items == batch.num_tokens - 1
     assert batch.audio_data.shape == (0, N_MELS, 0)
+    part = Collator(TOKENIZER, SPEC, N_MELS)([replace(example, task=DOCUMENT_PART)])
+    assert TOKENIZER.decode(part.input_ids[0]) == text
 
 
 def test_drop_names_what_it_drops_and_keeps_the_rest_whole() -> None:

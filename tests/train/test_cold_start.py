@@ -220,6 +220,17 @@ def test_a_plain_result_has_the_rows(write_cold_start: Callable[..., Path]) -> N
     assert Checkpoint.open(out).can_think
 
 
+def test_a_stored_lora_that_goes_on_is_not_written_into_weights_that_hold_it(
+    write_cold_start: Callable[..., Path],
+) -> None:
+    first = write_cold_start("first", loop_steps=2)
+    assert cold_start.main(first)
+    stored = str(cold_start.load_config(first, cold_start.ColdStartConfig).output)
+    config = write_cold_start("on", model=stored, lora_start="stored", form="plain", loop_steps=2)
+    with pytest.raises(MossAudioError, match="leave out form: plain"):
+        cold_start.main(config)
+
+
 def test_what_does_not_belong_to_the_stage_is_refused(
     write_cold_start: Callable[..., Path], tmp_path: Path
 ) -> None:

@@ -92,6 +92,25 @@ def test_the_same_for_the_weighted_terms_of_alignment(
     _same(*results, before)
 
 
+def test_alignment_learns_nothing_of_a_batch_without_clips(
+    scenes_folder: Path, model_folder: Path
+) -> None:
+    """A process whose share of a step holds text alone, or nothing that is usable."""
+    model, tokenizer, spec = load_for_training(model_folder)
+    learn(model, [ADAPTER])
+    table = model.get_parameter(align.EMBEDDING)
+    spoken = SpokenPieces(load_scenes(scenes_folder, "train"), tokenizer, table, 24.0)
+    objective = DenseObjective(model, spoken, settle(model), 1e-2, 0.1)
+    batch = Collator(tokenizer, spec, model.config.audio_config.num_mel_bins)([])
+    assert objective.counts(batch) == [0.0, 0.0]
+    terms = objective(batch, torch.full((2,), 1e-9))
+    terms.sum().backward()
+    assert terms.tolist() == [0.0, 0.0]
+    learnt = [p for p in objective.parameters() if p.requires_grad]
+    assert learnt
+    assert all(p.grad is not None and not p.grad.any() for p in learnt)
+
+
 # what configs/accelerate/fsdp2.yaml makes of the environment, for the layers of the small model
 FSDP2 = {
     "ACCELERATE_USE_FSDP": "true",

@@ -169,6 +169,30 @@ def test_phases_change_at_their_steps_and_resume_anywhere() -> None:
         assert take(loader(state), 16 - done) == whole[done:]
 
 
+def test_a_run_that_resumes_with_more_steps_goes_on_in_the_phase_that_they_ask_for() -> None:
+    phases = (Phase(0.0, ("transcribe",)), Phase(0.5, ("caption",)))
+
+    def loader(steps: int, state: Any = None) -> PhasedLoader:
+        return PhasedLoader(_mixture(), phases, steps, 1, _Counted, state)
+
+    first = iter(before := loader(8))
+    assert [next(first) for _ in range(5)][-1] == (1, 1)
+    asked: list[int] = []
+
+    class Checked(_Counted):
+        """As the real one: a state belongs to the mixture that it was saved with."""
+
+        def __init__(self, config: DataConfig, state: Any) -> None:
+            super().__init__(config, state)
+            if state is not None:
+                asked.append(config.seed)
+
+    state = json.loads(json.dumps(before.state_dict()))
+    after = iter(PhasedLoader(_mixture(), phases, 40, 1, Checked, state))
+    assert asked == [1]
+    assert next(after)[0] == 0  # the first phase lasts until step 20 now
+
+
 @pytest.mark.parametrize("starts", [[0.5], [0.0, 0.0], [0.0, 1.0], [0.0, 0.5, 0.2]])
 def test_phases_out_of_order_are_refused(
     starts: list[float], write_config: WriteConfig, tmp_path: Path

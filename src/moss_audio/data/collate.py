@@ -16,7 +16,7 @@ from torch import Tensor
 
 from moss_audio.data.batch import IGNORE, Batch, SetAside
 from moss_audio.data.config import Layout, OverLong
-from moss_audio.data.example import DOCUMENT, Example
+from moss_audio.data.example import DOCUMENT, DOCUMENT_PART, Example
 from moss_audio.data.overlong import shortened
 from moss_audio.dsp.mel import log_mel
 from moss_audio.errors import MossAudioError, PromptError
@@ -90,7 +90,7 @@ class Collator:
 
     def render(self, example: Example) -> Rendered:
         """Ids and masks of one example, as trained on. Raises PromptError."""
-        if example.task == DOCUMENT:
+        if example.task in (DOCUMENT, DOCUMENT_PART):
             return self._document(example)
         n_tokens = [num_tokens_of_samples(len(clip)) for clip in example.clips]
         return render(
@@ -99,10 +99,11 @@ class Collator:
         )  # fmt: skip
 
     def _document(self, example: Example) -> Rendered:
-        end = self.tokenizer.convert_tokens_to_ids(_END_OF_DOCUMENT)
-        if end is None or end == self.tokenizer.unk_token_id:
-            end = self._vocabulary.im_end
-        ids = [*self._vocabulary.encode_plain(example.messages[0]["content"]), end]
+        ids = self._vocabulary.encode_plain(example.messages[0]["content"])
+        if example.task == DOCUMENT:
+            end = self.tokenizer.convert_tokens_to_ids(_END_OF_DOCUMENT)
+            known = end is not None and end != self.tokenizer.unk_token_id
+            ids = [*ids, end if known else self._vocabulary.im_end]
         return Rendered(ids, [False] * len(ids), [True] * len(ids))
 
     def fitted(self, example: Example) -> RenderedExample | SetAside:

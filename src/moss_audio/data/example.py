@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 # An example whose text is learnt whole, without turns: its only message is the assistant's.
 DOCUMENT = "document"
+DOCUMENT_PART = "document part"  # the same, and more of it follows in another example
 
 
 @dataclass(frozen=True)
@@ -24,10 +25,11 @@ class Example:
     `messages` are those of `moss_audio.prompt`; audio parts carry nothing but their type.
     `clips` are float32 mono at 16 kHz, one for each audio part in prompt order, () for text only.
     `words` and `sounds` (seconds from the start of the clip) hold one entry a clip where they are
-    known, else (). `task` is the name of the task, "" where there is none; with `DOCUMENT` the
-    only message is the assistant's and is learnt as running text, without a prompt. `masks` are
-    laid over the clips' features. Where it is `made`, audio tokens that are made of `words` take
-    the place of what its silent clips would give. A derived question comes with its `problem`.
+    known, else (). `task` is the name of the task, "" where there is none; with `DOCUMENT` or
+    `DOCUMENT_PART` the only message is the assistant's and is learnt as running text, without a
+    prompt. `masks` are laid over the clips' features. Where it is `made`, audio tokens that are
+    made of `words` take the place of what its silent clips would give. A derived question comes
+    with its `problem`.
     `begins_s` is the second of a longer recording at which its clip begins: its markers and the
     times in its conversation go on from there (those of `words` and `sounds` do not).
     """

@@ -25,14 +25,14 @@ from typing import Any, Literal
 import torch
 
 from moss_audio.data.batch import IGNORE, Batch
-from moss_audio.data.config import SourceConfig
+from moss_audio.data.config import SourceConfig, source_name
 from moss_audio.engine.aligner import SCALE
 from moss_audio.errors import MossAudioError
 from moss_audio.model.checkpoint import is_embedded
 from moss_audio.model.modeling import MossAudioModel
 from moss_audio.model.nano.parts import EMBEDDING
 from moss_audio.settings import AtLeastOne, load_config
-from moss_audio.train.answers import AnswerObjective
+from moss_audio.train.answers import AnswerObjective, clips_of
 from moss_audio.train.checkpoint import latest
 from moss_audio.train.data import known_clips, loading, only
 from moss_audio.train.export import MODEL, write_result
@@ -136,17 +136,17 @@ class DenseObjective(Objective):
         return step_flops(self.model, frames_of(batch), [], 0, decodes=False)
 
     def forward(self, batch: Batch, counts: torch.Tensor) -> torch.Tensor:
-        targets = self.spoken.targets(batch)
-        device = batch.audio_data.device
+        clips = clips_of(batch, self.model.config.audio_config.num_mel_bins)
+        device = batch.input_ids.device
         learns = self.encoder_lr is not None
         dtype = self.dtype if learns else torch.float32
         with torch.set_grad_enabled(learns), mixed_precision(device, dtype):
-            encoded = self.model.audio_encoder(
-                batch.audio_data, batch.audio_data_seqlens, batch.longest
-            ).tokens
+            encoded = self.model.audio_encoder(*clips).tokens
         with mixed_precision(device, self.dtype):
             predicted = self.model.audio_adapter(encoded)
-            cross_entropy, distance = self.spoken.loss(predicted, targets)
+            if not batch.audio_data_seqlens.numel():  # silence in their place teaches nothing
+                return predicted.float().sum() * torch.zeros_like(counts)
+            cross_entropy, distance = self.spoken.loss(predicted, self.spoken.targets(batch))
         return torch.stack([cross_entropy, self.regression * distance]) / counts
 
 
@@ -163,6 +163,10 @@ def main(config_path: Path, overrides: dict[str, Any] | None = None) -> bool:
     data = config.data
     if config.objective == "dense":
         data = only(data, ["transcribe"], whole=["jsonl"])  # lines that people spoke
+        kept = {source_name(source) for source in data.sources}
+        left = [n for n in map(source_name, config.data.sources) if n not in kept]
+        if left:
+            log(f"align: left out, transcripts of scenes and jsonl are learnt: {', '.join(left)}")
     loader = loading(data, model, tokenizer, spec)
 
     if config.encoder == "lora":
@@ -173,7 +177,8 @@ def main(config_path: Path, overrides: dict[str, Any] | None = None) -> bool:
     learn(model, [ADAPTER] if config.objective == "dense" else [ADAPTER, MERGERS])
     dtype = settle(model, keep=MERGERS)  # scaled below, which must not round them
     if config.standardise and latest(Path(config.loop.output_dir)) is None:
-        standardise_inputs(model, next(iter(loader(None, 0, 1))))
+        first = (b for b in loader(None, 0, 1) if b.audio_data_seqlens.numel())
+        standardise_inputs(model, next(first))
     objective: Objective
     evaluate = None
     if config.objective == "dense":

@@ -27,6 +27,16 @@ from moss_audio.train.setup import sharded
 _SILENT_FRAMES = 8  # one audio token
 
 
+def clips_of(batch: Batch, n_mels: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """What the encoder takes of a batch: features `[clips, mels, frames]`, frames of each, and of
+    the longest that each was beside. Of a batch without clips those of a silent one."""
+    if batch.audio_data_seqlens.numel():
+        return batch.audio_data, batch.audio_data_seqlens, batch.longest
+    device = batch.input_ids.device
+    lengths = torch.full((1,), _SILENT_FRAMES, device=device)
+    return torch.zeros(1, n_mels, _SILENT_FRAMES, device=device), lengths, lengths
+
+
 class AnswerObjective(Objective):
     """The loss of a model's answers.
 
@@ -76,13 +86,8 @@ class AnswerObjective(Objective):
     def encode(self, batch: Batch) -> tuple[EncoderOutput, bool]:
         """Encoder output of a batch's clips. A batch of text alone gets a silent clip in their
         place, so that each step runs the same modules on every process; the flag is then False."""
-        data, lengths, longest = batch.audio_data, batch.audio_data_seqlens, batch.longest
-        heard = lengths.numel() > 0
-        if not heard:
-            n_mels = self.model.config.audio_config.num_mel_bins
-            data = torch.zeros(1, n_mels, _SILENT_FRAMES, device=batch.input_ids.device)
-            lengths = torch.full((1,), _SILENT_FRAMES, device=data.device)
-            longest = lengths
+        data, lengths, longest = clips_of(batch, self.model.config.audio_config.num_mel_bins)
+        heard = batch.audio_data_seqlens.numel() > 0
         if self.encoder_learns:
             with mixed_precision(data.device, self.dtype):
                 return self.model.audio_encoder(data, lengths, longest), heard

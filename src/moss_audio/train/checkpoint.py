@@ -93,8 +93,9 @@ def put(target: torch.Tensor, value: torch.Tensor) -> None:
 
 
 def like(parameter: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
-    """`value` where and as `parameter` is (device, shards); a number stays one."""
-    if value.shape != parameter.shape or value.ndim == 0:
+    """`value` where and as `parameter` is (device, shards); what has another shape stays as it
+    is."""
+    if value.shape != parameter.shape:
         return value
     out = torch.empty_like(parameter, dtype=value.dtype, requires_grad=False)
     put(out, value)
@@ -127,7 +128,10 @@ def restore_optimizer(
         for parameter in group["params"]:
             state = entries.get(names[parameter])
             if state:
-                optimizer.state[parameter] = {k: like(parameter, v) for k, v in state.items()}
+                own = {key: like(parameter, value) for key, value in state.items()}
+                if group.get("fused") or group.get("capturable"):  # its kernels count steps there
+                    own["step"] = own["step"].to(parameter.device)
+                optimizer.state[parameter] = own
 
 
 def random_tensors() -> dict[str, torch.Tensor]:

@@ -35,7 +35,7 @@ from moss_audio.train.export import set_thinks
 from moss_audio.train.loop import run
 from moss_audio.train.progress import log_to
 from moss_audio.train.setup import load_for_training, source_folder, trained_millions
-from moss_audio.train.sft import SftConfig, export, objective_of, prepare
+from moss_audio.train.sft import SftConfig, check_form, export, objective_of, prepare
 from moss_audio.train.stage import Stage
 from moss_audio.train.text_answers import TextAnswers
 
@@ -76,6 +76,7 @@ def main(config_path: Path, overrides: dict[str, Any] | None = None) -> bool:
     objective = objective_of(
         model, spec, dtype, config, None, think_ids=_think_ids(tokenizer) if learns else ()
     )
+    check_form(config, source, objective)
     log(f"cold_start: {trained_millions(objective):.2f} M trained parameters")
     evaluate = None
     if config.text_problems:

@@ -44,7 +44,7 @@ from moss_audio.train.rl.rollout_engine import EngineRollouts
 from moss_audio.train.rl.rollout_vllm import VllmRollouts
 from moss_audio.train.rl.runners import onnx_runners, torch_runners
 from moss_audio.train.setup import load_for_training, sharded, source_folder, trained_millions
-from moss_audio.train.sft import SftConfig, export, learns_rows, prepare, rates_of
+from moss_audio.train.sft import SftConfig, check_form, export, learns_rows, prepare, rates_of
 from moss_audio.train.stage import BatchSource, Stage
 
 
@@ -135,6 +135,7 @@ def main(config_path: Path, overrides: dict[str, Any] | None = None) -> bool:
         model, spec, dtype, rates_of(config), rows=learns_rows(config) and config.adapter,
         loss=config.loss, temperature=config.sampling.temperature,
     )  # fmt: skip
+    check_form(config, source, objective)
     log(f"dapo: {trained_millions(objective):.2f} M trained parameters")
     thinks = config.sampling.thinking is True
     rewards = Rewards(config.rewards, thinks)

@@ -150,7 +150,9 @@ class PhasedLoader:
         self.config, self.phases, self.make = config, phases, make
         self.borders = [math.ceil(p.start * steps) * accumulate for p in phases]
         self.taken = 0 if state is None else int(state["batches"])
-        self.phase = self._phase_of(max(0, self.taken - 1))
+        # of a state its own phase: with other steps, borders are elsewhere
+        before = self._phase_of(max(0, self.taken - 1))
+        self.phase = before if state is None else int(state.get("phase", before))
         self.loader = self._loader(None if state is None else state["loader"])
 
     def _phase_of(self, number: int) -> int:
@@ -177,5 +179,7 @@ class PhasedLoader:
                 return
 
     def state_dict(self) -> dict[str, Any]:
-        """Batches so far, and the current phase's own state."""
-        return {"batches": self.taken, "loader": self.loader.state_dict()}
+        """Batches so far, the current phase, and its own state."""
+        return {
+            "batches": self.taken, "phase": self.phase, "loader": self.loader.state_dict(),
+        }  # fmt: skip

@@ -202,6 +202,16 @@ def export(config: SftConfig, source: Path, weights: Mapping[str, torch.Tensor])
     )  # fmt: skip
 
 
+def check_form(config: SftConfig, source: Path, objective: AnswerObjective) -> None:
+    """Raise MossAudioError where the stored LoRA, which goes on learning, would be written merged
+    into weights that hold it already."""
+    if config.lora_start == "stored" and not packs(source, config.form, objective.trained()):
+        raise MossAudioError(
+            "lora_start: stored writes packed parts again; leave out form: plain, and let decoder "
+            "and encoder be frozen or lora"
+        )
+
+
 def main(config_path: Path, overrides: dict[str, Any] | None = None) -> bool:
     """Run or resume the stage that `config_path` describes; True when it is complete."""
     config = load_config(config_path, SftConfig, overrides)
@@ -220,10 +230,7 @@ def main(config_path: Path, overrides: dict[str, Any] | None = None) -> bool:
         drills = drills_of(model, spoken, loader(None, 0, 1), config.drills, dtype)
         log(f"sft: reader drills, adapter's outputs {drills.mean:.2f} +- {drills.spread:.2f} long")
     objective = objective_of(model, spec, dtype, config, spoken, drills)
-    if not packs(source, config.form, objective.trained()) and config.lora_start == "stored":
-        raise MossAudioError(
-            f"{config_path}: lora_start: stored writes packed parts again; leave out form: plain"
-        )
+    check_form(config, source, objective)
     log(f"sft: {trained_millions(objective):.2f} M trained parameters")
 
     def finish(weights: dict[str, torch.Tensor]) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 
 from moss_audio.data.config import SourceConfig
 from moss_audio.data.conversation import texts_of
-from moss_audio.data.example import DOCUMENT
+from moss_audio.data.example import DOCUMENT, DOCUMENT_PART
 from moss_audio.data.raw import Lines, RawExample, Truth
 from moss_audio.data.sources.base import Source, checked, checked_text, existing
 from moss_audio.data.sources.released import conversation_list, read_conversation
@@ -68,8 +68,9 @@ class JsonlSource(Source):
         line, offset, start, end = map(int, self.places[number])
         data = self.listed[line] if self.listed else record_at(self.path, offset)
         if end:
-            text = data["text"][start:end]
-            return RawExample((), [{"role": "assistant", "content": text}], task=DOCUMENT)
+            text, rest = data["text"][start:end], data["text"][end:]
+            task = DOCUMENT_PART if rest.strip() else DOCUMENT
+            return RawExample((), [{"role": "assistant", "content": text}], task=task)
         return self._example(data)
 
     def _example(self, data: dict[str, Any]) -> RawExample:
