@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from moss_audio.cli.render import Rendering
 from moss_audio.errors import MossAudioError
 from moss_audio.result import (
     Answer,
@@ -17,6 +18,7 @@ from moss_audio.result import (
     Word,
     result_from_dict,
 )
+from moss_audio.tasks import get_task
 from moss_audio.text import single_line
 from moss_audio.writers import get_writer
 
@@ -235,6 +237,34 @@ def test_what_is_written_in_parts_is_what_is_written_at_once(name):
     first = next(written) + (next(written) if name in ("vtt", "tsv") else "")
     assert len(taken) <= 2  # the first lines come before the last part is known
     assert first + "".join(written) == get_writer(name).render(whole)
+
+
+def test_a_window_without_word_times_keeps_its_text(tmp_path):
+    task = get_task("transcribe", timestamps="word")
+    answers = (
+        "[0.00]hello[0.42][0.42]there[0.80]",
+        "this window lost its stamps entirely",
+        "[1.00]bye[1.40]",
+    )
+    parts = [(10.0 * i, task.parse(text, 10.0)) for i, text in enumerate(answers)]
+    whole, placed = task.join(parts), [task.placed(part, start_s) for start_s, part in parts]
+
+    tsv = get_writer("tsv").render(whole)
+    assert "10.000\t20.000\tthis window lost its stamps entirely\n" in tsv
+    assert tsv == "".join(get_writer("tsv").lines(placed))
+
+    tiers = grid(get_writer("textgrid").render(whole), tmp_path, empty=False)
+    assert [one.label for one in tiers.getTier("words").entries] == [
+        "hello",
+        "there",
+        answers[1],
+        "bye",
+    ]
+
+    rendering = Rendering(("txt",), "transcript", show_times=True)
+    timed = rendering.text([whole], "txt")
+    assert f"10.00 - 20.00: {answers[1]}\n" in timed
+    assert timed == "".join(rendering.lines(placed))
 
 
 def test_json_says_what_it_cannot_hold():

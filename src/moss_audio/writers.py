@@ -15,7 +15,7 @@ from typing import Any, ClassVar, Protocol
 
 from moss_audio.errors import MossAudioError
 from moss_audio.files import write_atomic
-from moss_audio.result import Answer, Caption, Result, Segment, Timeline, Transcript
+from moss_audio.result import Answer, Caption, Result, Segment, Timeline, Transcript, Word
 from moss_audio.text import is_cjk, join_words, single_line
 
 # A subtitle of at most two lines of this many characters can be read while it shows; Chinese,
@@ -144,7 +144,7 @@ class VttWriter(LineWriter):
 
 
 class TsvWriter(LineWriter):
-    """Tab-separated start_s, end_s, text: the finest times there are (words, else segments)."""
+    """Tab-separated start_s, end_s, text: the finest times there are (words, else the segment)."""
 
     name: ClassVar[str] = "tsv"
     extension: ClassVar[str] = "tsv"
@@ -159,7 +159,8 @@ class TsvWriter(LineWriter):
 class TextGridWriter:
     """Praat's long text format: interval tiers that cover the whole clip, gaps as empty intervals.
 
-    A transcript has the tiers `words` (when there are word times) and `segments`. An interval tier
+    A transcript has the tiers `words` (when there are word times; a segment without them stands
+    there whole) and `segments`. An interval tier
     cannot overlap: overlapping words or segments meet where the later one starts, overlapping
     events go to further tiers, `events 2`, `events 3`...
     """
@@ -174,7 +175,7 @@ class TextGridWriter:
             for i, layer in enumerate(_layers(segments), start=1):
                 tiers.append((f"events {i}" if i > 1 else "events", layer))
         else:
-            if isinstance(result, Transcript) and _words(result):
+            if isinstance(result, Transcript) and _has_words(result):
                 words = _intervals(_timed(result, self.name, finest=True))
                 tiers.append(("words", _without_overlap(words)))
             tiers.append(("segments", _without_overlap(segments)))
@@ -226,13 +227,11 @@ def _timed(result: Result, format_name: str, *, finest: bool = False) -> list[Se
         )
     if isinstance(result, Timeline):
         items = [Segment(single_line(e.label), e.start, e.end) for e in result.events]
-    elif finest and (words := _words(result)):
-        items = words
-    elif result.segments:
-        items = [replace(segment, text=single_line(segment.text)) for segment in result.segments]
-    elif result.words:
-        items = _words(result)
+    elif finest or not result.segments:
+        items = [Segment(single_line(x.text), x.start, x.end) for x in finest_times(result)]
     else:
+        items = [replace(segment, text=single_line(segment.text)) for segment in result.segments]
+    if not items and isinstance(result, Transcript):
         items = [Segment(single_line(result.text), 0.0, result.duration)]
     for item in items:
         if not (math.isfinite(item.start) and math.isfinite(item.end)):
@@ -245,9 +244,17 @@ def _timed(result: Result, format_name: str, *, finest: bool = False) -> list[Se
     return sorted(kept, key=lambda item: item.start)
 
 
-def _words(transcript: Transcript) -> list[Segment]:
-    words = transcript.words or [w for segment in transcript.segments for w in segment.words]
-    return [Segment(single_line(word.text), word.start, word.end) for word in words]
+def finest_times(transcript: Transcript) -> list[Word | Segment]:
+    """The words of each segment, and the segments of which no word times are known, so that no
+    text is lost; empty for a transcript without times."""
+    segments = transcript.segments
+    if transcript.words and not any(segment.words for segment in segments):
+        return list(transcript.words)
+    return [one for segment in segments for one in segment.words or (segment,)]
+
+
+def _has_words(transcript: Transcript) -> bool:
+    return any(isinstance(one, Word) for one in finest_times(transcript))
 
 
 def _ms(seconds: float) -> int:

@@ -104,15 +104,15 @@ class Rendering:
         return json.dumps({"file": name, **self.data(results)}, ensure_ascii=False) + "\n"
 
     def _plain(self, result: Result, show_times: bool = False) -> str:
-        from moss_audio.writers import TxtWriter
+        from moss_audio.writers import TxtWriter, finest_times
 
         if isinstance(result, Answer) and result.thinking:
             lines = ("(thinking)", *(f"  {x}" for x in result.thinking.strip().splitlines()))
             how = f"{_DIM}%s{_RESET}" if self.dim_thinking else "%s"
             return "".join(how % line + "\n" for line in lines) + TxtWriter().render(result)
-        if show_times and isinstance(result, Transcript) and (result.words or result.segments):
+        if show_times and isinstance(result, Transcript) and (timed := finest_times(result)):
             # The lines of a timeline: times come first, in the one place where they are rounded.
-            spans = tuple(Event(x.text, x.start, x.end) for x in result.words or result.segments)
+            spans = tuple(Event(x.text, x.start, x.end) for x in timed)
             return TxtWriter().render(Timeline(spans, result.duration))
         return TxtWriter().render(result)
 
