@@ -85,6 +85,18 @@ def test_a_format_brings_the_times_it_needs(
     assert model.calls[1][2]["timestamps"] is None
 
 
+@pytest.mark.parametrize(
+    ("timestamps", "level"), [(None, "word"), ("sentence", "sentence"), ("none", None)]
+)
+def test_confidence_is_shown_for_words_unless_told_otherwise(
+    run: Run, model: Any, clips: Path, timestamps: str | None, level: str | None
+) -> None:
+    flags = () if timestamps is None else ("-t", timestamps)
+    assert run("transcribe", clips / "a.wav", "-f", "json", "--confidence", *flags).code == 0
+    options = model.calls[0][2]
+    assert (options["timestamps"], options["logprobs"]) == (level, 0)
+
+
 def test_json_on_stdout_is_a_line_a_file(run: Run, model: Any, clips: Path) -> None:
     done = run("events", clips, "--format", "json")
     entries = [json.loads(line) for line in _lines(done.out)]
