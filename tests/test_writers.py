@@ -139,6 +139,19 @@ def test_json_rounds_to_milliseconds():
     assert json.loads(text)["events"] == [{"label": "a", "start": 0.333, "end": 0.667}]
 
 
+def test_json_keeps_the_digits_of_confidence():
+    word = Word("hi", 0.12345, 0.5, 0.000043219)
+    segment = Segment("hi", 0.12345, 0.5, (word,), -0.00042, 1.23456e-7)
+    data = json.loads(get_writer("json").render(Transcript("hi", (segment,), avg_logprob=-0.00042)))
+    (shown,) = data["segments"]
+    assert (shown["start"], shown["avg_logprob"], data["avg_logprob"]) == (
+        0.123,
+        -0.00042,
+        -0.00042,
+    )
+    assert (shown["words"][0]["probability"], shown["no_speech_prob"]) == (4.322e-5, 1.235e-7)
+
+
 @pytest.mark.parametrize("name", TIMED)
 @pytest.mark.parametrize("result", [Caption("x"), Answer("y")])
 def test_no_times_no_timed_format(name, result):

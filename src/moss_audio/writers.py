@@ -26,6 +26,7 @@ CUE_LINES = 2
 # Shorter cues only flash; players skip those of no length.
 MIN_CUE_S = 0.1
 _MIN_CUE_MS = round(1000 * MIN_CUE_S)
+_TIMES = ("start", "end", "duration")  # of a result, in seconds
 _GAP = "\n"  # an empty line between cues
 
 
@@ -97,7 +98,8 @@ class TxtWriter(LineWriter):
 
 
 class JsonWriter:
-    """`to_dict()` with times in seconds rounded to milliseconds; lossless but for that."""
+    """`to_dict()` with times in seconds rounded to milliseconds and confidence to 4 digits;
+    lossless but for that."""
 
     name: ClassVar[str] = "json"
     extension: ClassVar[str] = "json"
@@ -275,16 +277,17 @@ def _praat(ms: int) -> str:
 
 
 def rounded(result: Result) -> dict[str, Any]:
-    """`to_dict()` with times in seconds rounded to milliseconds, and texts that UTF-8 can hold."""
+    """`to_dict()` with times in seconds rounded to milliseconds, confidence to 4 significant digits,
+    and texts that UTF-8 can hold."""
     data: dict[str, Any] = _round(result.to_dict())
     return data
 
 
-def _round(value: Any) -> Any:
+def _round(value: Any, name: str = "") -> Any:
     if isinstance(value, float):
-        return round(value, 3)
+        return round(value, 3) if name in _TIMES else float(f"{value:.4g}")
     if isinstance(value, dict):
-        return {key: _round(item) for key, item in value.items()}
+        return {key: _round(item, key) for key, item in value.items()}
     if isinstance(value, list):
         return [_round(item) for item in value]
     if isinstance(value, str):  # a lone surrogate is no text that UTF-8 could hold

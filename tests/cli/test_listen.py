@@ -18,6 +18,7 @@ import pytest
 
 from moss_audio.errors import AudioError, MossAudioError
 from moss_audio.recordings.sources import Pipe
+from moss_audio.result import Answer, Timeline, result_from_dict
 
 Run = Callable[..., Any]
 
@@ -104,6 +105,13 @@ def test_json_on_stdout_is_a_line_a_file(run: Run, model: Any, clips: Path) -> N
         "a.wav", "b c.wav", "ünï-语音.wav", "a.wav", "d.WAV",
     ]  # fmt: skip
     assert entries[0]["events"][0] == {"label": "beep", "start": 0.0, "end": 0.2}
+
+
+def test_json_of_the_command_reads_back(run: Run, model: Any, clips: Path, tmp_path: Path) -> None:
+    heard = json.loads(run("events", clips / "a.wav", "-f", "json").out)
+    assert isinstance(result_from_dict(heard), Timeline)
+    assert run("ask", clips / "a.wav", "-q", "Who?", "-f", "json", "-o", tmp_path).code == 0
+    assert result_from_dict(json.loads((tmp_path / "a.json").read_text())) == Answer("re: Who?")
 
 
 def test_headers_are_for_a_terminal(
@@ -241,8 +249,10 @@ def test_a_result_of_another_task_is_not_taken_for_this_one(
     empty = {"type": "answer", "question": "Who?", "thinking": None, "raw": "<think>\n</think>I"}
     (tmp_path / "asked" / "a.json").write_text(json.dumps(empty))
     assert run(*thought, "--thinking").code == 0
-    (tmp_path / "asked" / "a.json").write_text("{")
-    assert "no result" in run("ask", clips / "a.wav", *asked, "-q", "Why?", "--skip-existing").err
+    for stored in ("{", '{"type": 5}'):
+        (tmp_path / "asked" / "a.json").write_text(stored)
+        refused = run("ask", clips / "a.wav", *asked, "-q", "Why?", "--skip-existing")
+        assert "no result" in refused.err
 
 
 def test_a_pipe_is_opened_once(run: Run, model: Any, clips: Path, tmp_path: Path) -> None:

@@ -76,9 +76,10 @@ class Rendering:
             answers = data["answers"] if kind == "answers" else [data]
             questions = tuple(one.get("question") for one in answers)
             thought = {_has_thought(one) for one in answers}
+            of_this_task = kind.removesuffix("s") == self.kind
         except (ValueError, TypeError, KeyError, AttributeError):
             return "no result"
-        if kind.removesuffix("s") != self.kind:
+        if not of_this_task:
             return f"a result of another task ({kind})"
         if self.questions and questions != self.questions:
             return "answers to other questions"
