@@ -275,7 +275,7 @@ def test_a_window_without_word_times_keeps_its_text(tmp_path):
     ]
 
     rendering = Rendering(("txt",), "transcript", show_times=True)
-    timed = rendering.text([whole], "txt")
+    timed = rendering.text([whole], "txt", "a.wav")
     assert f"10.00 - 20.00: {answers[1]}\n" in timed
     assert timed == "".join(rendering.lines(placed))
 

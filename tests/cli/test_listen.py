@@ -159,6 +159,8 @@ def test_existing_results_are_neither_lost_nor_made_twice(
     assert (out / "a.txt").read_text() == "mine"
     again = run("transcribe", clips, "-o", out, "--skip-existing")
     assert (again.code, len(model.loads)) == (0, 2)  # nothing to do: no model is needed
+    one = run("transcribe", clips / "a.wav", "-o", out, "--skip-existing")
+    assert (one.code, one.err) == (0, "0 of 1 file done, 1 skipped\n")
     assert run("transcribe", clips / "a.wav", "-o", out, "--overwrite").code == 0
     assert (out / "a.txt").read_text() == "hello a\n"
 
@@ -253,6 +255,22 @@ def test_a_result_of_another_task_is_not_taken_for_this_one(
         (tmp_path / "asked" / "a.json").write_text(stored)
         refused = run("ask", clips / "a.wav", *asked, "-q", "Why?", "--skip-existing")
         assert "no result" in refused.err
+
+
+def test_a_result_of_another_recording_is_not_taken_for_this_one(
+    run: Run, model: Any, clips: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flags = ("-o", tmp_path / "out", "-f", "json", "--skip-existing")
+    assert run("caption", clips / "a.wav", *flags).code == 0
+    other = run("caption", clips / "sub" / "a.wav", *flags)
+    assert (other.code, len(model.loads)) == (1, 1)
+    assert other.err == (
+        f"error: {tmp_path}/out/a.json holds a result of another recording ({clips}/a.wav): choose "
+        "another --output-dir, or add --overwrite\n"
+    )
+    monkeypatch.chdir(clips / "sub")
+    for name in ("../a.wav", clips / "sub" / ".." / "a.wav"):
+        assert run("caption", name, *flags).err == "0 of 1 file done, 1 skipped\n"
 
 
 def test_a_pipe_is_opened_once(run: Run, model: Any, clips: Path, tmp_path: Path) -> None:
