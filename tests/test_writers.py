@@ -189,6 +189,21 @@ def test_chinese_is_split_without_spaces():
     assert all(len(line) <= 20 for c in cues for line in c[2].split("\n"))
 
 
+@pytest.mark.parametrize(
+    "end", ["\u3002", "\uff1f\uff01\u300d", "\u2026", "e\u0301\u0301", "\u200d\u4f60"]
+)
+@pytest.mark.parametrize("before", [19, 20, 38, 40])
+def test_no_line_begins_with_what_closes_or_joins(before, end):
+    text = "\u4f60" * before + end + "\u597d" * 30
+    cues = srt(get_writer("srt").render(Transcript(text, duration=30.0)))
+    lines = [line for _, _, cue in cues for line in cue.split("\n")]
+    assert "".join(lines) == text
+    assert all(line[0] in "\u4f60\u597de" for line in lines)
+    assert not any(line.endswith("\u200d") for line in lines)
+    endless = srt(get_writer("srt").render(Transcript("!" * 200, duration=30.0)))
+    assert max(len(line) for _, _, cue in endless for line in cue.split("\n")) < 50
+
+
 def test_zero_length_cue_at_the_end_of_the_clip_stays_inside():
     text = get_writer("srt").render(Timeline((Event("click", 5.0, 5.0),), 5.0))
     assert srt(text) == [(4900, 5000, "click")]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Protocol
@@ -26,6 +27,11 @@ CUE_LINES = 2
 # Shorter cues only flash; players skip those of no length.
 MIN_CUE_S = 0.1
 _MIN_CUE_MS = round(1000 * MIN_CUE_S)
+_CLOSING = ".,!?;:%\u2026\u3001\u3002\uff01\uff0c\uff0e\uff1a\uff1b\uff1f"
+_HANGING = (
+    3 * LINE_CHARS / LINE_CHARS_CJK
+)  # columns of these beyond a line, as in `?!` and a bracket
+_JOINER = "\u200d"  # makes one of the characters on both sides
 _TIMES = ("start", "end", "duration")  # of a result, in seconds
 _GAP = "\n"  # an empty line between cues
 
@@ -380,17 +386,28 @@ def _apart(
 
 def _wrap(text: str) -> list[str]:
     """Lines of at most `LINE_CHARS` columns, broken between words, inside runs of Chinese or
-    Japanese, and inside words longer than a line."""
+    Japanese, and inside words longer than a line. There closing punctuation and combining marks
+    stay with what they follow, even if that makes a line a little longer."""
     lines = [""]
     for word in text.split():
         breakable = _columns(word) > LINE_CHARS
         for k, token in enumerate(word if breakable else [word]):
             glue = " " if lines[-1] and k == 0 else ""
-            if lines[-1] and _columns(lines[-1] + glue + token) > LINE_CHARS:
+            columns = _columns(lines[-1] + glue + token)
+            if lines[-1] and columns > LINE_CHARS and not (k and _stays(lines[-1], token, columns)):
                 lines.append(token)
             else:
                 lines[-1] += glue + token
     return lines
+
+
+def _stays(line: str, char: str, columns: float) -> bool:
+    """Whether a character may not be parted from the line before it, of `columns` with it."""
+    category = unicodedata.category(char)
+    if category[0] == "M" or char == _JOINER or line.endswith(_JOINER):
+        return True
+    closes = category in ("Pe", "Pf") or char in _CLOSING
+    return closes and columns <= LINE_CHARS + _HANGING
 
 
 def _columns(text: str) -> float:
