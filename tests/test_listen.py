@@ -330,6 +330,24 @@ def test_a_batch_that_fails_is_tried_one_by_one() -> None:
         transcribe(engine, [tone(1.0), tone(2.0)], on_error="raise")
 
 
+class FirstOnlyEngine(CountingEngine):
+    """Answers one request, and no more."""
+
+    def generate(self, requests: Sequence[Request], on_result: Any = None) -> list[Generation]:
+        if self.requests or len(requests) > 1:
+            raise MossAudioError("no room for that")
+        return super().generate(requests, on_result)
+
+
+def test_a_window_that_fails_is_named_by_its_second() -> None:
+    query = Query((tone(7.0),), (get_task("transcribe"),), start=1.0, sample_rate=RATE)
+    part, failed = listen(FirstOnlyEngine(), [query], parts=True)
+    second = f"{1.0 + part.result.duration:g} s"
+    assert str(failed.error) == (
+        f"no room for that (at {second}: to go on from there, give it as the start)"
+    )
+
+
 class LateRefusingEngine(CountingEngine):
     """Answers what it can, then says that a clip of two seconds is too much."""
 

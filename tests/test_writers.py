@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from moss_audio.cli.render import Rendering
 from moss_audio.errors import MossAudioError
 from moss_audio.result import (
     Answer,
@@ -17,6 +18,7 @@ from moss_audio.result import (
     Word,
     result_from_dict,
 )
+from moss_audio.tasks import get_task
 from moss_audio.text import single_line
 from moss_audio.writers import get_writer
 
@@ -137,6 +139,19 @@ def test_json_rounds_to_milliseconds():
     assert json.loads(text)["events"] == [{"label": "a", "start": 0.333, "end": 0.667}]
 
 
+def test_json_keeps_the_digits_of_confidence():
+    word = Word("hi", 0.12345, 0.5, 0.000043219)
+    segment = Segment("hi", 0.12345, 0.5, (word,), -0.00042, 1.23456e-7)
+    data = json.loads(get_writer("json").render(Transcript("hi", (segment,), avg_logprob=-0.00042)))
+    (shown,) = data["segments"]
+    assert (shown["start"], shown["avg_logprob"], data["avg_logprob"]) == (
+        0.123,
+        -0.00042,
+        -0.00042,
+    )
+    assert (shown["words"][0]["probability"], shown["no_speech_prob"]) == (4.322e-5, 1.235e-7)
+
+
 @pytest.mark.parametrize("name", TIMED)
 @pytest.mark.parametrize("result", [Caption("x"), Answer("y")])
 def test_no_times_no_timed_format(name, result):
@@ -172,6 +187,21 @@ def test_chinese_is_split_without_spaces():
     cues = srt(get_writer("srt").render(Transcript(text, duration=20.0)))
     assert "".join(c[2].replace("\n", "") for c in cues) == text
     assert all(len(line) <= 20 for c in cues for line in c[2].split("\n"))
+
+
+@pytest.mark.parametrize(
+    "end", ["\u3002", "\uff1f\uff01\u300d", "\u2026", "e\u0301\u0301", "\u200d\u4f60"]
+)
+@pytest.mark.parametrize("before", [19, 20, 38, 40])
+def test_no_line_begins_with_what_closes_or_joins(before, end):
+    text = "\u4f60" * before + end + "\u597d" * 30
+    cues = srt(get_writer("srt").render(Transcript(text, duration=30.0)))
+    lines = [line for _, _, cue in cues for line in cue.split("\n")]
+    assert "".join(lines) == text
+    assert all(line[0] in "\u4f60\u597de" for line in lines)
+    assert not any(line.endswith("\u200d") for line in lines)
+    endless = srt(get_writer("srt").render(Transcript("!" * 200, duration=30.0)))
+    assert max(len(line) for _, _, cue in endless for line in cue.split("\n")) < 50
 
 
 def test_zero_length_cue_at_the_end_of_the_clip_stays_inside():
@@ -235,6 +265,34 @@ def test_what_is_written_in_parts_is_what_is_written_at_once(name):
     first = next(written) + (next(written) if name in ("vtt", "tsv") else "")
     assert len(taken) <= 2  # the first lines come before the last part is known
     assert first + "".join(written) == get_writer(name).render(whole)
+
+
+def test_a_window_without_word_times_keeps_its_text(tmp_path):
+    task = get_task("transcribe", timestamps="word")
+    answers = (
+        "[0.00]hello[0.42][0.42]there[0.80]",
+        "this window lost its stamps entirely",
+        "[1.00]bye[1.40]",
+    )
+    parts = [(10.0 * i, task.parse(text, 10.0)) for i, text in enumerate(answers)]
+    whole, placed = task.join(parts), [task.placed(part, start_s) for start_s, part in parts]
+
+    tsv = get_writer("tsv").render(whole)
+    assert "10.000\t20.000\tthis window lost its stamps entirely\n" in tsv
+    assert tsv == "".join(get_writer("tsv").lines(placed))
+
+    tiers = grid(get_writer("textgrid").render(whole), tmp_path, empty=False)
+    assert [one.label for one in tiers.getTier("words").entries] == [
+        "hello",
+        "there",
+        answers[1],
+        "bye",
+    ]
+
+    rendering = Rendering(("txt",), "transcript", show_times=True)
+    timed = rendering.text([whole], "txt", "a.wav")
+    assert f"10.00 - 20.00: {answers[1]}\n" in timed
+    assert timed == "".join(rendering.lines(placed))
 
 
 def test_json_says_what_it_cannot_hold():

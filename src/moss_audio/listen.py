@@ -191,6 +191,7 @@ def _heard(
                 try:
                     result = item.read(answers.get(item))
                 except MossAudioError as error:
+                    item.locate(error)
                     if strict:
                         raise
                     ask.error = error
@@ -256,6 +257,12 @@ class _Item:
     @property
     def prompt(self) -> str:
         return self.ask.query.tasks[self.task].prompt
+
+    def locate(self, error: MossAudioError) -> None:
+        """Add to an error where in a long recording it happened, so that one can go on there."""
+        if not self.whole and self.memory is None:
+            start_s = self.start_s + (self.ask.query.start or 0.0)
+            error.args = (f"{error} (at {start_s:g} s: to go on from there, give it as the start)",)
 
     def read(self, answer: Generation | MossAudioError | None) -> Any:
         """The parsed answer, with a warning where the engine ended it."""

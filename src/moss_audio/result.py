@@ -230,18 +230,20 @@ Result = Transcript | Timeline | Caption | Answer
 _RESULTS: dict[Any, type[Result]] = {
     one.kind: one for one in (Transcript, Timeline, Caption, Answer)
 }
+_BESIDE = ("file", "question")  # what a result is of
 _PARTS = {one.__name__: one for one in (Word, Segment, Event)}
 
 
 def result_from_dict(data: Mapping[str, Any]) -> Result:
-    """Reads any result written by `to_dict`, told apart by its `type` entry.
+    """Reads any result written by `to_dict`, told apart by its `type` entry; the `file` and the
+    `question` that the command writes beside it are left out.
 
     Raises MossAudioError for an unknown type or a malformed entry.
     """
     kind = data.get("type") if isinstance(data, Mapping) else None
     found = _RESULTS.get(kind) if isinstance(kind, str) else None
     if found is not None:
-        return found.from_dict(data)
+        return found.from_dict({k: v for k, v in data.items() if k not in _BESIDE})
     raise MossAudioError(
         f"not a stored result: 'type' is {kind!r}, expected transcript, timeline, caption or answer"
     )

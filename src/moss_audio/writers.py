@@ -9,13 +9,14 @@ from __future__ import annotations
 import json
 import math
 import os
+import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Protocol
 
 from moss_audio.errors import MossAudioError
 from moss_audio.files import write_atomic
-from moss_audio.result import Answer, Caption, Result, Segment, Timeline, Transcript
+from moss_audio.result import Answer, Caption, Result, Segment, Timeline, Transcript, Word
 from moss_audio.text import is_cjk, join_words, single_line
 
 # A subtitle of at most two lines of this many characters can be read while it shows; Chinese,
@@ -26,6 +27,12 @@ CUE_LINES = 2
 # Shorter cues only flash; players skip those of no length.
 MIN_CUE_S = 0.1
 _MIN_CUE_MS = round(1000 * MIN_CUE_S)
+_CLOSING = ".,!?;:%\u2026\u3001\u3002\uff01\uff0c\uff0e\uff1a\uff1b\uff1f"
+_HANGING = (
+    3 * LINE_CHARS / LINE_CHARS_CJK
+)  # columns of these beyond a line, as in `?!` and a bracket
+_JOINER = "\u200d"  # makes one of the characters on both sides
+_TIMES = ("start", "end", "duration")  # of a result, in seconds
 _GAP = "\n"  # an empty line between cues
 
 
@@ -97,7 +104,8 @@ class TxtWriter(LineWriter):
 
 
 class JsonWriter:
-    """`to_dict()` with times in seconds rounded to milliseconds; lossless but for that."""
+    """`to_dict()` with times in seconds rounded to milliseconds and confidence to 4 digits;
+    lossless but for that."""
 
     name: ClassVar[str] = "json"
     extension: ClassVar[str] = "json"
@@ -144,7 +152,7 @@ class VttWriter(LineWriter):
 
 
 class TsvWriter(LineWriter):
-    """Tab-separated start_s, end_s, text: the finest times there are (words, else segments)."""
+    """Tab-separated start_s, end_s, text: the finest times there are (words, else the segment)."""
 
     name: ClassVar[str] = "tsv"
     extension: ClassVar[str] = "tsv"
@@ -159,7 +167,8 @@ class TsvWriter(LineWriter):
 class TextGridWriter:
     """Praat's long text format: interval tiers that cover the whole clip, gaps as empty intervals.
 
-    A transcript has the tiers `words` (when there are word times) and `segments`. An interval tier
+    A transcript has the tiers `words` (when there are word times; a segment without them stands
+    there whole) and `segments`. An interval tier
     cannot overlap: overlapping words or segments meet where the later one starts, overlapping
     events go to further tiers, `events 2`, `events 3`...
     """
@@ -174,7 +183,7 @@ class TextGridWriter:
             for i, layer in enumerate(_layers(segments), start=1):
                 tiers.append((f"events {i}" if i > 1 else "events", layer))
         else:
-            if isinstance(result, Transcript) and _words(result):
+            if isinstance(result, Transcript) and _has_words(result):
                 words = _intervals(_timed(result, self.name, finest=True))
                 tiers.append(("words", _without_overlap(words)))
             tiers.append(("segments", _without_overlap(segments)))
@@ -226,13 +235,11 @@ def _timed(result: Result, format_name: str, *, finest: bool = False) -> list[Se
         )
     if isinstance(result, Timeline):
         items = [Segment(single_line(e.label), e.start, e.end) for e in result.events]
-    elif finest and (words := _words(result)):
-        items = words
-    elif result.segments:
-        items = [replace(segment, text=single_line(segment.text)) for segment in result.segments]
-    elif result.words:
-        items = _words(result)
+    elif finest or not result.segments:
+        items = [Segment(single_line(x.text), x.start, x.end) for x in finest_times(result)]
     else:
+        items = [replace(segment, text=single_line(segment.text)) for segment in result.segments]
+    if not items and isinstance(result, Transcript):
         items = [Segment(single_line(result.text), 0.0, result.duration)]
     for item in items:
         if not (math.isfinite(item.start) and math.isfinite(item.end)):
@@ -245,9 +252,17 @@ def _timed(result: Result, format_name: str, *, finest: bool = False) -> list[Se
     return sorted(kept, key=lambda item: item.start)
 
 
-def _words(transcript: Transcript) -> list[Segment]:
-    words = transcript.words or [w for segment in transcript.segments for w in segment.words]
-    return [Segment(single_line(word.text), word.start, word.end) for word in words]
+def finest_times(transcript: Transcript) -> list[Word | Segment]:
+    """The words of each segment, and the segments of which no word times are known, so that no
+    text is lost; empty for a transcript without times."""
+    segments = transcript.segments
+    if transcript.words and not any(segment.words for segment in segments):
+        return list(transcript.words)
+    return [one for segment in segments for one in segment.words or (segment,)]
+
+
+def _has_words(transcript: Transcript) -> bool:
+    return any(isinstance(one, Word) for one in finest_times(transcript))
 
 
 def _ms(seconds: float) -> int:
@@ -268,16 +283,17 @@ def _praat(ms: int) -> str:
 
 
 def rounded(result: Result) -> dict[str, Any]:
-    """`to_dict()` with times in seconds rounded to milliseconds, and texts that UTF-8 can hold."""
+    """`to_dict()` with times in seconds rounded to milliseconds, confidence to 4 significant digits,
+    and texts that UTF-8 can hold."""
     data: dict[str, Any] = _round(result.to_dict())
     return data
 
 
-def _round(value: Any) -> Any:
+def _round(value: Any, name: str = "") -> Any:
     if isinstance(value, float):
-        return round(value, 3)
+        return round(value, 3) if name in _TIMES else float(f"{value:.4g}")
     if isinstance(value, dict):
-        return {key: _round(item) for key, item in value.items()}
+        return {key: _round(item, key) for key, item in value.items()}
     if isinstance(value, list):
         return [_round(item) for item in value]
     if isinstance(value, str):  # a lone surrogate is no text that UTF-8 could hold
@@ -370,17 +386,28 @@ def _apart(
 
 def _wrap(text: str) -> list[str]:
     """Lines of at most `LINE_CHARS` columns, broken between words, inside runs of Chinese or
-    Japanese, and inside words longer than a line."""
+    Japanese, and inside words longer than a line. There closing punctuation and combining marks
+    stay with what they follow, even if that makes a line a little longer."""
     lines = [""]
     for word in text.split():
         breakable = _columns(word) > LINE_CHARS
         for k, token in enumerate(word if breakable else [word]):
             glue = " " if lines[-1] and k == 0 else ""
-            if lines[-1] and _columns(lines[-1] + glue + token) > LINE_CHARS:
+            columns = _columns(lines[-1] + glue + token)
+            if lines[-1] and columns > LINE_CHARS and not (k and _stays(lines[-1], token, columns)):
                 lines.append(token)
             else:
                 lines[-1] += glue + token
     return lines
+
+
+def _stays(line: str, char: str, columns: float) -> bool:
+    """Whether a character may not be parted from the line before it, of `columns` with it."""
+    category = unicodedata.category(char)
+    if category[0] == "M" or char == _JOINER or line.endswith(_JOINER):
+        return True
+    closes = category in ("Pe", "Pf") or char in _CLOSING
+    return closes and columns <= LINE_CHARS + _HANGING
 
 
 def _columns(text: str) -> float:

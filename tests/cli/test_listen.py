@@ -18,6 +18,7 @@ import pytest
 
 from moss_audio.errors import AudioError, MossAudioError
 from moss_audio.recordings.sources import Pipe
+from moss_audio.result import Answer, Timeline, result_from_dict
 
 Run = Callable[..., Any]
 
@@ -85,6 +86,18 @@ def test_a_format_brings_the_times_it_needs(
     assert model.calls[1][2]["timestamps"] is None
 
 
+@pytest.mark.parametrize(
+    ("timestamps", "level"), [(None, "word"), ("sentence", "sentence"), ("none", None)]
+)
+def test_confidence_is_shown_for_words_unless_told_otherwise(
+    run: Run, model: Any, clips: Path, timestamps: str | None, level: str | None
+) -> None:
+    flags = () if timestamps is None else ("-t", timestamps)
+    assert run("transcribe", clips / "a.wav", "-f", "json", "--confidence", *flags).code == 0
+    options = model.calls[0][2]
+    assert (options["timestamps"], options["logprobs"]) == (level, 0)
+
+
 def test_json_on_stdout_is_a_line_a_file(run: Run, model: Any, clips: Path) -> None:
     done = run("events", clips, "--format", "json")
     entries = [json.loads(line) for line in _lines(done.out)]
@@ -92,6 +105,13 @@ def test_json_on_stdout_is_a_line_a_file(run: Run, model: Any, clips: Path) -> N
         "a.wav", "b c.wav", "ünï-语音.wav", "a.wav", "d.WAV",
     ]  # fmt: skip
     assert entries[0]["events"][0] == {"label": "beep", "start": 0.0, "end": 0.2}
+
+
+def test_json_of_the_command_reads_back(run: Run, model: Any, clips: Path, tmp_path: Path) -> None:
+    heard = json.loads(run("events", clips / "a.wav", "-f", "json").out)
+    assert isinstance(result_from_dict(heard), Timeline)
+    assert run("ask", clips / "a.wav", "-q", "Who?", "-f", "json", "-o", tmp_path).code == 0
+    assert result_from_dict(json.loads((tmp_path / "a.json").read_text())) == Answer("re: Who?")
 
 
 def test_headers_are_for_a_terminal(
@@ -139,6 +159,8 @@ def test_existing_results_are_neither_lost_nor_made_twice(
     assert (out / "a.txt").read_text() == "mine"
     again = run("transcribe", clips, "-o", out, "--skip-existing")
     assert (again.code, len(model.loads)) == (0, 2)  # nothing to do: no model is needed
+    one = run("transcribe", clips / "a.wav", "-o", out, "--skip-existing")
+    assert (one.code, one.err) == (0, "0 of 1 file done, 1 skipped\n")
     assert run("transcribe", clips / "a.wav", "-o", out, "--overwrite").code == 0
     assert (out / "a.txt").read_text() == "hello a\n"
 
@@ -229,8 +251,26 @@ def test_a_result_of_another_task_is_not_taken_for_this_one(
     empty = {"type": "answer", "question": "Who?", "thinking": None, "raw": "<think>\n</think>I"}
     (tmp_path / "asked" / "a.json").write_text(json.dumps(empty))
     assert run(*thought, "--thinking").code == 0
-    (tmp_path / "asked" / "a.json").write_text("{")
-    assert "no result" in run("ask", clips / "a.wav", *asked, "-q", "Why?", "--skip-existing").err
+    for stored in ("{", '{"type": 5}'):
+        (tmp_path / "asked" / "a.json").write_text(stored)
+        refused = run("ask", clips / "a.wav", *asked, "-q", "Why?", "--skip-existing")
+        assert "no result" in refused.err
+
+
+def test_a_result_of_another_recording_is_not_taken_for_this_one(
+    run: Run, model: Any, clips: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flags = ("-o", tmp_path / "out", "-f", "json", "--skip-existing")
+    assert run("caption", clips / "a.wav", *flags).code == 0
+    other = run("caption", clips / "sub" / "a.wav", *flags)
+    assert (other.code, len(model.loads)) == (1, 1)
+    assert other.err == (
+        f"error: {tmp_path}/out/a.json holds a result of another recording ({clips}/a.wav): choose "
+        "another --output-dir, or add --overwrite\n"
+    )
+    monkeypatch.chdir(clips / "sub")
+    for name in ("../a.wav", clips / "sub" / ".." / "a.wav"):
+        assert run("caption", name, *flags).err == "0 of 1 file done, 1 skipped\n"
 
 
 def test_a_pipe_is_opened_once(run: Run, model: Any, clips: Path, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -98,6 +99,16 @@ def test_names_and_text_that_a_terminal_cannot_show_are_escaped(clips: Path) -> 
     )  # fmt: skip
     assert done.returncode == 1
     assert done.stderr == b"error: \\u8bed\\u97f3.wav: no such file; check the name\n"
+
+
+def test_what_is_redirected_is_utf8(clips: Path) -> None:
+    name = clips / "ünï-语音.wav"
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
+    process = _start("caption", name, "-f", "json", env=environment, encoding="utf-8")
+    out, _ = process.communicate(timeout=60)
+    assert process.returncode == 0
+    assert json.loads(out)["file"] == str(name)
+    assert "ünï-语音.wav" in out
 
 
 def test_the_start_is_quick() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import http.server
 import io
 import math
@@ -32,6 +33,8 @@ from moss_audio.recordings import (
     stream_audio,
 )
 from moss_audio.recordings import resample as audio_resample
+from moss_audio.recordings.download import fetch
+from moss_audio.recordings.web import AllowedHosts
 from moss_audio.units import SAMPLE_RATE
 from tests.web_server import serving
 
@@ -397,7 +400,7 @@ def test_what_cannot_seek_is_read_to_its_end_first(clip: Path) -> None:
     os.write(write_end, data)
     os.close(write_end)
     with os.fdopen(read_end, "rb") as handle:
-        fails(handle, "limit of 100 bytes", limits=FetchLimits(max_bytes=100))
+        fails(handle, "limit of 100 bytes", "save it", limits=FetchLimits(max_bytes=100))
 
 
 def test_arrays_of_all_shapes_and_types() -> None:
@@ -555,6 +558,7 @@ def test_nothing_reaches_the_terminal(capfd: pytest.CaptureFixture[str]) -> None
 
 class Handler(http.server.BaseHTTPRequestHandler):
     data = pcm_wav(tone(0.5, 16_000), 16_000)
+    long = pcm_wav(tone(4, 16_000), 16_000)
 
     def do_GET(self) -> None:
         path = self.path.split("?")[0]
@@ -578,6 +582,13 @@ class Handler(http.server.BaseHTTPRequestHandler):
                     time.sleep(0.05)
             except OSError:
                 pass
+        elif path == "/steady":
+            self.send_response(200)
+            self.end_headers()
+            with contextlib.suppress(OSError):
+                for begin in range(0, len(self.long), 8192):
+                    self.wfile.write(self.long[begin : begin + 8192])
+                    time.sleep(0.03)
         elif path in ("/a%20b.wav", "/unsized", "/broken"):
             self.send_response(200)
             if path != "/unsized":
@@ -617,12 +628,16 @@ def test_urls(host: str) -> None:
 
 def test_url_limits(host: str) -> None:
     small, quick = FetchLimits(max_bytes=1_000), FetchLimits(timeout_s=0.3)
-    fails(host + "/a%20b.wav", "limit of 1000 bytes", limits=small)
+    fails(host + "/a%20b.wav", "limit of 1000 bytes; download", limits=small)
     fails(host + "/unsized", "limit of 1000 bytes", limits=small)
     for path in ("/slow", "/drip"):
         started = time.monotonic()
-        fails(host + path, path, "0.3 s", limits=quick)
+        fails(host + path, path, "0.3 s", "pass its path", limits=quick)
         assert time.monotonic() - started < 0.9
+    assert load_audio(host + "/steady", limits=quick).duration_s == 4  # longer than 0.3 s
+    place = host.removeprefix("http://")
+    with pytest.raises(AudioError, match=r"longer than the limit of 0\.3 s$"):  # a stranger's
+        fetch(host + "/steady", "clip", quick, AllowedHosts.of([place]))
 
 
 def test_a_broken_download_keeps_what_came(host: str) -> None:

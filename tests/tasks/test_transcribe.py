@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from moss_audio.errors import MossAudioError
 from moss_audio.result import Segment, Transcript, Word
 from moss_audio.tasks.base import WARN_LOOP, WARN_THINKING_OPEN
-from moss_audio.tasks.times import WARN_LAST, WARN_LEADING, WARN_NO_STAMPS, WARN_ORDER
+from moss_audio.tasks.times import WARN_LAST, WARN_LEADING, WARN_NO_STAMPS, WARN_ORDER, WARN_OVERLAP
 from moss_audio.tasks.transcribe import (
     PROMPT_SENTENCE,
     PROMPT_WORD,
@@ -16,6 +16,8 @@ from moss_audio.tasks.transcribe import (
     WARN_STAMPS,
     Transcribe,
 )
+from moss_audio.writers import get_writer
+
 
 PLAIN, SENTENCE, WORD = Transcribe(), Transcribe("sentence"), Transcribe("word")
 
@@ -94,6 +96,15 @@ def test_one_wild_stamp_does_not_move_the_rest():
     result = WORD.parse("[0.00]a[0.40][90.00]b[0.80][0.80]c[1.20][1.20]d[1.50]", 5.0)
     assert [w.start for w in result.words] == [0.0, 0.8, 0.8, 1.2]
     assert WARN_ORDER in result.warnings
+
+
+def test_a_word_ends_where_the_next_one_starts():
+    result = WORD.parse("[0.32]Hello.[5.00][0.71]There[1.02][1.00]you[1.30]", 10.0)
+    times = [(w.start, w.end) for w in result.words]
+    assert times == [(0.32, 0.71), (0.71, 1.02), (1.0, 1.3)]  # a hundredth or two is no overlap
+    assert [(s.start, s.end) for s in result.segments] == [(0.32, 0.71), (0.71, 1.3)]
+    assert result.warnings == (WARN_OVERLAP,)
+    assert "00:00:00,320 --> 00:00:00,710" in get_writer("srt").render(result)
 
 
 def test_no_stamps_leaves_the_text_over_the_clip():

@@ -39,11 +39,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _forgiving_streams() -> None:
-    """A file name or a transcript that the terminal cannot show is escaped, not a crash."""
+    """A file name or a transcript that the terminal cannot show is escaped, not a crash; in a file
+    or a pipe, results are UTF-8 whatever the locale, as in the files of --output-dir."""
     for stream in (sys.stdout, sys.stderr):
         reconfigure = getattr(stream, "reconfigure", None)
         if reconfigure is not None:
             reconfigure(errors="backslashreplace")
+            if stream is sys.stdout and not stream.isatty():
+                reconfigure(encoding="utf-8", errors="backslashreplace")
 
 
 def _silence_stdout() -> None:

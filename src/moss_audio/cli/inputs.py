@@ -15,6 +15,7 @@ from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
+from moss_audio.cli.render import writable
 from moss_audio.errors import AudioError
 
 if TYPE_CHECKING:
@@ -43,6 +44,16 @@ class Input:
     def is_local(self) -> bool:
         """Whether it is a file here, neither a URL nor stdin."""
         return self.source is not None and not _URL.match(self.source)
+
+    def may_be(self, name: str) -> bool:
+        """Whether a name that an earlier run gave to a recording can be this one's: of a file it
+        may lead there from another folder."""
+        ours, theirs = writable(self.name), writable(name)
+        if not self.is_local or ours == theirs:
+            return ours == theirs
+        ends = [_below(ours), _below(theirs)]
+        shared = min(map(len, ends))
+        return ends[0][-shared:] == ends[1][-shared:]
 
     def open(self) -> Any:
         """What `load_audio` takes, any number of times: stdin and pipes are kept for that."""
@@ -142,6 +153,12 @@ def _url_stem(url: str) -> str:
 def _key(stem: PurePath) -> str:
     """Equal for stems that some file system takes for the same name."""
     return unicodedata.normalize("NFC", str(stem)).casefold()
+
+
+def _below(path: str) -> tuple[str, ...]:
+    """The folders and the file in a path, without what leads up or to the root."""
+    parts = PurePath(os.path.normpath(path)).parts
+    return tuple(_key(PurePath(one)) for one in parts if one not in (os.pardir, os.sep))
 
 
 def _with_own_stems(inputs: Sequence[Input]) -> list[Input]:

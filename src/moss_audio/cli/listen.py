@@ -51,7 +51,8 @@ def transcribe(
         typer.Option(
             "--timestamps",
             "-t",
-            help="Add times for sentences or words. Default: as the format needs.",
+            help="Add times for sentences or words. Default: as the format needs; words with "
+            "--confidence.",
             show_default=False,
         ),
     ] = None,
@@ -59,7 +60,8 @@ def transcribe(
         bool,
         typer.Option(
             "--confidence",
-            help="Also tell how sure the model was of each word and segment; shown in json.",
+            help="Also tell how sure the model was of each word and segment (of the whole with "
+            "--timestamps none); shown in json.",
         ),
     ] = False,
     formats: opt.Formats = None,
@@ -73,7 +75,8 @@ def transcribe(
     names = _formats(formats, timed=True)
     if confidence and "json" not in names:
         raise typer.BadParameter("only json shows it: add --format json", param_hint="--confidence")
-    chosen = timestamps or Timestamps(_needed_level(names, plot is not None))
+    needed = "word" if confidence else _needed_level(names, plot is not None)
+    chosen = timestamps or Timestamps(needed)
     level = None if chosen is Timestamps.none else chosen.value
     rendering = Rendering(
         names, "transcript", show_times=formats is None and timestamps is not None

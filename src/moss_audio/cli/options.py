@@ -112,7 +112,7 @@ Overwrite = Annotated[
     typer.Option(
         "--overwrite/--skip-existing",
         help="Replace existing results, or skip recordings that have one. Without either option, "
-        "existing results are an error.",
+        "existing results are an error. A JSON result says which recording it is of.",
         rich_help_panel=_OUTPUT,
         show_default=False,
     ),

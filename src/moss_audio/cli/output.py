@@ -58,7 +58,7 @@ class Stdout:
         if self._format == "json":
             text = self._rendering.json_line(item.name, results)
         else:
-            text = self._rendering.text(results, self._format)
+            text = self._rendering.text(results, self._format, item.name)
         self._write(self._header(item) + text)
 
     def pieces(self, item: Input, parts: Iterator[Result]) -> Iterator[None] | None:
@@ -121,11 +121,12 @@ class Folder:
 
     def _is_done(self, item: Input) -> bool:
         """Whether all of an input's files are there. Raises MossAudioError for a JSON file of
-        another task; other formats do not say whose they are."""
+        another task or recording; other formats do not say whose they are."""
         paths = self.paths(item)
         for path, name in paths:
             if name == "json" and path.exists():
-                other = self._rendering.is_other(path.read_text(encoding="utf-8", errors="replace"))
+                stored = path.read_text(encoding="utf-8", errors="replace")
+                other = self._rendering.is_other(stored, item.may_be)
                 if other is not None:
                     raise MossAudioError(
                         f"{path} holds {other}: choose another --output-dir, or add --overwrite"
@@ -139,7 +140,10 @@ class Folder:
         from moss_audio.files import write_atomic
 
         # Rendered first: a result that a format refuses leaves no half of its files.
-        rendered = [(path, self._rendering.text(results, name)) for path, name in self.paths(item)]
+        rendered = [
+            (path, self._rendering.text(results, name, item.name))
+            for path, name in self.paths(item)
+        ]
         for path, text in rendered:
             try:
                 make_folder(path.parent)

@@ -6,7 +6,7 @@ The writers are imported where they are used: they bring in numpy, and --help sh
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -41,12 +41,14 @@ class Rendering:
 
         return get_writer(format_name).extension
 
-    def text(self, results: Sequence[Result], format_name: str) -> str:
-        """A file's content, ending in a newline. `results` has one entry, or one a question."""
+    def text(self, results: Sequence[Result], format_name: str, name: str) -> str:
+        """The content of the file about the recording `name`, ending in a newline. `results` has
+        one entry, or one a question."""
         from moss_audio.writers import get_writer
 
         if format_name == "json":
-            return json.dumps(self.data(results), ensure_ascii=False, indent=2) + "\n"
+            data = {"file": writable(name), **self.data(results)}
+            return json.dumps(data, ensure_ascii=False, indent=2) + "\n"
         if len(results) > 1:
             return "\n".join(
                 f"Q: {' '.join(question.split())}\nA: {self._plain(answer)}"
@@ -68,18 +70,23 @@ class Rendering:
             return (self._plain(part, True) for part in parts)
         return writer.lines(parts) if isinstance(writer, LineWriter) else None
 
-    def is_other(self, stored: str) -> str | None:
-        """What the content of a JSON file holds, where it is no result of this task."""
+    def is_other(self, stored: str, is_name: Callable[[str], bool]) -> str | None:
+        """What the content of a JSON file holds, where it is no result of this task, or of another
+        recording than the one that `is_name` knows by its name."""
         try:
             data = json.loads(stored)
             kind = data["type"]
             answers = data["answers"] if kind == "answers" else [data]
             questions = tuple(one.get("question") for one in answers)
             thought = {_has_thought(one) for one in answers}
+            file = data.get("file")
+            of_this_task = kind.removesuffix("s") == self.kind
         except (ValueError, TypeError, KeyError, AttributeError):
             return "no result"
-        if kind.removesuffix("s") != self.kind:
+        if not of_this_task:
             return f"a result of another task ({kind})"
+        if isinstance(file, str) and not is_name(file):
+            return f"a result of another recording ({file})"
         if self.questions and questions != self.questions:
             return "answers to other questions"
         if self.questions and self.thinking is not None and thought != {self.thinking}:
@@ -104,17 +111,22 @@ class Rendering:
         return json.dumps({"file": name, **self.data(results)}, ensure_ascii=False) + "\n"
 
     def _plain(self, result: Result, show_times: bool = False) -> str:
-        from moss_audio.writers import TxtWriter
+        from moss_audio.writers import TxtWriter, finest_times
 
         if isinstance(result, Answer) and result.thinking:
             lines = ("(thinking)", *(f"  {x}" for x in result.thinking.strip().splitlines()))
             how = f"{_DIM}%s{_RESET}" if self.dim_thinking else "%s"
             return "".join(how % line + "\n" for line in lines) + TxtWriter().render(result)
-        if show_times and isinstance(result, Transcript) and (result.words or result.segments):
+        if show_times and isinstance(result, Transcript) and (timed := finest_times(result)):
             # The lines of a timeline: times come first, in the one place where they are rounded.
-            spans = tuple(Event(x.text, x.start, x.end) for x in result.words or result.segments)
+            spans = tuple(Event(x.text, x.start, x.end) for x in timed)
             return TxtWriter().render(Timeline(spans, result.duration))
         return TxtWriter().render(result)
+
+
+def writable(name: str) -> str:
+    """A file name as UTF-8 can hold it."""
+    return name.encode("utf-8", "replace").decode("utf-8")
 
 
 def _has_thought(answer: dict[str, Any]) -> bool:

@@ -39,7 +39,8 @@ class Listening:
 
 
 def listen(found: Found, output: Output, work: Listening, *, tell: bool = False) -> int:
-    """Hear all inputs; returns the exit code. `tell` adds a summary of a clean run, too.
+    """Hear all inputs; returns the exit code. `tell` adds a summary of a clean run, too;
+    what was skipped is always told.
 
     Raises:
         MossAudioError: if the model cannot be loaded, or nothing more can be written.
@@ -62,7 +63,7 @@ def listen(found: Found, output: Output, work: Listening, *, tell: bool = False)
         raise MossAudioError(f"{error} ({plural(run.done, 'file')} done)") from error
     failed = run.failed + len(found.problems)
     total = len(found.inputs) + len(found.problems)
-    if total > 1 and (failed or tell):
+    if skipped or (total > 1 and (failed or tell)):
         parts = [f"{run.done} of {plural(total, 'file')} done"]
         parts += [f"{skipped} skipped"] if skipped else []
         parts += [f"{failed} failed"] if failed else []

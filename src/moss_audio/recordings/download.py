@@ -11,12 +11,15 @@ import queue
 import tempfile
 import threading
 import time
+from dataclasses import dataclass
 from typing import Any, BinaryIO
 
 from moss_audio.errors import AudioError
 from moss_audio.recordings.names import one_line
 from moss_audio.recordings.reader import (
+    PASS_PATH,
     READ_BYTES,
+    SLOWEST_DOWNLOAD,
     SPOOL_MEMORY_BYTES,
     ByteReader,
     FetchLimits,
@@ -31,6 +34,14 @@ def download(url: str, name: str, limits: FetchLimits) -> OpenedSource:
     return OpenedSource(ByteReader(spool, name), warnings, spool.close)
 
 
+@dataclass
+class _State:
+    """What a download and the thread that waits for it tell each other."""
+
+    received: int = 0  # bytes
+    cancelled: bool = False
+
+
 def fetch(
     url: str, name: str, limits: FetchLimits, allowed: AllowedHosts | None = None
 ) -> tuple[BinaryIO, list[str]]:
@@ -38,42 +49,59 @@ def fetch(
 
     It is fetched on a thread of its own, so that the time limit also holds for a name lookup or a
     server that sends a byte now and then, neither of which a socket timeout bounds. ``allowed``
-    as of ``web.get``. Raises ``AudioError``; ``AddressError`` where nothing was asked for.
+    as of ``web.get``: what a stranger asks for gets no more time for its size. Raises
+    ``AudioError``; ``AddressError`` where nothing was asked for.
     """
     results: queue.SimpleQueue[tuple[BinaryIO, list[str]] | BaseException] = queue.SimpleQueue()
-    cancelled = threading.Event()
+    state = _State()
 
     def work() -> None:
         try:
-            results.put(_fetch(url, name, limits, allowed, cancelled))
+            results.put(_fetch(url, name, limits, allowed, state))
         except BaseException as error:
             results.put(error)
 
+    begun = time.monotonic()
     threading.Thread(target=work, name="moss-audio-download", daemon=True).start()
+    limit_s = limits.timeout_s
     try:
-        outcome = results.get(timeout=limits.timeout_s)
-    except queue.Empty:
-        raise AudioError(
-            f"{name}: the download took longer than the limit of {limits.timeout_s:g} s"
-        ) from None
+        while True:
+            try:
+                outcome = results.get(timeout=max(0.0, begun + limit_s - time.monotonic()))
+                break
+            except queue.Empty:
+                if allowed is None:
+                    limit_s = limits.timeout_s + state.received / SLOWEST_DOWNLOAD
+                if begun + limit_s <= time.monotonic():
+                    raise AudioError(
+                        f"{name}: the download took longer than the limit of "
+                        f"{round(limit_s, 1):g} s{_remedy(allowed)}"
+                    ) from None
     finally:
-        cancelled.set()
+        state.cancelled = True
     if isinstance(outcome, tuple):
         return outcome
-    raise _download_error(name, limits, outcome) from outcome
+    raise _download_error(name, limits, outcome, _remedy(allowed)) from outcome
 
 
-def _download_error(name: str, limits: FetchLimits, error: BaseException) -> BaseException:
+def _remedy(allowed: AllowedHosts | None) -> str:
+    """What the user can do; a stranger has no path here."""
+    return f"; {PASS_PATH}" if allowed is None else ""
+
+
+def _download_error(
+    name: str, limits: FetchLimits, error: BaseException, remedy: str
+) -> BaseException:
     if isinstance(error, AudioError):
         return type(error)(f"{name}: {error}")
     if isinstance(error, TimeoutError):
-        return AudioError(f"{name}: no answer within {limits.timeout_s:g} s")
+        return AudioError(f"{name}: no answer within {limits.timeout_s:g} s{remedy}")
     if isinstance(error, OSError):
         if error.errno == errno.ENOSPC:
             return AudioError(f"{name}: no disk space left for the download")
         return AudioError(
             f"{name}: cannot be reached ({one_line(error)}); check the address and the network, "
-            "or download the file and pass its path"
+            f"or {PASS_PATH}"
         )
     if isinstance(error, (http.client.HTTPException, ValueError)):
         return AudioError(f"{name}: the download failed: {one_line(error)}")
@@ -81,11 +109,9 @@ def _download_error(name: str, limits: FetchLimits, error: BaseException) -> Bas
 
 
 def _fetch(
-    url: str, name: str, limits: FetchLimits, allowed: AllowedHosts | None,
-    cancelled: threading.Event,
-) -> tuple[BinaryIO, list[str]]:  # fmt: skip
-    deadline = time.monotonic() + limits.timeout_s
-    too_large = f"larger than the limit of {limits.max_bytes} bytes"
+    url: str, name: str, limits: FetchLimits, allowed: AllowedHosts | None, state: _State
+) -> tuple[BinaryIO, list[str]]:
+    too_large = f"larger than the limit of {limits.max_bytes} bytes{_remedy(allowed)}"
     warnings: list[str] = []
     spool: Any = tempfile.SpooledTemporaryFile(max_size=SPOOL_MEMORY_BYTES)  # noqa: SIM115
     try:
@@ -96,10 +122,10 @@ def _fetch(
                 raise AudioError(too_large)
             total = 0
             while data := _read_some(response, name, total, warnings):
-                total += len(data)
+                state.received = total = total + len(data)
                 if total > limits.max_bytes:
                     raise AudioError(too_large)
-                if cancelled.is_set() or time.monotonic() > deadline:
+                if state.cancelled:
                     raise TimeoutError
                 spool.write(data)
         if expected is not None and total < expected and not warnings:

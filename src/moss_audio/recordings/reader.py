@@ -17,13 +17,16 @@ from moss_audio.recordings.names import one_line
 
 READ_BYTES = 65_536
 SPOOL_MEMORY_BYTES = 16 * 1024 * 1024  # a download or a pipe beyond this goes to a temp file
+SLOWEST_DOWNLOAD = 65_536  # bytes a second; one that comes faster is never broken off
+PASS_PATH = "download the file and pass its path"
 
 
 @dataclass(frozen=True)
 class FetchLimits:
     """Bounds on inputs whose size is not known beforehand (URLs, pipes).
 
-    ``timeout_s`` bounds the whole download, name lookup included; pipes obey ``max_bytes`` only.
+    ``timeout_s`` bounds the whole download, name lookup included; one of the user's own may take
+    longer by what its bytes take at ``SLOWEST_DOWNLOAD``. Pipes obey ``max_bytes`` only.
     """
 
     max_bytes: int = 1024**3
@@ -152,7 +155,10 @@ def spool(handle: Any, name: str, limits: FetchLimits) -> Any:
         while data := reader.read(READ_BYTES):
             total += len(data)
             if total > limits.max_bytes:
-                raise AudioError(f"{name} is larger than the limit of {limits.max_bytes} bytes")
+                raise AudioError(
+                    f"{name} is larger than the limit of {limits.max_bytes} bytes for a pipe: "
+                    "save it as a file and pass its path"
+                )
             copy.write(data)
     except OSError as error:
         copy.close()

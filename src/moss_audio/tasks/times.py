@@ -42,6 +42,7 @@ WARN_NO_STAMPS = "no time stamps in the answer"
 WARN_LEADING = "text before the first time stamp"
 WARN_LAST = "the last time stamp is missing and was estimated"
 WARN_ORDER = "time stamps out of order or outside the clip were moved"
+WARN_OVERLAP = "words that ran into the next one were ended at its start"
 
 
 @dataclass(frozen=True)
@@ -192,6 +193,16 @@ def put_in_order(spans: Sequence[StampedText], duration: float) -> tuple[list[St
         ordered.append(replace(span, start=start, end=end))
         floor = start
     return ordered, moved
+
+
+def without_overlap(spans: Sequence[StampedText]) -> tuple[list[StampedText], bool]:
+    """Spans in order, ended where the next one starts if they run past it by more than
+    `TOLERANCE_S`; True if any was."""
+    apart = list(spans)
+    for i, (span, later) in enumerate(zip(spans, spans[1:], strict=False)):
+        if round(span.end - later.start, 6) > TOLERANCE_S:
+            apart[i] = replace(span, end=later.start)
+    return apart, apart != list(spans)
 
 
 def _longest_non_decreasing(values: Sequence[float]) -> set[int]:

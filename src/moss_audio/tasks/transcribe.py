@@ -27,9 +27,11 @@ from moss_audio.tasks.base import (
 from moss_audio.tasks.confidence import with_confidence
 from moss_audio.tasks.times import (
     WARN_NO_STAMPS,
+    WARN_OVERLAP,
     StampedText,
     cut_runaway,
     read_stamped,
+    without_overlap,
     without_stamps,
 )
 from moss_audio.text import detect_repetition, is_cjk, join_words, normalize_words, single_line
@@ -141,7 +143,9 @@ class Transcribe(Task[Transcript]):
         spans, looped = cut_runaway(spans)
         notes += [WARN_LOOP] * looped
         words: tuple[Word, ...] = ()
-        if self.timestamps == "word":
+        if self.timestamps == "word":  # sentences of two speakers may well overlap
+            spans, overlapped = without_overlap(spans)
+            notes += [WARN_OVERLAP] * overlapped
             words, shared = _spans_to_words(spans)
             notes += [WARN_PHRASES] * shared
             segments = segments_from_words(words)
