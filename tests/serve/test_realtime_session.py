@@ -153,6 +153,9 @@ def test_a_commit_of_nothing_is_the_clients_mistake() -> None:
         assert told["error"]["code"] == "input_audio_buffer_commit_empty"
         assert told["error"]["event_id"] == "mine"
     append(live, speech((1, 0.1)))
+    (turn,) = turns(send(live, "input_audio_buffer.commit"))
+    assert len(turn.samples) == 1.09 * 16_000  # a mistake changes nothing
+    append(live, speech((1, 0.1)))
     assert names(send(live, "input_audio_buffer.clear")) == ["cleared"]
     assert send(live, "input_audio_buffer.commit")[0]["type"] == "error"
 

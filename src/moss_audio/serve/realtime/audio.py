@@ -35,6 +35,11 @@ class AppendedAudio:
             return samples
         return self._resampler.resample_chunk(samples)
 
+    @property
+    def n_kept(self) -> int:
+        """Samples that `finish` would give."""
+        return 0 if self._resampler is None else round(self._resampler.delay())
+
     def finish(self) -> np.ndarray:
         """The samples that were kept. What is pushed after that is another stream."""
         kept = _EMPTY
