@@ -395,3 +395,11 @@ def test_both_halves_are_a_character(running: Running) -> None:
     assert "\\ud83d" in sent
     headers = {"content-type": "application/json"}
     assert running.post("/v1/chat/completions", content=sent, headers=headers).status_code == 200
+
+
+def test_a_time_that_no_recording_has_is_a_bad_request(running: Running) -> None:
+    for duration in (10**400, 1e300):
+        result = {"type": "transcript", "text": "hi", "duration": duration}
+        answer = running.post("/v1/audio/formats", json={"result": result})
+        assert answer.status_code == 400
+        assert "'duration' must be a finite number of seconds" in answer.json()["error"]["message"]
