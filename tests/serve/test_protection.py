@@ -403,3 +403,21 @@ def test_a_time_that_no_recording_has_is_a_bad_request(running: Running) -> None
         answer = running.post("/v1/audio/formats", json={"result": result})
         assert answer.status_code == 400
         assert "'duration' must be a finite number of seconds" in answer.json()["error"]["message"]
+
+
+def test_origins_are_kept_as_browsers_send_them() -> None:
+    given = ("https://good.example/", "HTTP://Good.example:80", "https://[::1]:8443", "null",
+             "chrome-extension://abc")  # fmt: skip
+    kept = ("https://good.example", "http://good.example", "https://[::1]:8443", "null",
+            "chrome-extension://abc")  # fmt: skip
+    assert ServerConfig(origins=given).origins == kept
+
+
+@pytest.mark.parametrize(
+    "origin",
+    ["*", "https://*.example", "good.example", "https://good.example/page", "", "https://"],
+)
+def test_what_no_browser_sends_is_no_origin(origin: str) -> None:
+    with pytest.raises(MossAudioError, match="give scheme://host") as caught:
+        ServerConfig(origins=(origin,))
+    assert "\n" not in str(caught.value)
