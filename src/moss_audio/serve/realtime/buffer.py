@@ -98,10 +98,9 @@ class InputBuffer:
         frames = self._vad.quiet_frames if self._vad is not None else 0
         return self._quiet_from if frames * FRAME_MS >= least_ms else None
 
-    @property
-    def full(self) -> bool:
-        """Whether nothing more can be held until there is a commit."""
-        return self._vad is None and self.n_samples >= self._longest
+    def fits(self, count: int) -> bool:
+        """Whether so many samples more can be held; a detector ends turns that grow too long."""
+        return self._vad is not None or self.n_samples + count <= self._longest
 
     def wait(self, waits: bool) -> None:
         """Whether it is the client's turn to speak, from now on; where the detector has a bound on

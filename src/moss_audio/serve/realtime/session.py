@@ -220,9 +220,10 @@ class RealtimeSession:
 
     def _append(self, message: Mapping[str, Any]) -> list[Outcome]:
         data = base64_bytes(message.get("audio"), "audio")
-        if self._buffer.full:
+        if not self._buffer.fits(self._audio.n_kept + self._audio.n_samples(data)):
             raise invalid(
-                f"the buffer holds {self._limits.turn_s:g} s, and no more: commit or clear it",
+                f"the buffer holds {self._limits.turn_s:g} s at most, and this is more: commit or "
+                "clear it, or append less",
                 "audio", "input_audio_buffer_full",
             )  # fmt: skip
         return list(self._heard(self._buffer.push(self._audio.push(data))))
