@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import socket
@@ -421,3 +422,44 @@ def test_what_no_browser_sends_is_no_origin(origin: str) -> None:
     with pytest.raises(MossAudioError, match="give scheme://host") as caught:
         ServerConfig(origins=(origin,))
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("path", "fields", "status"),
+    [
+        ("/v1/realtime?" + "x" * 9000, [], 414),
+        ("/v1/realtime", [b"X: " + b"x" * 9000], 431),
+        ("/v1/realtime", [b"X: x"] * 130, 431),
+        ("/v1/realtime", [b"Content-Length: 3"], None),
+    ],
+)
+def test_a_handshake_that_cannot_be_read_is_answered_and_closed(
+    path: str, fields: list[bytes], status: int | None
+) -> None:
+    lines = [
+        f"GET {path} HTTP/1.1".encode(), b"Host: localhost", b"Connection: Upgrade",
+        b"Upgrade: websocket", b"Sec-WebSocket-Version: 13",
+        b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==", *fields,
+    ]  # fmt: skip
+    with (
+        serving(FakeEngine(), limits=Limits(header_s=60)) as running,
+        connect(running, b"\r\n".join([*lines, b"", b""])) as client,
+    ):
+        answer = b"".join(iter(lambda: client.recv(4096), b""))
+        assert answer.startswith(b"" if status is None else b"HTTP/1.1 %d" % status)
+        wait_for(lambda: not running.server.server_state.connections)
+
+
+def test_a_handshake_that_is_never_answered_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def never(*_: Any) -> None:
+        await asyncio.sleep(60)
+
+    monkeypatch.setattr("moss_audio.serve.app.realtime", never)
+    head = (
+        b"GET /v1/realtime HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\n"
+        b"Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
+        b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+    )
+    limits = Limits(header_s=0.3, drain_s=0.1)
+    with serving(FakeEngine(), limits=limits) as running, connect(running, head) as client:
+        assert client.recv(4096) == b""
