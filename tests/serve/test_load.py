@@ -300,3 +300,49 @@ def test_whatever_comes_and_goes_no_place_is_lost(seed: int) -> None:
         assert not queue._served
 
     asyncio.run(run())
+
+
+async def _took(queue: Admission, audio_s: float, took_s: float, whole: bool = True) -> float:
+    """What a request was expected to take that then took so long."""
+    turn = await queue.turn("a", "x", audio_s)
+    turn.began -= took_s
+    queue.release(turn, whole=whole)
+    return turn.cost_s
+
+
+def test_requests_without_sound_tell_nothing_of_what_sound_costs() -> None:
+    async def run() -> None:
+        queue = admission(8)
+        for _ in range(50):
+            await _took(queue, 0.0, 40.0)
+        assert await _took(queue, 30.0, 30.0) == pytest.approx(70, abs=1)  # 40 more, not 40 times
+        for _ in range(50):
+            assert await _took(queue, 0.0, 40.0) < 41
+            expected = await _took(queue, 30.0, 45.0)
+        assert expected == pytest.approx(45, abs=2)
+
+    asyncio.run(run())
+
+
+def test_what_is_cancelled_tells_nothing_of_what_a_request_takes() -> None:
+    async def run() -> None:
+        queue = admission(1)
+        for _ in range(50):
+            await _took(queue, 10.0, 0.0, whole=False)
+        assert await _took(queue, 10.0, 0.0) == 11
+
+    asyncio.run(run())
+
+
+def test_a_request_that_is_given_up_or_fails_is_not_whole(engine: FakeEngine) -> None:
+    with serving(engine) as running:
+        costs = running.service.admission._costs[PATH]
+        before = costs.of(1.0)
+        engine.hold.clear()
+        with pytest.raises(httpx2.TimeoutException):
+            httpx2.post(f"{running.url}{PATH}", files=FILES, timeout=0.3)
+        wait_for(lambda: running.service.admission.idle)
+        engine.hold.set()
+        assert costs.of(1.0) == before
+        assert running.post(PATH, files=FILES).status_code == 200
+        wait_for(lambda: costs.of(1.0) != before)

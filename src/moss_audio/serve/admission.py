@@ -19,7 +19,29 @@ from moss_audio.serve.errors import ApiError
 from moss_audio.serve.metrics import Metrics
 
 _SMOOTHING = 0.2  # weight of the newest request in the measured cost
-_FIXED_S = 1.0  # a request costs as much as so many seconds of sound, beside its own
+_FIXED_S = 1.0  # a request costs as much as so many seconds of sound, beside its own, at first
+
+
+class _Cost:
+    """Seconds of work of a request: a part that all have, and one for each second of sound.
+
+    Args:
+        per_s: of the second part, to begin with.
+    """
+
+    def __init__(self, per_s: float) -> None:
+        self._fixed, self._per_s = _FIXED_S * per_s, per_s
+
+    def of(self, audio_s: float) -> float:
+        """What a request is expected to take."""
+        return self._fixed + self._per_s * audio_s
+
+    def learn(self, audio_s: float, took_s: float) -> None:
+        """Come nearer to what a request took. Each part moves by its share in it, so that requests
+        without sound tell nothing of what sound costs."""
+        step = _SMOOTHING * (took_s - self.of(audio_s)) / (1 + audio_s * audio_s)
+        self._fixed = max(0.0, self._fixed + step)
+        self._per_s = max(0.0, self._per_s + step * audio_s)
 
 
 @dataclass(eq=False)
@@ -56,7 +78,7 @@ class Admission:
         self._limits = limits
         self._per_key = limits.waiting if keys < 2 else max(1, limits.waiting // 2)
         self._metrics = metrics
-        self._costs: dict[str, float] = defaultdict(lambda: cost)
+        self._costs: dict[str, _Cost] = defaultdict(lambda: _Cost(cost))
         self._waiting: dict[str, deque[Ticket]] = {}
         self._live: deque[Ticket] = deque()
         self._running: set[Ticket] = set()
@@ -114,15 +136,14 @@ class Admission:
 
         Args:
             key: whose share it counts against.
-            endpoint: requests of one have the same cost a second of sound.
+            endpoint: requests of one have the same costs.
             audio_s: seconds of sound.
             live: of a session that was admitted before.
 
         Raises:
             ApiError: at once, if `check` does and it is not live.
         """
-        cost = self._costs[endpoint] * (_FIXED_S + audio_s)
-        turn = Ticket(key, endpoint, audio_s, cost, live)
+        turn = Ticket(key, endpoint, audio_s, self._costs[endpoint].of(audio_s), live)
         if live:
             self._live.append(turn)
         else:
@@ -137,7 +158,7 @@ class Admission:
             await turn.granted
         except BaseException:  # the client has gone
             if turn in self._running:
-                self.release(turn)
+                self.release(turn, whole=False)
             elif turn in self._live:
                 self._live.remove(turn)
             elif turn in self._waiting.get(key, ()):
@@ -147,16 +168,17 @@ class Admission:
         self._metrics.queued(endpoint, time.monotonic() - began)
         return turn
 
-    def release(self, turn: Ticket) -> None:
-        """Give a place back; what the request took corrects the estimates."""
+    def release(self, turn: Ticket, *, whole: bool = True) -> None:
+        """Give a place back; what the request took corrects the estimates, if it was answered as a
+        `whole`."""
         if turn not in self._running:
             return
         self._running.remove(turn)
         took_s = time.monotonic() - turn.began
         if not turn.live:
             self._served[turn.key] += took_s - turn.cost_s
-        measured = took_s / (_FIXED_S + turn.audio_s)
-        self._costs[turn.endpoint] += _SMOOTHING * (measured - self._costs[turn.endpoint])
+        if whole:
+            self._costs[turn.endpoint].learn(turn.audio_s, took_s)
         self._tidy(turn.key)
         self._grant()
 
