@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import random
 import signal
 import socket
@@ -234,8 +235,8 @@ def test_metrics_count_what_was_done(running: Running) -> None:
 # ------------------------------------------------------------------------ the queue by itself
 
 
-def admission(places: int, keys: int = 3, **limits: Any) -> Admission:
-    return Admission(places, keys, Limits(**limits), Metrics("moss"), cost=1.0)
+def admission(places: int, keys: int = 3, window_s: float = math.inf, **limits: Any) -> Admission:
+    return Admission(places, keys, Limits(**limits), Metrics("moss"), 1.0, window_s)
 
 
 def test_keys_share_the_work_and_not_the_number_of_requests() -> None:
@@ -270,7 +271,7 @@ def test_whatever_comes_and_goes_no_place_is_lost(seed: int) -> None:
     rng = random.Random(seed)
 
     async def run() -> None:
-        queue = admission(rng.randint(1, 3), waiting=5, wait_s=1e9)
+        queue = admission(rng.randint(1, 3), window_s=30.0, waiting=5, wait_s=1e9)
         inside = 0
 
         async def client(key: str, seconds: float) -> None:
@@ -346,3 +347,49 @@ def test_a_request_that_is_given_up_or_fails_is_not_whole(engine: FakeEngine) ->
         assert costs.of(1.0) == before
         assert running.post(PATH, files=FILES).status_code == 200
         wait_for(lambda: costs.of(1.0) != before)
+
+
+@pytest.mark.parametrize(("places", "n_long"), [(2, 1), (3, 1), (8, 4)])
+def test_long_recordings_leave_half_of_the_places(places: int, n_long: int) -> None:
+    async def run() -> None:
+        queue = admission(places, keys=1, window_s=15.0, wait_s=60)
+        for _ in range(n_long):
+            await queue.turn("a", "x", 3000.0)
+        with pytest.raises(ApiError) as caught:  # it would wait for one of those
+            await queue.turn("a", "x", 3000.0)
+        assert caught.value.status == 503
+        queue.check("a")
+        for _ in range(places - n_long):
+            last = await queue.turn("a", "x", 10.0)
+        behind = asyncio.ensure_future(queue.turn("a", "x", 10.0))  # 11 s, and not an hour
+        await asyncio.sleep(0)
+        assert not behind.done()
+        queue.release(last)
+        await behind
+
+    asyncio.run(run())
+
+
+def test_who_waits_behind_a_long_recording_of_its_key_goes_before_it() -> None:
+    async def run() -> None:
+        queue = admission(2, window_s=15.0, wait_s=1e9)
+        first = await queue.turn("a", "x", 3000.0)
+        second = asyncio.ensure_future(queue.turn("a", "x", 3000.0))
+        await asyncio.sleep(0)
+        short = await queue.turn("a", "x", 10.0)
+        assert not second.done()
+        queue.release(first)
+        await second
+        queue.release(short)
+
+    asyncio.run(run())
+
+
+def test_the_only_place_is_for_long_recordings_too() -> None:
+    async def run() -> None:
+        queue = admission(1, window_s=15.0, wait_s=60)
+        await queue.turn("a", "x", 3000.0)
+        with pytest.raises(ApiError, match="more work than it can do in time"):
+            queue.check("a")
+
+    asyncio.run(run())

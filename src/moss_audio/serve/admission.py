@@ -67,7 +67,8 @@ class Admission:
         running: requests that may be in the model at once.
         keys: that there are; with several, none may fill more than half of the queue.
         cost: seconds of work a second of sound, to begin with.
-        window_s: longer recordings are worked on in windows that let all others go first.
+        window_s: longer recordings are worked on in windows that let all others go first. They have
+            half of the places at most, so that others need not wait for one of them to end.
     """
 
     def __init__(
@@ -75,6 +76,7 @@ class Admission:
         window_s: float = math.inf,
     ) -> None:  # fmt: skip
         self._places, self._window_s = running, window_s
+        self._long_places = max(1, running // 2)
         self._limits = limits
         self._per_key = limits.waiting if keys < 2 else max(1, limits.waiting // 2)
         self._metrics = metrics
@@ -104,17 +106,17 @@ class Admission:
         """Whether there is nothing but recordings whose windows let all others go first."""
         waiting = (turn for turns in self._waiting.values() for turn in turns)
         return not self._live and all(
-            not turn.live and turn.audio_s > self._window_s
+            not turn.live and self._long(turn.audio_s)
             for turn in itertools.chain(self._running, waiting)
         )
 
-    def check(self, key: str) -> None:
-        """Whether a request of a key would be let in now.
+    def check(self, key: str, audio_s: float = 0.0) -> None:
+        """Whether a request of a key, with so many seconds of sound, would be let in now.
 
         Raises:
             ApiError: 429 where the key has too many requests waiting, 503 where all have.
         """
-        wait_s = self._wait_s()
+        wait_s = self._wait_s(audio_s)
         if (
             len(self._waiting.get(key, ())) >= self._per_key
             and self._per_key < self._limits.waiting
@@ -147,8 +149,8 @@ class Admission:
         if live:
             self._live.append(turn)
         else:
-            if self._n_running(live=False) >= self._places or self.n_waiting:
-                self.check(key)
+            if not self._fits(audio_s) or self.n_waiting:
+                self.check(key, audio_s)
             if key not in self._served:  # a new key is owed nothing for the time before
                 self._served[key] = min(self._served.values(), default=0.0)
             self._waiting.setdefault(key, deque()).append(turn)
@@ -182,24 +184,50 @@ class Admission:
         self._tidy(turn.key)
         self._grant()
 
-    def _wait_s(self) -> float:
-        """Seconds that a further request would wait."""
-        now = time.monotonic()
-        ahead = sum(turn.cost_s for turns in self._waiting.values() for turn in turns)
-        left = [
-            max(0.0, turn.cost_s - (now - turn.began)) for turn in self._running if not turn.live
+    def _wait_s(self, audio_s: float) -> float:
+        """Seconds that a further request would wait. Where long recordings leave places free,
+        others do not wait for them."""
+        running = [turn for turn in self._running if not turn.live]
+        waiting = [turn for turns in self._waiting.values() for turn in turns]
+        if self._places == self._long_places:
+            return _until_free(self._places, running, waiting)
+        long = self._long(audio_s)
+        alike = [
+            [turn for turn in turns if self._long(turn.audio_s) == long]
+            for turns in (running, waiting)
         ]
-        return 0.0 if len(left) < self._places else (ahead + sum(left)) / self._places
+        if not long:
+            n_long = len(running) - len(alike[0])
+            return _until_free(self._places - n_long, *alike)
+        return max(
+            _until_free(self._places, running, waiting), _until_free(self._long_places, *alike)
+        )
 
-    def _n_running(self, *, live: bool) -> int:
-        return sum(turn.live == live for turn in self._running)
+    def _long(self, audio_s: float) -> bool:
+        return audio_s > self._window_s
+
+    def _fits(self, audio_s: float) -> bool:
+        """Whether there is a place for a request."""
+        running = [turn for turn in self._running if not turn.live]
+        n_long = sum(self._long(turn.audio_s) for turn in running)
+        return len(running) < self._places and (
+            not self._long(audio_s) or n_long < self._long_places
+        )
+
+    def _next(self) -> tuple[str, Ticket] | None:
+        """The request that may begin now, of the key that had least."""
+        for key in sorted(self._waiting, key=lambda one: self._served[one]):
+            for turn in self._waiting[key]:
+                if self._fits(turn.audio_s):
+                    return key, turn
+        return None
 
     def _grant(self) -> None:
-        while self._live and self._n_running(live=True) < self._places:
+        while self._live and sum(turn.live for turn in self._running) < self._places:
             self._start(self._live.popleft())
-        while self._n_running(live=False) < self._places and self._waiting:
-            key = min(self._waiting, key=lambda one: self._served[one])
-            turn = self._waiting[key].popleft()
+        while (found := self._next()) is not None:
+            key, turn = found
+            self._waiting[key].remove(turn)
             if not self._waiting[key]:
                 del self._waiting[key]
             if turn.granted.cancelled():
@@ -222,3 +250,12 @@ class Admission:
             if all(turn.live or turn.key != key for turn in self._running):
                 self._served.pop(key, None)
         self._metrics.load(len(self._running), self.n_waiting)
+
+
+def _until_free(places: int, running: list[Ticket], waiting: list[Ticket]) -> float:
+    """Seconds until there is a place for one more behind those that wait."""
+    if len(running) < places:
+        return 0.0
+    now = time.monotonic()
+    left = sum(max(0.0, turn.cost_s - (now - turn.began)) for turn in running)
+    return (sum(turn.cost_s for turn in waiting) + left) / places
