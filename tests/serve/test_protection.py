@@ -18,7 +18,7 @@ from starlette.routing import Mount
 
 from moss_audio.errors import MossAudioError
 from moss_audio.serve.app import build
-from moss_audio.serve.config import Limits, ServerConfig
+from moss_audio.serve.config import MIB, Limits, ServerConfig
 from moss_audio.serve.service import Service
 from tests.serve.conftest import FakeEngine, Running, serving, wait_for, wav
 
@@ -463,3 +463,22 @@ def test_a_handshake_that_is_never_answered_is_given_up(monkeypatch: pytest.Monk
     limits = Limits(header_s=0.3, drain_s=0.1)
     with serving(FakeEngine(), limits=limits) as running, connect(running, head) as client:
         assert client.recv(4096) == b""
+
+
+def test_all_bodies_that_are_being_read_have_one_bound() -> None:
+    limits = Limits(body_bytes=5 * MIB, bodies_bytes=1, body_s=60)
+    length = f"Content-Length: {5 * MIB - 1000}\r\n".encode()
+    head = f"POST {PATH} HTTP/1.1\r\nHost: localhost\r\n".encode() + length
+    head += b"Content-Type: multipart/form-data; boundary=b\r\n\r\n" + FILE
+    large = {"file": ("a.wav", wav(60))}
+    with serving(FakeEngine(), limits=limits) as running:
+        assert running.post(PATH, files=large).status_code == 200
+        slow = connect(running, head + b"x" * (4 * MIB))
+        wait_for(lambda: running.post(PATH, files=large).status_code == 503)  # all that is read
+        refused = running.post(PATH, files=large)
+        assert refused.json()["error"]["code"] == "server_overloaded"
+        assert "retry-after" in refused.headers
+        assert post(running).status_code == 200  # a small one
+        slow.close()
+        wait_for(lambda: len(running.service.connections) == 0)
+        assert running.post(PATH, files=large).status_code == 200

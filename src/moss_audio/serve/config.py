@@ -24,6 +24,7 @@ class Limits:
 
     Attributes:
         body_bytes: of a request.
+        bodies_bytes: of all requests that are being read, where that is more than `body_bytes`.
         audio_s: seconds of sound in a request, as they are decoded.
         clips: in one conversation.
         answer_tokens: of one answer, thinking included.
@@ -52,6 +53,7 @@ class Limits:
     """
 
     body_bytes: int = 100 * MIB
+    bodies_bytes: int = 2048 * MIB
     audio_s: float = 3 * 3600.0
     clips: int = 16
     answer_tokens: int = 8192
