@@ -38,6 +38,16 @@ def test_dict_round_trip_through_json(result):
         ({"type": "caption", "duration": 1.0}, "'text'"),
         ({"type": "caption", "text": "x", "duration": "1"}, "'duration'"),
         ({"type": "caption", "text": "x", "duration": float("nan")}, "finite"),
+        ({"type": "caption", "text": "x", "duration": 10**400}, "at most 1e\\+08, got 1000"),
+        ({"type": "caption", "text": "x", "duration": -1.1e8}, "at most 1e\\+08"),
+        (
+            {
+                "type": "timeline",
+                "duration": 1,
+                "events": [{"label": "x", "start": 0, "end": 1, "probability": 10**400}],
+            },
+            "'probability' must be a finite number",
+        ),
         ({"type": "caption", "text": "x", "duration": 1, "colour": 2}, "'colour'"),
         ({"type": "timeline", "duration": 1, "events": [3]}, "Event"),
         ({"type": "timeline", "duration": 1, "events": "x"}, "list"),

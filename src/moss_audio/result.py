@@ -7,12 +7,13 @@ Nothing is rounded here; writers and task renderers round once, on the way out.
 
 from __future__ import annotations
 
-import math
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, Field, dataclass, field, fields, is_dataclass, replace
 from typing import Any, ClassVar, Self, TypeVar, cast
 
 from moss_audio.errors import MossAudioError
+from moss_audio.units import MAX_TIME_S
 
 R = TypeVar("R")
 
@@ -92,9 +93,11 @@ def _read(owner: str, name: str, kind: str, value: Any) -> Any:
         good, expected = isinstance(value, str), "text"
     elif kind == "float":
         number = isinstance(value, int | float) and not isinstance(value, bool)
-        good = number and math.isfinite(value)
+        timed = name not in _WHERE_KNOWN
+        # (compared, since a whole number may be too large to become a float; NaN is not less)
+        good = number and abs(value) <= (MAX_TIME_S if timed else sys.float_info.max)
         expected = "a finite number" if number else "a number"
-        expected += " of seconds" * (name not in _WHERE_KNOWN)
+        expected += f" of seconds, at most {MAX_TIME_S:g}" * timed
         value = float(value) if good else value
     else:
         inner = kind.removeprefix("tuple[").removesuffix(", ...]")
@@ -105,7 +108,7 @@ def _read(owner: str, name: str, kind: str, value: Any) -> Any:
         elif good:
             value = tuple(_PARTS[inner].from_dict(one) for one in value)
     if not good:
-        raise MossAudioError(f"{owner}: {name!r} must be {expected}, got {value!r}")
+        raise MossAudioError(f"{owner}: {name!r} must be {expected}, got {value!r:.80}")
     return value
 
 

@@ -7,6 +7,7 @@ HOP_SAMPLES = 160  # 10 ms
 FRAMES_PER_SECOND = SAMPLE_RATE // HOP_SAMPLES  # 100
 STEM_STRIDES = 3  # the encoder's stem halves the time axis three times
 FRAMES_PER_TOKEN = 2**STEM_STRIDES  # 8 frames, 80 ms
+MAX_TIME_S = 1e8  # three years; a later time is a mistake, and would overflow time stamps
 TOKENS_PER_SECOND = FRAMES_PER_SECOND / FRAMES_PER_TOKEN  # 12.5
 
 

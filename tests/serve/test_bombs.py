@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from moss_audio.serve.config import Limits
-from tests.serve.conftest import FakeEngine, Running, serving
+from tests.serve.conftest import FakeEngine, Running, serving, wav
 
 PATH = "/v1/audio/transcriptions"
 CHAT = "/v1/chat/completions"
@@ -85,3 +85,18 @@ def test_a_body_without_end_is_not_kept(monkeypatch: pytest.MonkeyPatch) -> None
             assert running.post(PATH, content=chunks(), headers=headers).status_code == 413
         assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 30_000
         assert sent > 1_000_000
+
+
+@pytest.mark.parametrize("task", ["events", "captions", "questions"])
+def test_what_is_longer_than_its_header_says_is_not_answered_in_part(
+    task: str,
+) -> None:
+    data = bytearray(silent_flac(20))
+    data[21:26] = bytes([data[21] & 0xF0]) + (16_000).to_bytes(4, "big")
+    path, form = f"/v1/audio/{task}", {"question": ["Is it loud?", "Why?"]}
+    with serving(FakeEngine(), limits=Limits(audio_s=2)) as short:
+        answer = short.post(path, files={"file": ("a.flac", bytes(data))}, data=form)
+        assert answer.status_code == 413
+        assert answer.json()["error"]["code"] == "audio_too_long"
+        fits = short.post(path, files={"file": ("a.wav", wav(2))}, data=form)
+        assert fits.status_code == 200

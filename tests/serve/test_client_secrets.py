@@ -82,6 +82,24 @@ def test_what_makes_no_key(body: Any, param: str) -> None:
     assert answer.json()["error"]["param"].startswith(param)
 
 
+def test_the_longest_key_opens_a_session() -> None:
+    with serving(FakeEngine()) as running:
+
+        def made(length: int) -> Any:
+            body = {"session": {"type": "realtime", "instructions": "x" * length}}
+            return running.post(SECRETS, json=body).json()
+
+        assert made(6100)["error"]["param"] == "session"
+        value = made(5850)["value"]
+        assert len(value) > 7900
+        protocols: Any = ["realtime", f"openai-insecure-api-key.{value}", "openai-beta.realtime-v1"]
+        bearer = {"authorization": f"Bearer {value}"}
+        for how in ({"subprotocols": protocols}, {"additional_headers": bearer}):
+            with socket(running, "", **how) as client:
+                shown = receive(client, "session.created")["session"]
+                assert len(shown["instructions"]) == 5850
+
+
 def test_a_key_opens_nothing_else_and_no_other_is_taken_for_one() -> None:
     with serving(FakeEngine(), keys=("sesame",)) as running:
         bearer = {"authorization": "Bearer sesame"}

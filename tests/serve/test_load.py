@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import random
 import signal
 import socket
@@ -234,8 +235,8 @@ def test_metrics_count_what_was_done(running: Running) -> None:
 # ------------------------------------------------------------------------ the queue by itself
 
 
-def admission(places: int, keys: int = 3, **limits: Any) -> Admission:
-    return Admission(places, keys, Limits(**limits), Metrics("moss"), cost=1.0)
+def admission(places: int, keys: int = 3, window_s: float = math.inf, **limits: Any) -> Admission:
+    return Admission(places, keys, Limits(**limits), Metrics("moss"), 1.0, window_s)
 
 
 def test_keys_share_the_work_and_not_the_number_of_requests() -> None:
@@ -270,7 +271,7 @@ def test_whatever_comes_and_goes_no_place_is_lost(seed: int) -> None:
     rng = random.Random(seed)
 
     async def run() -> None:
-        queue = admission(rng.randint(1, 3), waiting=5, wait_s=1e9)
+        queue = admission(rng.randint(1, 3), window_s=30.0, waiting=5, wait_s=1e9)
         inside = 0
 
         async def client(key: str, seconds: float) -> None:
@@ -298,5 +299,97 @@ def test_whatever_comes_and_goes_no_place_is_lost(seed: int) -> None:
         assert not queue._running
         assert not queue.n_waiting
         assert not queue._served
+
+    asyncio.run(run())
+
+
+async def _took(queue: Admission, audio_s: float, took_s: float, whole: bool = True) -> float:
+    """What a request was expected to take that then took so long."""
+    turn = await queue.turn("a", "x", audio_s)
+    turn.began -= took_s
+    queue.release(turn, whole=whole)
+    return turn.cost_s
+
+
+def test_requests_without_sound_tell_nothing_of_what_sound_costs() -> None:
+    async def run() -> None:
+        queue = admission(8)
+        for _ in range(50):
+            await _took(queue, 0.0, 40.0)
+        assert await _took(queue, 30.0, 30.0) == pytest.approx(70, abs=1)  # 40 more, not 40 times
+        for _ in range(50):
+            assert await _took(queue, 0.0, 40.0) < 41
+            expected = await _took(queue, 30.0, 45.0)
+        assert expected == pytest.approx(45, abs=2)
+
+    asyncio.run(run())
+
+
+def test_what_is_cancelled_tells_nothing_of_what_a_request_takes() -> None:
+    async def run() -> None:
+        queue = admission(1)
+        for _ in range(50):
+            await _took(queue, 10.0, 0.0, whole=False)
+        assert await _took(queue, 10.0, 0.0) == 11
+
+    asyncio.run(run())
+
+
+def test_a_request_that_is_given_up_or_fails_is_not_whole(engine: FakeEngine) -> None:
+    with serving(engine) as running:
+        costs = running.service.admission._costs[PATH]
+        before = costs.of(1.0)
+        engine.hold.clear()
+        with pytest.raises(httpx2.TimeoutException):
+            httpx2.post(f"{running.url}{PATH}", files=FILES, timeout=0.3)
+        wait_for(lambda: running.service.admission.idle)
+        engine.hold.set()
+        assert costs.of(1.0) == before
+        assert running.post(PATH, files=FILES).status_code == 200
+        wait_for(lambda: costs.of(1.0) != before)
+
+
+@pytest.mark.parametrize(("places", "n_long"), [(2, 1), (3, 1), (8, 4)])
+def test_long_recordings_leave_half_of_the_places(places: int, n_long: int) -> None:
+    async def run() -> None:
+        queue = admission(places, keys=1, window_s=15.0, wait_s=60)
+        for _ in range(n_long):
+            await queue.turn("a", "x", 3000.0)
+        with pytest.raises(ApiError) as caught:  # it would wait for one of those
+            await queue.turn("a", "x", 3000.0)
+        assert caught.value.status == 503
+        queue.check("a")
+        for _ in range(places - n_long):
+            last = await queue.turn("a", "x", 10.0)
+        behind = asyncio.ensure_future(queue.turn("a", "x", 10.0))  # 11 s, and not an hour
+        await asyncio.sleep(0)
+        assert not behind.done()
+        queue.release(last)
+        await behind
+
+    asyncio.run(run())
+
+
+def test_who_waits_behind_a_long_recording_of_its_key_goes_before_it() -> None:
+    async def run() -> None:
+        queue = admission(2, window_s=15.0, wait_s=1e9)
+        first = await queue.turn("a", "x", 3000.0)
+        second = asyncio.ensure_future(queue.turn("a", "x", 3000.0))
+        await asyncio.sleep(0)
+        short = await queue.turn("a", "x", 10.0)
+        assert not second.done()
+        queue.release(first)
+        await second
+        queue.release(short)
+
+    asyncio.run(run())
+
+
+def test_the_only_place_is_for_long_recordings_too() -> None:
+    async def run() -> None:
+        queue = admission(1, window_s=15.0, wait_s=60)
+        await queue.turn("a", "x", 3000.0)
+        with pytest.raises(ApiError, match="more work than it can do in time"):
+            queue.check("a")
 
     asyncio.run(run())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import socket
@@ -17,7 +18,7 @@ from starlette.routing import Mount
 
 from moss_audio.errors import MossAudioError
 from moss_audio.serve.app import build
-from moss_audio.serve.config import Limits, ServerConfig
+from moss_audio.serve.config import MIB, Limits, ServerConfig
 from moss_audio.serve.service import Service
 from tests.serve.conftest import FakeEngine, Running, serving, wait_for, wav
 
@@ -395,3 +396,89 @@ def test_both_halves_are_a_character(running: Running) -> None:
     assert "\\ud83d" in sent
     headers = {"content-type": "application/json"}
     assert running.post("/v1/chat/completions", content=sent, headers=headers).status_code == 200
+
+
+def test_a_time_that_no_recording_has_is_a_bad_request(running: Running) -> None:
+    for duration in (10**400, 1e300):
+        result = {"type": "transcript", "text": "hi", "duration": duration}
+        answer = running.post("/v1/audio/formats", json={"result": result})
+        assert answer.status_code == 400
+        assert "'duration' must be a finite number of seconds" in answer.json()["error"]["message"]
+
+
+def test_origins_are_kept_as_browsers_send_them() -> None:
+    given = ("https://good.example/", "HTTP://Good.example:80", "https://[::1]:8443", "null",
+             "chrome-extension://abc")  # fmt: skip
+    kept = ("https://good.example", "http://good.example", "https://[::1]:8443", "null",
+            "chrome-extension://abc")  # fmt: skip
+    assert ServerConfig(origins=given).origins == kept
+
+
+@pytest.mark.parametrize(
+    "origin",
+    ["*", "https://*.example", "good.example", "https://good.example/page", "", "https://"],
+)
+def test_what_no_browser_sends_is_no_origin(origin: str) -> None:
+    with pytest.raises(MossAudioError, match="give scheme://host") as caught:
+        ServerConfig(origins=(origin,))
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("path", "fields", "status"),
+    [
+        ("/v1/realtime?" + "x" * 9000, [], 414),
+        ("/v1/realtime", [b"X: " + b"x" * 9000], 431),
+        ("/v1/realtime", [b"X: x"] * 130, 431),
+        ("/v1/realtime", [b"Content-Length: 3"], None),
+    ],
+)
+def test_a_handshake_that_cannot_be_read_is_answered_and_closed(
+    path: str, fields: list[bytes], status: int | None
+) -> None:
+    lines = [
+        f"GET {path} HTTP/1.1".encode(), b"Host: localhost", b"Connection: Upgrade",
+        b"Upgrade: websocket", b"Sec-WebSocket-Version: 13",
+        b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==", *fields,
+    ]  # fmt: skip
+    with (
+        serving(FakeEngine(), limits=Limits(header_s=60)) as running,
+        connect(running, b"\r\n".join([*lines, b"", b""])) as client,
+    ):
+        answer = b"".join(iter(lambda: client.recv(4096), b""))
+        assert answer.startswith(b"" if status is None else b"HTTP/1.1 %d" % status)
+        wait_for(lambda: not running.server.server_state.connections)
+
+
+def test_a_handshake_that_is_never_answered_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def never(*_: Any) -> None:
+        await asyncio.sleep(60)
+
+    monkeypatch.setattr("moss_audio.serve.app.realtime", never)
+    head = (
+        b"GET /v1/realtime HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\n"
+        b"Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
+        b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+    )
+    limits = Limits(header_s=0.3, drain_s=0.1)
+    with serving(FakeEngine(), limits=limits) as running, connect(running, head) as client:
+        assert client.recv(4096) == b""
+
+
+def test_all_bodies_that_are_being_read_have_one_bound() -> None:
+    limits = Limits(body_bytes=5 * MIB, bodies_bytes=1, body_s=60)
+    length = f"Content-Length: {5 * MIB - 1000}\r\n".encode()
+    head = f"POST {PATH} HTTP/1.1\r\nHost: localhost\r\n".encode() + length
+    head += b"Content-Type: multipart/form-data; boundary=b\r\n\r\n" + FILE
+    large = {"file": ("a.wav", wav(60))}
+    with serving(FakeEngine(), limits=limits) as running:
+        assert running.post(PATH, files=large).status_code == 200
+        slow = connect(running, head + b"x" * (4 * MIB))
+        wait_for(lambda: running.post(PATH, files=large).status_code == 503)  # all that is read
+        refused = running.post(PATH, files=large)
+        assert refused.json()["error"]["code"] == "server_overloaded"
+        assert "retry-after" in refused.headers
+        assert post(running).status_code == 200  # a small one
+        slow.close()
+        wait_for(lambda: len(running.service.connections) == 0)
+        assert running.post(PATH, files=large).status_code == 200

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from concurrent.futures import Future
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -18,13 +19,15 @@ from websockets.sync.client import ClientConnection, connect
 from moss_audio.engine.local import LocalEngine
 from moss_audio.result import Transcript, Word
 from moss_audio.serve.admission import Ticket
+from moss_audio.serve.realtime import hearing
 from moss_audio.serve.realtime.hypotheses import certain
-from moss_audio.serve.realtime.session import RealtimeSession
+from moss_audio.serve.realtime.session import CommittedTurn, RealtimeSession
 from moss_audio.serve.realtime.words import SpokenWords
 from moss_audio.testing.tokenizer import tiny_prompt_spec
 from tests.engine.fake_runner import END, LETTERS, TOKENIZER, FakeRunner
 from tests.serve.conftest import Running, model_of, serving_model, wait_for
-from tests.serve.realtime_sound import speech
+from tests.serve.realtime_sound import append, session, speech, update
+from tests.serve.realtime_sound import send as receive
 
 SPACE = TOKENIZER.encode(" ", add_special_tokens=False)[0]
 TRANSCRIPTION = "conversation.item.input_audio_transcription"
@@ -308,3 +311,79 @@ def test_words_that_are_unlikely_are_not_sure() -> None:
         for i, (text, probability) in enumerate([("so", 0.9), ("it", 0.5), ("goes", 0.99)])
     )
     assert certain(Transcript("so it goes", words=words, duration=2.0)) == len("so")
+
+
+class _Pushed:
+    """A recording that keeps the samples that it was given."""
+
+    def __init__(self, *_: Any, **__: Any) -> None:
+        self.samples = np.empty(0, np.float32)
+
+    def push(self, samples: np.ndarray) -> None:
+        self.samples = np.concatenate([self.samples, samples])
+
+    def commit(self, **_: Any) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
+
+
+def _committed_and_heard(
+    heard: Running, monkeypatch: pytest.MonkeyPatch, play: Any
+) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Samples of the turns of a session, and those that the model was given for them. `play` gives,
+    step by step, what the session answers."""
+    monkeypatch.setattr(hearing, "LiveRecording", _Pushed)
+    live = session()
+    listening = hearing.TurnHearing(live, heard.service, "key")
+    found = []
+    for outcomes in play(live):
+        for one in outcomes:
+            if isinstance(one, CommittedTurn):
+                listening.commit(one)
+                recording: Any = listening.recording(one.item_id)
+                found.append((one.samples, recording.samples))
+        listening.follow()
+    return found
+
+
+RAW = {"type": "audio/pcm", "rate": 16_000}
+
+
+def test_a_commit_that_is_refused_changes_nothing_of_what_is_heard(
+    heard: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sound = speech((2.05, 0.1), rate=16_000)
+
+    def play(live: RealtimeSession) -> Iterator[list[Any]]:
+        yield update(live, turn_detection=None, format=RAW)
+        yield append(live, sound[:1600])
+        (refused,) = receive(live, "input_audio_buffer.commit")
+        assert refused["error"]["code"] == "input_audio_buffer_commit_empty"
+        yield [refused]
+        yield append(live, sound[1600:])
+        yield receive(live, "input_audio_buffer.commit")
+
+    ((committed, given_to_model),) = _committed_and_heard(heard, monkeypatch, play)
+    assert len(committed) == len(sound) // 2
+    assert np.array_equal(committed, given_to_model)
+
+
+@pytest.mark.parametrize("told", [False, True])
+def test_what_is_heard_of_a_turn_is_what_detection_found_of_it(
+    heard: Running, monkeypatch: pytest.MonkeyPatch, told: bool
+) -> None:
+    def play(live: RealtimeSession) -> Iterator[list[Any]]:
+        if told:  # its beginning, so that the item keeps its id
+            yield append(live, speech((0.5, 0), (0.5, 0.1)))
+        yield update(live, turn_detection=None, format=RAW)
+        yield append(live, speech((3, 0), rate=16_000))
+        yield update(live, turn_detection={"type": "server_vad"})
+        yield append(live, speech((0.5, 0), (4, 0.1), rate=16_000))
+        yield append(live, speech((1, 0), rate=16_000))
+
+    turns = _committed_and_heard(heard, monkeypatch, play)
+    assert len(turns) == 1 + told
+    for committed, given_to_model in turns:
+        assert np.array_equal(committed, given_to_model)

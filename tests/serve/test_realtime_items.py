@@ -91,6 +91,7 @@ def test_items_go_where_they_are_said_to_go() -> None:
         text("\ud800"),
         sound(b"\0\0" * 100),
         sound(bytes(48_000 * 3)),
+        {**sound(), "content": 2 * sound(bytes(48_000 * 3 // 2))["content"]},
         text("x" * 101),
         text("x", id=""),
     ],
@@ -99,6 +100,17 @@ def test_what_is_no_item_is_told(item: dict[str, Any]) -> None:
     live = session("realtime", turn_s=2.0, item_chars=100)
     assert code(create(live, item)) == "invalid_value"
     assert not order(live)
+
+
+def test_all_sound_of_a_response_has_one_bound() -> None:
+    live = session("realtime", turn_s=2.0)
+    create(live, sound(bytes(48_000 * 2), id="a"))
+    kept = {"type": "item_reference", "id": "a"}  # which is not sent again
+    found = respond(live, conversation="none", input=[kept, *[sound(bytes(48_000))] * 2])
+    assert reply_to(found)
+    found = respond(live, conversation="none", input=[sound(bytes(48_000))] * 3)
+    assert code(found) == "invalid_value"
+    assert found[0]["error"]["param"] == "response.input.2.content.0.audio"
 
 
 def retrieved(live: RealtimeSession) -> dict[str, Any]:

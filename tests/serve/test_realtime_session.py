@@ -137,11 +137,14 @@ def test_an_endless_turn_is_cut_and_nothing_of_it_is_lost() -> None:
 def test_a_full_buffer_is_told_and_can_be_committed() -> None:
     live = session(turn_s=1.0)
     update(live, turn_detection=None)
-    assert append(live, speech((1.2, 0.1))) == []
-    (refused,) = append(live, speech((1.2, 0.1)))
-    assert refused["error"]["code"] == "input_audio_buffer_full"
+    sound = speech((1.2, 0.1))
+    for piece in (sound, sound[:24_000], sound[24_000:], sound[24_000:48_000]):
+        found = append(live, piece)  # 1.2 s, 0.5 s, 0.7 s, and what just fits
+        full = piece in (sound, sound[24_000:])
+        assert [one["error"]["code"] for one in found] == ["input_audio_buffer_full"] * full
     (turn,) = turns(send(live, "input_audio_buffer.commit"))
-    assert len(turn.samples) == 1.2 * 16_000
+    samples = np.frombuffer(sound[:48_000], "<i2").astype(np.float32) / 32768
+    assert np.array_equal(turn.samples, load_audio((samples, RATE)).samples)
 
 
 def test_a_commit_of_nothing_is_the_clients_mistake() -> None:
@@ -152,6 +155,9 @@ def test_a_commit_of_nothing_is_the_clients_mistake() -> None:
         (told,) = send(live, "input_audio_buffer.commit", event_id="mine")
         assert told["error"]["code"] == "input_audio_buffer_commit_empty"
         assert told["error"]["event_id"] == "mine"
+    append(live, speech((1, 0.1)))
+    (turn,) = turns(send(live, "input_audio_buffer.commit"))
+    assert len(turn.samples) == 1.09 * 16_000  # a mistake changes nothing
     append(live, speech((1, 0.1)))
     assert names(send(live, "input_audio_buffer.clear")) == ["cleared"]
     assert send(live, "input_audio_buffer.commit")[0]["type"] == "error"

@@ -87,7 +87,7 @@ class ServeOptions:
         typer.Option(
             "--allow-origin",
             help="Origin of a web page that may use the server, such as https://example.org. Can "
-            "be repeated.",
+            "be repeated; * is refused.",
             rich_help_panel=_ACCESS,
         ),
     ] = None

@@ -26,9 +26,7 @@ from moss_audio.recordings.names import describe_bytes_source
 from moss_audio.recordings.reader import FetchLimits
 from moss_audio.recordings.resample import to_16k
 from moss_audio.recordings.sources import open_source, reads_once
-from moss_audio.units import SAMPLE_RATE
-
-MAX_TIME_S = 1e8  # three years; a later start or end is a mistake, and would overflow time stamps
+from moss_audio.units import MAX_TIME_S, SAMPLE_RATE
 
 
 @dataclass(frozen=True, eq=False)

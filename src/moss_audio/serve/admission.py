@@ -19,7 +19,29 @@ from moss_audio.serve.errors import ApiError
 from moss_audio.serve.metrics import Metrics
 
 _SMOOTHING = 0.2  # weight of the newest request in the measured cost
-_FIXED_S = 1.0  # a request costs as much as so many seconds of sound, beside its own
+_FIXED_S = 1.0  # a request costs as much as so many seconds of sound, beside its own, at first
+
+
+class _Cost:
+    """Seconds of work of a request: a part that all have, and one for each second of sound.
+
+    Args:
+        per_s: of the second part, to begin with.
+    """
+
+    def __init__(self, per_s: float) -> None:
+        self._fixed, self._per_s = _FIXED_S * per_s, per_s
+
+    def of(self, audio_s: float) -> float:
+        """What a request is expected to take."""
+        return self._fixed + self._per_s * audio_s
+
+    def learn(self, audio_s: float, took_s: float) -> None:
+        """Come nearer to what a request took. Each part moves by its share in it, so that requests
+        without sound tell nothing of what sound costs."""
+        step = _SMOOTHING * (took_s - self.of(audio_s)) / (1 + audio_s * audio_s)
+        self._fixed = max(0.0, self._fixed + step)
+        self._per_s = max(0.0, self._per_s + step * audio_s)
 
 
 @dataclass(eq=False)
@@ -45,7 +67,8 @@ class Admission:
         running: requests that may be in the model at once.
         keys: that there are; with several, none may fill more than half of the queue.
         cost: seconds of work a second of sound, to begin with.
-        window_s: longer recordings are worked on in windows that let all others go first.
+        window_s: longer recordings are worked on in windows that let all others go first. They have
+            half of the places at most, so that others need not wait for one of them to end.
     """
 
     def __init__(
@@ -53,10 +76,11 @@ class Admission:
         window_s: float = math.inf,
     ) -> None:  # fmt: skip
         self._places, self._window_s = running, window_s
+        self._long_places = max(1, running // 2)
         self._limits = limits
         self._per_key = limits.waiting if keys < 2 else max(1, limits.waiting // 2)
         self._metrics = metrics
-        self._costs: dict[str, float] = defaultdict(lambda: cost)
+        self._costs: dict[str, _Cost] = defaultdict(lambda: _Cost(cost))
         self._waiting: dict[str, deque[Ticket]] = {}
         self._live: deque[Ticket] = deque()
         self._running: set[Ticket] = set()
@@ -82,17 +106,17 @@ class Admission:
         """Whether there is nothing but recordings whose windows let all others go first."""
         waiting = (turn for turns in self._waiting.values() for turn in turns)
         return not self._live and all(
-            not turn.live and turn.audio_s > self._window_s
+            not turn.live and self._long(turn.audio_s)
             for turn in itertools.chain(self._running, waiting)
         )
 
-    def check(self, key: str) -> None:
-        """Whether a request of a key would be let in now.
+    def check(self, key: str, audio_s: float = 0.0) -> None:
+        """Whether a request of a key, with so many seconds of sound, would be let in now.
 
         Raises:
             ApiError: 429 where the key has too many requests waiting, 503 where all have.
         """
-        wait_s = self._wait_s()
+        wait_s = self._wait_s(audio_s)
         if (
             len(self._waiting.get(key, ())) >= self._per_key
             and self._per_key < self._limits.waiting
@@ -114,20 +138,19 @@ class Admission:
 
         Args:
             key: whose share it counts against.
-            endpoint: requests of one have the same cost a second of sound.
+            endpoint: requests of one have the same costs.
             audio_s: seconds of sound.
             live: of a session that was admitted before.
 
         Raises:
             ApiError: at once, if `check` does and it is not live.
         """
-        cost = self._costs[endpoint] * (_FIXED_S + audio_s)
-        turn = Ticket(key, endpoint, audio_s, cost, live)
+        turn = Ticket(key, endpoint, audio_s, self._costs[endpoint].of(audio_s), live)
         if live:
             self._live.append(turn)
         else:
-            if self._n_running(live=False) >= self._places or self.n_waiting:
-                self.check(key)
+            if not self._fits(audio_s) or self.n_waiting:
+                self.check(key, audio_s)
             if key not in self._served:  # a new key is owed nothing for the time before
                 self._served[key] = min(self._served.values(), default=0.0)
             self._waiting.setdefault(key, deque()).append(turn)
@@ -137,7 +160,7 @@ class Admission:
             await turn.granted
         except BaseException:  # the client has gone
             if turn in self._running:
-                self.release(turn)
+                self.release(turn, whole=False)
             elif turn in self._live:
                 self._live.remove(turn)
             elif turn in self._waiting.get(key, ()):
@@ -147,37 +170,64 @@ class Admission:
         self._metrics.queued(endpoint, time.monotonic() - began)
         return turn
 
-    def release(self, turn: Ticket) -> None:
-        """Give a place back; what the request took corrects the estimates."""
+    def release(self, turn: Ticket, *, whole: bool = True) -> None:
+        """Give a place back; what the request took corrects the estimates, if it was answered as a
+        `whole`."""
         if turn not in self._running:
             return
         self._running.remove(turn)
         took_s = time.monotonic() - turn.began
         if not turn.live:
             self._served[turn.key] += took_s - turn.cost_s
-        measured = took_s / (_FIXED_S + turn.audio_s)
-        self._costs[turn.endpoint] += _SMOOTHING * (measured - self._costs[turn.endpoint])
+        if whole:
+            self._costs[turn.endpoint].learn(turn.audio_s, took_s)
         self._tidy(turn.key)
         self._grant()
 
-    def _wait_s(self) -> float:
-        """Seconds that a further request would wait."""
-        now = time.monotonic()
-        ahead = sum(turn.cost_s for turns in self._waiting.values() for turn in turns)
-        left = [
-            max(0.0, turn.cost_s - (now - turn.began)) for turn in self._running if not turn.live
+    def _wait_s(self, audio_s: float) -> float:
+        """Seconds that a further request would wait. Where long recordings leave places free,
+        others do not wait for them."""
+        running = [turn for turn in self._running if not turn.live]
+        waiting = [turn for turns in self._waiting.values() for turn in turns]
+        if self._places == self._long_places:
+            return _until_free(self._places, running, waiting)
+        long = self._long(audio_s)
+        alike = [
+            [turn for turn in turns if self._long(turn.audio_s) == long]
+            for turns in (running, waiting)
         ]
-        return 0.0 if len(left) < self._places else (ahead + sum(left)) / self._places
+        if not long:
+            n_long = len(running) - len(alike[0])
+            return _until_free(self._places - n_long, *alike)
+        return max(
+            _until_free(self._places, running, waiting), _until_free(self._long_places, *alike)
+        )
 
-    def _n_running(self, *, live: bool) -> int:
-        return sum(turn.live == live for turn in self._running)
+    def _long(self, audio_s: float) -> bool:
+        return audio_s > self._window_s
+
+    def _fits(self, audio_s: float) -> bool:
+        """Whether there is a place for a request."""
+        running = [turn for turn in self._running if not turn.live]
+        n_long = sum(self._long(turn.audio_s) for turn in running)
+        return len(running) < self._places and (
+            not self._long(audio_s) or n_long < self._long_places
+        )
+
+    def _next(self) -> tuple[str, Ticket] | None:
+        """The request that may begin now, of the key that had least."""
+        for key in sorted(self._waiting, key=lambda one: self._served[one]):
+            for turn in self._waiting[key]:
+                if self._fits(turn.audio_s):
+                    return key, turn
+        return None
 
     def _grant(self) -> None:
-        while self._live and self._n_running(live=True) < self._places:
+        while self._live and sum(turn.live for turn in self._running) < self._places:
             self._start(self._live.popleft())
-        while self._n_running(live=False) < self._places and self._waiting:
-            key = min(self._waiting, key=lambda one: self._served[one])
-            turn = self._waiting[key].popleft()
+        while (found := self._next()) is not None:
+            key, turn = found
+            self._waiting[key].remove(turn)
             if not self._waiting[key]:
                 del self._waiting[key]
             if turn.granted.cancelled():
@@ -200,3 +250,12 @@ class Admission:
             if all(turn.live or turn.key != key for turn in self._running):
                 self._served.pop(key, None)
         self._metrics.load(len(self._running), self.n_waiting)
+
+
+def _until_free(places: int, running: list[Ticket], waiting: list[Ticket]) -> float:
+    """Seconds until there is a place for one more behind those that wait."""
+    if len(running) < places:
+        return 0.0
+    now = time.monotonic()
+    left = sum(max(0.0, turn.cost_s - (now - turn.began)) for turn in running)
+    return (sum(turn.cost_s for turn in waiting) + left) / places

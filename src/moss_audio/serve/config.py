@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import asdict, dataclass, field
 
 from moss_audio.errors import MossAudioError
@@ -11,6 +12,10 @@ from moss_audio.recordings.web import AllowedHosts
 MIB = 2**20
 VADS = ("energy", "silero")
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
+_ORIGIN = re.compile(
+    r"(?P<scheme>[a-z][a-z0-9+.-]*)://(?P<host>[a-z0-9_.-]+|\[[0-9a-f:.]+\])(?P<port>:[0-9]{1,5})?"
+)
+_WITHOUT_SAYING = {("http", ":80"), ("https", ":443")}
 
 
 @dataclass(frozen=True)
@@ -19,6 +24,7 @@ class Limits:
 
     Attributes:
         body_bytes: of a request.
+        bodies_bytes: of all requests that are being read, where that is more than `body_bytes`.
         audio_s: seconds of sound in a request, as they are decoded.
         clips: in one conversation.
         answer_tokens: of one answer, thinking included.
@@ -47,6 +53,7 @@ class Limits:
     """
 
     body_bytes: int = 100 * MIB
+    bodies_bytes: int = 2048 * MIB
     audio_s: float = 3 * 3600.0
     clips: int = 16
     answer_tokens: int = 8192
@@ -84,7 +91,7 @@ class ServerConfig:
     Attributes:
         names: of the model, the canonical one first; none: the one that its backend has for it.
         keys: that clients may show; none: no key is asked for.
-        origins: of web pages that may use the server.
+        origins: of web pages that may use the server; kept as browsers write them.
         url_hosts: that clients' addresses may name, as `AllowedHosts` reads them; none: no address
             is fetched.
         insecure: another address than this machine's may go without keys, and this machine's may
@@ -94,7 +101,7 @@ class ServerConfig:
 
     Raises:
         MossAudioError: where everybody on the network could use it and nobody said so, and for what
-            is no name, no key or no host.
+            is no name, no key, no origin or no host.
     """
 
     host: str = "127.0.0.1"
@@ -113,6 +120,7 @@ class ServerConfig:
             raise MossAudioError("the model has an empty name: give --served-model-name a text")
         if any(not key.strip() or not key.isascii() for key in self.keys):
             raise MossAudioError("an API key is empty or not ASCII: give another")
+        object.__setattr__(self, "origins", tuple(map(_origin, self.origins)))
         AllowedHosts.of(self.url_hosts)
         if self.vad not in VADS:
             raise MossAudioError(f"vad={self.vad!r}: give one of {', '.join(VADS)}")
@@ -126,3 +134,19 @@ class ServerConfig:
     def local(self) -> bool:
         """Whether only this machine can reach it."""
         return self.host in LOOPBACK
+
+
+def _origin(text: str) -> str:
+    """An origin as browsers write it: in small letters, without the port of its scheme."""
+    lower = text.lower().removesuffix("/")
+    if lower == "null":  # of pages that have none
+        return lower
+    parts = _ORIGIN.fullmatch(lower)
+    if parts is None:
+        raise MossAudioError(
+            f"origin {text!r}: give scheme://host or scheme://host:port, such as "
+            "https://example.org, for each page that may use the server; a * is not taken, since "
+            "every page could use it then"
+        )
+    scheme, host, port = parts.group("scheme", "host", "port")
+    return f"{scheme}://{host}{'' if (scheme, port) in _WITHOUT_SAYING else port or ''}"

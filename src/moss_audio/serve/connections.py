@@ -81,14 +81,16 @@ def protocol(header_s: float, write_s: float, most: int) -> type[H11Protocol]:
     return TimedProtocol
 
 
-def socket_protocol(write_s: float) -> type[WebSocketsSansIOProtocol]:
-    """The protocol class of WebSockets for uvicorn: they close on a client that takes nothing for
-    `write_s`, with 1013; when the server ends, it is their sessions that close them."""
+def socket_protocol(header_s: float, write_s: float) -> type[WebSocketsSansIOProtocol]:
+    """The protocol class of WebSockets for uvicorn: they close where there is no handshake within
+    `header_s`, and on a client that takes nothing for `write_s`, with 1013; when the server ends,
+    it is their sessions that close them."""
 
     quiet = logging.getLogger("uvicorn.error.socket")
     quiet.setLevel(logging.WARNING)
 
     class TimedSocket(WebSocketsSansIOProtocol):
+        _head: asyncio.TimerHandle | None = None
         _write: asyncio.TimerHandle | None = None
 
         def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -96,6 +98,19 @@ def socket_protocol(write_s: float) -> type[WebSocketsSansIOProtocol]:
             # they would log every message, the key in the head, and what is behind the path
             self.conn.debug = False
             self.logger = quiet
+
+        def connection_made(self, transport: Any) -> None:
+            super().connection_made(transport)
+            self._head = self.loop.call_later(header_s, self.transport.abort)
+
+        def data_received(self, data: bytes) -> None:
+            super().data_received(data)
+            # a head that cannot be read (a line too long, too many of them) has its answer, which
+            # uvicorn does not send
+            if self.conn.handshake_exc is not None and not self.transport.is_closing():
+                self.transport.write(b"".join(self.conn.data_to_send()))
+                self.handshake_complete = self.close_sent = True
+                self.transport.close()
 
         def pause_writing(self) -> None:
             super().pause_writing()
@@ -107,6 +122,7 @@ def socket_protocol(write_s: float) -> type[WebSocketsSansIOProtocol]:
             self._write = None
 
         def connection_lost(self, exc: Exception | None) -> None:
+            _cancel(self._head)
             _cancel(self._write)
             super().connection_lost(exc)
 
@@ -118,6 +134,8 @@ def socket_protocol(write_s: float) -> type[WebSocketsSansIOProtocol]:
             await super().send(message)
             # which uvicorn forgets where a handshake was refused, and logs an error
             self.handshake_complete = self.handshake_complete or self.close_sent
+            if self.handshake_complete:
+                _cancel(self._head)
 
         def _too_slow(self) -> None:
             with contextlib.suppress(InvalidState):  # it is closing already

@@ -18,7 +18,7 @@ from moss_audio.serve.errors import ApiError
 PREFIX = "ek_"
 _MAC_BYTES = 32
 _SALT = b"moss-audio client secrets"
-_MOST_BYTES = 8 * 1024  # of what a key holds, since it goes into a header
+_LONGEST = 8000  # characters of a key: a line of a handshake's head has 8 KiB at most
 
 
 class EphemeralKeys:
@@ -47,13 +47,15 @@ class EphemeralKeys:
         """
         ends = int(time.time()) + seconds
         content = json.dumps([owner, ends, session], separators=(",", ":")).encode()
-        if len(content) > _MOST_BYTES:
-            raise ApiError(
-                400, f"session: more than {_MOST_BYTES} bytes do not go into a key; send the rest "
-                "with session.update", code="invalid_value", param="session",
-            )  # fmt: skip
         signed = base64.urlsafe_b64encode(self._mac(content) + content)
-        return PREFIX + signed.rstrip(b"=").decode(), ends
+        key = PREFIX + signed.rstrip(b"=").decode()
+        if len(key) > _LONGEST:
+            raise ApiError(
+                400, f"session: it makes a key of {len(key)} characters, and a header takes "
+                f"{_LONGEST}; send the rest with session.update", code="invalid_value",
+                param="session",
+            )  # fmt: skip
+        return key, ends
 
     def read(self, key: str) -> tuple[str, dict[str, Any]]:
         """The owner and the session of a key.

@@ -18,7 +18,7 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from moss_audio.serve.auth import ANONYMOUS, check_page, shown_key
-from moss_audio.serve.bodies import guarded
+from moss_audio.serve.bodies import ByteBudget, guarded
 from moss_audio.serve.ephemeral import PREFIX
 from moss_audio.serve.errors import CLIENT_GONE, ApiError, ClientGone, as_api_error, log
 from moss_audio.serve.page import is_page
@@ -43,6 +43,8 @@ class Gate:
         self._app = app
         self._service = service
         self._paths = paths
+        limits = service.config.limits
+        self._bodies = ByteBudget(max(limits.bodies_bytes, limits.body_bytes))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -66,13 +68,14 @@ class Gate:
                 MutableHeaders(scope=message)["x-request-id"] = request_id
             await send(message)
 
-        with self._traced(method, label, headers) as traced:
+        with self._traced(method, label, headers) as traced, self._bodies.share() as share:
             try:
                 key, session = self._admit(scope, path, headers)
                 scope.setdefault("state", {}).update(
                     key=key, began=began, endpoint=path, session=session
                 )
-                heard = receive if live else guarded(receive, self._service.config.limits)
+                limits = self._service.config.limits
+                heard = receive if live else guarded(receive, limits, share)
                 await self._app(scope, heard, answer)
             except (ClientGone, ClientDisconnect):
                 status = CLIENT_GONE

@@ -38,7 +38,7 @@ class Server(uvicorn.Server):
             uvicorn.Config(
                 build(service),
                 http=protocol(limits.header_s, limits.write_s, limits.connections),
-                ws=socket_protocol(limits.write_s),
+                ws=socket_protocol(limits.header_s, limits.write_s),
                 ws_max_size=limits.message_bytes,
                 ws_per_message_deflate=False,
                 ws_ping_timeout=_PONG_S,

@@ -207,7 +207,7 @@ class Service:
         priority: int | None = None, draft: str = "", over: Callable[[], None] = lambda: None,
     ) -> Job:  # fmt: skip
         def ended(job: Job) -> None:
-            self.admission.release(turn)
+            self.admission.release(turn, whole=job.whole)
             self.metrics.answered(turn.endpoint, task, job.engine.usage)
             first_s = None if job.first_at is None else job.first_at - began
             if first_s is not None:

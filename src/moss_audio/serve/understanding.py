@@ -16,7 +16,7 @@ from moss_audio.serve.errors import Json
 from moss_audio.serve.formats import PLAIN, plain, token_usage, whole
 from moss_audio.serve.forms import read_form
 from moss_audio.serve.service import Service
-from moss_audio.serve.uploads import Upload, measure
+from moss_audio.serve.uploads import Upload, check_seconds, measure
 from moss_audio.serve.work import MeteredEngine, Usage
 from moss_audio.settings import Between
 from moss_audio.writers import rounded
@@ -88,15 +88,22 @@ async def _results(
 ) -> tuple[Sequence[Result], Usage]:
     service: Service = request.app.state.service
     service.name(model)
-    audio_s = await measure([file], service.config.limits)
+    limits = service.config.limits
+    audio_s = await measure([file], limits)
+    heard_s = 0.0
+
+    def count(done_s: float, _: float | None) -> None:
+        nonlocal heard_s
+        heard_s = done_s
 
     def work(engine: MeteredEngine) -> Sequence[Result]:
         with file:
-            end = service.config.limits.audio_s + 1.0
+            end = limits.audio_s + 1.0  # whatever its header says
             query = service.model.query(task, file, end=end, **options)  # type: ignore[arg-type]
-            (heard,) = listen(engine, [query], on_error="raise")
+            (heard,) = listen(engine, [query], on_error="raise", progress=count)
         if heard.error is not None:
             raise heard.error
+        check_seconds(round(heard_s, 3), limits)  # (it is a sum)
         return heard.results
 
     return await service.complete(request, audio_s, work)

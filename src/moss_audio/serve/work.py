@@ -215,6 +215,7 @@ class Job:
     def __init__(self, engine: MeteredEngine, work: Work, ended: Callable[[Job], None]) -> None:
         self.engine = engine
         self.first_at: float | None = None  # when the first item came
+        self.whole = False  # whether all was done
         self._work = work
         self._ended = ended
         self._loop = asyncio.get_running_loop()
@@ -227,6 +228,7 @@ class Job:
     def run(self) -> None:
         """Do the work; in a thread."""
         end = _End(self._failure())
+        self.whole = end.error is None
         self._tell(self._ended, self)
         self._tell(self._items.put_nowait, end)
 

@@ -35,6 +35,16 @@ class AppendedAudio:
             return samples
         return self._resampler.resample_chunk(samples)
 
+    def n_samples(self, data: bytes) -> int:
+        """Samples at 16 kHz that are in data."""
+        count = len(data) if self._table is not None else (len(self._rest) + len(data)) // 2
+        return round(count * SAMPLE_RATE / self._rate)
+
+    @property
+    def n_kept(self) -> int:
+        """Samples that `finish` would give."""
+        return 0 if self._resampler is None else round(self._resampler.delay())
+
     def finish(self) -> np.ndarray:
         """The samples that were kept. What is pushed after that is another stream."""
         kept = _EMPTY

@@ -28,20 +28,23 @@ class Began:
 
 @dataclass(frozen=True, eq=False)
 class Ended:
-    """Speech has ended at `at_ms`: all of its samples `[n]`; where silence has ended it, quiet from
-    sample `quiet_from` on."""
+    """Speech has ended at `at_ms`: all of its samples `[n]`, of the session from sample `begin` on;
+    where silence has ended it, quiet from its sample `quiet_from` on."""
 
     at_ms: int
+    begin: int
     samples: np.ndarray
     quiet_from: int | None = None
 
 
 @dataclass(frozen=True, eq=False)
 class Idle:
-    """Nobody has spoken from `from_ms` to `at_ms`: the samples `[n]` of that."""
+    """Nobody has spoken from `from_ms` to `at_ms`: the samples `[n]` of that, of the session from
+    sample `begin` on."""
 
     from_ms: int
     at_ms: int
+    begin: int
     samples: np.ndarray
 
 
@@ -76,6 +79,16 @@ class InputBuffer:
         return self._n_held + len(self._tail)
 
     @property
+    def begin(self) -> int:
+        """The sample of the session with which begins what is held."""
+        return self._position - self._n_held
+
+    @property
+    def detecting(self) -> bool:
+        """Whether there is a detector."""
+        return self._vad is not None
+
+    @property
     def speaking(self) -> bool:
         """Whether a turn is open."""
         return self._vad.speaking if self._vad else self.n_samples > 0
@@ -85,10 +98,9 @@ class InputBuffer:
         frames = self._vad.quiet_frames if self._vad is not None else 0
         return self._quiet_from if frames * FRAME_MS >= least_ms else None
 
-    @property
-    def full(self) -> bool:
-        """Whether nothing more can be held until there is a commit."""
-        return self._vad is None and self.n_samples >= self._longest
+    def fits(self, count: int) -> bool:
+        """Whether so many samples more can be held; a detector ends turns that grow too long."""
+        return self._vad is not None or self.n_samples + count <= self._longest
 
     def wait(self, waits: bool) -> None:
         """Whether it is the client's turn to speak, from now on; where the detector has a bound on
@@ -136,12 +148,12 @@ class InputBuffer:
                 self._quiet_from = self._n_held - FRAME_SAMPLES
             if begun:
                 self._waiting_from = None
-                yield Began(_ms(self._position - self._n_held))
+                yield Began(_ms(self.begin))
             elif changed or (self._vad.speaking and self._n_held >= self._longest):
                 self._vad.end()
                 self._waiting_from = None
                 quiet_from = self._quiet_from if changed else None
-                yield Ended(_ms(self._position), self._taken(), quiet_from)
+                yield Ended(_ms(self._position), self.begin, self._taken(), quiet_from)
             elif not self._vad.speaking:
                 yield from self._idle()
 
@@ -158,7 +170,9 @@ class InputBuffer:
         if passed * 1000 < most_ms * SAMPLE_RATE:
             return
         self._waiting_from = None
-        yield Idle(_ms(begin), _ms(self._position), self._taken()[-passed:])
+        samples = self._taken()[-passed:]
+        at = self._position
+        yield Idle(_ms(begin), _ms(at), at - len(samples), samples)
 
     def _forget_all_but(self, frames: int) -> None:
         while len(self._held) > frames:

@@ -34,7 +34,7 @@ class TurnHearing:
         self._session, self._service, self._key = session, service, key
         self._here = isinstance(service.engine, LocalEngine)
         self.exact = False
-        self._item_id = ""
+        self._item_id, self._first = "", 0  # and the sample of the session that it begins with
         self._open: LiveRecording | None = None
         self._n_pushed = 0
         self._ended: OrderedDict[str, LiveRecording] = OrderedDict()
@@ -53,11 +53,11 @@ class TurnHearing:
     def follow(self) -> None:
         """Hear what the session has heard."""
         session = self._session
-        if self._open is not None and self._item_id != session.item_id:  # it was cleared
+        if not self._follows(session.item_id, session.begin):  # it was cleared
             self._leave()
         if not self._here or not session.listens or not session.speaking:
             return
-        self._begin(session.item_id)
+        self._begin(session.item_id, session.begin)
         self._push(session.sound_since(self._n_pushed))
 
     def commit(self, turn: CommittedTurn) -> None:
@@ -66,7 +66,9 @@ class TurnHearing:
             self._transcribed.add(turn.item_id)
             self._spoken.pop(turn.item_id, None)
         if self._here and self._session.listens:
-            self._begin(turn.item_id)
+            if self._n_pushed > len(turn.samples):  # a detector that is new has found it to be over
+                self._leave()
+            self._begin(turn.item_id, turn.begin)
             self._push(turn.samples[self._n_pushed :])
         else:
             self._leave()
@@ -102,8 +104,12 @@ class TurnHearing:
             recording.close()
         self._ended.clear()
 
-    def _begin(self, item_id: str) -> None:
-        if self._open is None or self._item_id != item_id:
+    def _follows(self, item_id: str, first: int) -> bool:
+        """Whether it is this turn that is heard, from this sample of the session on."""
+        return self._open is not None and (self._item_id, self._first) == (item_id, first)
+
+    def _begin(self, item_id: str, first: int) -> None:
+        if not self._follows(item_id, first):
             self._leave()
             model = self._service.model
             # transcripts are made in windows; what is only asked about is best heard as a whole
@@ -115,7 +121,7 @@ class TurnHearing:
             tolerance = 0.0 if self._session.exact else TOLERANCE
             self._open = LiveRecording(model.engine, window_s, tolerance=tolerance, key=self._key)
             self.exact = self._session.exact
-            self._item_id, self._n_pushed = item_id, 0
+            self._item_id, self._first, self._n_pushed = item_id, first, 0
 
     def _push(self, samples: np.ndarray) -> None:
         if self._open is None:

@@ -69,6 +69,11 @@ class MessageItem:
     status: str = "completed"
 
     @property
+    def seconds(self) -> float:
+        """Of sound in it."""
+        return sum(part.seconds for part in self.parts)
+
+    @property
     def n_chars(self) -> int:
         return sum(len(part.text) for part in self.parts)
 
@@ -179,13 +184,15 @@ def duplicate(item_id: str) -> ApiError:
 
 
 def read_item(
-    raw: Any, where: str, decode: Callable[[bytes], np.ndarray], limits: Limits
-) -> MessageItem:
+    raw: Any, where: str, decode: Callable[[bytes], np.ndarray], limits: Limits,
+    before_s: float = 0.0,
+) -> MessageItem:  # fmt: skip
     """An item as a client writes it.
 
     Args:
         where: it stands, for errors.
         decode: sound in the session's format -> samples `[n]` at 16 kHz.
+        before_s: seconds of sound that came in the same event before it.
 
     Raises:
         ApiError: for what is no message of text and sound.
@@ -204,10 +211,12 @@ def read_item(
     if not isinstance(content, list) or not 0 < len(content) <= _MOST_PARTS:
         raise invalid(f"{where}.content: give a list of 1 to {_MOST_PARTS} parts",
                       f"{where}.content")  # fmt: skip
-    parts = [
-        _part(one, f"{where}.content.{index}", allowed, decode, limits)
-        for index, one in enumerate(content)
-    ]
+    parts: list[ItemPart] = []
+    for index, one in enumerate(content):
+        parts.append(
+            _part(one, f"{where}.content.{index}", allowed, decode, limits.turn_s, before_s)
+        )
+        before_s += parts[-1].seconds
     item = MessageItem(str(role), parts)
     if item.n_chars > limits.item_chars:
         raise invalid(f"{where}.content: more than {limits.item_chars} characters of text",
@@ -219,7 +228,7 @@ def read_item(
 
 def _part(
     raw: Any, where: str, allowed: dict[str, str], decode: Callable[[bytes], np.ndarray],
-    limits: Limits,
+    most_s: float, before_s: float,
 ) -> ItemPart:  # fmt: skip
     values = objects(raw, where)
     kind = values.get("type")
@@ -231,7 +240,7 @@ def _part(
         return ItemPart(kind, _text(values.get("text"), f"{where}.text"))
     transcript = _text(values.get("transcript") or "", f"{where}.transcript")
     samples = decode(base64_bytes(values.get("audio"), f"{where}.audio"))
-    return sound_part(samples, f"{where}.audio", limits.turn_s, transcript)
+    return _sound_part(samples, f"{where}.audio", most_s, before_s, transcript)
 
 
 def _text(text: Any, where: str) -> str:
@@ -241,12 +250,15 @@ def _text(text: Any, where: str) -> str:
         raise invalid(str(error), where) from None
 
 
-def sound_part(samples: np.ndarray, param: str, most_s: float, transcript: str = "") -> ItemPart:
-    """A clip `[n]` at 16 kHz. Raises ApiError for one that is too short, or too long."""
+def _sound_part(
+    samples: np.ndarray, param: str, most_s: float, before_s: float, transcript: str
+) -> ItemPart:
+    """A clip `[n]` at 16 kHz. Raises ApiError for one that is too short, or too long together with
+    those before it."""
     seconds = len(samples) / SAMPLE_RATE
     if seconds < SHORTEST_S:
         raise invalid(f"{param}: {1000 * seconds:.0f} ms of sound are too little: give at least "
                       f"{1000 * SHORTEST_S:.0f} ms", param)  # fmt: skip
-    if seconds > most_s:
+    if before_s + seconds > most_s:
         raise invalid(f"{param}: at most {most_s:g} s of sound are taken at once", param)
     return ItemPart("input_audio", transcript, samples, seconds)

@@ -161,13 +161,14 @@ def planned(
     if fields.input is None:
         items = conversation.all()
     else:
-        items = []
+        items, sent_s = [], 0.0
         for index, one in enumerate(fields.input):
             where = f"{_WHERE}.input.{index}"
             if one.get("type") == "item_reference":
                 items.append(conversation.get(one.get("id"), "reference", f"{where}.id"))
             else:
-                items.append(read_item(one, where, decode, limits))
+                items.append(read_item(one, where, decode, limits, sent_s))
+                sent_s += items[-1].seconds
     most = fields.max_output_tokens if "max_output_tokens" in named else session.max_output_tokens
     plan = ReplyPlan(
         items=[item for item in items if item.status != "in_progress"],

@@ -35,14 +35,15 @@ from moss_audio.units import SAMPLE_RATE
 @dataclass(frozen=True, eq=False)
 class CommittedTurn:
     """What was committed: samples `[n]` at 16 kHz, to be transcribed, with `logprobs` or without;
-    or only to be kept where nobody wants a transcript. Of one that has ended with a silence, the
-    sample `quiet_from` from which on it is quiet."""
+    or only to be kept where nobody wants a transcript; of the session from sample `begin` on. Of
+    one that has ended with a silence, the sample `quiet_from` from which on it is quiet."""
 
     item_id: str
     samples: np.ndarray
     logprobs: bool
     transcribe: bool = True
     quiet_from: int | None = None
+    begin: int = 0
 
 
 @dataclass(frozen=True)
@@ -99,6 +100,11 @@ class RealtimeSession:
         return self._item
 
     @property
+    def begin(self) -> int:
+        """The sample of the session with which the open turn begins."""
+        return self._buffer.begin
+
+    @property
     def transcribes(self) -> bool:
         """Whether there is to be a transcript of turns."""
         return self._config.transcription is not None
@@ -120,7 +126,7 @@ class RealtimeSession:
         """What would be committed now; None where nobody speaks, or nobody wants to know."""
         if not self.guesses or not self._buffer.speaking:
             return None
-        return CommittedTurn(self._item, self._buffer.peek(), logprobs=False)
+        return CommittedTurn(self._item, self._buffer.peek(), logprobs=False, begin=self.begin)
 
     @property
     def exact(self) -> bool:
@@ -206,27 +212,32 @@ class RealtimeSession:
         if self._config.format != form:
             out += self._heard(self._buffer.push(self._audio.finish()))
             self._audio = AppendedAudio(self._config.format)
-        out += self._heard(self._buffer.detect(self._config.turn_detection))
+        turns = self._config.turn_detection
+        if turns is not None and not self._buffer.detecting and self._started != self._item:
+            self._item = new_id("item")  # its turns begin elsewhere than what was held so far
+        out += self._heard(self._buffer.detect(turns))
         return [event("session.updated", session=self._told()), *out]
 
     def _append(self, message: Mapping[str, Any]) -> list[Outcome]:
         data = base64_bytes(message.get("audio"), "audio")
-        if self._buffer.full:
+        if not self._buffer.fits(self._audio.n_kept + self._audio.n_samples(data)):
             raise invalid(
-                f"the buffer holds {self._limits.turn_s:g} s, and no more: commit or clear it",
+                f"the buffer holds {self._limits.turn_s:g} s at most, and this is more: commit or "
+                "clear it, or append less",
                 "audio", "input_audio_buffer_full",
             )  # fmt: skip
         return list(self._heard(self._buffer.push(self._audio.push(data))))
 
     def _commit(self, message: Mapping[str, Any]) -> list[Outcome]:
-        samples = self._buffer.take(self._audio.finish())
-        if len(samples) < SHORTEST_S * SAMPLE_RATE:
+        n_samples = self._buffer.n_samples + self._audio.n_kept
+        if n_samples < SHORTEST_S * SAMPLE_RATE:
             raise ApiError(
-                400, f"the buffer holds {1000 * len(samples) / SAMPLE_RATE:.0f} ms of sound, too "
+                400, f"the buffer holds {1000 * n_samples / SAMPLE_RATE:.0f} ms of sound, too "
                 "little for a commit: append at least 100 ms",
                 code="input_audio_buffer_commit_empty",
             )  # fmt: skip
-        return self._committed(samples)
+        begin = self._buffer.begin
+        return self._committed(self._buffer.take(self._audio.finish()), begin)
 
     def _clear(self, message: Mapping[str, Any]) -> list[Outcome]:
         self._audio.finish()
@@ -249,17 +260,19 @@ class RealtimeSession:
                 yield event(
                     f"{BUFFER}.speech_stopped", audio_end_ms=change.at_ms, item_id=self._item
                 )
-                yield from self._committed(change.samples, change.quiet_from)
+                yield from self._committed(change.samples, change.begin, change.quiet_from)
                 yield from self._answer_turn()
             else:
                 yield event(
                     f"{BUFFER}.timeout_triggered", audio_start_ms=change.from_ms,
                     audio_end_ms=change.at_ms, item_id=self._item,
                 )  # fmt: skip
-                yield from self._committed(change.samples)
+                yield from self._committed(change.samples, change.begin)
                 yield from self._answer_turn()
 
-    def _committed(self, samples: np.ndarray, quiet_from: int | None = None) -> list[Outcome]:
+    def _committed(
+        self, samples: np.ndarray, begin: int, quiet_from: int | None = None
+    ) -> list[Outcome]:
         item_id, self._item = self._item, new_id("item")
         seconds = len(samples) / SAMPLE_RATE
         part = ItemPart("input_audio", clip=samples, seconds=seconds, turn_id=item_id)
@@ -270,7 +283,7 @@ class RealtimeSession:
                   previous_item_id=added[-1]["previous_item_id"]),
             *added,
             CommittedTurn(item_id, samples, self._config.logprobs,
-                          transcribe=self.transcribes, quiet_from=quiet_from),
+                          transcribe=self.transcribes, quiet_from=quiet_from, begin=begin),
         ]  # fmt: skip
 
     def _answer_turn(self) -> list[Outcome]:
