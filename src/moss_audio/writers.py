@@ -283,8 +283,8 @@ def _praat(ms: int) -> str:
 
 
 def rounded(result: Result) -> dict[str, Any]:
-    """`to_dict()` with times in seconds rounded to milliseconds, confidence to 4 significant digits,
-    and texts that UTF-8 can hold."""
+    """`to_dict()` with times rounded to milliseconds, confidence to 4 significant digits, and texts
+    that UTF-8 can hold."""
     data: dict[str, Any] = _round(result.to_dict())
     return data
 

@@ -6,6 +6,7 @@ import re
 from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 from moss_audio.text import LOOP_WORDS, detect_repetition, loop_key, tail_loop
 
@@ -199,7 +200,7 @@ def without_overlap(spans: Sequence[StampedText]) -> tuple[list[StampedText], bo
     """Spans in order, ended where the next one starts if they run past it by more than
     `TOLERANCE_S`; True if any was."""
     apart = list(spans)
-    for i, (span, later) in enumerate(zip(spans, spans[1:], strict=False)):
+    for i, (span, later) in enumerate(pairwise(spans)):
         if round(span.end - later.start, 6) > TOLERANCE_S:
             apart[i] = replace(span, end=later.start)
     return apart, apart != list(spans)
