@@ -18,7 +18,6 @@ from moss_audio.tasks.transcribe import (
 )
 from moss_audio.writers import get_writer
 
-
 PLAIN, SENTENCE, WORD = Transcribe(), Transcribe("sentence"), Transcribe("word")
 
 
