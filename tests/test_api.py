@@ -349,6 +349,24 @@ def test_progress_goes_on_where_another_engine_answers(folder: Path) -> None:
         assert seen == [(1.0, total_s), (2.0, total_s), (3.0, total_s)]
 
 
+def test_a_thinker_that_does_not_open_takes_no_other_answer_with_it(folder: Path) -> None:
+    def broken() -> Any:
+        raise CheckpointError("nano-thinking: gone")
+
+    plain: Any = Told("hears")
+    model = MossAudio(plain, Checkpoint.open(folder), thinker=broken)
+    asked = [model.query("ask", question="What?", thinking=one) for one in (None, True, None)]
+    heard = list(model.listen(asked))
+    assert [str(one.error or one.result.text) for one in heard] == [
+        "hears", "nano-thinking: gone", "hears",
+    ]  # fmt: skip
+    assert [one.index for one in heard] == [0, 1, 2]
+    strict = model.listen(asked, on_error="raise")
+    assert next(strict).result.text == "hears"
+    with pytest.raises(CheckpointError, match="gone"):
+        next(strict)
+
+
 @pytest.mark.parametrize("task", ["transcribe", "events", "caption"])
 def test_what_thinks_about_questions_thinks_about_nothing_else(folder: Path, task: str) -> None:
     plain: Any = Told("hears")

@@ -268,17 +268,21 @@ class MossAudio:
         """Go through asks lazily; see `moss_audio.listen.listen`."""
         return listen(
             self.engine, queries, parts=parts, on_error=on_error, progress=progress,
-            instead=None if self._open_thinker is None else self._thinking_engine,
+            instead=None if self._open_thinker is None else self._thinks,
         )  # fmt: skip
 
-    def _thinking_engine(self, query: Query) -> Engine | None:
-        """What thinks in the engine's place, where a question asks for that. It has learnt to think
-        about questions alone: of other tasks, the engine itself says that it cannot think."""
+    def _thinks(self, query: Query) -> Callable[[], Engine] | None:
+        """What opens the engine that thinks in this one's place, where a question asks for that. It
+        has learnt to think about questions alone: of other tasks, the engine itself says that it
+        cannot think."""
         questions = all(isinstance(task, Ask) for task in query.tasks)
-        if self._open_thinker is None or not questions or not asks_thought(query.options):
-            return None
+        asked = questions and asks_thought(query.options)
+        return self._thinking_engine if asked and self._open_thinker is not None else None
+
+    def _thinking_engine(self) -> Engine:
         with self._opening:
             if self._thinker is None:
+                assert self._open_thinker is not None
                 self._thinker = self._open_thinker()
         return self._thinker
 
@@ -395,7 +399,8 @@ class MossAudio:
             raise MossAudioError(f"question={question!r}: give one text; a stream has one answer")
         on_error, progress = options.pop("on_error", "raise"), options.pop("progress", None)
         query = self.query("ask", *([] if x is None else [x]), question=question, **options)
-        engine = self._thinking_engine(query) or self.engine
+        opens = self._thinks(query)
+        engine = self.engine if opens is None else opens()
         return AnswerStream(engine, query, on_error=on_error, progress=progress)
 
     def _run(self, task: str, x: Any, options: dict[str, Any], *, several: bool = False) -> Any:

@@ -133,7 +133,7 @@ def listen(
     parts: bool = False,
     on_error: OnError = "return",
     progress: Progress | None = None,
-    instead: Callable[[Query], Engine | None] | None = None,
+    instead: Callable[[Query], Callable[[], Engine] | None] | None = None,
 ) -> Iterator[Heard]:
     """Go through asks; what is yielded last for each has `done` set.
 
@@ -144,8 +144,9 @@ def listen(
         on_error: "return" yields an ask's error in its place; "raise" stops at the first.
         progress: called with the seconds of audio that are done, and those that there are (None
             where somebody does not know).
-        instead: gives what answers an ask in the place of `engine`, if anything does. Asks in a row
-            with the same engine share batches.
+        instead: gives what opens an engine that answers an ask in the place of `engine`, if one
+            does. It is called when the turn of its asks comes. Asks in a row with the same engine
+            share batches.
 
     Where a batch fails, its asks are tried one by one, and the bad one alone gets the error.
     """
@@ -166,13 +167,20 @@ def _listen(
     parts: bool,
     strict: bool,
     progress: Progress | None,
-    instead: Callable[[Query], Engine | None] | None,
+    instead: Callable[[Query], Callable[[], Engine] | None] | None,
 ) -> Iterator[Heard]:
     report, places = _Report(progress, queries), count()
-    runs: Iterable[tuple[Engine, Iterable[Query]]] = [(engine, queries)]
+    runs: Iterable[tuple[Callable[[], Engine] | None, Iterable[Query]]] = [(None, queries)]
     if instead is not None:
-        runs = groupby(queries, lambda query: instead(query) or engine)
-    for answering, same in runs:
+        runs = groupby(queries, instead)
+    for opens, same in runs:
+        try:
+            answering = engine if opens is None else opens()
+        except MossAudioError as error:
+            if strict:
+                raise
+            yield from (Heard(next(places), error=error) for _ in same)
+            continue
         with ExitStack() as held:
             items = _items(answering, same, places, strict, held)
             yield from _heard(answering, items, parts, strict, report)
@@ -260,7 +268,7 @@ class _Item:
 
     def locate(self, error: MossAudioError) -> None:
         """Add to an error where in a long recording it happened, so that one can go on there."""
-        if not self.whole and self.memory is None:
+        if not self.whole and self.memory is None and self.ask.error is None:
             start_s = self.start_s + (self.ask.query.start or 0.0)
             error.args = (f"{error} (at {start_s:g} s: to go on from there, give it as the start)",)
 

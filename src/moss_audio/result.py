@@ -16,6 +16,7 @@ from moss_audio.errors import MossAudioError
 from moss_audio.units import MAX_TIME_S
 
 R = TypeVar("R")
+_BESIDE = ("file", "question")  # what a result is of
 
 _WHERE_KNOWN = ("probability", "avg_logprob", "no_speech_prob")  # are left out where they are None
 
@@ -41,10 +42,12 @@ class _Record:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Self:
-        """Inverse of `to_dict`. Raises MossAudioError naming a missing, unknown or wrong entry."""
+        """Inverse of `to_dict`; the `file` and the `question` that the command writes beside a
+        result are left out. Raises MossAudioError naming a missing, unknown or wrong entry."""
         if not isinstance(data, Mapping):
             raise MossAudioError(f"{cls.__name__}: expected a mapping, got {type(data).__name__}")
-        left = dict(data)
+        beside = _BESIDE if cls.kind else ()
+        left = {name: value for name, value in data.items() if name not in beside}
         if cls.kind and left.pop("type", cls.kind) != cls.kind:
             raise MossAudioError(f"{cls.__name__}: 'type' is {data['type']!r}, not {cls.kind!r}")
         values = {}
@@ -233,20 +236,18 @@ Result = Transcript | Timeline | Caption | Answer
 _RESULTS: dict[Any, type[Result]] = {
     one.kind: one for one in (Transcript, Timeline, Caption, Answer)
 }
-_BESIDE = ("file", "question")  # what a result is of
 _PARTS = {one.__name__: one for one in (Word, Segment, Event)}
 
 
 def result_from_dict(data: Mapping[str, Any]) -> Result:
-    """Reads any result written by `to_dict`, told apart by its `type` entry; the `file` and the
-    `question` that the command writes beside it are left out.
+    """Reads any result written by `to_dict` or the command, told apart by its `type` entry.
 
     Raises MossAudioError for an unknown type or a malformed entry.
     """
     kind = data.get("type") if isinstance(data, Mapping) else None
     found = _RESULTS.get(kind) if isinstance(kind, str) else None
     if found is not None:
-        return found.from_dict({k: v for k, v in data.items() if k not in _BESIDE})
+        return found.from_dict(data)
     raise MossAudioError(
         f"not a stored result: 'type' is {kind!r}, expected transcript, timeline, caption or answer"
     )

@@ -132,7 +132,7 @@ def test_a_clip_with_a_text_has_the_other_fields_too(one_source: Open, tmp_path:
         "events": [{"label": "dog", "start": 0.2, "end": 0.4}],
     }  # fmt: skip
     example = _one(one_source, tmp_path, line)
-    assert example.task == "asr"
+    assert example.task == "transcribe"  # what was asked, however its line calls it
     assert example.words == ((Word("yes", 0.0, 0.1),),)
     assert example.sounds == ((Event("dog", 0.2, 0.4),),)
     assert example.messages[1]["content"] == "yes"

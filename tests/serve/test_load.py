@@ -349,8 +349,8 @@ def test_a_request_that_is_given_up_or_fails_is_not_whole(engine: FakeEngine) ->
         wait_for(lambda: costs.of(1.0) != before)
 
 
-@pytest.mark.parametrize(("places", "n_long"), [(2, 1), (3, 1), (8, 4)])
-def test_long_recordings_leave_half_of_the_places(places: int, n_long: int) -> None:
+@pytest.mark.parametrize(("places", "n_long"), [(2, 1), (3, 2), (4, 3), (8, 6)])
+def test_long_recordings_leave_places_to_others(places: int, n_long: int) -> None:
     async def run() -> None:
         queue = admission(places, keys=1, window_s=15.0, wait_s=60)
         for _ in range(n_long):
@@ -391,5 +391,26 @@ def test_the_only_place_is_for_long_recordings_too() -> None:
         await queue.turn("a", "x", 3000.0)
         with pytest.raises(ApiError, match="more work than it can do in time"):
             queue.check("a")
+
+    asyncio.run(run())
+
+
+def test_a_queue_full_of_long_recordings_refuses_no_request_that_has_a_place() -> None:
+    async def run() -> None:
+        queue = admission(4, keys=1, window_s=15.0, waiting=2, wait_s=1e9)
+        running = [await queue.turn("a", "x", 60.0) for _ in range(3)]
+        waiting = [asyncio.ensure_future(queue.turn("a", "x", 60.0)) for _ in range(2)]
+        await asyncio.sleep(0)
+        assert not any(one.done() for one in waiting)
+        assert not queue.full
+        queue.check("a")
+        short = await queue.turn("a", "x", 5.0)
+        for again in (60.0, 5.0):  # a long one, and a short one that has no place now
+            with pytest.raises(ApiError, match="more work than it can do"):
+                await queue.turn("a", "x", again)
+        assert queue.full
+        for turn in (short, *running):
+            queue.release(turn)
+        await asyncio.gather(*waiting)
 
     asyncio.run(run())

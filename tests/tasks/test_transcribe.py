@@ -106,6 +106,11 @@ def test_a_word_ends_where_the_next_one_starts():
     assert "00:00:00,320 --> 00:00:00,710" in get_writer("srt").render(result)
 
 
+def test_words_that_start_together_stay_as_they_are():
+    result = WORD.parse("[1.00]yes[2.00][1.00]no[2.00][1.50]maybe[2.50]", 10.0)
+    assert [(w.start, w.end) for w in result.words] == [(1.0, 2.0), (1.0, 1.5), (1.5, 2.5)]
+
+
 def test_no_stamps_leaves_the_text_over_the_clip():
     result = WORD.parse("it costs 3.50 today", 5.0)
     assert result.text == "it costs 3.50 today"

@@ -191,6 +191,8 @@ def test_a_run_that_resumes_with_more_steps_goes_on_in_the_phase_that_they_ask_f
     after = iter(PhasedLoader(_mixture(), phases, 40, 1, Checked, state))
     assert asked == [1]
     assert next(after)[0] == 0  # the first phase lasts until step 20 now
+    with pytest.raises(MossAudioError, match="stopped in phase 2, and there are 1"):
+        PhasedLoader(_mixture(), phases[:1], 8, 1, _Counted, state)
 
 
 @pytest.mark.parametrize("starts", [[0.5], [0.0, 0.0], [0.0, 1.0], [0.0, 0.5, 0.2]])

@@ -80,7 +80,7 @@ def _example(
                 words = (truth.scene.words,)
             sounds = (tuple(Event(e.label, e.start, e.end) for e in truth.scene.events),)
         return Example(
-            id, made.messages, tuple(clips), words, sounds, entry.task or made.task,
+            id, made.messages, tuple(clips), words, sounds, made.task,
             made=entry.made, problem=made.problem, begins_s=begins_s,
         )  # fmt: skip
     messages = list(entry.messages or ())

@@ -67,8 +67,8 @@ class Admission:
         running: requests that may be in the model at once.
         keys: that there are; with several, none may fill more than half of the queue.
         cost: seconds of work a second of sound, to begin with.
-        window_s: longer recordings are worked on in windows that let all others go first. They have
-            half of the places at most, so that others need not wait for one of them to end.
+        window_s: longer recordings are worked on in windows that let all others go first. They
+            leave a quarter of the places, or one, so that others need not wait for one of them.
     """
 
     def __init__(
@@ -76,7 +76,7 @@ class Admission:
         window_s: float = math.inf,
     ) -> None:  # fmt: skip
         self._places, self._window_s = running, window_s
-        self._long_places = max(1, running // 2)
+        self._long_places = max(1, running - max(1, running // 4))
         self._limits = limits
         self._per_key = limits.waiting if keys < 2 else max(1, limits.waiting // 2)
         self._metrics = metrics
@@ -93,8 +93,8 @@ class Admission:
 
     @property
     def full(self) -> bool:
-        """Whether a further request would be refused."""
-        return self.n_waiting >= self._limits.waiting
+        """Whether a further request would be refused, however short it is."""
+        return self._full(0.0)
 
     @property
     def idle(self) -> bool:
@@ -116,6 +116,8 @@ class Admission:
         Raises:
             ApiError: 429 where the key has too many requests waiting, 503 where all have.
         """
+        if self._fits(audio_s):  # what waits is longer, and waits for a place of its own
+            return
         wait_s = self._wait_s(audio_s)
         if (
             len(self._waiting.get(key, ())) >= self._per_key
@@ -126,8 +128,8 @@ class Admission:
                 429, "too many requests of this key are waiting: try again later",
                 code="rate_limit_exceeded", retry_after_s=wait_s,
             )  # fmt: skip
-        if self.full or wait_s > self._limits.wait_s:
-            self._metrics.refused("queue" if self.full else "time")
+        if self._full(audio_s) or wait_s > self._limits.wait_s:
+            self._metrics.refused("queue" if self._full(audio_s) else "time")
             raise ApiError(
                 503, "the server has more work than it can do in time: try again later",
                 code="server_overloaded", retry_after_s=wait_s,
@@ -149,8 +151,7 @@ class Admission:
         if live:
             self._live.append(turn)
         else:
-            if not self._fits(audio_s) or self.n_waiting:
-                self.check(key, audio_s)
+            self.check(key, audio_s)
             if key not in self._served:  # a new key is owed nothing for the time before
                 self._served[key] = min(self._served.values(), default=0.0)
             self._waiting.setdefault(key, deque()).append(turn)
@@ -202,6 +203,9 @@ class Admission:
         return max(
             _until_free(self._places, running, waiting), _until_free(self._long_places, *alike)
         )
+
+    def _full(self, audio_s: float) -> bool:
+        return self.n_waiting >= self._limits.waiting and not self._fits(audio_s)
 
     def _long(self, audio_s: float) -> bool:
         return audio_s > self._window_s

@@ -201,7 +201,8 @@ def without_overlap(spans: Sequence[StampedText]) -> tuple[list[StampedText], bo
     `TOLERANCE_S`; True if any was."""
     apart = list(spans)
     for i, (span, later) in enumerate(pairwise(spans)):
-        if round(span.end - later.start, 6) > TOLERANCE_S:
+        begun = later.start > span.start  # or nothing would be left of it
+        if begun and round(span.end - later.start, 6) > TOLERANCE_S:
             apart[i] = replace(span, end=later.start)
     return apart, apart != list(spans)
 

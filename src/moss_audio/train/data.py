@@ -153,6 +153,11 @@ class PhasedLoader:
         # of a state its own phase: with other steps, borders are elsewhere
         before = self._phase_of(max(0, self.taken - 1))
         self.phase = before if state is None else int(state.get("phase", before))
+        if self.phase >= len(phases):
+            raise MossAudioError(
+                f"curriculum: the run stopped in phase {self.phase + 1}, and there are "
+                f"{len(phases)}: undo that, or start in another output_dir"
+            )
         self.loader = self._loader(None if state is None else state["loader"])
 
     def _phase_of(self, number: int) -> int:

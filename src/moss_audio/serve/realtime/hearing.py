@@ -10,12 +10,13 @@ import numpy as np
 from moss_audio.engine.live import TOLERANCE
 from moss_audio.engine.local import LocalEngine
 from moss_audio.errors import MossAudioError
-from moss_audio.listen import prompt_seconds
+from moss_audio.listen import prompt_seconds, window_seconds
 from moss_audio.live import LiveRecording
 from moss_audio.serve.realtime.session import CommittedTurn, RealtimeSession
 from moss_audio.serve.realtime.words import SpokenWords
 from moss_audio.serve.service import Service
 from moss_audio.serve.work import FINAL
+from moss_audio.tasks import get_task
 
 _log = logging.getLogger(__name__)
 
@@ -85,7 +86,7 @@ class TurnHearing:
         """The same for a task that walks recordings in windows; None also where the turn was heard
         in others."""
         recording = self._ended.get(item_id)
-        model_s = self._service.model.window_s
+        model_s = self._window_s
         if recording is None or recording.window_s == model_s or recording.seconds <= model_s:
             return recording
         return None
@@ -104,6 +105,11 @@ class TurnHearing:
             recording.close()
         self._ended.clear()
 
+    @property
+    def _window_s(self) -> float:
+        """Of transcripts, as of a file."""
+        return window_seconds(self._service.model.engine, [get_task("transcribe")])
+
     def _follows(self, item_id: str, first: int) -> bool:
         """Whether it is this turn that is heard, from this sample of the session on."""
         return self._open is not None and (self._item_id, self._first) == (item_id, first)
@@ -114,7 +120,7 @@ class TurnHearing:
             model = self._service.model
             # transcripts are made in windows; what is only asked about is best heard as a whole
             window_s = (
-                model.window_s
+                self._window_s
                 if self._session.transcribes
                 else prompt_seconds(model.engine.max_positions)
             )
