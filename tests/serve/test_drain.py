@@ -20,6 +20,7 @@ from tests.serve.realtime_sound import speech
 from tests.serve.slow_server import DRAIN_S, SAID, slow_server
 from tests.serve.test_secrecy import AUTHORIZED
 
+PLACES = ("running", "waiting")
 COMPLETED = "conversation.item.input_audio_transcription.completed"
 
 
@@ -32,13 +33,14 @@ def test_work_goes_on_to_its_end_and_nothing_new_begins(tmp_path: Path) -> None:
             return httpx2.post(f"{server.url}/audio/transcriptions", headers=AUTHORIZED,
                                files={"file": ("a.wav", wav())}, timeout=20)  # fmt: skip
 
-        def running() -> bool:
-            return 'num_requests_running{model="moss"} 1.0' in httpx2.get(f"{root}/metrics").text
+        def inside() -> bool:
+            told = httpx2.get(f"{root}/metrics").text
+            return all(f'num_requests_{one}{{model="moss"}} 1.0' in told for one in PLACES)
 
         with connect(socket_url, additional_headers=AUTHORIZED) as socket:
             assert json.loads(socket.recv(20))["type"] == "session.created"
             asked = [pool.submit(post) for _ in range(2)]  # the second waits for the first
-            wait_for(running)
+            wait_for(inside)
             sound = base64.b64encode(speech((0.5, 0.0), (1.0, 0.1), (1.0, 0.0))).decode()
             socket.send(json.dumps({"type": "input_audio_buffer.append", "audio": sound}))
             server.process.send_signal(signal.SIGTERM)
