@@ -94,7 +94,7 @@ class Admission:
     @property
     def full(self) -> bool:
         """Whether a further request would be refused, however short it is."""
-        return self._full(0.0)
+        return self.n_waiting >= self._limits.waiting and not self._fits(0.0)
 
     @property
     def idle(self) -> bool:
@@ -128,8 +128,9 @@ class Admission:
                 429, "too many requests of this key are waiting: try again later",
                 code="rate_limit_exceeded", retry_after_s=wait_s,
             )  # fmt: skip
-        if self._full(audio_s) or wait_s > self._limits.wait_s:
-            self._metrics.refused("queue" if self._full(audio_s) else "time")
+        full = self.n_waiting >= self._limits.waiting
+        if full or wait_s > self._limits.wait_s:
+            self._metrics.refused("queue" if full else "time")
             raise ApiError(
                 503, "the server has more work than it can do in time: try again later",
                 code="server_overloaded", retry_after_s=wait_s,
@@ -203,9 +204,6 @@ class Admission:
         return max(
             _until_free(self._places, running, waiting), _until_free(self._long_places, *alike)
         )
-
-    def _full(self, audio_s: float) -> bool:
-        return self.n_waiting >= self._limits.waiting and not self._fits(audio_s)
 
     def _long(self, audio_s: float) -> bool:
         return audio_s > self._window_s
